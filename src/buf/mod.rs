@@ -1,0 +1,11 @@
+//! The two buffers of a connection. The caller owns them; the cursors live inside.
+//!
+//! Bytes are read straight into a [`RecvBuffer`] and written straight from a [`SendBuffer`], so
+//! there is no copy between the socket and the protocol, and no byte can be unmasked twice or sent
+//! twice. Both may be pooled: neither holds memory before it is first used.
+
+mod recv;
+mod send;
+
+pub use recv::RecvBuffer;
+pub use send::SendBuffer;

@@ -1,0 +1,322 @@
+use core::{fmt, mem};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::wire::apply_mask;
+
+/// Bytes received and not yet consumed, in one contiguous piece.
+///
+/// Fill it in one of three ways, then let the connection work on it:
+///
+/// - readiness IO (`read`, `recv`): read into [`space`](Self::space), then [`commit`](Self::commit);
+/// - completion IO (io_uring, IOCP): [`take_space`](Self::take_space) lends the spare tail as an
+///   owned buffer, [`put_space`](Self::put_space) gives it back;
+/// - [`feed`](Self::feed) copies, for tests and for bytes that came from elsewhere.
+///
+/// A message that arrived in one frame is unmasked where it lies. The payloads of further fragments
+/// are moved down over the headers between them, so a fragmented message is contiguous as well.
+///
+/// Memory: nothing before the first byte, then [`DEFAULT_READ_AHEAD`](Self::DEFAULT_READ_AHEAD)
+/// bytes (or what [`with_read_ahead`](Self::with_read_ahead) says), then at most twice what has
+/// arrived of the message under way. What a header announces reserves nothing.
+pub struct RecvBuffer {
+    /// Initialised throughout: everything up to `len()` may be lent to a reader.
+    storage: BytesMut,
+    /// The message under way: its payload so far, unmasked and contiguous, is `start..assembled`.
+    start: usize,
+    assembled: usize,
+    /// What the peer sent and nobody parsed yet is `parsed..filled`. Between `assembled` and
+    /// `parsed` lie headers and control frames that are done with.
+    parsed: usize,
+    filled: usize,
+    /// Payload bytes of the message under way that have not arrived, if that is known: there is no
+    /// point in reserving more than that. `usize::MAX` when further fragments follow.
+    expected: usize,
+    read_ahead: usize,
+}
+
+impl RecvBuffer {
+    /// The space offered to a reader when nothing is buffered, in bytes.
+    ///
+    /// 16 KiB is one TLS record, and what uWebSockets and nginx hand to a read at least.
+    pub const DEFAULT_READ_AHEAD: usize = 16 * 1024;
+
+    /// An empty buffer. Allocates nothing.
+    pub fn new() -> Self {
+        Self::with_read_ahead(Self::DEFAULT_READ_AHEAD)
+    }
+
+    /// An empty buffer that reserves `read_ahead` bytes (at least 256) ahead of the data. Allocates
+    /// nothing yet.
+    pub fn with_read_ahead(read_ahead: usize) -> Self {
+        Self {
+            storage: BytesMut::new(),
+            start: 0,
+            assembled: 0,
+            parsed: 0,
+            filled: 0,
+            expected: 0,
+            // room for the longest header and a control frame, so that parsing always advances
+            read_ahead: read_ahead.max(256),
+        }
+    }
+
+    /// Space to read into. Never empty; its contents are arbitrary.
+    ///
+    /// Say with [`commit`](Self::commit) how much of it was filled. Moves or reallocates what is
+    /// buffered when the space at the end has become small; over the life of the buffer the cost is
+    /// linear in the bytes received.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.make_space();
+        &mut self.storage[self.filled..]
+    }
+
+    /// Takes the first `n` bytes of the [`space`](Self::space) as received.
+    ///
+    /// A reader that claims to have filled more than it was given is not believed: `n` is cut to
+    /// the space there is.
+    #[inline]
+    pub fn commit(&mut self, n: usize) {
+        self.filled = self.filled.saturating_add(n).min(self.storage.len());
+    }
+
+    /// The [`space`](Self::space) as an owned buffer, for IO that needs to own what it writes to.
+    ///
+    /// Its length is the number of bytes that may be written. Give it back with
+    /// [`put_space`](Self::put_space); until then the connection can go on parsing what is there.
+    pub fn take_space(&mut self) -> BytesMut {
+        self.make_space();
+        self.storage.split_off(self.filled)
+    }
+
+    /// Gives back what [`take_space`](Self::take_space) lent, `n` bytes of it received.
+    ///
+    /// O(1), unless this buffer has moved to other memory meanwhile: then the `n` bytes are copied.
+    pub fn put_space(&mut self, mut space: BytesMut, n: usize) {
+        let n = n.min(space.len());
+        if self.storage.len() == self.filled {
+            self.storage.unsplit(space);
+            self.filled += n;
+        } else {
+            space.truncate(n);
+            self.feed(&space);
+        }
+    }
+
+    /// Appends a copy of `bytes`.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let n = space.len().min(bytes.len());
+            let (now, later) = bytes.split_at(n);
+            space[..n].copy_from_slice(now);
+            self.commit(n);
+            bytes = later;
+        }
+    }
+
+    /// Whether nothing is held: no unparsed byte, no part of a message.
+    ///
+    /// An idle buffer carries no state: it may serve another connection.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.start == self.filled
+    }
+
+    /// The bytes of memory held.
+    pub fn capacity(&self) -> usize {
+        self.storage.capacity()
+    }
+
+    /// Received and not yet parsed.
+    #[inline]
+    pub(crate) fn unparsed(&self) -> &[u8] {
+        &self.storage[self.parsed..self.filled]
+    }
+
+    /// Drops `n` unparsed bytes: a header, or something that nobody needs to see.
+    #[inline]
+    pub(crate) fn skip(&mut self, n: usize) {
+        self.parsed = self.parsed.saturating_add(n).min(self.filled);
+        if self.assembled == self.start {
+            self.release();
+        }
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        self.parsed = self.filled;
+        self.release();
+        self.expected = 0;
+    }
+
+    /// Drops the assembled payload: it has been delivered.
+    #[inline]
+    fn release(&mut self) {
+        self.start = self.parsed;
+        self.assembled = self.parsed;
+    }
+
+    /// Unmasks up to `len` unparsed bytes of a data frame and appends them to the message under
+    /// way. `offset` is their position in the frame's payload; `fin` says that the message ends with
+    /// them. Returns how many there were.
+    #[inline]
+    pub(crate) fn assemble(
+        &mut self,
+        len: u64,
+        fin: bool,
+        mask: Option<[u8; 4]>,
+        offset: usize,
+    ) -> usize {
+        let there = self.filled - self.parsed;
+        let n = usize::try_from(len).map_or(there, |len| len.min(there));
+        let end = self.parsed + n;
+        if let Some(key) = mask {
+            apply_mask(&mut self.storage[self.parsed..end], key, offset);
+        }
+        if self.assembled == self.start {
+            // the first payload of a message stays where it is
+            self.start = self.parsed;
+            self.assembled = end;
+        } else {
+            if self.assembled != self.parsed {
+                self.storage.copy_within(self.parsed..end, self.assembled);
+            }
+            self.assembled += n;
+        }
+        self.parsed = end;
+        self.expected = match usize::try_from(len - n as u64) {
+            Ok(missing) if fin => missing,
+            _ => usize::MAX,
+        };
+        n
+    }
+
+    /// The last `n` bytes of the assembled payload.
+    #[inline]
+    pub(crate) fn assembled_tail(&self, n: usize) -> &[u8] {
+        &self.storage[self.assembled - n..self.assembled]
+    }
+
+    /// Unmasks a control frame's payload: the `len` unparsed bytes behind `header_len` of header,
+    /// all of which must be there. It stays until [`release_control`](Self::release_control).
+    #[inline]
+    pub(crate) fn take_control(
+        &mut self,
+        header_len: usize,
+        len: usize,
+        mask: Option<[u8; 4]>,
+    ) -> &[u8] {
+        self.skip(header_len);
+        let payload = self.parsed;
+        self.parsed = (payload + len).min(self.filled);
+        if let Some(key) = mask {
+            apply_mask(&mut self.storage[payload..self.parsed], key, 0);
+        }
+        &self.storage[payload..self.parsed]
+    }
+
+    /// Lends the payload of the control frame just taken, `len` bytes, and counts it as consumed.
+    #[inline]
+    pub(crate) fn release_control(&mut self, len: usize) -> &[u8] {
+        self.skip(0);
+        &self.storage[self.parsed.saturating_sub(len)..self.parsed]
+    }
+
+    /// Lends the assembled payload and counts it as consumed.
+    #[inline]
+    pub(crate) fn take_message(&mut self) -> Payload<'_> {
+        let (start, end) = (self.start, self.assembled);
+        self.release();
+        Payload { rx: self, start, end }
+    }
+
+    fn make_space(&mut self) {
+        if self.start == self.filled {
+            (self.start, self.assembled, self.parsed, self.filled) = (0, 0, 0, 0);
+        }
+        let tail = self.storage.len() - self.filled;
+        // An eighth of the buffer is a read large enough to go on with.
+        if tail >= self.storage.len().max(self.read_ahead) / 8 {
+            return;
+        }
+        let held = self.filled - self.start;
+        if self.start > held {
+            // No more bytes move than were consumed since the last move: linear over all.
+            self.storage.copy_within(self.start..self.filled, 0);
+        } else if self.expected > 0 && tail >= self.expected {
+            return;
+        } else {
+            // Twice what is held, so that copying is linear over all, but no more than the message
+            // can still need.
+            let ahead = held.min(self.expected).max(self.read_ahead);
+            let mut larger = BytesMut::zeroed(held + ahead);
+            larger[..held].copy_from_slice(&self.storage[self.start..self.filled]);
+            self.storage = larger;
+        }
+        self.assembled -= self.start;
+        self.parsed -= self.start;
+        self.filled = held;
+        self.start = 0;
+    }
+
+    /// Moves `start..end`, which must lie before everything still held, out of the buffer.
+    fn detach(&mut self, start: usize, end: usize) -> Bytes {
+        let len = end - start;
+        // A small payload must not keep a large buffer alive, and copying it is the cheaper way.
+        if len < Self::DETACH_MIN || len < self.storage.len() / 2 {
+            return Bytes::copy_from_slice(&self.storage[start..end]);
+        }
+        let rest = self.storage.split_off(end);
+        let mut payload = mem::replace(&mut self.storage, rest);
+        self.start -= end;
+        self.assembled -= end;
+        self.parsed -= end;
+        self.filled -= end;
+        payload.split_off(start).freeze()
+    }
+
+    /// Below this a copy costs less than the reference count and the fresh buffer that follow from
+    /// giving the memory away.
+    const DETACH_MIN: usize = 4096;
+}
+
+impl Default for RecvBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RecvBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvBuffer")
+            .field("assembled", &(self.assembled - self.start))
+            .field("unparsed", &(self.filled - self.parsed))
+            .field("capacity", &self.storage.capacity())
+            .finish()
+    }
+}
+
+/// A message in a receive buffer: already consumed, still readable.
+pub(crate) struct Payload<'b> {
+    rx: &'b mut RecvBuffer,
+    start: usize,
+    end: usize,
+}
+
+impl<'b> Payload<'b> {
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.rx.storage[self.start..self.end]
+    }
+
+    #[inline]
+    pub(crate) fn into_slice(self) -> &'b [u8] {
+        &self.rx.storage[self.start..self.end]
+    }
+
+    /// Copies a small payload, hands a large one over.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.rx.detach(self.start, self.end)
+    }
+}

@@ -1,0 +1,316 @@
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::{fmt, mem};
+
+use bytes::{Buf, Bytes};
+
+use crate::wire::{FrameHeader, apply_mask};
+
+/// Frames on their way out, in the order in which they leave.
+///
+/// Headers, small payloads and everything masked stand in one flat piece of memory; large owned
+/// payloads are queued by reference between them. Read it through [`Buf`] (`chunk` and `advance`
+/// for `write`, `chunks_vectored` for `writev`), or take owned pieces with
+/// [`take_chunk`](Self::take_chunk) for completion IO. Whatever part was written, the rest stays in
+/// order: a frame is never torn.
+///
+/// The buffer itself has no limit. The connection refuses new messages once
+/// [`Config::max_unsent`](crate::proto::Config::max_unsent) bytes wait; replies to the peer are
+/// bounded by [`Config::max_pending_pongs`](crate::proto::Config::max_pending_pongs).
+#[derive(Default)]
+pub struct SendBuffer {
+    /// `flat[head..]` is unsent, except that before `flat[segment.at]` goes `segment.bytes`.
+    flat: Vec<u8>,
+    head: usize,
+    segments: VecDeque<Segment>,
+    /// The sum of the lengths of `segments`.
+    referenced: usize,
+    pongs: Pongs,
+}
+
+/// A payload queued by reference.
+struct Segment {
+    /// The length of `flat` when it was queued: what lies before that goes first.
+    at: usize,
+    bytes: Bytes,
+}
+
+/// The pongs that wait in a buffer, for the bound on them.
+#[derive(Default)]
+struct Pongs {
+    /// Pongs queued since the buffer last ran empty of them.
+    waiting: usize,
+    /// Unsent bytes up to and including the last of them.
+    unsent: usize,
+    /// The pong that replaces all that came after those, with the place kept for it: behind
+    /// everything else.
+    newest: Option<Vec<u8>>,
+}
+
+impl SendBuffer {
+    /// An empty buffer. Allocates nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number of unsent bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        let newest = self.pongs.newest.as_ref().map_or(0, Vec::len);
+        self.flat.len() - self.head + self.referenced + newest
+    }
+
+    /// Whether everything has been sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.head == self.flat.len() && self.segments.is_empty()
+    }
+
+    /// The next piece to send, owned, for IO that needs to own what it reads from; `None` when all
+    /// has been taken.
+    ///
+    /// What is taken counts as sent. A payload queued by reference comes out as it went in; the flat
+    /// part is handed over without a copy and grows anew.
+    pub fn take_chunk(&mut self) -> Option<Bytes> {
+        if self.is_empty() {
+            return None;
+        }
+        if self.head < self.flat.len() {
+            self.freeze();
+        }
+        let segment = self.segments.pop_front()?;
+        self.referenced -= segment.bytes.len();
+        self.sent(segment.bytes.len());
+        Some(segment.bytes)
+    }
+
+    /// Gives back the memory of an empty buffer; does nothing while something is unsent.
+    pub fn shrink(&mut self) {
+        if self.is_empty() {
+            self.flat = Vec::new();
+            self.head = 0;
+            self.segments = VecDeque::new();
+        }
+    }
+
+    /// The bytes of memory held, without payloads queued by reference.
+    pub fn capacity(&self) -> usize {
+        self.flat.capacity()
+    }
+
+    /// Appends a copy of `bytes`.
+    #[inline]
+    pub(crate) fn put_slice(&mut self, bytes: &[u8]) {
+        self.settle();
+        self.flat.extend_from_slice(bytes);
+    }
+
+    /// Appends a frame, its payload copied and, where the header has a key, masked.
+    #[inline]
+    pub(crate) fn put_frame(&mut self, header: &FrameHeader, payload: &[u8]) {
+        self.settle();
+        let encoded = header.encode();
+        self.flat.reserve(encoded.len() + payload.len());
+        self.flat.extend_from_slice(&encoded);
+        let Some(key) = header.mask else {
+            self.flat.extend_from_slice(payload);
+            return;
+        };
+        // Masked block by block, each while it is still in the first-level cache.
+        for block in payload.chunks(Self::MASK_BLOCK) {
+            let at = self.flat.len();
+            self.flat.extend_from_slice(block);
+            apply_mask(&mut self.flat[at..], key, 0);
+        }
+    }
+
+    /// Appends an unmasked frame whose payload is queued by reference.
+    pub(crate) fn put_frame_owned(&mut self, header: &FrameHeader, payload: Bytes) {
+        self.settle();
+        self.flat.extend_from_slice(&header.encode());
+        self.put_owned(payload);
+    }
+
+    /// Appends bytes by reference.
+    pub(crate) fn put_owned(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.settle();
+            self.referenced += bytes.len();
+            self.segments.push_back(Segment { at: self.flat.len(), bytes });
+        }
+    }
+
+    /// Appends a pong. When `max` of them wait already, it takes the place of the last one that
+    /// came after those.
+    pub(crate) fn put_pong(&mut self, header: &FrameHeader, payload: &[u8], max: usize) {
+        // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s)
+        // in response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for
+        // only the most recently processed Ping frame."
+        if self.pongs.waiting < max.max(1) {
+            self.put_frame(header, payload);
+            self.pongs.waiting += 1;
+            self.pongs.unsent = self.len();
+            return;
+        }
+        let mut frame = self.pongs.newest.take().unwrap_or_default();
+        frame.clear();
+        frame.extend_from_slice(&header.encode());
+        let payload_at = frame.len();
+        frame.extend_from_slice(payload);
+        if let Some(key) = header.mask {
+            apply_mask(&mut frame[payload_at..], key, 0);
+        }
+        self.pongs.newest = Some(frame);
+    }
+
+    /// Puts the newest pong in line before something else is appended behind it.
+    #[inline]
+    fn settle(&mut self) {
+        if self.pongs.newest.is_some() {
+            self.settle_newest_pong();
+        } else if self.head > 0 {
+            self.compact();
+        }
+    }
+
+    #[cold]
+    fn settle_newest_pong(&mut self) {
+        if let Some(frame) = self.pongs.newest.take() {
+            self.flat.extend_from_slice(&frame);
+            self.pongs.unsent = self.len();
+        }
+    }
+
+    /// Reuses the memory before `head`, once that moves no more bytes than have been sent.
+    #[inline]
+    fn compact(&mut self) {
+        if self.head >= self.flat.len() - self.head {
+            self.flat.copy_within(self.head.., 0);
+            self.flat.truncate(self.flat.len() - self.head);
+            for segment in &mut self.segments {
+                segment.at -= self.head;
+            }
+            self.head = 0;
+        }
+    }
+
+    /// Turns the flat part into pieces queued by reference.
+    fn freeze(&mut self) {
+        let flat = Bytes::from(mem::take(&mut self.flat));
+        let mut pieces = VecDeque::with_capacity(2 * self.segments.len() + 1);
+        let mut push = |bytes: Bytes| {
+            if !bytes.is_empty() {
+                pieces.push_back(Segment { at: 0, bytes });
+            }
+        };
+        let mut from = mem::take(&mut self.head);
+        self.referenced += flat.len() - from;
+        for segment in self.segments.drain(..) {
+            push(flat.slice(from..segment.at));
+            from = segment.at;
+            push(segment.bytes);
+        }
+        push(flat.slice(from..));
+        self.segments = pieces;
+    }
+
+    /// Keeps the account of pongs after `n` bytes were sent.
+    #[inline]
+    fn sent(&mut self, n: usize) {
+        if self.pongs.waiting != 0 {
+            self.pongs.unsent = self.pongs.unsent.saturating_sub(n);
+            if self.pongs.unsent == 0 {
+                self.pongs.waiting = 0;
+                if self.pongs.newest.is_some() {
+                    self.settle_newest_pong();
+                    self.pongs.waiting = 1;
+                }
+            }
+        }
+        if self.is_empty() {
+            self.flat.clear();
+            self.head = 0;
+        }
+    }
+
+    /// A quarter of the usual first-level data cache.
+    const MASK_BLOCK: usize = 8 * 1024;
+}
+
+impl Buf for SendBuffer {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        match self.segments.front() {
+            None => &self.flat[self.head..],
+            Some(segment) if segment.at > self.head => &self.flat[self.head..segment.at],
+            Some(segment) => &segment.bytes,
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, n: usize) {
+        assert!(n <= self.len(), "advanced past the end of a SendBuffer");
+        if n > self.flat.len() - self.head + self.referenced {
+            self.settle_newest_pong();
+        }
+        let mut left = n;
+        while let Some(segment) = self.segments.front_mut() {
+            let flat = (segment.at - self.head).min(left);
+            self.head += flat;
+            left -= flat;
+            let owned = segment.bytes.len().min(left);
+            if owned < segment.bytes.len() {
+                // left is used up, or the flat part before this segment is not
+                segment.bytes.advance(owned);
+                self.referenced -= owned;
+                left -= owned;
+                break;
+            }
+            self.referenced -= owned;
+            left -= owned;
+            self.segments.pop_front();
+        }
+        self.head += left;
+        self.sent(n);
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        let mut push = |bytes: &'a [u8]| {
+            let Some(slot) = slices.get_mut(count) else { return false };
+            if !bytes.is_empty() {
+                *slot = std::io::IoSlice::new(bytes);
+                count += 1;
+            }
+            true
+        };
+        let mut from = self.head;
+        let mut room = true;
+        for segment in &self.segments {
+            room = push(&self.flat[from..segment.at]) && push(&segment.bytes);
+            from = segment.at;
+            if !room {
+                break;
+            }
+        }
+        if room {
+            push(&self.flat[from..]);
+        }
+        count
+    }
+}
+
+impl fmt::Debug for SendBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendBuffer")
+            .field("unsent", &self.len())
+            .field("by_reference", &self.referenced)
+            .finish_non_exhaustive()
+    }
+}
