@@ -7,5 +7,6 @@
 mod recv;
 mod send;
 
+pub(crate) use recv::Payload;
 pub use recv::RecvBuffer;
 pub use send::SendBuffer;

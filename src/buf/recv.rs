@@ -216,11 +216,17 @@ impl RecvBuffer {
         &self.storage[payload..self.parsed]
     }
 
+    /// The payload of the control frame just taken, `len` bytes.
+    #[inline]
+    pub(crate) fn control(&self, len: usize) -> &[u8] {
+        &self.storage[self.parsed.saturating_sub(len)..self.parsed]
+    }
+
     /// Lends the payload of the control frame just taken, `len` bytes, and counts it as consumed.
     #[inline]
     pub(crate) fn release_control(&mut self, len: usize) -> &[u8] {
         self.skip(0);
-        &self.storage[self.parsed.saturating_sub(len)..self.parsed]
+        self.control(len)
     }
 
     /// Lends the assembled payload and counts it as consumed.

@@ -1,17 +1,302 @@
-use super::Config;
+use core::time::Duration;
+
+use super::receiver::Ready;
+use super::{
+    CloseInfo, Config, Event, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage,
+    Receiver, Role, SendError, Sender, State, Timeout, Transport,
+};
+use crate::buf::{RecvBuffer, SendBuffer};
+use crate::wire::{CloseFrame, ProtocolError};
 
 /// One end of an open WebSocket connection.
+///
+/// The caller owns the socket, the two buffers and the clock. One turn of its loop:
+///
+/// 1. read into [`rx.space()`](RecvBuffer::space), then [`rx.commit(n)`](RecvBuffer::commit); on end
+///    of file call [`receive_eof`](Self::receive_eof);
+/// 2. take events with [`poll_event`](Self::poll_event) until it returns `None`, and
+///    [`send`](Self::send) what the application wants to say;
+/// 3. write `tx` (it is a [`bytes::Buf`]);
+/// 4. do what [`transport`](Self::transport) says once `tx` is empty;
+/// 5. sleep until [`poll_timeout`](Self::poll_timeout) at the latest, and then call
+///    [`handle_timeout`](Self::handle_timeout).
+///
+/// Calls may come in any order; none blocks. Methods fall into three groups: `poll_event`, `advance`,
+/// `receive_eof` and `handle_timeout` bring something in; `send…`, `start_message` and `close` put
+/// something out; the others look.
+///
+/// ```
+/// use sansws::buf::{RecvBuffer, SendBuffer};
+/// use sansws::bytes::Buf;
+/// use sansws::proto::{Config, Connection, Event};
+///
+/// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+/// let mut server = Connection::server(&Config::new());
+/// rx.feed(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+/// while let Some(event) = server.poll_event(&mut rx, &mut tx)? {
+///     if let Event::Text(text) = event {
+///         server.send(&mut tx, &text)?; // no copy but the one into the send buffer
+///     }
+/// }
+/// assert_eq!(tx.chunk(), b"\x81\x05Hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub struct Connection {}
+pub struct Connection {
+    receiver: Receiver,
+    sender: Sender,
+    /// Bytes thrown away since the closing handshake was complete or the peer broke a rule.
+    drained: usize,
+}
 
 impl Connection {
-    /// The server's end.
-    pub fn server(_config: &Config) -> Self {
-        Self {}
+    /// The server's end of a connection whose opening handshake is done.
+    ///
+    /// [`handshake::server`](crate::handshake::server) calls this; call it yourself when another
+    /// HTTP stack did the handshake.
+    pub fn server(config: &Config) -> Self {
+        Self::new(Receiver::new(Role::Server, config), Sender::server(config))
     }
 
-    /// The client's end. `mask_seed` drives the generator of masking keys.
-    pub fn client(_config: &Config, _mask_seed: [u8; 32]) -> Self {
-        Self {}
+    /// The client's end of a connection whose opening handshake is done.
+    ///
+    /// `mask_seed` drives the cipher that makes the masking keys. Take it from the operating system
+    /// and never use it twice: RFC 6455 §10.3 needs the keys to be unpredictable.
+    pub fn client(config: &Config, mask_seed: [u8; 32]) -> Self {
+        Self::new(Receiver::new(Role::Client, config), Sender::client(config, mask_seed))
+    }
+
+    fn new(receiver: Receiver, sender: Sender) -> Self {
+        Self { receiver, sender, drained: 0 }
+    }
+
+    /// The next event, or `None` when `rx` holds no complete one.
+    ///
+    /// Pongs and the reply to a Close are written to `tx` before the event is returned. The event
+    /// borrows `rx` alone. Cost: a header parse and one pass over the payload (two for text).
+    ///
+    /// After the peer's Close, and after EOF, there are no more events: what is in `rx` is discarded
+    /// and `None` returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError`] when the peer broke a rule. A Close frame with
+    /// [`error.close_code()`](ProtocolError::close_code) is in `tx` then; write it, and go on
+    /// with what [`transport`](Self::transport) says. The error is sticky.
+    #[inline]
+    pub fn poll_event<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        match self.find(rx, tx)? {
+            Some(ready) => Ok(Some(self.receiver.take_event(rx, ready))),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has an event to return.
+    ///
+    /// Does the same work, including replies, but borrows nothing afterwards: a loop can read more
+    /// bytes as long as this is `false` and take the event behind the loop.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_event`](Self::poll_event).
+    #[inline]
+    pub fn advance(
+        &mut self,
+        rx: &mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<bool, ProtocolError> {
+        self.find(rx, tx).map(|ready| ready.is_some())
+    }
+
+    /// Encodes a text, binary message, ping or pong into `tx`.
+    ///
+    /// A message is sent in one frame. On a server an owned payload of 16 KiB or more is queued by
+    /// reference; all else is copied, and on a client masked in the same pass.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`] after `close` or the peer's Close, [`SendError::BufferFull`] when
+    /// [`Config::max_unsent`] bytes wait, [`SendError::ControlTooLong`],
+    /// [`SendError::MessageUnfinished`]. Nothing was written then.
+    #[inline]
+    pub fn send<'m>(
+        &mut self,
+        tx: &mut SendBuffer,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<(), SendError> {
+        self.sender.send(tx, message)
+    }
+
+    /// Queues a message that is encoded already.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(
+        &mut self,
+        tx: &mut SendBuffer,
+        message: &PreparedMessage,
+    ) -> Result<(), SendError> {
+        self.sender.send_prepared(tx, message)
+    }
+
+    /// Begins a message that is sent in fragments, its length unknown. Writes nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`], or [`SendError::MessageUnfinished`] while another is under way.
+    pub fn start_message(&mut self, kind: MessageKind) -> Result<MessageWriter<'_>, SendError> {
+        self.sender.start_message(kind)
+    }
+
+    /// Goes on with a message whose [`MessageWriter`] was dropped before it was finished, so that
+    /// events can be taken between two fragments.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`], or [`SendError::NoMessage`] when none is under way.
+    pub fn resume_message(&mut self) -> Result<MessageWriter<'_>, SendError> {
+        self.sender.resume_message()
+    }
+
+    /// Begins the closing handshake: writes a Close frame, with a code and a reason or without
+    /// (RFC 6455 §7.1.2).
+    ///
+    /// Messages that are on their way still arrive as events, until the peer's Close.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`] when a Close was sent or received before,
+    /// [`SendError::ReasonTooLong`]. Nothing was written then.
+    pub fn close(
+        &mut self,
+        tx: &mut SendBuffer,
+        close: Option<CloseFrame<'_>>,
+    ) -> Result<(), SendError> {
+        self.sender.close(tx, close)
+    }
+
+    /// The transport reached its end, or broke.
+    ///
+    /// Events that are complete in the receive buffer should be taken first; this discards the rest.
+    /// Closes the connection: cleanly if the closing handshake was complete (RFC 6455 §7.1.4).
+    pub fn receive_eof(&mut self) -> Outcome {
+        self.receiver.receive_eof();
+        self.sender.receive_eof()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout): a time on the caller's monotonic clock,
+    /// which may begin anywhere. Zero is at once. `None` when nothing is waited for.
+    ///
+    /// Ask again after every call that is not a look. Receiving and sending messages does not change
+    /// the answer, so that a busy connection needs no clock.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.sender.poll_timeout()
+    }
+
+    /// Acts on the time: sends a keep-alive ping, or gives up on the peer.
+    ///
+    /// May be called early and often. Take in what the transport has first: bytes that wait there
+    /// prove that the peer is alive.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`] when the peer did not answer. The connection is closed then; every later call
+    /// returns the same.
+    pub fn handle_timeout(&mut self, now: Duration, tx: &mut SendBuffer) -> Result<(), Timeout> {
+        if self.receiver.take_alive() {
+            self.sender.note_alive();
+        }
+        self.sender.handle_timeout(now, tx).inspect_err(|_| self.receiver.receive_eof())
+    }
+
+    /// What can still happen.
+    pub fn state(&self) -> State {
+        self.sender.state()
+    }
+
+    /// What to do with the transport once `tx` is empty.
+    pub fn transport(&self) -> Transport {
+        self.sender.transport()
+    }
+
+    /// How the connection closed: `None` until the peer's Close, a violation, a time-out or EOF.
+    pub fn close_info(&self) -> Option<CloseInfo<'_>> {
+        self.sender.close_info()
+    }
+
+    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.sender.round_trip()
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.sender.role()
+    }
+
+    /// The two directions, for two owners. They share nothing.
+    ///
+    /// What the receiver owes the peer comes out of it as a [`Reply`](super::Reply); closing and the
+    /// timers are the sender's.
+    pub fn split(self) -> (Receiver, Sender) {
+        (self.receiver, self.sender)
+    }
+
+    /// Finds the next event and writes what is owed for it.
+    #[inline]
+    fn find(
+        &mut self,
+        rx: &mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Ready>, ProtocolError> {
+        if self.sender.is_draining() && !self.receiver.is_ready() {
+            self.drain(rx);
+        }
+        let known = self.receiver.is_ready();
+        match self.receiver.advance(rx) {
+            Ok(Some(ready)) => {
+                if !known {
+                    self.answer(rx, tx, ready);
+                }
+                Ok(Some(ready))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.sender.violation(tx, error);
+                Err(error)
+            }
+        }
+    }
+
+    #[inline]
+    fn answer(&mut self, rx: &RecvBuffer, tx: &mut SendBuffer, ready: Ready) {
+        match ready {
+            Ready::Message(_) | Ready::Chunk { .. } => {}
+            Ready::Ping(len) => self.sender.pong(tx, rx.control(len.into())),
+            Ready::Pong(len) => self.sender.pong_came(rx.control(len.into())),
+            Ready::Close(len) => {
+                // it was parsed without error when it was found
+                let close = CloseFrame::parse(rx.control(len.into())).unwrap_or(None);
+                self.sender.peer_closed(tx, close);
+            }
+        }
+    }
+
+    /// Throws away what comes after the end, and loses patience with a peer that goes on sending.
+    #[cold]
+    fn drain(&mut self, rx: &RecvBuffer) {
+        self.drained = self.drained.saturating_add(rx.unparsed().len());
+        if self.drained > MAX_DRAINED {
+            self.receive_eof();
+        }
     }
 }
+
+/// What is read and thrown away so that the peer gets to see our Close: 64 KiB is a full default
+/// TCP window.
+const MAX_DRAINED: usize = 64 * 1024;

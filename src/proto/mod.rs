@@ -1,6 +1,41 @@
-//! The connection state machine of RFC 6455, from the end of the opening handshake on.
+//! The connection after its opening handshake: messages, control frames, closing, time-outs.
+//!
+//! [`Connection`] is the whole of it for one owner; [`Receiver`] and [`Sender`] are its two
+//! directions for two owners. There is one type for both roles, and nothing in it reads a clock,
+//! draws a random number or touches a socket.
+
+mod closing;
 mod config;
 mod connection;
+mod error;
+mod event;
+mod mask_keys;
+mod message;
+mod prepared;
+mod receiver;
+mod sender;
+mod text;
+mod timers;
+mod writer;
 
+pub use closing::{CloseInfo, Initiator, Outcome, State, Transport};
 pub use config::{Config, ConfigError, Delivery, KeepAlive};
 pub use connection::Connection;
+pub use error::{SendError, Timeout};
+pub use event::{Binary, Chunk, Event, Text};
+pub use message::{Message, MessageKind, MessageRef};
+pub use prepared::PreparedMessage;
+pub use receiver::Receiver;
+pub use sender::{Reply, Sender};
+pub use text::Utf8Bytes;
+pub use writer::MessageWriter;
+
+/// Which end of the connection this is: it decides who masks and who closes TCP first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums)] // RFC 6455 knows these two
+pub enum Role {
+    /// The end that opened the connection. It masks what it sends.
+    Client,
+    /// The end that accepted the connection.
+    Server,
+}

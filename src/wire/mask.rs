@@ -39,7 +39,7 @@ pub fn apply_mask_to(dst: &mut [u8], src: &[u8], key: [u8; 4], offset: usize) {
 
 /// The key as the byte at `offset` of the payload sees it first.
 #[inline]
-const fn rotate(mut key: [u8; 4], offset: usize) -> [u8; 4] {
+fn rotate(mut key: [u8; 4], offset: usize) -> [u8; 4] {
     key.rotate_left(offset % 4);
     key
 }

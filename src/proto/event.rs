@@ -1,0 +1,164 @@
+// `Text` is a `str` without a second look at its bytes; see `text.rs`.
+#![allow(unsafe_code)]
+
+use core::fmt;
+use core::ops::Deref;
+
+use bytes::Bytes;
+
+use super::text::str_unchecked;
+use super::{Message, MessageKind, MessageRef, Utf8Bytes};
+use crate::buf::Payload;
+use crate::wire::CloseFrame;
+
+/// What arrived. It borrows the receive buffer only: the connection and the send buffer stay free
+/// for an answer while the payload is held.
+///
+/// An event has been consumed when it is returned; dropping it loses nothing but its payload.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'b> {
+    /// A whole text message.
+    Text(Text<'b>),
+    /// A whole binary message.
+    Binary(Binary<'b>),
+    /// A part of a message, with [`Delivery::Chunks`](super::Delivery::Chunks).
+    Chunk(Chunk<'b>),
+    /// A ping. Its pong is in the send buffer already.
+    Ping(&'b [u8]),
+    /// A pong.
+    Pong(&'b [u8]),
+    /// The peer's Close frame, `None` when it had no payload. The reply is in the send buffer
+    /// already, unless this is the answer to a Close of ours. No event follows it.
+    Close(Option<CloseFrame<'b>>),
+}
+
+impl Event<'_> {
+    /// The message in this event, as something that can be sent.
+    ///
+    /// `None` for chunks and control frames.
+    pub fn as_message(&self) -> Option<MessageRef<'_>> {
+        match self {
+            Self::Text(text) => Some(MessageRef::text(text)),
+            Self::Binary(binary) => Some(MessageRef::binary(binary)),
+            _ => None,
+        }
+    }
+
+    /// The message in this event, owned: a small payload is copied, a large one is handed over.
+    ///
+    /// `None` for chunks and control frames.
+    pub fn into_message(self) -> Option<Message> {
+        match self {
+            Self::Text(text) => Some(Message::Text(text.into_text())),
+            Self::Binary(binary) => Some(Message::Binary(binary.into_bytes())),
+            _ => None,
+        }
+    }
+}
+
+/// A text message in the receive buffer; a `str` in all but name.
+pub struct Text<'b>(Payload<'b>);
+
+impl<'b> Text<'b> {
+    /// # Safety
+    ///
+    /// The payload must be UTF-8.
+    pub(super) unsafe fn new_unchecked(payload: Payload<'b>) -> Self {
+        debug_assert!(core::str::from_utf8(payload.as_slice()).is_ok());
+        Self(payload)
+    }
+
+    /// The text.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        self
+    }
+
+    /// The text for as long as the receive buffer is borrowed.
+    #[inline]
+    pub fn into_str(self) -> &'b str {
+        // SAFETY: `new_unchecked` has the promise that the payload is UTF-8.
+        unsafe { str_unchecked(self.0.into_slice()) }
+    }
+
+    /// The text, owned: copied when it is small, handed over without a copy when it fills most of
+    /// the buffer. A small text never keeps a large buffer alive.
+    pub fn into_text(self) -> Utf8Bytes {
+        // SAFETY: `new_unchecked` has the promise that the payload is UTF-8.
+        unsafe { Utf8Bytes::from_bytes_unchecked(self.0.into_bytes()) }
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        // SAFETY: `new_unchecked` has the promise that the payload is UTF-8.
+        unsafe { str_unchecked(self.0.as_slice()) }
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// A binary message in the receive buffer; a byte slice in all but name.
+pub struct Binary<'b>(Payload<'b>);
+
+impl<'b> Binary<'b> {
+    pub(super) fn new(payload: Payload<'b>) -> Self {
+        Self(payload)
+    }
+
+    /// The payload.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        self
+    }
+
+    /// The payload for as long as the receive buffer is borrowed.
+    #[inline]
+    pub fn into_slice(self) -> &'b [u8] {
+        self.0.into_slice()
+    }
+
+    /// The payload, owned: copied when it is small, handed over without a copy when it fills most of
+    /// the buffer. A small payload never keeps a large buffer alive.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into_bytes()
+    }
+}
+
+impl Deref for Binary<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+impl fmt::Debug for Binary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// A part of a message as it arrived: where it is cut means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Chunk<'b> {
+    /// What the message is.
+    pub kind: MessageKind,
+    /// This part begins the message.
+    pub first: bool,
+    /// This part ends the message. It may be empty; no other part is.
+    pub last: bool,
+    /// The payload. Of a text message it may end inside a code point; what has been delivered so far
+    /// is always the beginning of valid UTF-8.
+    pub payload: &'b [u8],
+}

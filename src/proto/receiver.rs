@@ -1,0 +1,359 @@
+use super::sender::Reply;
+use super::{Binary, Chunk, Config, Delivery, Event, MessageKind, Role, Text};
+use crate::buf::RecvBuffer;
+use crate::wire::{
+    CloseFrame, FrameHeader, Opcode, ProtocolError, Utf8Validator, check_first_byte,
+    check_second_byte,
+};
+
+/// The receiving direction of a connection: frames in, events out.
+///
+/// It shares nothing with the [`Sender`](super::Sender). What it owes the peer (a pong, the reply to
+/// a Close, the Close that reports a violation) comes out as a [`Reply`], to be handed to the sender
+/// wherever that lives.
+#[derive(Debug)]
+pub struct Receiver {
+    role: Role,
+    delivery: Delivery,
+    max_message_len: u64,
+    max_fragments: u32,
+    max_empty_fragments: u32,
+    end: End,
+    /// Something came since this was last asked for.
+    alive: bool,
+    /// A complete event in the receive buffer that nobody took yet.
+    ready: Option<Ready>,
+    frame: Frame,
+    message: MessageProgress,
+}
+
+/// Why nothing more is parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Not,
+    /// The peer's Close came, or the transport ended.
+    Finished,
+    Failed(ProtocolError),
+}
+
+/// An event that lies complete in the receive buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    Message(MessageKind),
+    Chunk { kind: MessageKind, first: bool, last: bool },
+    Ping(u8),
+    Pong(u8),
+    Close(u8),
+}
+
+/// The data frame whose payload is arriving. Control frames are taken whole.
+#[derive(Debug, Default)]
+struct Frame {
+    /// Inside a payload; otherwise a header is next.
+    open: bool,
+    fin: bool,
+    mask: Option<[u8; 4]>,
+    /// Payload bytes that have not arrived.
+    missing: u64,
+    /// Payload bytes that have, modulo 4: more is not needed to go on unmasking.
+    phase: usize,
+}
+
+/// The message whose frames are arriving.
+#[derive(Debug, Default)]
+struct MessageProgress {
+    /// `None` between messages.
+    kind: Option<MessageKind>,
+    /// Payload bytes announced so far, all fragments together.
+    len: u64,
+    fragments: u32,
+    empty_fragments: u32,
+    /// A chunk of it has been delivered.
+    begun: bool,
+    utf8: Utf8Validator,
+}
+
+impl Receiver {
+    pub(crate) fn new(role: Role, config: &Config) -> Self {
+        Self {
+            role,
+            delivery: config.delivery,
+            max_message_len: config.max_message_len as u64,
+            max_fragments: config.max_fragments,
+            max_empty_fragments: config.max_empty_fragments,
+            end: End::Not,
+            alive: false,
+            ready: None,
+            frame: Frame::default(),
+            message: MessageProgress::default(),
+        }
+    }
+
+    /// The next event and what is owed to the peer for it, or `None` when `rx` holds no complete
+    /// event.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError`] when the peer broke a rule. `Reply::from(error)` is the Close frame that
+    /// tells it so. Every later call returns the same error.
+    pub fn poll_event<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+    ) -> Result<Option<(Event<'b>, Reply)>, ProtocolError> {
+        let Some(ready) = self.advance(rx)? else { return Ok(None) };
+        let event = self.take_event(rx, ready);
+        let reply = match &event {
+            Event::Ping(payload) => Reply::pong(payload),
+            Event::Pong(payload) => Reply::pong_came(payload),
+            Event::Close(close) => Reply::close(close.as_ref()),
+            _ => Reply::none(),
+        };
+        Ok(Some((event, reply)))
+    }
+
+    /// The transport ended: nothing more will be parsed.
+    pub fn receive_eof(&mut self) {
+        if self.end == End::Not {
+            self.end = End::Finished;
+        }
+    }
+
+    /// Whether nothing more can come: after the peer's Close, a violation or EOF.
+    pub fn is_finished(&self) -> bool {
+        self.end != End::Not && self.ready.is_none()
+    }
+
+    /// Whether anything came since the last call. Tell [`Sender::note_alive`], so that keep-alive
+    /// knows.
+    ///
+    /// [`Sender::note_alive`]: super::Sender::note_alive
+    pub fn take_alive(&mut self) -> bool {
+        core::mem::take(&mut self.alive)
+    }
+
+    /// Parses until an event is complete in `rx`; `None` when more bytes are needed for that.
+    #[inline]
+    pub(crate) fn advance(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
+        if self.ready.is_some() {
+            return Ok(self.ready);
+        }
+        if self.end != End::Not {
+            return self.discard(rx).map(|()| None);
+        }
+        match self.parse(rx) {
+            Ok(ready) => {
+                self.ready = ready;
+                Ok(ready)
+            }
+            Err(error) => {
+                self.end = End::Failed(error);
+                self.discard(rx).map(|()| None)
+            }
+        }
+    }
+
+    /// Whether `advance` has nothing new to find: its last event is still to be taken.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
+    /// The event that [`advance`](Self::advance) found.
+    #[inline]
+    pub(crate) fn take_event<'b>(&mut self, rx: &'b mut RecvBuffer, ready: Ready) -> Event<'b> {
+        self.ready = None;
+        match ready {
+            Ready::Message(MessageKind::Binary) => Event::Binary(Binary::new(rx.take_message())),
+            Ready::Message(MessageKind::Text) => {
+                // SAFETY: `parse` makes a text message ready only when the validator has passed
+                // every byte of it, as unmasked and assembled in `rx`, and its end.
+                #[allow(unsafe_code)]
+                let text = unsafe { Text::new_unchecked(rx.take_message()) };
+                Event::Text(text)
+            }
+            Ready::Chunk { kind, first, last } => {
+                Event::Chunk(Chunk { kind, first, last, payload: rx.take_message().into_slice() })
+            }
+            Ready::Ping(len) => Event::Ping(rx.release_control(len.into())),
+            Ready::Pong(len) => Event::Pong(rx.release_control(len.into())),
+            // it was parsed without error when it was found
+            Ready::Close(len) => {
+                Event::Close(CloseFrame::parse(rx.release_control(len.into())).unwrap_or(None))
+            }
+        }
+    }
+
+    /// RFC 6455 §5.5.1, §7.1.7: nothing is processed after a Close or a violation.
+    #[cold]
+    fn discard(&mut self, rx: &mut RecvBuffer) -> Result<(), ProtocolError> {
+        rx.clear();
+        match self.end {
+            End::Failed(error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn parse(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
+        self.alive |= !rx.unparsed().is_empty();
+        loop {
+            if self.frame.open {
+                let ready = self.take_payload(rx)?;
+                if ready.is_some() || self.frame.open {
+                    return Ok(ready);
+                }
+            }
+            let Some((header, len)) = self.parse_header(rx.unparsed())? else { return Ok(None) };
+            if header.opcode.is_control() {
+                return self.take_control(rx, &header, len);
+            }
+            self.begin_frame(&header)?;
+            rx.skip(len);
+        }
+    }
+
+    /// Reads a header and checks it against the state of the connection.
+    ///
+    /// Byte by byte in this order, so that what arrives together fails as what arrives alone.
+    #[inline]
+    fn parse_header(&self, buf: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        let Some(&first) = buf.first() else { return Ok(None) };
+        let opcode = check_first_byte(first)?;
+        // RFC 6455 §5.2: the reserved bits "MUST be 0 unless an extension is negotiated that
+        // defines meanings for non-zero values".
+        if first & 0x70 != 0 {
+            return Err(ProtocolError::ReservedBits);
+        }
+        match (opcode, self.message.kind) {
+            (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            // RFC 6455 §5.4: "The fragments of one message MUST NOT be interleaved between the
+            // fragments of another message unless an extension has been negotiated".
+            (Opcode::Text | Opcode::Binary, Some(_)) => {
+                return Err(ProtocolError::UnfinishedMessage);
+            }
+            _ => {}
+        }
+        let Some(&second) = buf.get(1) else { return Ok(None) };
+        check_second_byte(opcode, second)?;
+        match (self.role, second & 0x80 != 0) {
+            // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is
+            // not masked."
+            (Role::Server, false) => return Err(ProtocolError::UnmaskedFrame),
+            // "A client MUST close a connection if it detects a masked frame."
+            (Role::Client, true) => return Err(ProtocolError::MaskedFrame),
+            _ => {}
+        }
+        FrameHeader::parse(buf)
+    }
+
+    /// Takes note of a data frame's header, if the limits allow the frame.
+    #[inline]
+    fn begin_frame(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
+        let message = &mut self.message;
+        match header.opcode {
+            Opcode::Text => message.begin(MessageKind::Text),
+            Opcode::Binary => message.begin(MessageKind::Binary),
+            _ => {}
+        }
+        // RFC 6455 §10.4: "implementations that have implementation- and/or platform-specific
+        // limitations regarding the frame size or total message size after reassembly from multiple
+        // frames MUST protect themselves against exceeding those limits". The sum is checked before
+        // any of the payload is kept.
+        message.len = message.len.saturating_add(header.payload_len);
+        if message.len > self.max_message_len {
+            return Err(ProtocolError::MessageTooBig {
+                announced: message.len,
+                limit: self.max_message_len,
+            });
+        }
+        message.fragments += 1;
+        if message.fragments > self.max_fragments {
+            return Err(ProtocolError::TooManyFragments { limit: self.max_fragments });
+        }
+        if header.payload_len == 0 && !header.fin {
+            message.empty_fragments += 1;
+            if message.empty_fragments > self.max_empty_fragments {
+                return Err(ProtocolError::TooManyEmptyFragments {
+                    limit: self.max_empty_fragments,
+                });
+            }
+        } else {
+            message.empty_fragments = 0;
+        }
+        self.frame = Frame {
+            open: true,
+            fin: header.fin,
+            mask: header.mask,
+            missing: header.payload_len,
+            phase: 0,
+        };
+        Ok(())
+    }
+
+    /// Takes what has arrived of the open frame's payload.
+    #[inline]
+    fn take_payload(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
+        let (frame, message) = (&mut self.frame, &mut self.message);
+        let Some(kind) = message.kind else { return Ok(None) };
+        let n = rx.assemble(frame.missing, frame.fin, frame.mask, frame.phase);
+        frame.missing -= n as u64;
+        frame.phase = (frame.phase + n) % 4;
+        frame.open = frame.missing != 0;
+        let last = frame.fin && !frame.open;
+        if kind == MessageKind::Text {
+            // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that
+            // the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the
+            // WebSocket Connection_." At the first such byte, not at the end of the frame.
+            let utf8 = &mut message.utf8;
+            utf8.feed(rx.assembled_tail(n)).map_err(|_| ProtocolError::InvalidUtf8)?;
+            if last {
+                utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
+            }
+        }
+        let ready = match self.delivery {
+            Delivery::Messages if last => Some(Ready::Message(kind)),
+            Delivery::Chunks if n > 0 || last => {
+                let first = !message.begun;
+                message.begun = true;
+                Some(Ready::Chunk { kind, first, last })
+            }
+            _ => None,
+        };
+        if last {
+            message.kind = None;
+        }
+        Ok(ready)
+    }
+
+    /// Takes a control frame, once all of it is there.
+    fn take_control(
+        &mut self,
+        rx: &mut RecvBuffer,
+        header: &FrameHeader,
+        header_len: usize,
+    ) -> Result<Option<Ready>, ProtocolError> {
+        let len = header.payload_len as u8; // at most 125
+        if rx.unparsed().len() < header_len + usize::from(len) {
+            return Ok(None);
+        }
+        let payload = rx.take_control(header_len, len.into(), header.mask);
+        Ok(Some(match header.opcode {
+            Opcode::Ping => Ready::Ping(len),
+            Opcode::Pong => Ready::Pong(len),
+            _ => {
+                CloseFrame::parse(payload)?;
+                self.end = End::Finished;
+                Ready::Close(len)
+            }
+        }))
+    }
+}
+
+impl MessageProgress {
+    #[inline]
+    fn begin(&mut self, kind: MessageKind) {
+        self.kind = Some(kind);
+        self.len = 0;
+        self.fragments = 0;
+        self.empty_fragments = 0;
+        self.begun = false;
+    }
+}

@@ -1,0 +1,440 @@
+use alloc::boxed::Box;
+use core::fmt;
+use core::time::Duration;
+
+use bytes::Buf;
+
+use super::closing::{Cause, CloseRecord, Phase};
+use super::mask_keys::MaskKeys;
+use super::message::PayloadRef;
+use super::timers::{Due, Timers};
+use super::writer::Fragments;
+use super::{
+    CloseInfo, Config, Initiator, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage,
+    Role, SendError, State, Timeout, Transport,
+};
+use crate::buf::SendBuffer;
+use crate::wire::{CloseCode, CloseFrame, FrameHeader, MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
+
+/// The sending direction of a connection: messages in, frames out; and all that has to be decided in
+/// one place: the closing handshake, the timers.
+pub struct Sender {
+    role: Role,
+    phase: Phase,
+    /// A client's source of masking keys; none on a server, which must not mask.
+    mask_keys: Option<Box<MaskKeys>>,
+    /// A message begun with `start_message`.
+    pub(super) fragments: Option<Fragments>,
+    max_unsent: usize,
+    max_pending_pongs: usize,
+    alive: bool,
+    timers: Timers,
+    record: Option<Box<CloseRecord>>,
+    timed_out: Option<Timeout>,
+}
+
+impl Sender {
+    pub(crate) fn server(config: &Config) -> Self {
+        Self::new(Role::Server, config, None)
+    }
+
+    pub(crate) fn client(config: &Config, mask_seed: [u8; 32]) -> Self {
+        Self::new(Role::Client, config, Some(Box::new(MaskKeys::new(mask_seed))))
+    }
+
+    fn new(role: Role, config: &Config, mask_keys: Option<Box<MaskKeys>>) -> Self {
+        Self {
+            role,
+            phase: Phase::Open,
+            mask_keys,
+            fragments: None,
+            max_unsent: config.max_unsent,
+            max_pending_pongs: config.max_pending_pongs,
+            alive: false,
+            timers: Timers::new(role, config),
+            record: None,
+            timed_out: None,
+        }
+    }
+
+    /// Encodes a message, ping or pong into `tx`. See [`Connection::send`](super::Connection::send).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing was written then.
+    #[inline]
+    pub fn send<'m>(
+        &mut self,
+        tx: &mut SendBuffer,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<(), SendError> {
+        let MessageRef { opcode, payload } = message.into();
+        self.check(tx, opcode, payload.as_slice().len())?;
+        let header = self.header(opcode, payload.as_slice().len());
+        match payload {
+            PayloadRef::Owned(bytes) if header.mask.is_none() && bytes.len() >= BY_REFERENCE => {
+                tx.put_frame_owned(&header, bytes);
+            }
+            payload => tx.put_frame(&header, payload.as_slice()),
+        }
+        Ok(())
+    }
+
+    /// Queues a message that is encoded already. See
+    /// [`Connection::send_prepared`](super::Connection::send_prepared).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing was written then.
+    pub fn send_prepared(
+        &mut self,
+        tx: &mut SendBuffer,
+        message: &PreparedMessage,
+    ) -> Result<(), SendError> {
+        let payload = message.payload();
+        self.check(tx, message.opcode, payload.len())?;
+        if self.mask_keys.is_some() {
+            let header = self.header(message.opcode, payload.len());
+            tx.put_frame(&header, payload);
+        } else if message.frame.len() < PREPARED_BY_REFERENCE {
+            tx.put_slice(&message.frame);
+        } else {
+            tx.put_owned(message.frame.clone());
+        }
+        Ok(())
+    }
+
+    /// Begins a message in fragments. See
+    /// [`Connection::start_message`](super::Connection::start_message).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`] or [`SendError::MessageUnfinished`].
+    pub fn start_message(&mut self, kind: MessageKind) -> Result<MessageWriter<'_>, SendError> {
+        if self.phase != Phase::Open {
+            return Err(SendError::NotOpen);
+        }
+        if self.fragments.is_some() {
+            return Err(SendError::MessageUnfinished);
+        }
+        self.fragments = Some(Fragments::new(kind));
+        self.resume_message()
+    }
+
+    /// Goes on with a message whose writer was dropped. See
+    /// [`Connection::resume_message`](super::Connection::resume_message).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`] or [`SendError::NoMessage`].
+    pub fn resume_message(&mut self) -> Result<MessageWriter<'_>, SendError> {
+        if self.phase != Phase::Open {
+            return Err(SendError::NotOpen);
+        }
+        if self.fragments.is_none() {
+            return Err(SendError::NoMessage);
+        }
+        Ok(MessageWriter::new(self))
+    }
+
+    /// Begins the closing handshake. See [`Connection::close`](super::Connection::close).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`] when it has begun already, [`SendError::ReasonTooLong`].
+    pub fn close(
+        &mut self,
+        tx: &mut SendBuffer,
+        close: Option<CloseFrame<'_>>,
+    ) -> Result<(), SendError> {
+        if self.phase != Phase::Open {
+            return Err(SendError::NotOpen);
+        }
+        if let Some(CloseFrame { reason, .. }) = close
+            && reason.len() > CloseFrame::MAX_REASON_LEN
+        {
+            return Err(SendError::ReasonTooLong { len: reason.len() });
+        }
+        self.step(Cause::WeClose, Initiator::Local, close, tx);
+        Ok(())
+    }
+
+    /// Pays what the receiver owes to the peer. Replies are not subject to
+    /// [`Config::max_unsent`](super::Config::max_unsent); they have a bound of their own.
+    pub fn reply(&mut self, tx: &mut SendBuffer, reply: Reply) {
+        match reply.0 {
+            Owed::Nothing => {}
+            Owed::Pong { payload, len } => self.pong(tx, &payload[..usize::from(len)]),
+            Owed::PongCame(payload) => self.pong_came(&payload),
+            Owed::Close(close) => match close {
+                None => self.peer_closed(tx, None),
+                Some((code, reason)) => {
+                    self.peer_closed(tx, Some(CloseFrame { code, reason: &reason }));
+                }
+            },
+            Owed::Violation(error) => self.violation(tx, error),
+        }
+    }
+
+    /// The transport ended. See [`Connection::receive_eof`](super::Connection::receive_eof).
+    pub fn receive_eof(&mut self) -> Outcome {
+        self.end(Initiator::Network);
+        match self.phase {
+            Phase::Closed { clean: true } => Outcome::Clean,
+            _ => Outcome::Abnormal,
+        }
+    }
+
+    /// The receiver saw a byte: the peer is alive.
+    pub fn note_alive(&mut self) {
+        self.alive = true;
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout). See
+    /// [`Connection::poll_timeout`](super::Connection::poll_timeout).
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.timers.poll(self.phase)
+    }
+
+    /// Acts on the time. See [`Connection::handle_timeout`](super::Connection::handle_timeout).
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`] when the connection is over because of it; every later call returns it again.
+    pub fn handle_timeout(&mut self, now: Duration, tx: &mut SendBuffer) -> Result<(), Timeout> {
+        if let Some(timeout) = self.timed_out {
+            return Err(timeout);
+        }
+        let alive = core::mem::take(&mut self.alive);
+        match self.timers.handle(now, self.phase, alive) {
+            Due::Nothing => {}
+            Due::Ping(payload) => {
+                let header = self.header(Opcode::Ping, payload.len());
+                tx.put_frame(&header, &payload);
+            }
+            Due::GiveUp => self.end(Initiator::Network),
+            Due::Expired(timeout) => {
+                if timeout == Timeout::KeepAlive {
+                    // The peer may hear what it no longer answers.
+                    let close = CloseFrame {
+                        code: CloseCode::INTERNAL_ERROR,
+                        reason: "keep-alive time-out",
+                    };
+                    self.step(Cause::WeClose, Initiator::Local, Some(close), tx);
+                }
+                self.timed_out = Some(timeout);
+                self.end(Initiator::Local);
+                return Err(timeout);
+            }
+        }
+        Ok(())
+    }
+
+    /// What can still happen.
+    pub fn state(&self) -> State {
+        self.phase.state()
+    }
+
+    /// What to do with the transport once `tx` is empty.
+    pub fn transport(&self) -> Transport {
+        self.phase.transport(self.role)
+    }
+
+    /// How the connection closed; `None` while that is open.
+    pub fn close_info(&self) -> Option<CloseInfo<'_>> {
+        match self.phase {
+            Phase::Open | Phase::CloseSent => None,
+            phase => self.record.as_ref().map(|record| record.info(phase)),
+        }
+    }
+
+    /// The time between the last keep-alive ping that was answered and its pong.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.timers.round_trip()
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    #[inline]
+    pub(crate) fn pong(&mut self, tx: &mut SendBuffer, payload: &[u8]) {
+        // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in
+        // response, unless it already received a Close frame."
+        if matches!(self.phase, Phase::Open | Phase::CloseSent) {
+            let header = self.header(Opcode::Pong, payload.len());
+            tx.put_pong(&header, payload, self.max_pending_pongs);
+        }
+    }
+
+    pub(crate) fn pong_came(&mut self, payload: &[u8]) {
+        self.timers.pong(payload);
+    }
+
+    pub(crate) fn peer_closed(&mut self, tx: &mut SendBuffer, close: Option<CloseFrame<'_>>) {
+        // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos the
+        // status code it received."
+        let reply = close.map(|close| CloseFrame::from(close.code));
+        self.step(Cause::PeerCloses, Initiator::Peer, reply, tx);
+        if let Some(record) = &mut self.record
+            && record.received.is_none()
+        {
+            record.received = Some((
+                close.map(|close| close.code),
+                close.map_or("", |close| close.reason).into(),
+            ));
+        }
+    }
+
+    pub(crate) fn violation(&mut self, tx: &mut SendBuffer, error: ProtocolError) {
+        let close = CloseFrame::from(error.close_code());
+        self.step(Cause::PeerBreaksRule, Initiator::Local, Some(close), tx);
+        if let Some(record) = &mut self.record {
+            record.error = Some(error);
+        }
+    }
+
+    /// Nothing more will be read or written.
+    pub(crate) fn end(&mut self, initiator: Initiator) {
+        self.phase = self.phase.after(Cause::End).0;
+        self.record.get_or_insert_with(|| CloseRecord::new(initiator));
+    }
+
+    /// The phase whose transport waits for EOF only.
+    pub(crate) fn is_draining(&self) -> bool {
+        matches!(self.phase, Phase::CloseDone | Phase::Failed)
+    }
+
+    /// Moves through the closing table and writes the Close frame it asks for.
+    fn step(
+        &mut self,
+        cause: Cause,
+        initiator: Initiator,
+        close: Option<CloseFrame<'_>>,
+        tx: &mut SendBuffer,
+    ) {
+        let (phase, write_close) = self.phase.after(cause);
+        if phase == self.phase {
+            return;
+        }
+        self.phase = phase;
+        let record = self.record.get_or_insert_with(|| CloseRecord::new(initiator));
+        if !write_close {
+            return;
+        }
+        record.sent_code = close.map(|close| close.code);
+        let mut payload = [0; MAX_CONTROL_PAYLOAD];
+        let mut len = 0;
+        if let Some(CloseFrame { code, reason }) = close {
+            len = 2 + reason.len(); // `close` has checked the length
+            payload[..2].copy_from_slice(&code.as_u16().to_be_bytes());
+            payload[2..len].copy_from_slice(reason.as_bytes());
+        }
+        let header = self.header(Opcode::Close, len);
+        tx.put_frame(&header, &payload[..len]);
+    }
+
+    #[inline]
+    fn check(&self, tx: &SendBuffer, opcode: Opcode, len: usize) -> Result<(), SendError> {
+        if self.phase != Phase::Open {
+            return Err(SendError::NotOpen);
+        }
+        if opcode.is_control() {
+            if len > MAX_CONTROL_PAYLOAD {
+                return Err(SendError::ControlTooLong { len });
+            }
+        } else if self.fragments.is_some() {
+            return Err(SendError::MessageUnfinished);
+        }
+        self.check_room(tx)
+    }
+
+    #[inline]
+    pub(super) fn check_room(&self, tx: &SendBuffer) -> Result<(), SendError> {
+        let unsent = tx.remaining();
+        if unsent >= self.max_unsent {
+            return Err(SendError::BufferFull { unsent, limit: self.max_unsent });
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// A header with FIN set, and a fresh key where this end masks.
+    #[inline]
+    pub(super) fn header(&mut self, opcode: Opcode, len: usize) -> FrameHeader {
+        let mask = self.mask_keys.as_mut().map(|keys| keys.next_key());
+        FrameHeader::new(opcode, len as u64, mask)
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Receiver`](super::Receiver) owes to the peer. Hand it to [`Sender::reply`].
+#[derive(Debug)]
+#[must_use = "the peer waits for this: hand it to `Sender::reply`"]
+pub struct Reply(Owed);
+
+#[derive(Debug)]
+enum Owed {
+    Nothing,
+    Pong {
+        payload: [u8; MAX_CONTROL_PAYLOAD],
+        len: u8,
+    },
+    /// Nothing for the peer; the sender measures the round trip.
+    PongCame([u8; 8]),
+    Close(Option<(CloseCode, Box<str>)>),
+    Violation(ProtocolError),
+}
+
+impl Reply {
+    /// Whether there is nothing to hand over.
+    pub fn is_none(&self) -> bool {
+        matches!(self.0, Owed::Nothing)
+    }
+
+    pub(crate) fn none() -> Self {
+        Self(Owed::Nothing)
+    }
+
+    pub(crate) fn pong(ping: &[u8]) -> Self {
+        let mut payload = [0; MAX_CONTROL_PAYLOAD];
+        let len = ping.len().min(MAX_CONTROL_PAYLOAD);
+        payload[..len].copy_from_slice(&ping[..len]);
+        Self(Owed::Pong { payload, len: len as u8 })
+    }
+
+    pub(crate) fn pong_came(pong: &[u8]) -> Self {
+        // the payloads of our own pings have this length
+        Self(pong.try_into().map_or(Owed::Nothing, Owed::PongCame))
+    }
+
+    pub(crate) fn close(close: Option<&CloseFrame<'_>>) -> Self {
+        Self(Owed::Close(close.map(|close| (close.code, close.reason.into()))))
+    }
+}
+
+/// The Close frame that tells the peer which kind of rule it broke.
+impl From<ProtocolError> for Reply {
+    fn from(error: ProtocolError) -> Self {
+        Self(Owed::Violation(error))
+    }
+}
+
+/// Owned payloads from this size on are queued by reference: one copy of so much costs more than one
+/// more slice in a vectored write.
+const BY_REFERENCE: usize = 16 * 1024;
+
+/// The same for messages that are encoded already: their memory exists anyway, and is shared.
+const PREPARED_BY_REFERENCE: usize = 512;

@@ -1,0 +1,114 @@
+//! Owned text. The one place of the crate, with [`Text`](super::Text), that takes bytes for a `str`
+//! without looking at them again: the validator has passed them as they arrived, and a second pass
+//! costs as much as the first.
+#![allow(unsafe_code)]
+
+use alloc::string::String;
+use core::ops::Deref;
+use core::{fmt, str};
+
+use bytes::Bytes;
+
+/// A reference-counted string: [`Bytes`] that are known to be UTF-8.
+///
+/// Cloning costs a reference count.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Utf8Bytes(Bytes);
+
+impl Utf8Bytes {
+    /// A string that lives as long as the program. Allocates nothing.
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// The string.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        self
+    }
+
+    /// The bytes, without a copy.
+    #[inline]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// # Safety
+    ///
+    /// `bytes` must be UTF-8.
+    pub(super) unsafe fn from_bytes_unchecked(bytes: Bytes) -> Self {
+        debug_assert!(str::from_utf8(&bytes).is_ok());
+        Self(bytes)
+    }
+}
+
+/// # Safety
+///
+/// `bytes` must be UTF-8.
+#[inline]
+pub(super) unsafe fn str_unchecked(bytes: &[u8]) -> &str {
+    debug_assert!(str::from_utf8(bytes).is_ok());
+    // SAFETY: the caller vouches for it.
+    unsafe { str::from_utf8_unchecked(bytes) }
+}
+
+impl Deref for Utf8Bytes {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        // SAFETY: no constructor lets anything but UTF-8 in, and `Bytes` do not change.
+        unsafe { str_unchecked(&self.0) }
+    }
+}
+
+impl AsRef<str> for Utf8Bytes {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl From<&str> for Utf8Bytes {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Utf8Bytes {
+    fn from(text: String) -> Self {
+        Self(Bytes::from(text))
+    }
+}
+
+impl TryFrom<Bytes> for Utf8Bytes {
+    type Error = str::Utf8Error;
+
+    fn try_from(bytes: Bytes) -> Result<Self, str::Utf8Error> {
+        str::from_utf8(&bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl PartialEq<str> for Utf8Bytes {
+    fn eq(&self, other: &str) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&str> for Utf8Bytes {
+    fn eq(&self, other: &&str) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Utf8Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Display for Utf8Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
