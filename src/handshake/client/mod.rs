@@ -1,0 +1,51 @@
+//! The client's end of the opening handshake.
+//!
+//! ```
+//! use sansws::buf::{RecvBuffer, SendBuffer};
+//! use sansws::handshake::client::{Handshake, Request, Response};
+//! use sansws::proto::Config;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+//!
+//! let request = Request::new("wss://example.com/chat")?
+//!     .with_subprotocol("chat")?
+//!     .with_header("Authorization", "Bearer abc")?;
+//! // connect to this; with TLS, for this host
+//! let (host, port, tls) = (request.host(), request.port(), request.is_secure());
+//!
+//! let config = Config::new();
+//! let nonce = [7; 16]; // from the operating system's random source
+//! let mut handshake = Handshake::start(&request, nonce, &config, &mut tx)?;
+//! # rx.feed(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+//! // send what is in `tx`; then after every read:
+//! match handshake.read_response(&mut rx)? {
+//!     None => { /* read more */ }
+//!     Some(Response::Accepted(accepted)) => {
+//!         let connection = accepted.into_connection([9; 32]); // random as well
+//!     }
+//!     Some(Response::Refused(refused)) => {
+//!         assert_eq!(
+//!             refused.to_string(),
+//!             "server answered 404 Not Found instead of 101 Switching Protocols"
+//!         );
+//!     }
+//!     Some(_) => { /* no other kind of response yet */ }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! RFC 6455 §4.1 lets a client have one connection to a host in the CONNECTING state at a time.
+//! That rule is for browsers, which know about all of them; a program that opens many connections
+//! has to keep it itself. Redirects are not followed: the answer says where to.
+
+mod body;
+mod handshake;
+mod request;
+mod response;
+mod url;
+
+pub use handshake::Handshake;
+pub use request::Request;
+pub use response::{Accepted, Refused, Response};
+pub use url::UrlError;

@@ -1,0 +1,156 @@
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::UrlError;
+use super::url::Url;
+use crate::handshake::usage::{check_header, is_framing, is_websocket};
+use crate::handshake::{UsageError, key, list};
+
+/// What to ask a server for.
+///
+/// A plain value: it may be kept to connect again.
+#[derive(Clone)]
+pub struct Request {
+    url: Url,
+    headers: Vec<(String, String)>,
+    pub(super) subprotocols: Vec<String>,
+    pub(super) requires_subprotocol: bool,
+}
+
+impl Request {
+    /// A request for a `ws://` or `wss://` URL.
+    ///
+    /// User information in it becomes an `Authorization` header, unless there is one.
+    ///
+    /// # Errors
+    ///
+    /// The URL has a part that is invalid, or that has no meaning here. The text of the error says
+    /// what to do about it.
+    pub fn new(url: &str) -> Result<Self, UrlError> {
+        Ok(Self {
+            url: Url::parse(url)?,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            requires_subprotocol: false,
+        })
+    }
+
+    /// Adds a header; one that is there already stays.
+    ///
+    /// # Errors
+    ///
+    /// The name is not a token, the value has control characters, or the header is one that the
+    /// library writes: `Host`, `Upgrade`, `Connection`, `Sec-WebSocket-*`, `Content-Length` and
+    /// `Transfer-Encoding`.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, UsageError> {
+        check_header(name, value, |name| {
+            is_websocket(name) || is_framing(name) || name.eq_ignore_ascii_case("host")
+        })?;
+        self.headers.push((name.to_string(), value.to_string()));
+        Ok(self)
+    }
+
+    /// Sets `Origin`, as a browser does for its scripts. Programs rarely need it.
+    ///
+    /// # Errors
+    ///
+    /// The value has control characters.
+    pub fn with_origin(mut self, origin: &str) -> Result<Self, UsageError> {
+        self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("origin"));
+        self.with_header("Origin", origin)
+    }
+
+    /// Offers a subprotocol. The order is that of preference, the favourite first.
+    ///
+    /// # Errors
+    ///
+    /// It is not a token, or offered already.
+    pub fn with_subprotocol(mut self, subprotocol: &str) -> Result<Self, UsageError> {
+        // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with
+        // characters in the range U+0021 to U+007E not including separator characters as defined in
+        // [RFC2616] and MUST all be unique strings."
+        if !list::is_token(subprotocol.as_bytes()) {
+            return Err(UsageError::InvalidSubprotocol(subprotocol.into()));
+        }
+        if self.subprotocols.iter().any(|other| other == subprotocol) {
+            return Err(UsageError::RepeatedSubprotocol(subprotocol.into()));
+        }
+        self.subprotocols.push(subprotocol.to_string());
+        Ok(self)
+    }
+
+    /// Fails the handshake if the server chooses none of the subprotocols, as browsers do. RFC 6455
+    /// allows the server not to choose.
+    #[must_use]
+    pub fn require_subprotocol(mut self) -> Self {
+        self.requires_subprotocol = true;
+        self
+    }
+
+    /// The host to connect to, and to ask for in TLS: an IPv6 address is without its brackets.
+    pub fn host(&self) -> &str {
+        &self.url.host
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.url.port
+    }
+
+    /// Whether the scheme is `wss`: the handshake goes through TLS.
+    pub fn is_secure(&self) -> bool {
+        self.url.secure
+    }
+
+    /// The value of `Host`: the host, and the port if it is not the default.
+    pub fn authority(&self) -> &str {
+        &self.url.authority
+    }
+
+    /// The request target: path and query.
+    pub fn target(&self) -> &str {
+        &self.url.resource
+    }
+
+    /// The head of the request, with the key that carries `nonce`.
+    pub(super) fn write(&self, key: [u8; key::KEY_LEN]) -> String {
+        let mut head = String::new();
+        head.extend(["GET ", self.target(), " HTTP/1.1\r\n"]);
+        let mut line = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
+        line("Host", self.authority());
+        line("Upgrade", "websocket");
+        line("Connection", "Upgrade");
+        line("Sec-WebSocket-Key", str::from_utf8(&key).unwrap_or_default());
+        line("Sec-WebSocket-Version", "13");
+        if !self.subprotocols.is_empty() {
+            line("Sec-WebSocket-Protocol", &self.subprotocols.join(", "));
+        }
+        let has_authorization =
+            self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if let Some(credentials) = &self.url.credentials
+            && !has_authorization
+        {
+            line("Authorization", credentials);
+        }
+        for (name, value) in &self.headers {
+            line(name, value);
+        }
+        head.push_str("\r\n");
+        head
+    }
+}
+
+impl fmt::Debug for Request {
+    /// Without header values and user information, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Request")
+            .field("is_secure", &self.is_secure())
+            .field("authority", &self.authority())
+            .field("target", &self.target())
+            .field("headers", &names)
+            .field("subprotocols", &self.subprotocols)
+            .finish()
+    }
+}

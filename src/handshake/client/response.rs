@@ -1,0 +1,155 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+use crate::handshake::head::{Head, Headers};
+use crate::handshake::reader::StatusLine;
+use crate::handshake::status;
+use crate::proto::{Config, Connection};
+
+/// What the server said.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Response {
+    /// The connection is open.
+    Accepted(Accepted),
+    /// It is not, and this is why.
+    Refused(Refused),
+}
+
+/// A response with status 101 that was found to be valid.
+#[derive(Debug)]
+pub struct Accepted {
+    head: Head,
+    config: Config,
+}
+
+impl Accepted {
+    pub(super) fn new(head: Head, config: Config) -> Self {
+        Self { head, config }
+    }
+
+    /// The subprotocol the server chose from those that were offered.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.header("sec-websocket-protocol")
+    }
+
+    /// The value of the first header with this name, in any case; `None` if there is none or its
+    /// value is not UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.first(name)
+    }
+
+    /// All headers, in order.
+    pub fn headers(&self) -> Headers<'_> {
+        self.head.headers()
+    }
+
+    /// The connection, with the configuration the handshake was started with.
+    ///
+    /// `mask_seed` drives the generator of masking keys. It must come from a strong source of
+    /// randomness and serve for one connection only (RFC 6455 §10.3).
+    pub fn into_connection(self, mask_seed: [u8; 32]) -> Connection {
+        Connection::client(&self.config, mask_seed)
+    }
+}
+
+/// A final response with another status than 101.
+///
+/// Its `Display` says what happened in a line; as an error it can be passed on.
+#[derive(Debug)]
+pub struct Refused {
+    head: Head,
+    status: u16,
+    reason: Range<usize>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Refused {
+    pub(super) fn new(head: Head, line: StatusLine) -> Self {
+        Self { head, status: line.status, reason: line.reason, body: Vec::new() }
+    }
+
+    /// The status, such as 404.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reason phrase, such as `Not Found`; where the server sent none, the usual one.
+    pub fn reason(&self) -> &str {
+        match self.head.text(&self.reason) {
+            "" => status::reason(self.status),
+            reason => reason,
+        }
+    }
+
+    /// The value of the first header with this name, in any case; `None` if there is none or its
+    /// value is not UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.first(name)
+    }
+
+    /// All headers, in order.
+    pub fn headers(&self) -> Headers<'_> {
+        self.head.headers()
+    }
+
+    /// The body, as far as it arrived, up to
+    /// [`Config::max_refusal_body_len`](crate::proto::Config::max_refusal_body_len).
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The header that says what to do about this status.
+    fn advice(&self) -> Option<&'static str> {
+        match self.status {
+            300..=399 => Some("Location"),
+            401 => Some("WWW-Authenticate"),
+            407 => Some("Proxy-Authenticate"),
+            426 => Some("Sec-WebSocket-Version"),
+            429 | 503 => Some("Retry-After"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server answered {}", self.status)?;
+        if !self.reason().is_empty() {
+            write!(f, " {}", Escaped(self.reason()))?;
+        }
+        f.write_str(" instead of 101 Switching Protocols")?;
+        if let Some(name) = self.advice()
+            && let Some(value) = self.header(name)
+        {
+            write!(f, " ({name}: {})", Escaped(value))?;
+        }
+        let shown = self.body.len().min(MAX_SHOWN);
+        let text = String::from_utf8_lossy(&self.body[..shown]);
+        // a character that was cut in half is not shown
+        let text = if shown < self.body.len() { text.trim_end_matches('\u{fffd}') } else { &text };
+        if !text.trim().is_empty() {
+            write!(f, ": {}", Escaped(text.trim()))?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// Text from the server, for a log that it must not be able to forge lines in.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|char| match char.is_control() {
+            true => write!(f, "{}", char.escape_default()),
+            false => write!(f, "{char}"),
+        })
+    }
+}
+
+/// Bytes of the body that are shown; enough for a sentence.
+const MAX_SHOWN: usize = 200;

@@ -1,0 +1,356 @@
+//! `Sec-WebSocket-Extensions`: its grammar, read and written (RFC 6455 §9.1).
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::list::{self, MAX_EMPTY_ELEMENTS};
+
+/// Reads the extensions in the values of all the `Sec-WebSocket-Extensions` lines of a message.
+///
+/// ```
+/// use sansws::handshake::extensions;
+///
+/// let lines = [&b"permessage-deflate; client_max_window_bits, x; y=\"1\\0\""[..]];
+/// let offers: Result<Vec<_>, _> = extensions::parse(lines).collect();
+/// let offers = offers?;
+/// assert_eq!(offers[0].name(), "permessage-deflate");
+/// assert_eq!(offers[0].params().next(), Some(("client_max_window_bits", None)));
+/// assert_eq!(offers[1].to_string(), "x; y=10");
+/// # Ok::<(), extensions::InvalidExtensions>(())
+/// ```
+///
+/// Names are case-sensitive tokens that mean nothing here; which of them to take is up to the
+/// caller. The iterator ends after the first error. The time is linear in the length of the lines.
+pub fn parse<'a, I: IntoIterator<Item = &'a [u8]>>(lines: I) -> Extensions<'a, I::IntoIter> {
+    Extensions { lines: lines.into_iter(), line: None, state: State::Start, empty: 0 }
+}
+
+/// One extension with its parameters, as it is offered or chosen.
+///
+/// Its `Display` is the form for the header: everything in it is a token, so nothing needs quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension<'a> {
+    name: &'a str,
+    params: Vec<(&'a str, Option<Cow<'a, str>>)>,
+}
+
+impl<'a> Extension<'a> {
+    /// An extension without parameters; `None` if the name is not a token.
+    pub fn new(name: &'a str) -> Option<Self> {
+        list::is_token(name.as_bytes()).then_some(Self { name, params: Vec::new() })
+    }
+
+    /// Adds a parameter; `None` if its name or value is not a token.
+    #[must_use]
+    pub fn with_param(mut self, name: &'a str, value: Option<&'a str>) -> Option<Self> {
+        let valid = list::is_token(name.as_bytes())
+            && value.is_none_or(|value| list::is_token(value.as_bytes()));
+        self.params.push((name, value.map(Cow::Borrowed)));
+        valid.then_some(self)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// The parameters in order, with duplicates; values without their quotes.
+    pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.params.iter().map(|(name, value)| (*name, value.as_deref()))
+    }
+}
+
+impl fmt::Display for Extension<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        for (name, value) in self.params() {
+            write!(f, "; {name}")?;
+            if let Some(value) = value {
+                write!(f, "={value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The iterator that [`parse`] returns.
+#[derive(Clone, Debug)]
+pub struct Extensions<'a, I> {
+    lines: I,
+    line: Option<Line<'a>>,
+    state: State,
+    empty: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// No line yet.
+    Start,
+    /// Lines, but only empty elements in them.
+    Empty,
+    Found,
+    Failed,
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Iterator for Extensions<'a, I> {
+    type Item = Result<Extension<'a>, InvalidExtensions>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let State::Failed = self.state {
+            return None;
+        }
+        let item = self.step().transpose();
+        match item {
+            Some(Ok(_)) => self.state = State::Found,
+            // RFC 6455 §9.1 has `1#extension`: one at least.
+            None if matches!(self.state, State::Empty) => {
+                self.state = State::Failed;
+                return Some(Err(InvalidExtensions));
+            }
+            None => {}
+            Some(Err(_)) => self.state = State::Failed,
+        }
+        item
+    }
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Extensions<'a, I> {
+    fn step(&mut self) -> Result<Option<Extension<'a>>, InvalidExtensions> {
+        loop {
+            let Some(line) = &mut self.line else {
+                let Some(line) = self.lines.next() else { return Ok(None) };
+                self.line = Some(Line(line));
+                if let State::Start = self.state {
+                    self.state = State::Empty;
+                }
+                continue;
+            };
+            line.skip_space();
+            if line.0.is_empty() {
+                self.line = None;
+            } else if line.take(b',') {
+                self.empty += 1;
+                if self.empty > MAX_EMPTY_ELEMENTS {
+                    return Err(InvalidExtensions);
+                }
+            } else {
+                let extension = line.extension()?;
+                if !line.0.is_empty() && !line.take(b',') {
+                    return Err(InvalidExtensions);
+                }
+                return Ok(Some(extension));
+            }
+        }
+    }
+}
+
+/// What is left of a line.
+#[derive(Clone, Debug)]
+struct Line<'a>(&'a [u8]);
+
+impl<'a> Line<'a> {
+    /// `extension = extension-token *( ";" extension-param )`
+    fn extension(&mut self) -> Result<Extension<'a>, InvalidExtensions> {
+        let mut extension = Extension { name: self.token()?, params: Vec::new() };
+        while self.take(b';') {
+            let name = self.token()?;
+            let value = if !self.take(b'=') {
+                None
+            } else if self.0.first() == Some(&b'"') {
+                Some(self.quoted_token()?)
+            } else {
+                Some(Cow::Borrowed(self.token()?))
+            };
+            extension.params.push((name, value));
+        }
+        Ok(extension)
+    }
+
+    /// A token and the space behind it.
+    fn token(&mut self) -> Result<&'a str, InvalidExtensions> {
+        let len = self.0.iter().take_while(|&&byte| list::is_token_byte(byte)).count();
+        let (token, rest) = self.0.split_at(len);
+        self.0 = rest;
+        self.skip_space();
+        match str::from_utf8(token) {
+            Ok(token) if !token.is_empty() => Ok(token),
+            _ => Err(InvalidExtensions),
+        }
+    }
+
+    /// RFC 6455 §9.1: "When using the quoted-string syntax variant, the value after quoted-string
+    /// unescaping MUST conform to the 'token' ABNF."
+    fn quoted_token(&mut self) -> Result<Cow<'a, str>, InvalidExtensions> {
+        let quoted = self.0.get(1..).unwrap_or_default();
+        let mut unescaped: Option<String> = None;
+        let mut at = 0;
+        loop {
+            let plain = quoted[at..].iter().take_while(|&&byte| list::is_token_byte(byte)).count();
+            let plain = &quoted[at..at + plain];
+            at += plain.len();
+            let text = str::from_utf8(plain).map_err(|_| InvalidExtensions)?;
+            let escape = match (quoted.get(at), quoted.get(at + 1)) {
+                (Some(b'"'), _) => None,
+                (Some(b'\\'), Some(&byte)) if list::is_token_byte(byte) => Some(char::from(byte)),
+                _ => return Err(InvalidExtensions),
+            };
+            let Some(escaped) = escape else {
+                self.0 = &quoted[at + 1..];
+                self.skip_space();
+                let value = match unescaped {
+                    None => Cow::Borrowed(text),
+                    Some(value) => Cow::Owned(value + text),
+                };
+                return if value.is_empty() { Err(InvalidExtensions) } else { Ok(value) };
+            };
+            let value = unescaped.get_or_insert_default();
+            value.push_str(text);
+            value.push(escaped);
+            at += 2;
+        }
+    }
+
+    /// Takes a delimiter and the space behind it.
+    fn take(&mut self, delimiter: u8) -> bool {
+        match self.0.split_first() {
+            Some((&byte, rest)) if byte == delimiter => {
+                self.0 = rest;
+                self.skip_space();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// RFC 6455 §4.3: "including the 'implied *LWS rule'".
+    fn skip_space(&mut self) {
+        while let [b' ' | b'\t', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+    }
+}
+
+/// `Sec-WebSocket-Extensions` does not follow its grammar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidExtensions;
+
+impl fmt::Display for InvalidExtensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sec-WebSocket-Extensions is malformed (RFC 6455 §9.1)")
+    }
+}
+
+impl core::error::Error for InvalidExtensions {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    /// The extensions in their written form, separated by `, `.
+    fn read(lines: &[&str]) -> Result<String, InvalidExtensions> {
+        let list: Result<Vec<_>, _> = parse(lines.iter().map(|line| line.as_bytes())).collect();
+        Ok(list?.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    }
+
+    #[test]
+    fn valid() {
+        for (lines, expected) in [
+            (&[][..], ""),
+            (&["permessage-deflate"], "permessage-deflate"),
+            (&["foo, bar; baz=2"], "foo, bar; baz=2"),
+            (&["foo", "bar;baz"], "foo, bar; baz"),
+            (&[" a ; b = c ;\td\t,, e ,"], "a; b=c; d, e"),
+            (&["", "a"], "a"),
+            (&["x; y=\"1\\0\""], "x; y=10"),
+            (&["x; y=\"10\"; z=\"\\a\\b\", w"], "x; y=10; z=ab, w"),
+            (
+                &["__proto__; constructor=1; constructor=2"],
+                "__proto__; constructor=1; constructor=2",
+            ),
+        ] {
+            assert_eq!(read(lines).as_deref(), Ok(expected), "{lines:?}");
+        }
+    }
+
+    /// H-26, H-27, C-19
+    #[test]
+    fn invalid() {
+        for line in [
+            "",
+            ",",
+            ";",
+            "=",
+            "a;",
+            "a;;",
+            "a; b=",
+            "a; =1",
+            "a=b",
+            "a=\"b",
+            "a; b=\"c",
+            "a b",
+            "a; b c",
+            "a; b=c d",
+            "a; b=\"c d\"",
+            "a; b=\"\"",
+            "a; b=\"c\"d",
+            "a; b=\"c\\",
+            "a; b=\"\\\"\"",
+            "a; b=\"c\x7f\"",
+            "\"a\"",
+            "a; \"b\"",
+            "a; b=\u{e9}",
+            "a; b=\"\u{e9}\"",
+            "a; b=c, ;",
+            "a/b",
+            "a; b=c=d",
+            "a\x0b",
+            "permessage-deflate;;",
+            "a; b=\"c,d\"",
+        ] {
+            assert_eq!(read(&[line]), Err(InvalidExtensions), "{line}");
+        }
+        // a quoted string does not go over two lines
+        assert_eq!(read(&["a; b=\"c", "d\""]), Err(InvalidExtensions));
+        assert_eq!(read(&[&(",".repeat(MAX_EMPTY_ELEMENTS) + "a")]).as_deref(), Ok("a"));
+        assert_eq!(read(&[&(",".repeat(MAX_EMPTY_ELEMENTS + 1) + "a")]), Err(InvalidExtensions));
+    }
+
+    #[test]
+    fn ends_after_an_error() {
+        let mut list = parse([&b"a, ;, b"[..]]);
+        assert!(list.next().unwrap().is_ok());
+        assert!(list.next().unwrap().is_err());
+        assert!(list.next().is_none());
+    }
+
+    /// H-31, with more input than a head can hold.
+    #[test]
+    fn hostile_values_take_linear_time() {
+        let escapes = "x; y=\"".to_string() + &"\\a".repeat(1_000_000);
+        assert_eq!(read(&[&escapes]), Err(InvalidExtensions));
+        assert_eq!(read(&[&(escapes + "\"")]).unwrap().len(), 5 + 1_000_000);
+        let params = "a".to_string() + &";b".repeat(1_000_000) + "=";
+        assert_eq!(read(&[&params]), Err(InvalidExtensions));
+        let spaces = "a".to_string() + &" ".repeat(1_000_000) + "b";
+        assert_eq!(read(&[&spaces]), Err(InvalidExtensions));
+    }
+
+    #[test]
+    fn writing() {
+        let extension = Extension::new("permessage-deflate")
+            .and_then(|it| it.with_param("server_no_context_takeover", None))
+            .and_then(|it| it.with_param("server_max_window_bits", Some("10")))
+            .unwrap();
+        assert_eq!(
+            extension.to_string(),
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=10"
+        );
+        assert_eq!(Extension::new("a b"), None);
+        assert_eq!(Extension::new("a").unwrap().with_param("b", Some("c\r\n")), None);
+        assert_eq!(Extension::new("a").unwrap().with_param("", None), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! The server's end of the opening handshake.
+//!
+//! ```
+//! use sansws::buf::{RecvBuffer, SendBuffer};
+//! use sansws::handshake::server::{Accept, Handshake, Reject};
+//! use sansws::proto::Config;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+//! # rx.feed(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
+//!
+//! let config = Config::new();
+//! let mut handshake = Handshake::new(&config);
+//! // after every read, until there is a request; on an error send what is in `tx`, then close
+//! if let Some(request) = handshake.read_request(&mut rx, &mut tx)? {
+//!     match request.path() {
+//!         "/chat" => {
+//!             let connection = request.accept(&Accept::default(), &config, &mut tx)?;
+//!         }
+//!         "/page" => {
+//!             let headers = &[("Content-Type", "text/html")];
+//!             let page = Reject { status: 200, headers, body: b"<h1>Hello</h1>" };
+//!             request.reject(&page, &mut tx)?; // send what is in `tx`, then close
+//!         }
+//!         _ => request.reject(&Reject { status: 404, ..Default::default() }, &mut tx)?,
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! After an error and after [`Request::reject`] the peer should be able to read the answer: send
+//! what is in the send buffer, shut down writing, and read on for a moment (throwing away what
+//! comes) before closing. A socket closed with unread bytes in it is reset, and the answer is lost
+//! with it.
+
+mod accept;
+mod check;
+mod reject;
+mod request;
+
+use core::time::Duration;
+
+pub use accept::{Accept, AcceptError};
+pub use reject::Reject;
+pub use request::Request;
+
+use super::HandshakeError;
+use super::deadline::Deadline;
+use super::reader::{HeadReader, Kind};
+use crate::buf::{RecvBuffer, SendBuffer};
+use crate::proto::Config;
+
+/// Reads a client's request.
+///
+/// It is done with the one request; what to answer is then up to [`Request`].
+#[derive(Debug)]
+pub struct Handshake {
+    reader: HeadReader,
+    deadline: Deadline,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Reading,
+    Done,
+    Failed(HandshakeError),
+}
+
+impl Handshake {
+    /// Of `config`, the limits on the head and the time for it are used.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            reader: HeadReader::new(Kind::Request, config),
+            deadline: Deadline::new(config.handshake_timeout),
+            state: State::Reading,
+        }
+    }
+
+    /// Takes the head of a request out of `rx`; `None` if it is not complete.
+    ///
+    /// Any request of HTTP/1.1 is returned, be it for an upgrade or for a page:
+    /// [`Request::is_upgrade`] tells which. What follows its head stays in `rx`. Once the request
+    /// has been returned, this returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// What arrived is not HTTP/1.1 or over a limit. The HTTP answer is in `tx` already. Every
+    /// later call returns the same error and writes nothing.
+    pub fn read_request(
+        &mut self,
+        rx: &mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Request>, HandshakeError> {
+        match &self.state {
+            State::Reading => {}
+            State::Done => return Ok(None),
+            State::Failed(error) => return Err(error.clone()),
+        }
+        match self.next_request(rx) {
+            Ok(None) => Ok(None),
+            Ok(Some(request)) => {
+                self.state = State::Done;
+                Ok(Some(request))
+            }
+            Err(error) => {
+                reject::write_error(tx, &error, false);
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    fn next_request(&mut self, rx: &mut RecvBuffer) -> Result<Option<Request>, HandshakeError> {
+        if !self.reader.read(rx)? {
+            return Ok(None);
+        }
+        let (head, line) = self.reader.take_request()?;
+        Request::new(head, line).map(Some)
+    }
+
+    /// The peer has closed its side: there will be no request. Returns the error that is left to
+    /// report. Nothing is written, as there is no request to answer.
+    pub fn receive_eof(&mut self) -> HandshakeError {
+        match &self.state {
+            State::Failed(error) => error.clone(),
+            State::Reading | State::Done => self.fail(HandshakeError::Incomplete),
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), on the caller's monotonic clock.
+    ///
+    /// Zero, which is to say now, before its first call: that is when the time starts to count.
+    /// `None` once the request is there.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        matches!(self.state, State::Reading).then(|| self.deadline.poll())
+    }
+
+    /// Looks at the clock. The first call sets the deadline,
+    /// [`Config::handshake_timeout`](crate::proto::Config::handshake_timeout) from `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::TimedOut`] at the deadline, with the answer 408 in `tx`; or the error that
+    /// ended the handshake before.
+    pub fn handle_timeout(
+        &mut self,
+        now: Duration,
+        tx: &mut SendBuffer,
+    ) -> Result<(), HandshakeError> {
+        match &self.state {
+            State::Failed(error) => Err(error.clone()),
+            State::Reading if self.deadline.is_over(now) => {
+                reject::write_error(tx, &HandshakeError::TimedOut, false);
+                Err(self.fail(HandshakeError::TimedOut))
+            }
+            State::Reading | State::Done => Ok(()),
+        }
+    }
+
+    fn fail(&mut self, error: HandshakeError) -> HandshakeError {
+        self.state = State::Failed(error.clone());
+        error
+    }
+}

@@ -1,0 +1,219 @@
+use core::fmt;
+use core::ops::Range;
+
+use crate::handshake::authority::Authority;
+use crate::handshake::extensions::{self, Extension, InvalidExtensions};
+use crate::handshake::head::{Head, Headers};
+use crate::handshake::list;
+use crate::handshake::reader::RequestLine;
+use crate::handshake::{HandshakeError, Origin};
+
+/// A request as the client sent it. Owned: it may wait, or go to another task, before it is
+/// answered.
+///
+/// Answering consumes it: [`accept`](Self::accept) makes the connection a WebSocket,
+/// [`reject`](Self::reject) sends any other response, such as a page.
+pub struct Request {
+    pub(super) head: Head,
+    method: Range<usize>,
+    target: Range<usize>,
+    /// Empty if an absolute target has none.
+    path: Range<usize>,
+    query: Option<Range<usize>>,
+    host: Range<usize>,
+    pub(super) has_body: bool,
+}
+
+impl Request {
+    pub(super) fn new(head: Head, line: RequestLine) -> Result<Self, HandshakeError> {
+        // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
+        // HTTP/1.0 request."
+        if line.http_1_0 {
+            return Err(match head.has("sec-websocket-key") && !head.has("upgrade") {
+                true => HandshakeError::ProxyHttpVersion,
+                false => HandshakeError::UnsupportedHttpVersion,
+            });
+        }
+        let target = Target::parse(head.text(&line.method), head.text(&line.target))
+            .ok_or(HandshakeError::InvalidTarget)?;
+        let at = line.target.start;
+        let shift = |range: Range<usize>| at + range.start..at + range.end;
+        let host = host(&head)?;
+        let mut request = Self {
+            // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of
+            // request-target, the origin server MUST ignore the received Host header field (if any)
+            // and instead use the host information of the request-target."
+            host: target.host.map_or(host, shift),
+            path: shift(target.path),
+            query: target.query.map(shift),
+            method: line.method,
+            target: line.target,
+            has_body: false,
+            head,
+        };
+        request.has_body = has_body(&request.head)?;
+        Ok(request)
+    }
+
+    /// The method; `GET` in every WebSocket handshake.
+    pub fn method(&self) -> &str {
+        self.head.text(&self.method)
+    }
+
+    /// The request target as it was sent.
+    pub fn target(&self) -> &str {
+        self.head.text(&self.target)
+    }
+
+    /// The path of the target, not decoded. Begins with `/`, except that it is `*` for `OPTIONS *`.
+    pub fn path(&self) -> &str {
+        match self.head.text(&self.path) {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// What follows the `?` in the target, not decoded.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_ref().map(|query| self.head.text(query))
+    }
+
+    /// The host and, if there is one, the port that the client addressed: `Host`, or what an
+    /// absolute target says instead.
+    pub fn host(&self) -> &str {
+        self.head.text(&self.host)
+    }
+
+    /// The value of the first header with this name, in any case; `None` if there is none or its
+    /// value is not UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.first(name)
+    }
+
+    /// All headers, in order.
+    pub fn headers(&self) -> Headers<'_> {
+        self.head.headers()
+    }
+
+    /// The value of `Origin`: the site whose script opened the connection. Only browsers send it.
+    pub fn origin(&self) -> Option<&str> {
+        self.header("origin")
+    }
+
+    /// Whether the script that opened the connection comes from the host it connects to. `None` if
+    /// there is no `Origin`, so that the client is not a browser.
+    ///
+    /// A browser sends the user's cookies along, whichever site the script is from. A server that
+    /// knows its users by cookies has to refuse those for which this is `Some(false)` (RFC 6455
+    /// §10.2). The port is compared as well, the scheme is not: a server behind a TLS proxy does
+    /// not know its own. An `Origin` that is repeated, `null` or malformed is not the same.
+    pub fn is_same_origin(&self) -> Option<bool> {
+        let mut origins = self.head.all("origin");
+        let first = origins.next()?;
+        let origin = str::from_utf8(first).ok().and_then(Origin::parse);
+        Some(origins.next().is_none() && origin.is_some_and(|origin| origin.is_host(self.host())))
+    }
+
+    /// The subprotocols the client offers, its favourite first.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        list::elements(self.head.all("sec-websocket-protocol"))
+            .filter_map(|item| str::from_utf8(item).ok())
+    }
+
+    /// The extensions the client offers, its favourite first.
+    pub fn extensions(&self) -> impl Iterator<Item = Result<Extension<'_>, InvalidExtensions>> {
+        extensions::parse(self.head.all("sec-websocket-extensions"))
+    }
+
+    /// Whether the client means to open a WebSocket, even if something about the request is wrong:
+    /// `Upgrade` lists `websocket`, or there is a `Sec-WebSocket-Key`.
+    ///
+    /// [`accept`](Self::accept) those for which this is true, or
+    /// [`reject`](Self::reject) them; it answers the wrong ones with what is wrong. The others are
+    /// ordinary requests of HTTP: answer with a page, or accept them and let it say that this is a
+    /// WebSocket endpoint.
+    pub fn is_upgrade(&self) -> bool {
+        self.upgrade_is_websocket() || self.head.has("sec-websocket-key")
+    }
+
+    pub(super) fn upgrade_is_websocket(&self) -> bool {
+        list::contains(self.head.all("upgrade"), "websocket")
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method())
+            .field("target", &self.target())
+            .field("headers", &self.head)
+            .finish()
+    }
+}
+
+/// The parts of a request target, as positions in it.
+struct Target {
+    /// Only in an absolute one.
+    host: Option<Range<usize>>,
+    path: Range<usize>,
+    query: Option<Range<usize>>,
+}
+
+impl Target {
+    /// RFC 6455 §4.2.1: "the "Request-URI" part [...] should be interpreted as defining a resource
+    /// name or an absolute HTTP/HTTPS URI".
+    fn parse(method: &str, target: &str) -> Option<Self> {
+        let all = target.len();
+        // RFC 9112 §3.2.4: "the asterisk-form of request-target [...] is only used for a
+        // server-wide OPTIONS request".
+        if target == "*" && method == "OPTIONS" {
+            return Some(Self { host: None, path: 0..all, query: None });
+        }
+        let query_at = target.find('?').unwrap_or(all);
+        let query = (query_at < all).then_some(query_at + 1..all);
+        if target.starts_with('/') {
+            return Some(Self { host: None, path: 0..query_at, query });
+        }
+        let (scheme, rest) = target.get(..query_at)?.split_once("://")?;
+        if !["http", "https", "ws", "wss"].iter().any(|it| it.eq_ignore_ascii_case(scheme)) {
+            return None;
+        }
+        let host_at = scheme.len() + 3;
+        let path_at = rest.find('/').map_or(query_at, |path| host_at + path);
+        Authority::parse(target.get(host_at..path_at)?).ok()?;
+        Some(Self { host: Some(host_at..path_at), path: path_at..query_at, query })
+    }
+}
+
+/// Where the value of `Host` is.
+///
+/// RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
+/// request message that lacks a Host header field and to any request message that contains more
+/// than one Host header field line or a Host header field with an invalid field value."
+fn host(head: &Head) -> Result<Range<usize>, HandshakeError> {
+    let mut fields =
+        head.fields.iter().filter(|field| head.text(&field.name).eq_ignore_ascii_case("host"));
+    match (fields.next(), fields.next()) {
+        (Some(field), None) if Authority::parse(head.text(&field.value)).is_ok() => {
+            Ok(field.value.clone())
+        }
+        _ => Err(HandshakeError::InvalidHost),
+    }
+}
+
+/// Whether the head announces a body.
+fn has_body(head: &Head) -> Result<bool, HandshakeError> {
+    let encoded = head.has("transfer-encoding");
+    let mut length: Option<u64> = None;
+    for value in head.all("content-length") {
+        // RFC 9112 §6.3: "If a message is received with both a Transfer-Encoding and a
+        // Content-Length header field [...] Such a message might indicate an attempt to perform
+        // request smuggling". Lengths that differ are "an unrecoverable error".
+        let value = list::parse_length(value).ok_or(HandshakeError::InvalidContentLength)?;
+        if encoded || length.is_some_and(|length| length != value) {
+            return Err(HandshakeError::InvalidContentLength);
+        }
+        length = Some(value);
+    }
+    Ok(encoded || length.is_some_and(|length| length > 0))
+}
