@@ -214,6 +214,12 @@ impl Connection {
         self.sender.handle_timeout(now, tx).inspect_err(|_| self.receiver.receive_eof())
     }
 
+    /// Tells keep-alive that the peer is there, for a proof that the receive buffer does not show:
+    /// the transport took bytes again after it had been full. Received bytes count without this.
+    pub fn note_alive(&mut self) {
+        self.sender.note_alive();
+    }
+
     /// What can still happen.
     pub fn state(&self) -> State {
         self.sender.state()
@@ -297,6 +303,6 @@ impl Connection {
     }
 }
 
-/// What is read and thrown away so that the peer gets to see our Close: 64 KiB is a full default
-/// TCP window.
-const MAX_DRAINED: usize = 64 * 1024;
+/// How much to read on, in bytes, after the last word, so that the peer gets to see it: a full
+/// default TCP window.
+pub(crate) const MAX_DRAINED: usize = 64 * 1024;

@@ -21,6 +21,8 @@ mod writer;
 pub use closing::{CloseInfo, Initiator, Outcome, State, Transport};
 pub use config::{Config, ConfigError, Delivery, KeepAlive};
 pub use connection::Connection;
+#[cfg(feature = "std")]
+pub(crate) use connection::MAX_DRAINED;
 pub use error::{SendError, Timeout};
 pub use event::{Binary, Chunk, Event, Text};
 pub use message::{Message, MessageKind, MessageRef};
@@ -28,6 +30,8 @@ pub use prepared::PreparedMessage;
 pub use receiver::Receiver;
 pub use sender::{Reply, Sender};
 pub use text::Utf8Bytes;
+#[cfg(feature = "std")]
+pub(crate) use timers::LINGER;
 pub use writer::MessageWriter;
 
 /// Which end of the connection this is: it decides who masks and who closes TCP first.

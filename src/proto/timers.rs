@@ -46,7 +46,7 @@ impl Timers {
                 // A client waits for the server to close TCP. A server has shut down its direction
                 // and only keeps the peer's last bytes from turning into a reset.
                 Role::Client => config.close_timeout,
-                Role::Server => config.close_timeout.min(SERVER_LINGER),
+                Role::Server => config.close_timeout.min(LINGER),
             },
             next_ping: None,
             ping_sent: None,
@@ -146,5 +146,6 @@ impl Timers {
     }
 }
 
-/// Several round trips of any network; RFC 9112 §9.6 asks for "a brief period".
-const SERVER_LINGER: Duration = Duration::from_secs(1);
+/// How long to read on after the last word, so that the peer gets to see it: several round trips of
+/// any network; RFC 9112 §9.6 asks for "a brief period".
+pub(crate) const LINGER: Duration = Duration::from_secs(1);

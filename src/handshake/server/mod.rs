@@ -42,6 +42,8 @@ use core::time::Duration;
 
 pub use accept::{Accept, AcceptError};
 pub use reject::Reject;
+#[cfg(feature = "std")]
+pub(crate) use reject::write_internal_error;
 pub use request::Request;
 
 use super::HandshakeError;

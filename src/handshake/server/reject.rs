@@ -45,6 +45,12 @@ impl Request {
     }
 }
 
+/// Writes the answer to a request that is right, when what the application would answer is not.
+#[cfg(feature = "std")]
+pub(crate) fn write_internal_error(tx: &mut SendBuffer) {
+    write(tx, &Reject { status: 500, ..Reject::default() }, false);
+}
+
 /// Writes the answer to a request that is wrong.
 pub(super) fn write_error(tx: &mut SendBuffer, error: &HandshakeError, head_only: bool) {
     let Some(status) = error.status() else { return };

@@ -1,0 +1,230 @@
+use core::time::Duration;
+use std::io;
+use std::time::Instant;
+
+use bytes::Buf;
+
+use super::{Transport, WebSocket};
+use crate::buf::{RecvBuffer, SendBuffer};
+use crate::error::Error;
+use crate::handshake::server::{
+    Accept, AcceptError, Handshake, Reject, Request, write_internal_error,
+};
+use crate::proto::{Config, LINGER, MAX_DRAINED};
+
+/// Accepts a WebSocket on a stream, whatever path and origin it asks for.
+///
+/// A server that is open to browsers should look at the origin first: see [`read_request`]. Set
+/// `TCP_NODELAY` on the socket; a small message otherwise waits for the acknowledgement of the one
+/// before.
+///
+/// # Errors
+///
+/// [`Error::Handshake`] when the peer sent no valid handshake (it got an HTTP answer that says so),
+/// [`Error::HandshakeTimeout`], [`Error::Io`].
+pub fn accept<S: Transport>(io: S) -> Result<WebSocket<S>, Error> {
+    accept_with(io, &Config::new())
+}
+
+/// [`accept`] with settings.
+///
+/// # Errors
+///
+/// As [`accept`], and [`Error::Config`].
+pub fn accept_with<S: Transport>(io: S, config: &Config) -> Result<WebSocket<S>, Error> {
+    read_request(io, config)?.accept(&Accept::default())
+}
+
+/// Reads the request and leaves the answer to the caller.
+///
+/// Any HTTP request is returned, also one that asks for no WebSocket: a page can be served on the
+/// same port with [`Incoming::reject`] and status 200.
+///
+/// # Errors
+///
+/// [`Error::Handshake`] when the peer sent no valid HTTP request (it got an answer that says so),
+/// [`Error::HandshakeTimeout`], [`Error::Io`], [`Error::Config`].
+pub fn read_request<S: Transport>(mut io: S, config: &Config) -> Result<Incoming<S>, Error> {
+    let config = config.check()?;
+    let deadline = Deadline::after(config.handshake_timeout);
+    let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
+    let mut tx = SendBuffer::new();
+    let mut handshake = Handshake::new(&config);
+    handshake.handle_timeout(Duration::ZERO, &mut tx)?; // its time begins
+    let error = loop {
+        match handshake.read_request(&mut rx, &mut tx) {
+            Ok(Some(request)) => return Ok(Incoming { io, rx, tx, config, request, deadline }),
+            Ok(None) => {}
+            Err(error) => break error.into(),
+        }
+        match deadline.read(&mut io, &mut rx) {
+            Ok(0) => break handshake.receive_eof().into(),
+            Ok(_) => {}
+            Err(Error::HandshakeTimeout) => {
+                // RFC 9110 §15.5.9: 408 tells a client that it was too slow.
+                let _ = handshake.handle_timeout(config.handshake_timeout, &mut tx);
+                break Error::HandshakeTimeout;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    finish(io, &mut tx);
+    Err(error)
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+#[must_use = "the peer waits for an answer: `accept` or `reject` it"]
+pub struct Incoming<S> {
+    io: S,
+    rx: RecvBuffer,
+    tx: SendBuffer,
+    config: Config,
+    request: Request,
+    deadline: Deadline,
+}
+
+impl<S> Incoming<S> {
+    /// The request.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The stream.
+    pub fn io_ref(&self) -> &S {
+        &self.io
+    }
+}
+
+impl<S: Transport> Incoming<S> {
+    /// Accepts the WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Handshake`] when the request asks for none, or not by the rules; the peer got an
+    /// answer that says so. [`Error::Usage`] when `accept` cannot be used; the peer got a 500.
+    /// [`Error::Io`].
+    pub fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
+        let Self { mut io, rx, mut tx, config, request, deadline } = self;
+        let conn = match request.accept(accept, &config, &mut tx) {
+            Ok(conn) => conn,
+            Err(AcceptError::Peer(error)) => {
+                finish(io, &mut tx);
+                return Err(error.into());
+            }
+            Err(AcceptError::Usage(error)) => {
+                write_internal_error(&mut tx);
+                finish(io, &mut tx);
+                return Err(error.into());
+            }
+        };
+        deadline.write_all(&mut io, &mut tx)?;
+        deadline.release(&io)?;
+        Ok(WebSocket::new(io, conn, rx, tx, &config).with_subprotocol(accept.subprotocol))
+    }
+
+    /// Answers with anything else: an error, a redirect, a page.
+    ///
+    /// The answer is followed by the end of the connection, in such a way that the peer gets to read
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] when `reject` cannot be used, [`Error::Io`].
+    pub fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
+        let Self { mut io, mut tx, request, deadline, .. } = self;
+        request.reject(reject, &mut tx)?;
+        deadline.write_all(&mut io, &mut tx)?;
+        finish(io, &mut tx);
+        Ok(())
+    }
+}
+
+/// The end of a handshake's time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(Instant);
+
+impl Deadline {
+    pub(super) fn after(timeout: Duration) -> Self {
+        let now = Instant::now();
+        // a time-out that the clock cannot hold is as good as a year
+        Self(now.checked_add(timeout).unwrap_or(now + Duration::from_secs(365 * 24 * 60 * 60)))
+    }
+
+    /// The time left.
+    pub(super) fn left(&self) -> Result<Duration, Error> {
+        let left = self.0.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(Error::HandshakeTimeout) } else { Ok(left) }
+    }
+
+    /// One read; zero is the end of file.
+    pub(super) fn read<S: Transport>(
+        &self,
+        io: &mut S,
+        rx: &mut RecvBuffer,
+    ) -> Result<usize, Error> {
+        loop {
+            io.set_read_timeout(Some(self.left()?))?;
+            match io.read(rx.space()) {
+                Ok(n) => {
+                    rx.commit(n);
+                    return Ok(n);
+                }
+                Err(error) => wait(error)?,
+            }
+        }
+    }
+
+    pub(super) fn write_all<S: Transport>(
+        &self,
+        io: &mut S,
+        tx: &mut SendBuffer,
+    ) -> Result<(), Error> {
+        while tx.has_remaining() {
+            io.set_write_timeout(Some(self.left()?))?;
+            match io.write(tx.chunk()) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(n) => tx.advance(n.min(tx.remaining())),
+                Err(error) => wait(error)?,
+            }
+        }
+        Ok(io.flush()?)
+    }
+
+    /// Takes the time-outs off the stream again.
+    pub(super) fn release<S: Transport>(&self, io: &S) -> Result<(), Error> {
+        io.set_read_timeout(None)?;
+        io.set_write_timeout(None)?;
+        Ok(())
+    }
+}
+
+/// Whether to try again after an error: the deadline decides about the end of a wait.
+fn wait(error: io::Error) -> Result<(), Error> {
+    match error.kind() {
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(()),
+        _ => Err(error.into()),
+    }
+}
+
+/// Writes a last answer and ends the stream so that the peer can read it: closing a socket with
+/// unread bytes would make TCP discard what is on its way (RFC 9112 §9.6).
+fn finish<S: Transport>(mut io: S, tx: &mut SendBuffer) {
+    let deadline = Deadline::after(LINGER);
+    let mut goodbye = || -> Result<(), Error> {
+        deadline.write_all(&mut io, tx)?;
+        io.shutdown_write()?;
+        let mut rx = RecvBuffer::with_read_ahead(1024);
+        let mut drained = 0;
+        while drained < MAX_DRAINED {
+            match deadline.read(&mut io, &mut rx)? {
+                0 => break,
+                n => drained += n,
+            }
+            rx = RecvBuffer::with_read_ahead(1024);
+        }
+        Ok(())
+    };
+    // The handshake has failed already; how its answer fares changes nothing.
+    let _ = goodbye();
+}

@@ -1,0 +1,11 @@
+use std::io;
+
+/// Random bytes of the operating system: for handshake nonces and for the seeds of masking keys.
+///
+/// RFC 6455 §10.3: "it is necessary that clients mask all data" with keys from "a source of entropy
+/// that is hard to predict".
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}

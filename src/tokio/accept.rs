@@ -1,0 +1,228 @@
+use core::future::Future;
+use core::time::Duration;
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::{WebSocket, with_defaults};
+use crate::buf::{RecvBuffer, SendBuffer};
+use crate::error::Error;
+use crate::handshake::server::{
+    Accept, AcceptError, Handshake, Reject, Request, write_internal_error,
+};
+use crate::proto::{Config, LINGER, MAX_DRAINED};
+
+/// Accepts a WebSocket on a stream, whatever path and origin it asks for.
+///
+/// A server that is open to browsers should look at the origin first: see [`read_request`]. Set
+/// `TCP_NODELAY` on the socket; a small message otherwise waits for the acknowledgement of the one
+/// before.
+///
+/// # Errors
+///
+/// [`Error::Handshake`] when the peer sent no valid handshake (it got an HTTP answer that says so),
+/// [`Error::HandshakeTimeout`], [`Error::Io`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the stream.
+pub async fn accept<S>(io: S) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    accept_with(io, &Config::new()).await
+}
+
+/// [`accept`] with settings.
+///
+/// # Errors
+///
+/// As [`accept`], and [`Error::Config`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the stream.
+pub async fn accept_with<S>(io: S, config: &Config) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    read_request(io, config).await?.accept(&Accept::default()).await
+}
+
+/// Reads the request and leaves the answer to the caller, who may look at it for as long as it takes.
+///
+/// ```no_run
+/// use sansws::handshake::server::{Accept, Reject};
+/// use sansws::proto::Config;
+///
+/// # async fn run(stream: tokio::net::TcpStream) -> Result<(), sansws::Error> {
+/// let incoming = sansws::tokio::read_request(stream, &Config::new()).await?;
+/// if incoming.request().path() != "/chat" {
+///     return incoming.reject(&Reject { status: 404, ..Default::default() }).await;
+/// }
+/// let mut ws = incoming.accept(&Accept::default()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Any HTTP request is returned, also one that asks for no WebSocket: a page can be served on the
+/// same port with [`Incoming::reject`] and status 200.
+///
+/// # Errors
+///
+/// [`Error::Handshake`] when the peer sent no valid HTTP request (it got an answer that says so),
+/// [`Error::HandshakeTimeout`], [`Error::Io`], [`Error::Config`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the stream.
+pub async fn read_request<S>(mut io: S, config: &Config) -> Result<Incoming<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = with_defaults(&config.check()?);
+    let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
+    let mut tx = SendBuffer::new();
+    let mut handshake = Handshake::new(&config);
+    handshake.handle_timeout(Duration::ZERO, &mut tx)?; // its time begins
+    let head = timeout(config.handshake_timeout, async {
+        loop {
+            if let Some(request) = handshake.read_request(&mut rx, &mut tx)? {
+                return Ok(request);
+            }
+            match io.read(rx.space()).await? {
+                0 => return Err(Error::Handshake(handshake.receive_eof())),
+                n => rx.commit(n),
+            }
+        }
+    });
+    match head.await {
+        Ok(Ok(request)) => Ok(Incoming { io, rx, tx, config, request }),
+        Ok(Err(error)) => {
+            finish(io, &mut tx).await;
+            Err(error)
+        }
+        Err(_) => {
+            // RFC 9110 §15.5.9: 408 tells a client that it was too slow.
+            let _ = handshake.handle_timeout(config.handshake_timeout, &mut tx);
+            finish(io, &mut tx).await;
+            Err(Error::HandshakeTimeout)
+        }
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+#[must_use = "the peer waits for an answer: `accept` or `reject` it"]
+pub struct Incoming<S> {
+    io: S,
+    rx: RecvBuffer,
+    tx: SendBuffer,
+    config: Config,
+    request: Request,
+}
+
+impl<S> Incoming<S> {
+    /// The request.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The stream.
+    pub fn io_ref(&self) -> &S {
+        &self.io
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
+    /// Accepts the WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Handshake`] when the request asks for none, or not by the rules; the peer got an
+    /// answer that says so. [`Error::Usage`] when `accept` cannot be used; the peer got a 500.
+    /// [`Error::Io`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    pub async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
+        let Self { mut io, rx, mut tx, config, request } = self;
+        let conn = match request.accept(accept, &config, &mut tx) {
+            Ok(conn) => conn,
+            Err(AcceptError::Peer(error)) => {
+                finish(io, &mut tx).await;
+                return Err(error.into());
+            }
+            Err(AcceptError::Usage(error)) => {
+                write_internal_error(&mut tx);
+                finish(io, &mut tx).await;
+                return Err(error.into());
+            }
+        };
+        in_time(&config, write_all(&mut io, &mut tx)).await?;
+        Ok(WebSocket::new(io, conn, rx, tx, &config).with_subprotocol(accept.subprotocol))
+    }
+
+    /// Answers with anything else: an error, a redirect, a page.
+    ///
+    /// The answer is followed by the end of the connection, in such a way that the peer gets to read
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] when `reject` cannot be used, [`Error::Io`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    pub async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
+        let Self { mut io, mut tx, config, request, .. } = self;
+        request.reject(reject, &mut tx)?;
+        in_time(&config, write_all(&mut io, &mut tx)).await?;
+        finish(io, &mut tx).await;
+        Ok(())
+    }
+}
+
+async fn in_time<T>(
+    config: &Config,
+    future: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(config.handshake_timeout, future).await.unwrap_or(Err(Error::HandshakeTimeout))
+}
+
+pub(super) async fn write_all<S>(io: &mut S, tx: &mut SendBuffer) -> Result<(), Error>
+where
+    S: AsyncWrite + Unpin,
+{
+    while tx.has_remaining() {
+        io.write_all_buf(tx).await?;
+    }
+    io.flush().await?;
+    Ok(())
+}
+
+/// Writes a last answer and ends the stream so that the peer can read it: closing a socket with
+/// unread bytes would make TCP discard what is on its way (RFC 9112 §9.6).
+async fn finish<S>(mut io: S, tx: &mut SendBuffer)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let goodbye = async {
+        write_all(&mut io, tx).await?;
+        io.shutdown().await?;
+        let mut scratch = [0; 1024];
+        let mut drained = 0;
+        while drained < MAX_DRAINED {
+            match io.read(&mut scratch).await? {
+                0 => break,
+                n => drained += n,
+            }
+        }
+        Ok::<(), Error>(())
+    };
+    // The handshake has failed already; how its answer fares changes nothing.
+    let _ = timeout(LINGER, goodbye).await;
+}

@@ -1,0 +1,100 @@
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::accept::write_all;
+use super::{WebSocket, with_defaults};
+use crate::buf::{RecvBuffer, SendBuffer};
+use crate::entropy::random;
+use crate::error::Error;
+use crate::handshake::client::{Handshake, Request, Response};
+use crate::proto::Config;
+
+/// Connects to a `ws://` URL.
+///
+/// Sets `TCP_NODELAY`. For `wss://` connect a TLS stream and hand it to [`client`].
+///
+/// # Errors
+///
+/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`],
+/// [`Error::Handshake`], [`Error::Refused`] with the response of a server that answered anything
+/// but 101, [`Error::HandshakeTimeout`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the connection.
+pub async fn connect(url: &str) -> Result<WebSocket<TcpStream>, Error> {
+    connect_with(&Request::new(url)?, &Config::new()).await
+}
+
+/// [`connect`] with headers, subprotocols and settings.
+///
+/// # Errors
+///
+/// As [`connect`], and [`Error::Config`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the connection.
+pub async fn connect_with(
+    request: &Request,
+    config: &Config,
+) -> Result<WebSocket<TcpStream>, Error> {
+    if request.is_secure() {
+        return Err(Error::Tls(crate::error::WSS_NEEDS_TLS));
+    }
+    let connecting = async {
+        let stream = TcpStream::connect((request.host(), request.port())).await?;
+        stream.set_nodelay(true)?;
+        client(stream, request, config).await
+    };
+    timeout(config.handshake_timeout, connecting).await.unwrap_or(Err(Error::HandshakeTimeout))
+}
+
+/// Opens a WebSocket on a stream that is connected already: TLS, a proxy, a Unix socket.
+///
+/// # Errors
+///
+/// As [`connect_with`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the stream.
+pub async fn client<S>(mut io: S, request: &Request, config: &Config) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = with_defaults(&config.check()?);
+    let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
+    let mut tx = SendBuffer::new();
+    let mut handshake = Handshake::start(request, random()?, &config, &mut tx)?;
+    let exchange = async {
+        write_all(&mut io, &mut tx).await?;
+        loop {
+            if let Some(response) = handshake.read_response(&mut rx)? {
+                return Ok(response);
+            }
+            match io.read(rx.space()).await? {
+                0 => {
+                    return match handshake.receive_eof()? {
+                        Some(response) => Ok(response),
+                        None => Err(Error::Disconnected(None)),
+                    };
+                }
+                n => rx.commit(n),
+            }
+        }
+    };
+    let response = timeout(config.handshake_timeout, exchange)
+        .await
+        .unwrap_or(Err(Error::HandshakeTimeout))?;
+    match response {
+        Response::Accepted(accepted) => {
+            let subprotocol = accepted.subprotocol().map(alloc::string::String::from);
+            let conn = accepted.into_connection(random()?);
+            let ws = WebSocket::new(io, conn, rx, tx, &config);
+            Ok(ws.with_subprotocol(subprotocol.as_deref()))
+        }
+        Response::Refused(refused) => Err(refused.into()),
+    }
+}
