@@ -1,4 +1,40 @@
-//! RFC 6455 WebSockets without IO.
+//! RFC 6455 WebSockets: a sans-IO core, and thin adapters for `std::net` and tokio.
+//!
+//! ```text
+//! wire  <-  buf  <-  proto  <-  handshake        the core: no_std + alloc
+//!                                  ^
+//!                      blocking (std)   tokio (feature)
+//! ```
+//!
+//! Arrows point at what a layer may use. Take what fits:
+//!
+//! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there; each has a client and a
+//!   server in its first lines.
+//! - [`proto::Connection`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: the protocol for a
+//!   runtime, a game loop or a device of your own. Its documentation is the manual for that, and
+//!   [`handshake`] is what comes before it.
+//! - [`wire`]: frame headers, masking, UTF-8 and close codes as plain functions.
+//!
+//! # What is where
+//!
+//! The caller owns the two buffers; the cursors live inside them. An [`Event`] borrows the receive
+//! buffer only, so an answer can be written while it is held. Owning a message is one call away
+//! ([`proto::Event::into_message`]) and copies only what is small.
+//!
+//! Errors come in two families. The peer was wrong: [`ProtocolError`], which knows its close code, and
+//! [`handshake::HandshakeError`], which knows its HTTP status; the answer is in the send buffer
+//! already. You were wrong: [`proto::SendError`], [`handshake::UsageError`],
+//! [`proto::ConfigError`]; nothing was written, and the text says what to do instead. The adapters
+//! have one [`Error`] for all of them.
+//!
+//! Every limit is a field of [`Config`].
+//!
+//! # Features
+//!
+//! - `std` (default): [`blocking`], and randomness from the operating system;
+//! - `tokio` (default): [`tokio`].
+//!
+//! A feature adds API and never changes behaviour.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unnameable_types, unreachable_pub)]
@@ -29,3 +65,8 @@ pub use bytes;
 pub use error::Error;
 pub use proto::{Config, Event, Message, PreparedMessage, Utf8Bytes};
 pub use wire::{CloseCode, CloseFrame, ProtocolError};
+
+/// The programs in the README.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
