@@ -45,8 +45,6 @@ use crate::wire::{CloseFrame, ProtocolError};
 pub struct Connection {
     receiver: Receiver,
     sender: Sender,
-    /// Bytes thrown away since the closing handshake was complete or the peer broke a rule.
-    drained: usize,
 }
 
 impl Connection {
@@ -67,7 +65,7 @@ impl Connection {
     }
 
     fn new(receiver: Receiver, sender: Sender) -> Self {
-        Self { receiver, sender, drained: 0 }
+        Self { receiver, sender }
     }
 
     /// The next event, or `None` when `rx` holds no complete one.
@@ -260,9 +258,6 @@ impl Connection {
         rx: &mut RecvBuffer,
         tx: &mut SendBuffer,
     ) -> Result<Option<Ready>, ProtocolError> {
-        if self.sender.is_draining() && !self.receiver.is_ready() {
-            self.drain(rx);
-        }
         let known = self.receiver.is_ready();
         match self.receiver.advance(rx) {
             Ok(Some(ready)) => {
@@ -271,9 +266,13 @@ impl Connection {
                 }
                 Ok(Some(ready))
             }
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                self.give_up_on_flood();
+                Ok(None)
+            }
             Err(error) => {
                 self.sender.violation(tx, error);
+                self.give_up_on_flood();
                 Err(error)
             }
         }
@@ -293,16 +292,10 @@ impl Connection {
         }
     }
 
-    /// Throws away what comes after the end, and loses patience with a peer that goes on sending.
-    #[cold]
-    fn drain(&mut self, rx: &RecvBuffer) {
-        self.drained = self.drained.saturating_add(rx.unparsed().len());
-        if self.drained > MAX_DRAINED {
+    #[inline]
+    fn give_up_on_flood(&mut self) {
+        if self.receiver.is_flooded() {
             self.receive_eof();
         }
     }
 }
-
-/// How much to read on, in bytes, after the last word, so that the peer gets to see it: a full
-/// default TCP window.
-pub(crate) const MAX_DRAINED: usize = 64 * 1024;

@@ -21,13 +21,13 @@ mod writer;
 pub use closing::{CloseInfo, Initiator, Outcome, State, Transport};
 pub use config::{Config, ConfigError, Delivery, KeepAlive};
 pub use connection::Connection;
-#[cfg(feature = "std")]
-pub(crate) use connection::MAX_DRAINED;
 pub use error::{SendError, Timeout};
 pub use event::{Binary, Chunk, Event, Text};
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use receiver::Receiver;
+#[cfg(feature = "std")]
+pub(crate) use receiver::{MAX_DRAINED, Ready};
 pub use sender::{Reply, Sender};
 pub use text::Utf8Bytes;
 #[cfg(feature = "std")]

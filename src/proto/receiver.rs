@@ -19,6 +19,8 @@ pub struct Receiver {
     max_fragments: u32,
     max_empty_fragments: u32,
     end: End,
+    /// Bytes thrown away since then.
+    drained: usize,
     /// Something came since this was last asked for.
     alive: bool,
     /// A complete event in the receive buffer that nobody took yet.
@@ -82,6 +84,7 @@ impl Receiver {
             max_fragments: config.max_fragments,
             max_empty_fragments: config.max_empty_fragments,
             end: End::Not,
+            drained: 0,
             alive: false,
             ready: None,
             frame: Frame::default(),
@@ -102,12 +105,7 @@ impl Receiver {
     ) -> Result<Option<(Event<'b>, Reply)>, ProtocolError> {
         let Some(ready) = self.advance(rx)? else { return Ok(None) };
         let event = self.take_event(rx, ready);
-        let reply = match &event {
-            Event::Ping(payload) => Reply::pong(payload),
-            Event::Pong(payload) => Reply::pong_came(payload),
-            Event::Close(close) => Reply::close(close.as_ref()),
-            _ => Reply::none(),
-        };
+        let reply = Reply::to(&event);
         Ok(Some((event, reply)))
     }
 
@@ -121,6 +119,12 @@ impl Receiver {
     /// Whether nothing more can come: after the peer's Close, a violation or EOF.
     pub fn is_finished(&self) -> bool {
         self.end != End::Not && self.ready.is_none()
+    }
+
+    /// Whether a peer goes on sending long after the end, and has lost the right to be listened to:
+    /// close the transport ([`Sender::receive_eof`](super::Sender::receive_eof)).
+    pub fn is_flooded(&self) -> bool {
+        self.drained > MAX_DRAINED
     }
 
     /// Whether anything came since the last call. Tell [`Sender::note_alive`], so that keep-alive
@@ -185,6 +189,7 @@ impl Receiver {
     /// RFC 6455 §5.5.1, §7.1.7: nothing is processed after a Close or a violation.
     #[cold]
     fn discard(&mut self, rx: &mut RecvBuffer) -> Result<(), ProtocolError> {
+        self.drained = self.drained.saturating_add(rx.unparsed().len());
         rx.clear();
         match self.end {
             End::Failed(error) => Err(error),
@@ -357,3 +362,7 @@ impl MessageProgress {
         self.begun = false;
     }
 }
+
+/// How much to read on, in bytes, after the last word, so that the peer gets to see it: a full
+/// default TCP window.
+pub(crate) const MAX_DRAINED: usize = 64 * 1024;

@@ -10,8 +10,8 @@ use super::message::PayloadRef;
 use super::timers::{Due, Timers};
 use super::writer::Fragments;
 use super::{
-    CloseInfo, Config, Initiator, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage,
-    Role, SendError, State, Timeout, Transport,
+    CloseInfo, Config, Event, Initiator, MessageKind, MessageRef, MessageWriter, Outcome,
+    PreparedMessage, Role, SendError, State, Timeout, Transport,
 };
 use crate::buf::SendBuffer;
 use crate::wire::{CloseCode, CloseFrame, FrameHeader, MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
@@ -301,11 +301,6 @@ impl Sender {
         self.record.get_or_insert_with(|| CloseRecord::new(initiator));
     }
 
-    /// The phase whose transport waits for EOF only.
-    pub(crate) fn is_draining(&self) -> bool {
-        matches!(self.phase, Phase::CloseDone | Phase::Failed)
-    }
-
     /// Moves through the closing table and writes the Close frame it asks for.
     fn step(
         &mut self,
@@ -404,24 +399,22 @@ impl Reply {
         matches!(self.0, Owed::Nothing)
     }
 
-    pub(crate) fn none() -> Self {
-        Self(Owed::Nothing)
-    }
-
-    pub(crate) fn pong(ping: &[u8]) -> Self {
-        let mut payload = [0; MAX_CONTROL_PAYLOAD];
-        let len = ping.len().min(MAX_CONTROL_PAYLOAD);
-        payload[..len].copy_from_slice(&ping[..len]);
-        Self(Owed::Pong { payload, len: len as u8 })
-    }
-
-    pub(crate) fn pong_came(pong: &[u8]) -> Self {
-        // the payloads of our own pings have this length
-        Self(pong.try_into().map_or(Owed::Nothing, Owed::PongCame))
-    }
-
-    pub(crate) fn close(close: Option<&CloseFrame<'_>>) -> Self {
-        Self(Owed::Close(close.map(|close| (close.code, close.reason.into()))))
+    /// What is owed for an event.
+    #[inline]
+    pub(crate) fn to(event: &Event<'_>) -> Self {
+        Self(match event {
+            Event::Ping(ping) => {
+                let mut payload = [0; MAX_CONTROL_PAYLOAD];
+                payload[..ping.len()].copy_from_slice(ping);
+                Owed::Pong { payload, len: ping.len() as u8 }
+            }
+            // the payloads of our own pings have this length
+            Event::Pong(pong) => (*pong).try_into().map_or(Owed::Nothing, Owed::PongCame),
+            Event::Close(close) => {
+                Owed::Close(close.map(|close| (close.code, close.reason.into())))
+            }
+            _ => Owed::Nothing,
+        })
     }
 }
 
