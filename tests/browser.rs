@@ -4,7 +4,6 @@
 //!
 //! Without Chromium (`chromium` on the path, or what `CHROMIUM` names) the tests say that they have
 //! not run, and fail where `CI=true` is set.
-#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 #[path = "browser/chromium.rs"]
 mod chromium;

@@ -3,7 +3,6 @@
 //! `tests/interop/install.sh` installs those into the target directory; without them these tests
 //! say that they have not run, and fail where `CI=true` is set. What is exchanged is written down
 //! in `tests/interop/peer.py` and `peer.mjs`.
-#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod support;
 
