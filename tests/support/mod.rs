@@ -18,6 +18,9 @@ pub(crate) const START: Duration = Duration::from_secs(30);
 /// for it fail.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 
+/// How many of the last lines on a program's stderr are shown when a test fails.
+const STDERR_SHOWN: usize = 20;
+
 /// A running program.
 pub(crate) struct Process {
     name: String,
@@ -32,7 +35,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command`, killed after [`LIFETIME`].
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let name = format!("{command:?}");
+        let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -106,8 +109,9 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            let seen = core::mem::take(&mut self.stderr_seen);
-            for line in seen.into_iter().chain(self.stderr.try_iter()) {
+            self.stderr_seen.extend(self.stderr.try_iter());
+            let last = self.stderr_seen.len().saturating_sub(STDERR_SHOWN);
+            for line in &self.stderr_seen[last..] {
                 eprintln!("{}: {line}", self.name);
             }
         }
