@@ -84,7 +84,7 @@ pub enum HandshakeError {
     InvalidExtensions,
 
     /// More responses with a status of 1xx than
-    /// [`client::Handshake::MAX_INTERIM_RESPONSES`](super::client::Handshake::MAX_INTERIM_RESPONSES).
+    /// [`MAX_INTERIM_RESPONSES`](super::client::Handshake::MAX_INTERIM_RESPONSES).
     TooManyInterimResponses,
     /// A response with status 101 that is not HTTP/1.1.
     ResponseHttpVersion,

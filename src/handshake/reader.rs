@@ -167,8 +167,8 @@ impl HeadReader {
         Ok(None)
     }
 
-    /// Checks one byte of the first line, so that what is no HTTP at all is answered at once and not
-    /// when the time is over.
+    /// Checks one byte of the first line, so that what is no HTTP at all is answered at once and
+    /// not when the time is over.
     fn start_line(&mut self, at: usize, byte: u8) -> Result<(), HandshakeError> {
         // The type of a TLS handshake record or alert.
         if at == 0 && (byte == 0x16 || byte == 0x15) {
@@ -182,8 +182,9 @@ impl HeadReader {
             Part::Method if at >= MAX_METHOD_LEN => return Err(HandshakeError::MethodTooLong),
             Part::Target(start) if byte == b' ' && at > start => self.part = Part::Version(at + 1),
             Part::Target(_) if byte == b' ' => return Err(HandshakeError::MalformedStartLine),
-            // RFC 9112 §3.2: a recipient "SHOULD respond with either a 400 (Bad Request) error" to
-            // an invalid request-line. A fragment is never part of a target.
+            // RFC 9112 §3.2: "Recipients of an invalid request-line SHOULD respond with either a
+            // 400 (Bad Request) error or a 301 (Moved Permanently) redirect". A fragment is never
+            // part of a target.
             Part::Target(_) if !byte.is_ascii_graphic() || byte == b'#' => {
                 return Err(HandshakeError::InvalidTarget);
             }
@@ -208,8 +209,8 @@ impl HeadReader {
             Part::Headers => {
                 self.lines += 1;
                 // RFC 9110 §5.4: "A server that receives a request header field line, field value,
-                // or set of fields larger than it wishes to process MUST respond with an appropriate
-                // 4xx (Client Error) status code."
+                // or set of fields larger than it wishes to process MUST respond with an
+                // appropriate 4xx (Client Error) status code."
                 if self.lines > self.max_headers {
                     return Err(HandshakeError::TooManyHeaders { limit: self.max_headers });
                 }

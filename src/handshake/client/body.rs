@@ -55,8 +55,8 @@ impl BodyReader {
                 Some(Some(length)) if lengths.all(|other| other == Some(length)) => {
                     Framing::Length(length)
                 }
-                // RFC 9112 §6.3: "the user agent MUST close the connection to the server and discard
-                // the received response" body.
+                // RFC 9112 §6.3: "the user agent MUST close the connection to the server and
+                // discard the received response." Its head still says why.
                 Some(_) => Framing::End,
             }
         };

@@ -113,8 +113,8 @@ impl Handshake {
                     self.check(&head, &line)?;
                     return Ok(Some(Accepted::new(head, self.config)));
                 }
-                // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received
-                // prior to a final response, even if the client does not expect one."
+                // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses
+                // received prior to a final response, even if the client does not expect one."
                 100..=199 => {
                     self.interim += 1;
                     if self.interim > Self::MAX_INTERIM_RESPONSES {
@@ -247,12 +247,36 @@ impl Handshake {
                 Err(HandshakeError::MissingSubprotocol)
             }
             Err(Count::None) => Ok(()),
-            // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more than
-            // once in an HTTP response."
+            // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more
+            // than once in an HTTP response."
             Err(Count::Several) => Err(HandshakeError::InvalidSubprotocol),
             Ok(value) if !list::is_token(value) => Err(HandshakeError::InvalidSubprotocol),
             Ok(value) if self.subprotocols.iter().any(|it| it.as_bytes() == value) => Ok(()),
             Ok(_) => Err(HandshakeError::UnofferedSubprotocol),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C-25: exactly the head is taken.
+    #[test]
+    fn frames_stay_in_the_buffer() {
+        for frames in [&b""[..], b"\x81\x05Hello", b"\r\n"] {
+            let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+            let request = Request::new("ws://h").unwrap();
+            let nonce = *b"the sample nonce";
+            let mut handshake = Handshake::start(&request, nonce, &Config::new(), &mut tx).unwrap();
+            rx.feed(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+            );
+            rx.feed(frames);
+            let response = handshake.read_response(&mut rx);
+            assert!(matches!(response, Ok(Some(Response::Accepted(_)))));
+            assert_eq!(rx.unparsed(), frames);
         }
     }
 }

@@ -142,16 +142,16 @@ impl fmt::Display for UrlError {
         f.write_str(match self {
             Self::InvalidScheme => "URL must begin with ws:// or wss:// (RFC 6455 §3)",
             Self::Fragment => {
-                "URL must not have a fragment; remove it, or write a \"#\" that belongs to the path \
-                 as %23 (RFC 6455 §3)"
+                "URL must not have a fragment; remove it, or write a \"#\" that belongs to the \
+                 path as %23 (RFC 6455 §3)"
             }
             Self::InvalidCharacter => {
                 "URL has a space, a control character or a character outside ASCII; percent-encode \
                  it (RFC 3986 §2.1)"
             }
             Self::NonAsciiHost => {
-                "host has characters outside ASCII; give it in punycode, such as xn--bcher-kva.example \
-                 (RFC 5890)"
+                "host has characters outside ASCII; give it in punycode, such as \
+                 xn--bcher-kva.example (RFC 5890)"
             }
             Self::InvalidHost => "host in URL is missing or invalid (RFC 3986 §3.2.2)",
             Self::InvalidPort => "port in URL must be a number from 1 to 65535 (RFC 3986 §3.2.3)",

@@ -50,7 +50,7 @@ impl Request {
     }
 
     fn check_version(&self) -> Result<(), HandshakeError> {
-        // RFC 6455 §11.3.5: "The |Sec-WebSocket-Version| header field MUST NOT appear more than
+        // RFC 6455 §11.3.5: "the |Sec-WebSocket-Version| header field MUST NOT appear more than
         // once in an HTTP request."
         match self.head.only("sec-websocket-version") {
             Ok(b"13") => Ok(()),

@@ -42,13 +42,11 @@ use core::time::Duration;
 
 pub use accept::{Accept, AcceptError};
 pub use reject::Reject;
-#[cfg(feature = "std")]
-pub(crate) use reject::write_internal_error;
 pub use request::Request;
 
-use super::HandshakeError;
 use super::deadline::Deadline;
 use super::reader::{HeadReader, Kind};
+use super::{HandshakeError, UsageError};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::proto::Config;
 
@@ -120,6 +118,25 @@ impl Handshake {
         Request::new(head, line).map(Some)
     }
 
+    /// Answers whatever the client may send: writes the response to `tx`, and reads no request any
+    /// more. Send it, then close.
+    ///
+    /// For a server that takes no connections for the moment (503), and for one whose
+    /// [`Accept`] turned out not to be valid (500). Does nothing if the handshake has failed: that
+    /// has been answered. The usual way is [`Request::reject`].
+    ///
+    /// # Errors
+    ///
+    /// `reject` has something that cannot be sent. Nothing was written.
+    pub fn reject(&mut self, reject: &Reject<'_>, tx: &mut SendBuffer) -> Result<(), UsageError> {
+        reject.check()?;
+        if !matches!(self.state, State::Failed(_)) {
+            reject.write(tx, false);
+            self.state = State::Done;
+        }
+        Ok(())
+    }
+
     /// The peer has closed its side: there will be no request. Returns the error that is left to
     /// report. Nothing is written, as there is no request to answer.
     pub fn receive_eof(&mut self) -> HandshakeError {
@@ -162,5 +179,38 @@ impl Handshake {
     fn fail(&mut self, error: HandshakeError) -> HandshakeError {
         self.state = State::Failed(error.clone());
         error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// H-35: exactly the head is taken.
+    #[test]
+    fn frames_stay_in_the_buffer() {
+        let head = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        for frames in [&b""[..], b"\x81", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", b"\r\n"]
+        {
+            let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+            rx.feed(head.as_bytes());
+            rx.feed(frames);
+            let mut handshake = Handshake::new(&Config::new());
+            assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_some());
+            assert_eq!(rx.unparsed(), frames);
+        }
+    }
+
+    /// H-35, P-15: also behind a head of the greatest length.
+    #[test]
+    fn frames_behind_the_longest_head() {
+        let mut bytes = b"GET / HTTP/1.1\r\nHost: h\r\nX: ".to_vec();
+        bytes.resize(Config::new().max_head_len - 4, b'a');
+        bytes.extend_from_slice(b"\r\n\r\nframes");
+        let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+        rx.feed(&bytes);
+        let mut handshake = Handshake::new(&Config::new());
+        assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_some());
+        assert_eq!(rx.unparsed(), b"frames");
     }
 }

@@ -1,5 +1,5 @@
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::Request;
@@ -36,19 +36,10 @@ impl Request {
     ///
     /// `reject` has something that cannot be sent. Nothing was written.
     pub fn reject(self, reject: &Reject<'_>, tx: &mut SendBuffer) -> Result<(), UsageError> {
-        if !matches!(reject.status, 200..=599) {
-            return Err(UsageError::InvalidStatus(reject.status));
-        }
-        check_headers(reject.headers, is_framing)?;
-        write(tx, reject, self.method() == "HEAD");
+        reject.check()?;
+        reject.write(tx, self.method() == "HEAD");
         Ok(())
     }
-}
-
-/// Writes the answer to a request that is right, when what the application would answer is not.
-#[cfg(feature = "std")]
-pub(crate) fn write_internal_error(tx: &mut SendBuffer) {
-    write(tx, &Reject { status: 500, ..Reject::default() }, false);
 }
 
 /// Writes the answer to a request that is wrong.
@@ -74,48 +65,58 @@ pub(super) fn write_error(tx: &mut SendBuffer, error: &HandshakeError, head_only
         HandshakeError::MissingVersion | HandshakeError::RepeatedVersion => headers.push(VERSION),
         _ => {}
     }
-    write(tx, &Reject { status, headers: &headers, body: body.as_bytes() }, head_only);
+    Reject { status, headers: &headers, body: body.as_bytes() }.write(tx, head_only);
 }
 
-fn write(tx: &mut SendBuffer, reject: &Reject<'_>, head_only: bool) {
-    let status = reject.status;
-    let has = |name: &str| reject.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
-    let mut head = format!("HTTP/1.1 {status} {}\r\n", status::reason(status));
-    let mut line = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
+impl Reject<'_> {
+    pub(super) fn check(&self) -> Result<(), UsageError> {
+        if !matches!(self.status, 200..=599) {
+            return Err(UsageError::InvalidStatus(self.status));
+        }
+        check_headers(self.headers, is_framing)
+    }
 
-    // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to indicate
-    // the required protocol(s)".
-    if status == 426 && !has("upgrade") {
-        line("Upgrade", "websocket");
-        if !has(VERSION.0) {
-            line(VERSION.0, VERSION.1);
+    /// Writes the response, without its body for a HEAD request.
+    pub(super) fn write(&self, tx: &mut SendBuffer, head_only: bool) {
+        let status = self.status;
+        let has =
+            |name: &str| self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let mut head = format!("HTTP/1.1 {status} {}\r\n", status::reason(status));
+        let mut line = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
+
+        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to
+        // indicate the required protocol(s)".
+        if status == 426 && !has("upgrade") {
+            line("Upgrade", "websocket");
+            if !has(VERSION.0) {
+                line(VERSION.0, VERSION.1);
+            }
+        }
+        // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
+        let connection = if status == 426 || has("upgrade") { "close, Upgrade" } else { "close" };
+        line("Connection", connection);
+        for (name, value) in self.headers {
+            line(name, value);
+        }
+        let body = match status {
+            204 | 205 | 304 => &[],
+            _ => self.body,
+        };
+        if !body.is_empty() && !has("content-type") {
+            line("Content-Type", "text/plain; charset=utf-8");
+        }
+        // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with
+        // a status code of 1xx (Informational) or 204 (No Content)." In a 304 it would be the
+        // length of what was not modified, which we do not know.
+        if !matches!(status, 204 | 304) {
+            line("Content-Length", &body.len().to_string());
+        }
+        head.push_str("\r\n");
+        tx.put_slice(head.as_bytes());
+        if !head_only {
+            tx.put_slice(body);
         }
     }
-    // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
-    let connection = if status == 426 || has("upgrade") { "close, Upgrade" } else { "close" };
-    line("Connection", connection);
-    for (name, value) in reject.headers {
-        line(name, value);
-    }
-    let body = match status {
-        204 | 205 | 304 => &[],
-        _ => reject.body,
-    };
-    if !body.is_empty() && !has("content-type") {
-        line("Content-Type", "text/plain; charset=utf-8");
-    }
-    // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a
-    // status code of 1xx (Informational) or 204 (No Content)." In a 304 it would be the length of
-    // what was not modified, which we do not know.
-    if !matches!(status, 204 | 304) {
-        line("Content-Length", &body.len().to_string());
-    }
-    head.push_str("\r\n");
-    let mut response = String::into_bytes(head);
-    if !head_only {
-        response.extend_from_slice(body);
-    }
-    tx.put_slice(&response);
 }
 
 const VERSION: (&str, &str) = ("Sec-WebSocket-Version", "13");

@@ -164,8 +164,8 @@ impl Target {
     /// name or an absolute HTTP/HTTPS URI".
     fn parse(method: &str, target: &str) -> Option<Self> {
         let all = target.len();
-        // RFC 9112 §3.2.4: "the asterisk-form of request-target [...] is only used for a
-        // server-wide OPTIONS request".
+        // RFC 9112 §3.2.4: "The "asterisk-form" of request-target is only used for a server-wide
+        // OPTIONS request".
         if target == "*" && method == "OPTIONS" {
             return Some(Self { host: None, path: 0..all, query: None });
         }
