@@ -53,6 +53,8 @@ mod entropy;
 #[cfg(feature = "std")]
 mod error;
 pub mod handshake;
+#[cfg(feature = "tokio")]
+mod pool;
 pub mod proto;
 #[cfg(feature = "std")]
 mod session;

@@ -5,20 +5,26 @@ use bytes::Buf;
 
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
+#[cfg(feature = "tokio")]
+use crate::pool;
 use crate::proto::{
-    Config, Connection, MessageRef, Outcome, PreparedMessage, SendError, Timeout, Transport,
+    Config, Event, MessageRef, Outcome, PreparedMessage, Ready, Receiver, Reply, SendError, Sender,
+    Timeout, Transport,
 };
 use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 
-/// A connection with its send buffer, and what an adapter has to do with the transport next.
+/// The sending half of a connection on a transport, and the decisions of the receiving half.
 ///
-/// The receive buffer is apart, so that an event can borrow it while an answer is sent.
-///
-/// The adapters differ in how they wait, and in nothing else: every decision is here or below.
+/// The adapters differ in how they wait, and in nothing else: what to do next is decided here or
+/// below. The receiving half parses on its own ([`Receiver`]) and asks in two places: before it
+/// parses ([`before_parsing`](Self::before_parsing)) and when it has found no event
+/// ([`after_parsing`](Self::after_parsing)).
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) conn: Connection,
+    pub(crate) sender: Sender,
     pub(crate) tx: SendBuffer,
+    /// Unsent bytes that were taken out of `tx` to be written.
+    pub(crate) in_flight: usize,
     /// The peer broke this rule; it is being told so.
     violation: Option<ProtocolError>,
     /// Writing failed: nothing more can be sent, but what the peer sent before can still be read.
@@ -31,16 +37,14 @@ pub(crate) struct Session {
     end: Option<Result<(), Error>>,
 }
 
-/// What to do next.
+/// What the receiving half does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Take an event.
-    Event,
-    /// Write from `tx`.
+    /// Write what is unsent.
     Write,
     /// Shut down the sending direction.
     ShutdownWrite,
-    /// Read into `rx`.
+    /// Read.
     Read,
     /// Wait until writing is possible again; there is too much unsent to take in more.
     Wait,
@@ -48,11 +52,19 @@ pub(crate) enum Step {
     End,
 }
 
+/// What parsing found out, besides that there is no event.
+pub(crate) struct Parsed {
+    pub(crate) violation: Option<ProtocolError>,
+    pub(crate) alive: bool,
+    pub(crate) flooded: bool,
+}
+
 impl Session {
-    pub(crate) fn new(conn: Connection, tx: SendBuffer, config: &Config) -> Self {
+    pub(crate) fn new(sender: Sender, tx: SendBuffer, config: &Config) -> Self {
         Self {
-            conn,
+            sender,
             tx,
+            in_flight: 0,
             violation: None,
             write_error: None,
             write_shut: false,
@@ -62,35 +74,48 @@ impl Session {
         }
     }
 
-    /// The way to the next event.
+    /// Whether there is something to do before the next event may be delivered.
     ///
     /// `write_blocked`: the transport takes no bytes at the moment.
     #[inline]
-    pub(crate) fn next_step(&mut self, rx: &mut RecvBuffer, write_blocked: bool) -> Step {
+    pub(crate) fn before_parsing(&self, write_blocked: bool) -> Option<Step> {
+        if self.end.is_some() {
+            return Some(Step::End);
+        }
+        // What the application answers to the event must find room.
+        if !self.has_room() {
+            return Some(if write_blocked { Step::Wait } else { Step::Write });
+        }
+        None
+    }
+
+    /// What to do to get an event, as there is none.
+    #[inline]
+    pub(crate) fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
         if self.end.is_some() {
             return Step::End;
         }
-        // What the application answers must find room: no event before that.
-        if !self.has_room() {
-            return if write_blocked { Step::Wait } else { Step::Write };
+        if parsed.alive {
+            self.sender.note_alive();
         }
-        match self.conn.advance(rx, &mut self.tx) {
-            Ok(true) => return Step::Event,
-            Ok(false) => {}
-            Err(error) => self.violation = Some(error),
+        if let Some(error) = parsed.violation
+            && self.violation.is_none()
+        {
+            self.violation = Some(error);
+            self.reply(error.into());
         }
-        if self.write_error.is_some() {
-            self.tx = SendBuffer::new();
+        if parsed.flooded {
+            self.sender.receive_eof();
         }
-        if !self.tx.is_empty() && !write_blocked {
+        if !self.is_flushed() && !write_blocked {
             return Step::Write;
         }
-        match self.conn.transport() {
+        match self.sender.transport() {
             Transport::Close => {
                 self.finish(None);
                 Step::End
             }
-            Transport::ShutdownWrite if !self.write_shut && self.tx.is_empty() => {
+            Transport::ShutdownWrite if !self.write_shut && self.is_flushed() => {
                 Step::ShutdownWrite
             }
             _ => Step::Read,
@@ -105,7 +130,37 @@ impl Session {
     /// Whether a message would be taken, as far as room goes.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.tx.remaining() < self.max_unsent
+        self.unsent() < self.max_unsent
+    }
+
+    /// The unsent bytes.
+    #[inline]
+    pub(crate) fn unsent(&self) -> usize {
+        self.tx.remaining() + self.in_flight
+    }
+
+    #[inline]
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.tx.is_empty() && self.in_flight == 0
+    }
+
+    /// Moves what is unsent to `unwritten`, which is empty, to be written from there.
+    pub(crate) fn take_unsent(&mut self, unwritten: &mut SendBuffer) {
+        core::mem::swap(&mut self.tx, unwritten);
+        self.in_flight = unwritten.remaining();
+    }
+
+    /// The reverse: what was not written of that comes before what was queued since.
+    pub(crate) fn take_back(&mut self, mut unwritten: SendBuffer) {
+        while let Some(chunk) = self.tx.take_chunk() {
+            unwritten.put_owned(chunk);
+        }
+        self.tx = unwritten;
+        self.in_flight = 0;
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.end.is_some()
     }
 
     /// A read found the end of file.
@@ -118,21 +173,23 @@ impl Session {
         self.finish(Some(Arc::new(error)));
     }
 
-    /// A write took `n` bytes.
+    /// A write took `n` bytes of `tx`.
     #[inline]
     pub(crate) fn was_written(&mut self, n: usize) {
-        if n == 0 || n > self.tx.remaining() {
-            let text = if n == 0 {
-                "the transport takes no more bytes"
-            } else {
-                "the transport claims to have written more bytes than it was given"
-            };
-            self.write_failed(io::Error::new(io::ErrorKind::WriteZero, text));
-        } else {
-            self.tx.advance(n);
-            if core::mem::take(&mut self.stalled) {
-                self.conn.note_alive();
+        match check_written(n, self.tx.remaining()) {
+            Ok(()) => {
+                self.tx.advance(n);
+                self.write_went_through();
             }
+            Err(error) => self.write_failed(error),
+        }
+    }
+
+    /// A write took some bytes.
+    #[inline]
+    pub(crate) fn write_went_through(&mut self) {
+        if core::mem::take(&mut self.stalled) {
+            self.sender.note_alive();
         }
     }
 
@@ -145,8 +202,9 @@ impl Session {
     /// A write failed for good.
     pub(crate) fn write_failed(&mut self, error: io::Error) {
         self.tx = SendBuffer::new();
+        self.in_flight = 0;
         self.write_shut = true;
-        self.write_error = Some(Arc::new(error));
+        self.write_error.get_or_insert_with(|| Arc::new(error));
     }
 
     /// The sending direction was shut down, or that was tried.
@@ -159,29 +217,37 @@ impl Session {
         self.end.get_or_insert(Err(Error::Timeout(timeout)));
     }
 
+    /// Pays what is owed to the peer.
+    pub(crate) fn reply(&mut self, reply: Reply) {
+        self.sender.reply(&mut self.tx, reply);
+        if self.write_error.is_some() {
+            self.tx = SendBuffer::new();
+        }
+    }
+
     /// Queues a message, if the transport still takes any.
     #[inline]
     pub(crate) fn feed(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
-        self.check_writable()?;
-        Ok(self.conn.send(&mut self.tx, message)?)
+        self.check_feed()?;
+        Ok(self.sender.send(&mut self.tx, message)?)
     }
 
     /// Queues a message that is encoded already.
     pub(crate) fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.check_writable()?;
-        Ok(self.conn.send_prepared(&mut self.tx, message)?)
+        self.check_feed()?;
+        Ok(self.sender.send_prepared(&mut self.tx, message)?)
     }
 
     /// Queues a Close frame.
     pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        Ok(self.conn.close(&mut self.tx, Some(CloseFrame { code, reason }))?)
+        Ok(self.sender.close(&mut self.tx, Some(CloseFrame { code, reason }))?)
     }
 
     /// An error if nothing can reach the peer any more.
     #[inline]
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
         if self.write_error.is_some() {
-            return Err(self.write_error());
+            return Err(Error::Disconnected(self.write_error.clone()));
         }
         match &self.end {
             Some(Err(error)) => Err(error.clone()),
@@ -190,13 +256,27 @@ impl Session {
         }
     }
 
-    /// The error of a write that failed.
-    pub(crate) fn write_error(&self) -> Error {
-        Error::Disconnected(self.write_error.clone())
+    /// Gives the memory of an empty send buffer back before a wait.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn release_memory(&mut self) {
+        pool::release_tx(&mut self.tx);
+    }
+
+    #[inline]
+    fn check_feed(&mut self) -> Result<(), Error> {
+        self.check_writable()?;
+        if self.in_flight > 0 && !self.has_room() {
+            let full = SendError::BufferFull { unsent: self.unsent(), limit: self.max_unsent };
+            return Err(full.into());
+        }
+        #[cfg(feature = "tokio")]
+        pool::equip_tx(&mut self.tx);
+        Ok(())
     }
 
     fn finish(&mut self, read_error: Option<Arc<io::Error>>) {
-        let outcome = self.conn.receive_eof();
+        let outcome = self.sender.receive_eof();
         let result = match (outcome, self.violation) {
             (Outcome::Clean, _) => Ok(()),
             (Outcome::Abnormal, Some(error)) => Err(Error::Protocol(error)),
@@ -206,5 +286,42 @@ impl Session {
         };
         self.end.get_or_insert(result);
         self.tx = SendBuffer::new();
+        self.in_flight = 0;
     }
+}
+
+/// Looks for an event; otherwise says what the session has to know.
+#[inline]
+pub(crate) fn parse(receiver: &mut Receiver, rx: &mut RecvBuffer) -> Result<Ready, Parsed> {
+    let violation = match receiver.advance(rx) {
+        Ok(Some(ready)) => return Ok(ready),
+        Ok(None) => None,
+        Err(error) => Some(error),
+    };
+    Err(Parsed { violation, alive: receiver.take_alive(), flooded: receiver.is_flooded() })
+}
+
+/// Takes an event, and what is owed for it if anything is.
+#[inline]
+pub(crate) fn take_event<'b>(
+    receiver: &mut Receiver,
+    rx: &'b mut RecvBuffer,
+    ready: Ready,
+    pay: impl FnOnce(Reply),
+) -> Event<'b> {
+    let event = receiver.take_event(rx, ready);
+    if !matches!(ready, Ready::Message(_) | Ready::Chunk { .. }) {
+        pay(Reply::to(&event));
+    }
+    event
+}
+
+/// A transport that is at its end takes no bytes; one that lies takes more than it was given.
+pub(crate) fn check_written(n: usize, given: usize) -> io::Result<()> {
+    let text = match n {
+        0 => "the transport takes no more bytes",
+        n if n > given => "the transport claims to have written more bytes than it was given",
+        _ => return Ok(()),
+    };
+    Err(io::Error::new(io::ErrorKind::WriteZero, text))
 }

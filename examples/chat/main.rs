@@ -74,11 +74,14 @@ async fn main() -> std::io::Result<()> {
 async fn serve(
     stream: TcpStream,
     room: Arc<Room>,
-    stopped: watch::Receiver<()>,
+    mut stopped: watch::Receiver<()>,
 ) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let config = Config::new().max_message_len(MAX_MESSAGE_LEN);
-    let incoming = sansws::tokio::read_request(stream, &config).await?;
+    let incoming = tokio::select! {
+        incoming = sansws::tokio::read_request(stream, &config) => incoming?,
+        _ = stopped.changed() => return Ok(()), // a browser may have connected for later
+    };
     let request = incoming.request();
     match request.path() {
         "/chat" | "/echo" if request.is_same_origin() == Some(false) => {

@@ -1,5 +1,6 @@
 use core::time::Duration;
 use std::io;
+use std::net::Shutdown;
 use std::time::Instant;
 
 use bytes::Buf;
@@ -7,9 +8,7 @@ use bytes::Buf;
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::handshake::server::{
-    Accept, AcceptError, Handshake, Reject, Request, write_internal_error,
-};
+use crate::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
 use crate::proto::{Config, LINGER, MAX_DRAINED};
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
@@ -53,7 +52,9 @@ pub fn read_request<S: Transport>(mut io: S, config: &Config) -> Result<Incoming
     handshake.handle_timeout(Duration::ZERO, &mut tx)?; // its time begins
     let error = loop {
         match handshake.read_request(&mut rx, &mut tx) {
-            Ok(Some(request)) => return Ok(Incoming { io, rx, tx, config, request, deadline }),
+            Ok(Some(request)) => {
+                return Ok(Incoming { io, rx, tx, config, handshake, request, deadline });
+            }
             Ok(None) => {}
             Err(error) => break error.into(),
         }
@@ -80,6 +81,7 @@ pub struct Incoming<S> {
     rx: RecvBuffer,
     tx: SendBuffer,
     config: Config,
+    handshake: Handshake,
     request: Request,
     deadline: Deadline,
 }
@@ -105,7 +107,7 @@ impl<S: Transport> Incoming<S> {
     /// answer that says so. [`Error::Usage`] when `accept` cannot be used; the peer got a 500.
     /// [`Error::Io`].
     pub fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
-        let Self { mut io, rx, mut tx, config, request, deadline } = self;
+        let Self { mut io, rx, mut tx, config, mut handshake, request, deadline } = self;
         let conn = match request.accept(accept, &config, &mut tx) {
             Ok(conn) => conn,
             Err(AcceptError::Peer(error)) => {
@@ -113,7 +115,8 @@ impl<S: Transport> Incoming<S> {
                 return Err(error.into());
             }
             Err(AcceptError::Usage(error)) => {
-                write_internal_error(&mut tx);
+                let internal_error = Reject { status: 500, ..Reject::default() };
+                handshake.reject(&internal_error, &mut tx)?;
                 finish(io, &mut tx);
                 return Err(error.into());
             }
@@ -213,7 +216,7 @@ fn finish<S: Transport>(mut io: S, tx: &mut SendBuffer) {
     let deadline = Deadline::after(LINGER);
     let mut goodbye = || -> Result<(), Error> {
         deadline.write_all(&mut io, tx)?;
-        io.shutdown_write()?;
+        io.shutdown(Shutdown::Write)?;
         let mut rx = RecvBuffer::with_read_ahead(1024);
         let mut drained = 0;
         while drained < MAX_DRAINED {

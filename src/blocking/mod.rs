@@ -44,10 +44,13 @@
 
 mod accept;
 mod connect;
+mod link;
 mod socket;
+mod split;
 mod transport;
 
 pub use accept::{Incoming, accept, accept_with, read_request};
 pub use connect::{client, connect, connect_with};
 pub use socket::{Outgoing, WebSocket};
+pub use split::{Receiver, ReuniteError, Sender, SplitTransport};
 pub use transport::{Plain, Transport};

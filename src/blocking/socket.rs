@@ -1,18 +1,18 @@
 use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
-use std::io::{self, IoSlice};
-use std::time::Instant;
-
-use bytes::Buf;
+#[cfg(doc)]
+use std::io;
 
 use super::Transport;
+use super::link::{Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::proto::{
-    CloseInfo, Config, Connection, Event, Message, MessageRef, PreparedMessage, SendError, State,
+    CloseInfo, Config, Connection, Event, Message, MessageRef, PreparedMessage, Receiver,
+    SendError, State,
 };
-use crate::session::{Session, Step};
+use crate::session::{Session, take_event};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a blocking stream.
@@ -21,9 +21,10 @@ use crate::wire::CloseCode;
 /// drops the stream: the peer sees the connection break (1006). Call [`close`](Self::close) first to
 /// end it well.
 pub struct WebSocket<S> {
-    rx: RecvBuffer,
-    link: Link<S>,
-    subprotocol: Option<Box<str>>,
+    pub(super) rx: RecvBuffer,
+    pub(super) receiver: Receiver,
+    pub(super) link: Direct<S>,
+    pub(super) subprotocol: Option<Box<str>>,
 }
 
 impl<S> WebSocket<S> {
@@ -42,7 +43,9 @@ impl<S> WebSocket<S> {
         tx: SendBuffer,
         config: &Config,
     ) -> Self {
-        Self { rx, link: Link::new(io, Session::new(conn, tx, config)), subprotocol: None }
+        let (receiver, sender) = conn.split();
+        let link = Direct::new(io, Session::new(sender, tx, config));
+        Self { rx, receiver, link, subprotocol: None }
     }
 
     pub(super) fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
@@ -57,17 +60,17 @@ impl<S> WebSocket<S> {
 
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.session.conn.state()
+        self.link.session.sender.state()
     }
 
     /// How the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
-        self.link.session.conn.close_info()
+        self.link.session.sender.close_info()
     }
 
     /// The time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.session.conn.round_trip()
+        self.link.session.sender.round_trip()
     }
 
     /// The stream.
@@ -82,7 +85,7 @@ impl<S> WebSocket<S> {
 
     /// The unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.link.session.tx.remaining()
+        self.link.session.unsent()
     }
 
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
@@ -133,16 +136,14 @@ impl<S: Transport> WebSocket<S> {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a
     /// time-out that you set on the stream yourself has passed: nothing is lost, call again.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        while self.ready_event()? {
-            let Session { conn, tx, .. } = &mut self.link.session;
-            match conn.poll_event(&mut self.rx, tx)? {
-                Some(Event::Chunk(_)) => return Err(Error::ChunkedDelivery),
-                Some(event) => {
-                    if let Some(message) = event.into_message() {
-                        return Ok(Some(message));
-                    }
-                }
-                None => {}
+        let Self { rx, receiver, link, .. } = self;
+        while let Some(ready) = ready_event(receiver, rx, link)? {
+            let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+            if let Event::Chunk(_) = event {
+                return Err(Error::ChunkedDelivery);
+            }
+            if let Some(message) = event.into_message() {
+                return Ok(Some(message));
             }
         }
         Ok(None)
@@ -157,12 +158,10 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn next_event(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
-        if !self.ready_event()? {
-            return Ok(None);
-        }
-        let Self { rx, link, .. } = self;
-        let Session { conn, tx, .. } = &mut link.session;
-        Ok(conn.poll_event(rx, tx)?.map(|event| (event, Outgoing { link })))
+        let Self { rx, receiver, link, .. } = self;
+        let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
+        let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+        Ok(Some((event, Outgoing { link })))
     }
 
     /// Sends a message and flushes.
@@ -213,29 +212,11 @@ impl<S: Transport> WebSocket<S> {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Err(error),
         }
-        while self.ready_event()? {
-            let Session { conn, tx, .. } = &mut self.link.session;
-            conn.poll_event(&mut self.rx, tx)?;
+        let Self { rx, receiver, link, .. } = self;
+        while let Some(ready) = ready_event(receiver, rx, link)? {
+            take_event(receiver, rx, ready, |reply| link.session.reply(reply));
         }
         Ok(())
-    }
-
-    /// Waits until there is an event to take (`true`), or the connection is over in good order.
-    fn ready_event(&mut self) -> Result<bool, Error> {
-        let Self { rx, link, .. } = self;
-        loop {
-            match link.session.next_step(rx, false) {
-                Step::Event => return Ok(true),
-                Step::End => return link.session.result().map(|()| false),
-                Step::Write | Step::Wait => link.write()?,
-                Step::ShutdownWrite => {
-                    // an error means that the other end is gone, which reading will show
-                    let _ = link.io.shutdown_write();
-                    link.session.was_shut_down();
-                }
-                Step::Read => link.read(rx)?,
-            }
-        }
     }
 }
 
@@ -252,7 +233,7 @@ impl<S: fmt::Debug> fmt::Debug for WebSocket<S> {
 /// The sending side of a [`WebSocket`] while an event is held.
 #[derive(Debug)]
 pub struct Outgoing<'a, S> {
-    link: &'a mut Link<S>,
+    link: &'a mut Direct<S>,
 }
 
 impl<S> Outgoing<'_, S> {
@@ -285,7 +266,7 @@ impl<S> Outgoing<'_, S> {
 
     /// The unsent bytes.
     pub fn unsent(&self) -> usize {
-        self.link.session.tx.remaining()
+        self.link.session.unsent()
     }
 }
 
@@ -308,150 +289,3 @@ impl<S: Transport> Outgoing<'_, S> {
         self.link.write_all()
     }
 }
-
-/// All of a [`WebSocket`] but its receive buffer.
-struct Link<S> {
-    io: S,
-    session: Session,
-    /// Where the connection's time begins.
-    epoch: Instant,
-    /// The time-out that is set on the stream.
-    armed: Option<Duration>,
-}
-
-impl<S> Link<S> {
-    fn new(io: S, session: Session) -> Self {
-        Self { io, session, epoch: Instant::now(), armed: None }
-    }
-}
-
-impl<S: Transport> Link<S> {
-    fn send(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
-        self.make_room()?;
-        self.session.feed(message)?;
-        self.write_all()
-    }
-
-    fn make_room(&mut self) -> Result<(), Error> {
-        while !self.session.has_room() {
-            self.session.check_writable()?;
-            self.write()?;
-        }
-        self.session.check_writable()
-    }
-
-    fn write_all(&mut self) -> Result<(), Error> {
-        loop {
-            self.session.check_writable()?;
-            if self.session.tx.is_empty() {
-                return Ok(());
-            }
-            self.write()?;
-        }
-    }
-
-    /// One write of as much as there is.
-    fn write(&mut self) -> Result<(), Error> {
-        self.arm()?;
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let count = self.session.tx.chunks_vectored(&mut slices);
-        let result = match &slices[..count] {
-            [] => return Ok(()),
-            [one] => self.io.write(one),
-            several => self.io.write_vectored(several),
-        };
-        match result {
-            Ok(n) => {
-                self.session.was_written(n);
-                if self.session.tx.is_empty()
-                    && let Err(error) = self.io.flush()
-                {
-                    self.session.write_failed(error);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                let error = self.interrupted(error)?;
-                if let Some(error) = error {
-                    self.session.write_failed(error);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// One read of as much as there is room for.
-    fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
-        self.arm()?;
-        let space = rx.space();
-        let room = space.len();
-        match self.io.read(space) {
-            Ok(0) => self.session.read_eof(),
-            Ok(n) if n <= room => rx.commit(n),
-            Ok(_) => self.session.read_failed(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the transport claims to have read more bytes than it was given room for",
-            )),
-            Err(error) => {
-                if let Some(error) = self.interrupted(error)? {
-                    self.session.read_failed(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What an IO error means: nothing (try again), the end of a wait, or the end of the stream,
-    /// which is handed back.
-    fn interrupted(&mut self, error: io::Error) -> Result<Option<io::Error>, Error> {
-        match error.kind() {
-            io::ErrorKind::Interrupted => Ok(None),
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                // a time-out of ours, or else one that the user has set
-                if self.armed.is_some() { Ok(None) } else { Err(error.into()) }
-            }
-            _ => Ok(Some(error)),
-        }
-    }
-
-    /// Lets the timers act, and bounds the next wait by what they say.
-    fn arm(&mut self) -> Result<(), Error> {
-        while let Some(due) = self.session.conn.poll_timeout() {
-            let now = self.epoch.elapsed();
-            if due <= now {
-                let Session { conn, tx, .. } = &mut self.session;
-                if let Err(timeout) = conn.handle_timeout(now, tx) {
-                    self.session.timed_out(timeout);
-                    return self.session.result();
-                }
-                continue;
-            }
-            // Setting a time-out is a system call: a wait may end an eighth late instead.
-            let wait = due - now;
-            if self.armed.is_none_or(|armed| wait > armed || wait < armed - armed / 8) {
-                self.set_timeouts(Some(wait))?;
-            }
-            return Ok(());
-        }
-        if self.armed.is_some() {
-            self.set_timeouts(None)?;
-        }
-        Ok(())
-    }
-
-    fn set_timeouts(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.io.set_read_timeout(timeout)?;
-        self.io.set_write_timeout(timeout)?;
-        self.armed = timeout;
-        Ok(())
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Link<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("io", &self.io).finish_non_exhaustive()
-    }
-}
-
-/// Slices in one vectored write.
-const MAX_SLICES: usize = 64;

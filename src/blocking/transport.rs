@@ -32,12 +32,14 @@ pub trait Transport: Read + Write {
         Ok(())
     }
 
-    /// Says that nothing more will be written, while reading goes on.
+    /// Ends one direction, or both, while the stream is still there: [`Shutdown::Write`] tells the
+    /// peer that nothing more will come, [`Shutdown::Both`] also wakes a thread that reads.
     ///
     /// # Errors
     ///
     /// Those of the operating system.
-    fn shutdown_write(&mut self) -> io::Result<()> {
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let _ = how;
         Ok(())
     }
 }
@@ -51,8 +53,8 @@ impl Transport for TcpStream {
         Self::set_write_timeout(self, timeout)
     }
 
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        Self::shutdown(self, how)
     }
 }
 
@@ -66,8 +68,8 @@ impl Transport for UnixStream {
         Self::set_write_timeout(self, timeout)
     }
 
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        Self::shutdown(self, how)
     }
 }
 
@@ -80,8 +82,8 @@ impl<T: Transport + ?Sized> Transport for &mut T {
         (**self).set_write_timeout(timeout)
     }
 
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        (**self).shutdown_write()
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        (**self).shutdown(how)
     }
 }
 
@@ -94,8 +96,8 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).set_write_timeout(timeout)
     }
 
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        (**self).shutdown_write()
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        (**self).shutdown(how)
     }
 }
 

@@ -123,6 +123,29 @@ impl RecvBuffer {
         self.start == self.filled
     }
 
+    /// Takes the memory out of an idle buffer, to be lent to another one with
+    /// [`put_memory`](Self::put_memory); `None` when something is held, or no memory.
+    ///
+    /// With this a pool can serve many connections with few buffers: a connection that waits needs
+    /// none.
+    pub fn take_memory(&mut self) -> Option<BytesMut> {
+        if !self.is_idle() || self.storage.is_empty() {
+            return None;
+        }
+        self.clear();
+        (self.start, self.assembled, self.parsed, self.filled) = (0, 0, 0, 0);
+        Some(mem::take(&mut self.storage))
+    }
+
+    /// Gives memory to a buffer that has none; one that has some keeps its own.
+    ///
+    /// The contents of `memory` are arbitrary, its length is what counts.
+    pub fn put_memory(&mut self, memory: BytesMut) {
+        if self.storage.is_empty() {
+            self.storage = memory;
+        }
+    }
+
     /// The bytes of memory held.
     pub fn capacity(&self) -> usize {
         self.storage.capacity()

@@ -10,6 +10,7 @@
 //! Data and pings are taken in Open and CloseSent (the peer may not have seen our Close yet) and
 //! discarded after that.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
 use super::Role;
@@ -133,7 +134,7 @@ pub enum Initiator {
 }
 
 /// How a connection closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseInfo<'a> {
     /// Who began.
@@ -142,7 +143,7 @@ pub struct CloseInfo<'a> {
     /// its Close frame had none, 1006 when no Close frame came.
     pub code: u16,
     /// The reason in the peer's Close frame; empty without one. Escape it before showing it.
-    pub reason: &'a str,
+    pub reason: Cow<'a, str>,
     /// Whether both ends sent a Close frame.
     pub clean: bool,
     /// The code in the Close frame that this end sent; `None` when it sent none or one without a
@@ -150,6 +151,14 @@ pub struct CloseInfo<'a> {
     pub sent_code: Option<CloseCode>,
     /// The rule that the peer broke, if that is why.
     pub error: Option<ProtocolError>,
+}
+
+impl CloseInfo<'_> {
+    /// The same, independent of the connection.
+    pub fn into_owned(self) -> CloseInfo<'static> {
+        let reason = Cow::Owned(self.reason.into_owned());
+        CloseInfo { reason, ..self }
+    }
 }
 
 /// What is remembered about the end of a connection; allocated only when it comes.
@@ -178,7 +187,7 @@ impl CloseRecord {
         CloseInfo {
             initiator: self.initiator,
             code,
-            reason,
+            reason: Cow::Borrowed(reason),
             clean: matches!(phase, Phase::CloseDone | Phase::Closed { clean: true }),
             sent_code: self.sent_code,
             error: self.error,

@@ -363,6 +363,8 @@ impl MessageProgress {
     }
 }
 
-/// How much to read on, in bytes, after the last word, so that the peer gets to see it: a full
-/// default TCP window.
-pub(crate) const MAX_DRAINED: usize = 64 * 1024;
+/// How much to read on, in bytes, after the last word. Closing a socket with unread bytes makes TCP
+/// discard what is on its way to the peer, and a peer that is told in the middle of a message that it
+/// is too big is still writing the rest. So this is the default limit of a message; a clock bounds the
+/// same wait.
+pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;

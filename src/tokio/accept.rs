@@ -8,9 +8,7 @@ use tokio::time::timeout;
 use super::{WebSocket, with_defaults};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::handshake::server::{
-    Accept, AcceptError, Handshake, Reject, Request, write_internal_error,
-};
+use crate::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
 use crate::proto::{Config, LINGER, MAX_DRAINED};
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
@@ -98,7 +96,7 @@ where
         }
     });
     match head.await {
-        Ok(Ok(request)) => Ok(Incoming { io, rx, tx, config, request }),
+        Ok(Ok(request)) => Ok(Incoming { io, rx, tx, config, handshake, request }),
         Ok(Err(error)) => {
             finish(io, &mut tx).await;
             Err(error)
@@ -120,6 +118,7 @@ pub struct Incoming<S> {
     rx: RecvBuffer,
     tx: SendBuffer,
     config: Config,
+    handshake: Handshake,
     request: Request,
 }
 
@@ -148,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     ///
     /// Dropping the future drops the stream.
     pub async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
-        let Self { mut io, rx, mut tx, config, request } = self;
+        let Self { mut io, rx, mut tx, config, mut handshake, request } = self;
         let conn = match request.accept(accept, &config, &mut tx) {
             Ok(conn) => conn,
             Err(AcceptError::Peer(error)) => {
@@ -156,7 +155,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 return Err(error.into());
             }
             Err(AcceptError::Usage(error)) => {
-                write_internal_error(&mut tx);
+                let internal_error = Reject { status: 500, ..Reject::default() };
+                handshake.reject(&internal_error, &mut tx)?;
                 finish(io, &mut tx).await;
                 return Err(error.into());
             }

@@ -40,14 +40,21 @@
 
 mod accept;
 mod connect;
+mod halves;
+mod link;
+mod shared;
 mod socket;
+mod split;
 mod stream;
+mod timer;
 
 use core::time::Duration;
 
 pub use accept::{Incoming, accept, accept_with, read_request};
 pub use connect::{client, connect, connect_with};
+pub use halves::{Locked, LockedHalf, SplitStream};
 pub use socket::{Outgoing, WebSocket};
+pub use split::{Receiver, ReuniteError, Sender};
 
 use crate::proto::{Config, KeepAlive};
 

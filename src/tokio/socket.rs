@@ -1,21 +1,19 @@
 use alloc::boxed::Box;
 use core::fmt;
 use core::future::poll_fn;
-use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
-use std::io::IoSlice;
 
-use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::link::{Direct, poll_ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::proto::{
-    CloseInfo, Config, Connection, Event, Message, MessageRef, PreparedMessage, SendError, State,
+    CloseInfo, Config, Connection, Event, Message, MessageRef, PreparedMessage, Receiver,
+    SendError, State,
 };
-use crate::session::{Session, Step};
+use crate::session::{Session, take_event};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a tokio stream.
@@ -26,9 +24,10 @@ use crate::wire::CloseCode;
 /// Dropping it drops the stream: the peer sees the connection break (1006). Call
 /// [`close`](Self::close) first to end it well.
 pub struct WebSocket<S> {
-    rx: RecvBuffer,
-    pub(super) link: Link<S>,
-    subprotocol: Option<Box<str>>,
+    pub(super) rx: RecvBuffer,
+    pub(super) receiver: Receiver,
+    pub(super) link: Direct<S>,
+    pub(super) subprotocol: Option<Box<str>>,
     /// The `Stream` has yielded its last item.
     pub(super) stream_ended: bool,
 }
@@ -49,8 +48,9 @@ impl<S> WebSocket<S> {
         tx: SendBuffer,
         config: &Config,
     ) -> Self {
-        let link = Link::new(io, Session::new(conn, tx, config));
-        Self { rx, link, subprotocol: None, stream_ended: false }
+        let (receiver, sender) = conn.split();
+        let link = Direct::new(io, Session::new(sender, tx, config));
+        Self { rx, receiver, link, subprotocol: None, stream_ended: false }
     }
 
     pub(super) fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
@@ -65,17 +65,17 @@ impl<S> WebSocket<S> {
 
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.session.conn.state()
+        self.link.session.sender.state()
     }
 
     /// How the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
-        self.link.session.conn.close_info()
+        self.link.session.sender.close_info()
     }
 
     /// The time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.session.conn.round_trip()
+        self.link.session.sender.round_trip()
     }
 
     /// The stream.
@@ -90,7 +90,7 @@ impl<S> WebSocket<S> {
 
     /// The unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.link.session.tx.remaining()
+        self.link.session.unsent()
     }
 
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
@@ -162,12 +162,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// This method is cancel safe: dropping the future loses neither bytes nor events.
     pub async fn next_event(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
-        if !poll_fn(|cx| self.poll_ready_event(cx)).await? {
-            return Ok(None);
-        }
-        let Self { rx, link, .. } = self;
-        let Session { conn, tx, .. } = &mut link.session;
-        Ok(conn.poll_event(rx, tx)?.map(|event| (event, Outgoing { link })))
+        let Self { rx, receiver, link, .. } = self;
+        let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
+        let Some(ready) = ready else { return Ok(None) };
+        let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+        Ok(Some((event, Outgoing { link })))
     }
 
     /// Sends a message and flushes.
@@ -250,57 +249,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
+        let Self { rx, receiver, link, .. } = self;
         loop {
-            if !ready!(self.poll_ready_event(cx))? {
-                return Poll::Ready(Ok(None));
+            let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
+            let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
+            let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+            if let Event::Chunk(_) = event {
+                return Poll::Ready(Err(Error::ChunkedDelivery));
             }
-            let Session { conn, tx, .. } = &mut self.link.session;
-            match conn.poll_event(&mut self.rx, tx)? {
-                Some(Event::Chunk(_)) => return Poll::Ready(Err(Error::ChunkedDelivery)),
-                Some(event) => {
-                    if let Some(message) = event.into_message() {
-                        return Poll::Ready(Ok(Some(message)));
-                    }
-                }
-                None => {}
+            if let Some(message) = event.into_message() {
+                return Poll::Ready(Ok(Some(message)));
             }
         }
     }
 
     /// Until the connection is over, events dropped.
     pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while ready!(self.poll_ready_event(cx))? {
-            let Session { conn, tx, .. } = &mut self.link.session;
-            conn.poll_event(&mut self.rx, tx)?;
+        let Self { rx, receiver, link, .. } = self;
+        while let Some(ready) = ready!(poll_ready_event(receiver, rx, link, cx))? {
+            take_event(receiver, rx, ready, |reply| link.session.reply(reply));
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Until there is an event to take (`true`), or the connection is over in good order (`false`).
-    fn poll_ready_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let Self { rx, link, .. } = self;
-        if link.flush_pending {
-            link.poll_flush_io(cx);
-        }
-        let mut write_blocked = false;
-        loop {
-            match link.session.next_step(rx, write_blocked) {
-                Step::Event => return Poll::Ready(Ok(true)),
-                Step::End => return Poll::Ready(link.session.result().map(|()| false)),
-                Step::Write => write_blocked = link.poll_write(cx).is_pending(),
-                Step::ShutdownWrite => match Pin::new(&mut link.io).poll_shutdown(cx) {
-                    // an error means that the other end is gone, which reading will show
-                    Poll::Ready(_) => link.session.was_shut_down(),
-                    Poll::Pending => ready!(link.poll_timer(cx)),
-                },
-                Step::Read => {
-                    if link.poll_read(cx, rx).is_pending() {
-                        ready!(link.poll_timer(cx));
-                    }
-                }
-                Step::Wait => ready!(link.poll_timer(cx)),
-            }
-        }
     }
 }
 
@@ -317,7 +286,7 @@ impl<S: fmt::Debug> fmt::Debug for WebSocket<S> {
 /// The sending side of a [`WebSocket`] while an event is held.
 #[derive(Debug)]
 pub struct Outgoing<'a, S> {
-    link: &'a mut Link<S>,
+    link: &'a mut Direct<S>,
 }
 
 impl<S> Outgoing<'_, S> {
@@ -350,7 +319,7 @@ impl<S> Outgoing<'_, S> {
 
     /// The unsent bytes.
     pub fn unsent(&self) -> usize {
-        self.link.session.tx.remaining()
+        self.link.session.unsent()
     }
 }
 
@@ -381,169 +350,3 @@ impl<S: AsyncWrite + Unpin> Outgoing<'_, S> {
         poll_fn(|cx| self.link.poll_write_all(cx)).await
     }
 }
-
-/// All of a [`WebSocket`] but its receive buffer.
-pub(super) struct Link<S> {
-    io: S,
-    pub(super) session: Session,
-    timer: Timer,
-    /// The stream has bytes in a buffer of its own that it could not write yet.
-    flush_pending: bool,
-}
-
-impl<S> Link<S> {
-    fn new(io: S, session: Session) -> Self {
-        Self { io, session, timer: Timer::new(), flush_pending: false }
-    }
-
-    /// Ready when the time changed something.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Session { conn, tx, .. } = &mut self.session;
-        let now = ready!(self.timer.poll(cx, conn.poll_timeout()));
-        if let Err(timeout) = conn.handle_timeout(now, tx) {
-            self.session.timed_out(timeout);
-        }
-        Poll::Ready(())
-    }
-}
-
-impl<S: AsyncWrite + Unpin> Link<S> {
-    async fn send(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_room(cx)).await?;
-        self.session.feed(message)?;
-        poll_fn(|cx| self.poll_write_all(cx)).await
-    }
-
-    async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_room(cx)).await?;
-        self.session.feed_prepared(message)?;
-        poll_fn(|cx| self.poll_write_all(cx)).await
-    }
-
-    /// Until there is room for a message.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            self.session.check_writable()?;
-            if self.session.has_room() {
-                return Poll::Ready(Ok(()));
-            }
-            if self.poll_write(cx).is_pending() {
-                ready!(self.poll_timer(cx));
-            }
-        }
-    }
-
-    /// Until everything is written.
-    pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            self.session.check_writable()?;
-            if self.session.tx.is_empty() {
-                return Pin::new(&mut self.io).poll_flush(cx).map_err(|error| {
-                    self.session.write_failed(error);
-                    self.session.write_error()
-                });
-            }
-            if self.poll_write(cx).is_pending() {
-                ready!(self.poll_timer(cx));
-            }
-        }
-    }
-
-    /// One write of as much as there is.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let tx = &self.session.tx;
-        let io = Pin::new(&mut self.io);
-        let result = if io.is_write_vectored() {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = tx.chunks_vectored(&mut slices);
-            io.poll_write_vectored(cx, &slices[..count])
-        } else {
-            io.poll_write(cx, tx.chunk())
-        };
-        match result {
-            Poll::Ready(Ok(n)) => self.session.was_written(n),
-            Poll::Ready(Err(error)) => self.session.write_failed(error),
-            Poll::Pending => {
-                self.session.write_stalled();
-                return Poll::Pending;
-            }
-        }
-        if self.session.tx.is_empty() {
-            self.poll_flush_io(cx);
-        }
-        Poll::Ready(())
-    }
-
-    /// Empties the stream's own buffer, if it has one; a socket has nothing to do here.
-    fn poll_flush_io(&mut self, cx: &mut Context<'_>) {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.flush_pending = flushed.is_pending();
-        if let Poll::Ready(Err(error)) = flushed {
-            self.session.write_failed(error);
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> Link<S> {
-    /// One read of as much as there is room for.
-    fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
-        let mut space = ReadBuf::new(rx.space());
-        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut space)) {
-            Ok(()) => match space.filled().len() {
-                0 => self.session.read_eof(),
-                n => rx.commit(n),
-            },
-            Err(error) => self.session.read_failed(error),
-        }
-        Poll::Ready(())
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Link<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("io", &self.io).finish_non_exhaustive()
-    }
-}
-
-/// The clock of a connection and the alarm set on it.
-struct Timer {
-    /// Where the connection's time begins.
-    epoch: Instant,
-    /// The deadline that the alarm is set to.
-    armed: Option<Duration>,
-    /// Made when it is first needed.
-    alarm: Option<Pin<Box<Sleep>>>,
-}
-
-impl Timer {
-    fn new() -> Self {
-        Self { epoch: Instant::now(), armed: None, alarm: None }
-    }
-
-    /// Ready with the present time once `due` is reached.
-    fn poll(&mut self, cx: &mut Context<'_>, due: Option<Duration>) -> Poll<Duration> {
-        let Some(due) = due else { return Poll::Pending };
-        if due.is_zero() {
-            return Poll::Ready(self.epoch.elapsed());
-        }
-        let deadline = self.epoch + due;
-        let alarm = match &mut self.alarm {
-            Some(alarm) => {
-                if self.armed != Some(due) {
-                    alarm.as_mut().reset(deadline);
-                }
-                alarm
-            }
-            none => none.insert(Box::pin(sleep_until(deadline))),
-        };
-        self.armed = Some(due);
-        ready!(alarm.as_mut().poll(cx));
-        // the alarm has gone off and must be set anew even for the same deadline
-        self.armed = None;
-        Poll::Ready(self.epoch.elapsed())
-    }
-}
-
-/// Slices in one vectored write. Messages by reference take two each; a burst of more than that
-/// takes one more system call.
-const MAX_SLICES: usize = 64;

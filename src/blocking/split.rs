@@ -1,0 +1,526 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Buf;
+
+use super::link::{Clock, Direct, Done, Limit, Link, read_some, ready_event, write_some};
+use super::{Transport, WebSocket};
+use crate::buf::{RecvBuffer, SendBuffer};
+use crate::error::Error;
+use crate::proto::{
+    self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
+};
+use crate::session::{Parsed, Session, Step, check_written, take_event};
+use crate::wire::CloseCode;
+
+/// A stream that one thread may read while another writes.
+///
+/// `TcpStream` and `UnixStream` are such streams. Implement it for one of your own that has a socket
+/// below and needs no exclusive access for IO.
+pub trait SplitTransport: Transport {
+    /// One read, as [`Read::read`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize>;
+
+    /// One vectored write, as [`Write::write_vectored`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize>;
+}
+
+impl SplitTransport for TcpStream {
+    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let mut stream = self;
+        stream.read(buf)
+    }
+
+    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        let mut stream = self;
+        stream.write_vectored(slices)
+    }
+}
+
+#[cfg(unix)]
+impl SplitTransport for UnixStream {
+    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let mut stream = self;
+        stream.read(buf)
+    }
+
+    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        let mut stream = self;
+        stream.write_vectored(slices)
+    }
+}
+
+impl<S: SplitTransport> WebSocket<S> {
+    /// Takes the socket apart into two halves for two threads.
+    ///
+    /// A thread that only receives still answers pings and the peer's Close; a thread that only
+    /// sends learns from its next call that the connection is over. No lock is held during IO.
+    /// Dropping one half does not disturb the other; the stream goes when both are gone.
+    pub fn split(self) -> (Receiver<S>, Sender<S>) {
+        let Self { rx, receiver, link, subprotocol } = self;
+        let Direct { io, session, clock, .. } = link;
+        let shared = Arc::new(Shared {
+            io,
+            clock,
+            state: Mutex::new(Shelf {
+                session,
+                unwritten: Some(SendBuffer::new()),
+                written: 0,
+                waiting: 0,
+                write_limit: Limit::default(),
+            }),
+            changed: Condvar::new(),
+        });
+        let sender = Sender { shared: Arc::clone(&shared) };
+        let link = SharedLink { shared, read_limit: Limit::default() };
+        (Receiver { rx, receiver, link, subprotocol }, sender)
+    }
+}
+
+/// What the halves share. `state` is locked for moments, never during IO.
+struct Shared<S> {
+    io: S,
+    clock: Clock,
+    state: Mutex<Shelf>,
+    /// Bytes were written, or the connection is over.
+    changed: Condvar,
+}
+
+struct Shelf {
+    session: Session,
+    /// What is to be written next. Whoever takes it is the one who writes.
+    unwritten: Option<SendBuffer>,
+    /// All bytes ever written.
+    written: u64,
+    /// Threads that wait for their bytes to be written.
+    waiting: usize,
+    write_limit: Limit,
+}
+
+impl<S> Shared<S> {
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        // nothing in here panics half-way through a change
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: SplitTransport> Shared<S> {
+    /// Waits until so many bytes have been written in all, writing them if nobody else does.
+    fn write_until(&self, until: impl Fn(&Shelf) -> bool) -> Result<(), Error> {
+        let mut shelf = self.lock();
+        loop {
+            if until(&shelf) {
+                break;
+            }
+            shelf.session.check_writable()?;
+            match shelf.unwritten.take() {
+                Some(unwritten) => shelf = self.write(shelf, unwritten)?,
+                None => {
+                    shelf.waiting += 1;
+                    shelf = self.changed.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+                    shelf.waiting -= 1;
+                }
+            }
+        }
+        // What came in meanwhile, such as a pong, must not be left lying about.
+        while shelf.waiting == 0 && !shelf.session.is_flushed() {
+            let Some(unwritten) = shelf.unwritten.take() else { break };
+            shelf = self.write(shelf, unwritten)?;
+        }
+        Ok(())
+    }
+
+    /// Writes once, unlocked, as the only one who does.
+    fn write<'s>(
+        &'s self,
+        mut shelf: MutexGuard<'s, Shelf>,
+        mut unwritten: SendBuffer,
+    ) -> Result<MutexGuard<'s, Shelf>, Error> {
+        if unwritten.is_empty() {
+            shelf.session.take_unsent(&mut unwritten);
+        }
+        let wait = self.clock.patience(&mut shelf.session);
+        let mut limit = core::mem::take(&mut shelf.write_limit);
+        drop(shelf);
+
+        let result = wait.and_then(|wait| {
+            let limited = limit.set(wait, |wait| self.io.set_write_timeout(wait))?;
+            write_some(&mut &SharedIo(&self.io), &unwritten, limited)
+        });
+
+        let mut shelf = self.lock();
+        shelf.write_limit = limit;
+        let mut failure = None;
+        match result {
+            Ok(Done::Nothing) => shelf.session.write_stalled(),
+            Ok(Done::Bytes(n)) => match check_written(n, unwritten.remaining()) {
+                Ok(()) => {
+                    unwritten.advance(n);
+                    shelf.written += n as u64;
+                    shelf.session.in_flight = unwritten.remaining();
+                    shelf.session.write_went_through();
+                }
+                Err(error) => shelf.session.write_failed(error),
+            },
+            Ok(Done::Failed(error)) => shelf.session.write_failed(error),
+            Err(error) => failure = Some(error),
+        }
+        if shelf.session.in_flight == 0 {
+            unwritten = SendBuffer::new();
+        }
+        shelf.unwritten = Some(unwritten);
+        self.changed.notify_all();
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(shelf),
+        }
+    }
+
+    /// Tells those who wait, and wakes a reader.
+    fn over(&self) {
+        let _ = self.io.shutdown(Shutdown::Both);
+        self.changed.notify_all();
+    }
+}
+
+/// `Read` and `Write` through a shared reference.
+struct SharedIo<'a, S>(&'a S);
+
+impl<S: SplitTransport> Read for &SharedIo<'_, S> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_shared(buf)
+    }
+}
+
+impl<S: SplitTransport> Write for &SharedIo<'_, S> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.write_shared(&[std::io::IoSlice::new(buf)])
+    }
+
+    fn write_vectored(&mut self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        self.0.write_shared(slices)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The receiving half's way to its transport.
+struct SharedLink<S> {
+    shared: Arc<Shared<S>>,
+    read_limit: Limit,
+}
+
+impl<S: SplitTransport> Link for SharedLink<S> {
+    fn before_parsing(&mut self, _write_blocked: bool) -> Option<Step> {
+        // The senders make their own way through a full buffer; receiving does not wait for them.
+        self.shared.lock().session.is_over().then_some(Step::End)
+    }
+
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
+        let step = self.shared.lock().session.after_parsing(parsed, write_blocked);
+        if step == Step::End {
+            self.shared.over();
+        }
+        step
+    }
+
+    fn result(&mut self) -> Result<(), Error> {
+        self.shared.lock().session.result()
+    }
+
+    fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
+        let shared = &*self.shared;
+        let Ok(wait) = shared.clock.patience(&mut shared.lock().session) else {
+            shared.over();
+            return Ok(());
+        };
+        let limited = self.read_limit.set(wait, |wait| shared.io.set_read_timeout(wait))?;
+        match read_some(&mut &SharedIo(&shared.io), rx, limited)? {
+            Done::Bytes(0) => shared.lock().session.read_eof(),
+            Done::Failed(error) => shared.lock().session.read_failed(error),
+            Done::Nothing | Done::Bytes(_) => return Ok(()),
+        }
+        shared.over();
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<bool, Error> {
+        let mut shelf = self.shared.lock();
+        match shelf.unwritten.take() {
+            Some(unwritten) => {
+                drop(self.shared.write(shelf, unwritten)?);
+                Ok(true)
+            }
+            None => Ok(false), // whoever is writing takes it along
+        }
+    }
+
+    fn shutdown_write(&mut self) {
+        // an error means that the other end is gone, which reading will show
+        let _ = self.shared.io.shutdown(Shutdown::Write);
+        self.shared.lock().session.was_shut_down();
+        self.shared.changed.notify_all();
+    }
+}
+
+/// The receiving half of a socket that was split.
+pub struct Receiver<S> {
+    rx: RecvBuffer,
+    receiver: proto::Receiver,
+    link: SharedLink<S>,
+    subprotocol: Option<Box<str>>,
+}
+
+impl<S: SplitTransport> Receiver<S> {
+    /// The next message, owned. See [`WebSocket::recv`].
+    ///
+    /// Also answers pings, and does its part of the closing handshake.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub fn recv(&mut self) -> Result<Option<Message>, Error> {
+        while let Some(event) = self.next_event()? {
+            if let Event::Chunk(_) = event {
+                return Err(Error::ChunkedDelivery);
+            }
+            if let Some(message) = event.into_message() {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next event, borrowed from the receive buffer. See [`WebSocket::next_event`]; answers go
+    /// through the [`Sender`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        let Self { rx, receiver, link, .. } = self;
+        let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
+        let pay = |reply| link.shared.lock().session.reply(reply);
+        Ok(Some(take_event(receiver, rx, ready, pay)))
+    }
+
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// How the connection closed; `None` while it is open.
+    pub fn close_info(&self) -> Option<CloseInfo<'static>> {
+        self.link.shared.lock().session.sender.close_info().map(CloseInfo::into_owned)
+    }
+
+    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.link.shared.lock().session.sender.round_trip()
+    }
+
+    /// Puts the halves together again.
+    ///
+    /// # Errors
+    ///
+    /// Both halves, when `sender` belongs to another socket or has clones elsewhere.
+    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<S>> {
+        if !Arc::ptr_eq(&self.link.shared, &sender.shared) || Arc::strong_count(&sender.shared) > 2
+        {
+            return Err(ReuniteError(Box::new((self, sender))));
+        }
+        drop(sender);
+        let Self { rx, receiver, link, subprotocol } = self;
+        // this half has the only reference now: the other one could not be cloned meanwhile
+        let Some(shared) = Arc::into_inner(link.shared) else {
+            unreachable!("the halves were counted")
+        };
+        let Shared { io, clock, state, .. } = shared;
+        let Shelf { mut session, unwritten, .. } =
+            state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        session.take_back(unwritten.unwrap_or_default());
+        let link = Direct::with_clock(io, session, clock);
+        Ok(WebSocket { rx, receiver, link, subprotocol })
+    }
+}
+
+impl<S> fmt::Debug for Receiver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("rx", &self.rx).finish_non_exhaustive()
+    }
+}
+
+/// The sending half of a socket that was split. Cloning it costs a reference count.
+///
+/// All clones may send at the same time: messages go out whole, one after the other, and replies to
+/// the peer pass between them. One thread writes for all; no lock is held while it does.
+pub struct Sender<S> {
+    shared: Arc<Shared<S>>,
+}
+
+impl<S: SplitTransport> Sender<S> {
+    /// Sends a message, and waits until it is written.
+    ///
+    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
+    /// sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        self.queue(|session| session.feed(message))
+    }
+
+    /// Sends a message that is encoded already, and waits until it is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.queue(|session| session.feed_prepared(message))
+    }
+
+    /// Queues a message. It leaves with the next call that writes, on any of the halves.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait,
+    /// and as [`WebSocket::send`].
+    pub fn feed<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
+        self.shared.lock().session.feed(message.into())
+    }
+
+    /// Waits until everything that is queued now is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::flush`].
+    pub fn flush(&self) -> Result<(), Error> {
+        let until = self.shared.lock().end_of_queue();
+        self.shared.write_until(|shelf| shelf.written >= until)
+    }
+
+    /// Sends a Close frame and waits for the receiving half to finish the closing handshake: a thread
+    /// has to be receiving, or this waits for [`Config::close_timeout`](crate::Config::close_timeout)
+    /// and breaks the connection off.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ReasonTooLong`]; otherwise as [`WebSocket::close`]. A connection that is closing
+    /// already is only waited for.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let closed = self.shared.lock().session.start_close(code, reason);
+        match closed {
+            Ok(()) => self.flush()?,
+            Err(Error::Send(SendError::NotOpen)) => {}
+            Err(error) => return Err(error),
+        }
+        let mut shelf = self.shared.lock();
+        while !shelf.session.is_over() {
+            // The receiver is waiting already, without this deadline: it has to be watched here.
+            let Ok(wait) = self.shared.clock.patience(&mut shelf.session) else {
+                self.shared.over();
+                break;
+            };
+            let changed = &self.shared.changed;
+            shelf = match wait {
+                Some(wait) => match changed.wait_timeout(shelf, wait) {
+                    Ok((shelf, _)) => shelf,
+                    Err(poisoned) => poisoned.into_inner().0,
+                },
+                None => changed.wait(shelf).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        shelf.session.result()
+    }
+
+    /// The unsent bytes: of all senders, and replies to the peer.
+    pub fn unsent(&self) -> usize {
+        self.shared.lock().session.unsent()
+    }
+
+    /// What can still happen on the connection.
+    pub fn state(&self) -> State {
+        self.shared.lock().session.sender.state()
+    }
+
+    /// How the connection closed; `None` while it is open.
+    pub fn close_info(&self) -> Option<CloseInfo<'static>> {
+        self.shared.lock().session.sender.close_info().map(CloseInfo::into_owned)
+    }
+
+    /// Waits for room, queues with `feed`, and waits until that is written.
+    fn queue(&self, feed: impl FnOnce(&mut Session) -> Result<(), Error>) -> Result<(), Error> {
+        let until = loop {
+            self.shared.write_until(|shelf| shelf.session.has_room())?;
+            let mut shelf = self.shared.lock();
+            // another thread may have been faster
+            if shelf.session.has_room() {
+                feed(&mut shelf.session)?;
+                break shelf.end_of_queue();
+            }
+        };
+        self.shared.write_until(|shelf| shelf.written >= until)
+    }
+}
+
+impl Shelf {
+    /// How many bytes will have been written when all that is queued now is.
+    fn end_of_queue(&self) -> u64 {
+        self.written + self.session.unsent() as u64
+    }
+}
+
+impl<S> Clone for Sender<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S> fmt::Debug for Sender<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+/// The halves are not of one socket, or the sender has clones.
+pub struct ReuniteError<S>(Box<(Receiver<S>, Sender<S>)>);
+
+impl<S> ReuniteError<S> {
+    /// The halves.
+    pub fn into_halves(self) -> (Receiver<S>, Sender<S>) {
+        *self.0
+    }
+}
+
+impl<S> fmt::Debug for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReuniteError")
+    }
+}
+
+impl<S> fmt::Display for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are not of one socket, or the sender has clones: drop those first")
+    }
+}
+
+impl<S> core::error::Error for ReuniteError<S> {}

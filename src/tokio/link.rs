@@ -1,0 +1,269 @@
+//! How a connection gets bytes in and out, and the one loop that waits for events.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::{fmt, future};
+use std::io::{self, IoSlice};
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::timer::Timer;
+use crate::buf::{RecvBuffer, SendBuffer};
+use crate::error::Error;
+use crate::pool;
+use crate::proto::{MessageRef, PreparedMessage, Ready, Receiver};
+use crate::session::{Parsed, Session, Step, parse};
+
+/// The way between a receiving half and its transport: alone with it, or shared with senders.
+pub(super) trait Link {
+    /// As [`Session::before_parsing`].
+    fn before_parsing(&mut self, write_blocked: bool) -> Option<Step>;
+
+    /// As [`Session::after_parsing`].
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step;
+
+    /// As [`Session::result`].
+    fn result(&mut self) -> Result<(), Error>;
+
+    /// Reads once into `rx`.
+    fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()>;
+
+    /// Writes once; `Pending` when the transport takes nothing.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Tries again to flush what the transport keeps in a buffer of its own.
+    fn poll_flush_pending(&mut self, cx: &mut Context<'_>);
+
+    /// Shuts down the sending direction.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Ready when the time changed something. The last thing to ask before a wait.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Until there is an event to take, or the connection is over in good order (`None`).
+pub(super) fn poll_ready_event(
+    receiver: &mut Receiver,
+    rx: &mut RecvBuffer,
+    link: &mut impl Link,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Ready>, Error>> {
+    link.poll_flush_pending(cx);
+    let mut write_blocked = false;
+    loop {
+        let step = match link.before_parsing(write_blocked) {
+            Some(step) => step,
+            None => match parse(receiver, rx) {
+                Ok(ready) => return Poll::Ready(Ok(Some(ready))),
+                Err(parsed) => link.after_parsing(parsed, write_blocked),
+            },
+        };
+        match step {
+            Step::End => return Poll::Ready(link.result().map(|()| None)),
+            Step::Write => write_blocked = link.poll_write(cx).is_pending(),
+            Step::ShutdownWrite => {
+                if link.poll_shutdown(cx).is_pending() {
+                    ready!(link.poll_timer(cx));
+                }
+            }
+            Step::Read => {
+                if link.poll_read(cx, rx).is_pending() {
+                    ready!(link.poll_timer(cx));
+                }
+            }
+            Step::Wait => ready!(link.poll_timer(cx)),
+        }
+    }
+}
+
+/// A transport and a session with one owner.
+pub(super) struct Direct<S> {
+    pub(super) io: S,
+    pub(super) session: Session,
+    pub(super) timer: Timer,
+    /// The transport has bytes in a buffer of its own that it could not write yet.
+    pub(super) flush_pending: bool,
+}
+
+impl<S> Direct<S> {
+    pub(super) fn new(io: S, session: Session) -> Self {
+        Self { io, session, timer: Timer::new(), flush_pending: false }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = self.session.sender.poll_timeout();
+        let Poll::Ready(now) = self.timer.poll(cx, due) else {
+            self.session.release_memory();
+            return Poll::Pending;
+        };
+        let Session { sender, tx, .. } = &mut self.session;
+        if let Err(timeout) = sender.handle_timeout(now, tx) {
+            self.session.timed_out(timeout);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Direct<S> {
+    pub(super) async fn send(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
+        future::poll_fn(|cx| self.poll_room(cx)).await?;
+        self.session.feed(message)?;
+        future::poll_fn(|cx| self.poll_write_all(cx)).await
+    }
+
+    pub(super) async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        future::poll_fn(|cx| self.poll_room(cx)).await?;
+        self.session.feed_prepared(message)?;
+        future::poll_fn(|cx| self.poll_write_all(cx)).await
+    }
+
+    /// Until there is room for a message.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            self.session.check_writable()?;
+            if self.session.has_room() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.poll_write(cx).is_pending() {
+                ready!(self.poll_timer(cx));
+            }
+        }
+    }
+
+    /// Until everything is written and flushed.
+    pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            self.session.check_writable()?;
+            if !self.session.is_flushed() {
+                if self.poll_write(cx).is_pending() {
+                    ready!(self.poll_timer(cx));
+                }
+            } else if self.flush_pending {
+                self.poll_flush(cx);
+                if self.flush_pending {
+                    ready!(self.poll_timer(cx));
+                }
+            } else {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Writes once.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match poll_write_some(&mut self.io, cx, &self.session.tx) {
+            Poll::Ready(Ok(n)) => self.session.was_written(n),
+            Poll::Ready(Err(error)) => self.session.write_failed(error),
+            Poll::Pending => {
+                self.session.write_stalled();
+                return Poll::Pending;
+            }
+        }
+        if self.session.is_flushed() {
+            self.poll_flush(cx);
+        }
+        Poll::Ready(())
+    }
+
+    /// Empties the transport's own buffer, if it has one; a socket has nothing to do here.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.flush_pending = flushed.is_pending();
+        if let Poll::Ready(Err(error)) = flushed {
+            self.session.write_failed(error);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
+    #[inline]
+    fn before_parsing(&mut self, write_blocked: bool) -> Option<Step> {
+        self.session.before_parsing(write_blocked)
+    }
+
+    #[inline]
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
+        self.session.after_parsing(parsed, write_blocked)
+    }
+
+    fn result(&mut self) -> Result<(), Error> {
+        self.session.result()
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
+        match ready!(poll_read_some(&mut self.io, cx, rx)) {
+            Ok(0) => self.session.read_eof(),
+            Ok(_) => {}
+            Err(error) => self.session.read_failed(error),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_write(cx)
+    }
+
+    fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
+        if self.flush_pending {
+            self.poll_flush(cx);
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // an error means that the other end is gone, which reading will show
+        let _ = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
+        self.session.was_shut_down();
+        Poll::Ready(())
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_timer(cx)
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Direct<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct").field("io", &self.io).finish_non_exhaustive()
+    }
+}
+
+/// One read of as much as there is room for; the memory goes back to the pool when there is nothing
+/// to read and nothing held.
+pub(super) fn poll_read_some<R: AsyncRead + Unpin>(
+    io: &mut R,
+    cx: &mut Context<'_>,
+    rx: &mut RecvBuffer,
+) -> Poll<io::Result<usize>> {
+    pool::equip_rx(rx);
+    let mut space = ReadBuf::new(rx.space());
+    let Poll::Ready(result) = Pin::new(io).poll_read(cx, &mut space) else {
+        pool::release_rx(rx);
+        return Poll::Pending;
+    };
+    let n = space.filled().len();
+    Poll::Ready(result.map(|()| {
+        rx.commit(n);
+        n
+    }))
+}
+
+/// One write of as much as there is.
+pub(super) fn poll_write_some<W: AsyncWrite + Unpin>(
+    io: &mut W,
+    cx: &mut Context<'_>,
+    tx: &SendBuffer,
+) -> Poll<io::Result<usize>> {
+    let io = Pin::new(io);
+    let chunk = tx.chunk();
+    if chunk.len() == tx.remaining() || !io.is_write_vectored() {
+        return io.poll_write(cx, chunk);
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let count = tx.chunks_vectored(&mut slices);
+    io.poll_write_vectored(cx, &slices[..count])
+}
+
+/// Slices in one vectored write. Messages by reference take two each; a burst of more than that
+/// takes one more system call.
+const MAX_SLICES: usize = 64;

@@ -1,0 +1,283 @@
+//! The sending side of a split socket: one session and one outlet, shared by all halves.
+
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use alloc::vec::Vec;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker, ready};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Buf;
+use tokio::io::AsyncWrite;
+
+use super::halves::SplitStream;
+use super::link::{Link, poll_read_some, poll_write_some};
+use super::timer::Timer;
+use crate::buf::{RecvBuffer, SendBuffer};
+use crate::error::Error;
+use crate::session::{Parsed, Session, Step, check_written};
+
+/// What the halves share.
+///
+/// `state` is locked for moments, never across IO. `outlet` is locked for single writes that do not
+/// wait. Where both are needed, `outlet` is locked first.
+pub(super) struct Shared<W> {
+    state: Mutex<State>,
+    outlet: Mutex<Outlet<W>>,
+    /// Apart, because the transport keeps a reference to it: together it would be a cycle.
+    wakers: Arc<Wakers>,
+}
+
+pub(super) struct State {
+    pub(super) session: Session,
+    /// All bytes ever written.
+    pub(super) written: u64,
+}
+
+struct Outlet<W> {
+    io: W,
+    /// Taken out of the session to be written; what is queued meanwhile comes after it.
+    unwritten: SendBuffer,
+    flush_pending: bool,
+}
+
+impl<W> Shared<W> {
+    pub(super) fn new(io: W, session: Session, flush_pending: bool) -> Self {
+        Self {
+            state: Mutex::new(State { session, written: 0 }),
+            outlet: Mutex::new(Outlet { io, unwritten: SendBuffer::new(), flush_pending }),
+            wakers: Arc::new(Wakers::default()),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // nothing in here panics half-way through a change
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The write half and the session, which has everything unsent in its `tx` again.
+    pub(super) fn into_parts(self) -> (W, Session, bool) {
+        let State { mut session, .. } = into_inner(self.state);
+        let Outlet { io, unwritten, flush_pending } = into_inner(self.outlet);
+        session.take_back(unwritten);
+        (io, session, flush_pending)
+    }
+
+    /// Wakes the receiving half, which has to look at the timers or to write.
+    pub(super) fn wake_receiver(&self) {
+        self.wakers.wake_receiver();
+    }
+
+    /// Wakes everyone: the connection is over, or there is room again.
+    fn wake_all(&self) {
+        self.wakers.wake_waiting();
+        self.wakers.wake_receiver();
+    }
+
+    /// Acts on the time; ready when that changed something, or when the connection is over.
+    pub(super) fn poll_timer(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        let Session { sender, tx, .. } = &mut state.session;
+        if let Poll::Ready(now) = timer.poll(cx, sender.poll_timeout()) {
+            if let Err(timeout) = sender.handle_timeout(now, tx) {
+                state.session.timed_out(timeout);
+                drop(state);
+                self.wake_all();
+            }
+            return Poll::Ready(());
+        }
+        if state.session.is_over() {
+            return Poll::Ready(());
+        }
+        state.session.release_memory();
+        Poll::Pending
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Shared<W> {
+    /// Writes once; `Pending` when the transport takes nothing, and the task is woken when it does.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.try_write().is_ready() {
+            return Poll::Ready(());
+        }
+        // The transport remembers one waker only, so it gets one that wakes all who wait. In line
+        // first, then another look: room that came in between would be news for nobody.
+        self.wakers.wait(cx.waker());
+        self.try_write()
+    }
+
+    /// Writes once, as far as that goes without waiting.
+    pub(super) fn try_write(&self) -> Poll<()> {
+        let waker = Waker::from(Arc::clone(&self.wakers));
+        let mut cx = Context::from_waker(&waker);
+        let mut outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
+        let Outlet { io, unwritten, flush_pending } = &mut *outlet;
+        if unwritten.is_empty() {
+            self.lock().session.take_unsent(unwritten);
+        }
+        if !unwritten.is_empty() {
+            let written = poll_write_some(io, &mut cx, unwritten);
+            let mut state = self.lock();
+            let result = match written {
+                Poll::Pending => {
+                    state.session.write_stalled();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(n)) => check_written(n, unwritten.remaining()).map(|()| n),
+                Poll::Ready(Err(error)) => Err(error),
+            };
+            match result {
+                Ok(n) => {
+                    unwritten.advance(n);
+                    state.written += n as u64;
+                    state.session.in_flight = unwritten.remaining();
+                    state.session.write_went_through();
+                }
+                Err(error) => {
+                    *unwritten = SendBuffer::new();
+                    state.session.write_failed(error);
+                }
+            }
+            drop(state);
+            self.wakers.wake_waiting();
+        }
+        if unwritten.is_empty() {
+            // for streams with a buffer of their own; a socket has nothing to do here
+            let flushed = Pin::new(io).poll_flush(&mut cx);
+            *flush_pending = flushed.is_pending();
+            if let Poll::Ready(Err(error)) = flushed {
+                self.lock().session.write_failed(error);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
+        // an error means that the other end is gone, which reading will show
+        let _ = ready!(Pin::new(&mut outlet.io).poll_shutdown(cx));
+        self.lock().session.was_shut_down();
+        Poll::Ready(())
+    }
+
+    fn is_flush_pending(&self) -> bool {
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner).flush_pending
+    }
+}
+
+/// The receiving half's way to its transport.
+pub(super) struct SharedLink<S: SplitStream> {
+    pub(super) read: S::ReadHalf,
+    pub(super) shared: Arc<Shared<S::WriteHalf>>,
+    pub(super) timer: Timer,
+}
+
+impl<S: SplitStream> Link for SharedLink<S> {
+    fn before_parsing(&mut self, _write_blocked: bool) -> Option<Step> {
+        // The senders make their own way through a full buffer; receiving does not wait for them.
+        self.shared.lock().session.is_over().then_some(Step::End)
+    }
+
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
+        let step = self.shared.lock().session.after_parsing(parsed, write_blocked);
+        if step == Step::End {
+            self.shared.wake_all();
+        }
+        step
+    }
+
+    fn result(&mut self) -> Result<(), Error> {
+        self.shared.lock().session.result()
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
+        let result = ready!(poll_read_some(&mut self.read, cx, rx));
+        match result {
+            Ok(0) => self.shared.lock().session.read_eof(),
+            Ok(_) => return Poll::Ready(()),
+            Err(error) => self.shared.lock().session.read_failed(error),
+        }
+        self.shared.wake_all();
+        Poll::Ready(())
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.poll_write(cx)
+    }
+
+    fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
+        if self.shared.is_flush_pending() {
+            let _ = self.shared.poll_write(cx);
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.poll_shutdown(cx)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // in line first, then the look: what a sender changes in between would go unnoticed
+        self.shared.wakers.receive(cx.waker());
+        self.shared.poll_timer(&mut self.timer, cx)
+    }
+}
+
+/// Who waits for what.
+#[derive(Default)]
+struct Wakers(Mutex<WakerLists>);
+
+#[derive(Default)]
+struct WakerLists {
+    /// Those who wait for room in the transport. All are woken when there is some.
+    waiting: Vec<Waker>,
+    receiver: Option<Waker>,
+}
+
+impl Wakers {
+    fn lock(&self) -> MutexGuard<'_, WakerLists> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, waker: &Waker) {
+        let waiting = &mut self.lock().waiting;
+        if !waiting.iter().any(|other| other.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
+    fn receive(&self, waker: &Waker) {
+        let receiver = &mut self.lock().receiver;
+        match receiver {
+            Some(known) => known.clone_from(waker),
+            None => *receiver = Some(waker.clone()),
+        }
+    }
+
+    fn wake_waiting(&self) {
+        let waiting = mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    fn wake_receiver(&self) {
+        let receiver = self.lock().receiver.take();
+        if let Some(waker) = receiver {
+            waker.wake();
+        }
+    }
+}
+
+/// What the transport calls when it takes bytes again.
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.wake_waiting();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_waiting();
+    }
+}
+
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,391 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::WebSocket;
+use super::halves::{Locked, SplitStream};
+use super::link::{Direct, poll_ready_event};
+use super::shared::{Shared, SharedLink};
+use super::timer::Timer;
+use crate::buf::RecvBuffer;
+use crate::error::Error;
+use crate::proto::{
+    self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
+};
+use crate::session::{Session, take_event};
+use crate::wire::CloseCode;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Takes the socket apart into two halves for two tasks. Works for every stream; for a
+    /// `TcpStream` or `UnixStream`, [`into_split`](Self::into_split) does it without a lock on the
+    /// stream.
+    ///
+    /// A task that only receives still answers pings and the peer's Close. Dropping one half does not
+    /// disturb the other; the stream goes when both are gone.
+    pub fn split(self) -> (Receiver<Locked<S>>, Sender<Locked<S>>) {
+        split(self)
+    }
+}
+
+impl<S: SplitStream<Whole = S>> WebSocket<S> {
+    /// Takes the socket apart into two halves for two tasks, without a lock on the stream. See
+    /// [`split`](WebSocket::split).
+    pub fn into_split(self) -> (Receiver<S>, Sender<S>) {
+        split(self)
+    }
+}
+
+fn split<S: SplitStream>(ws: WebSocket<S::Whole>) -> (Receiver<S>, Sender<S>) {
+    let WebSocket { rx, receiver, link, subprotocol, stream_ended } = ws;
+    let Direct { io, session, timer, flush_pending } = link;
+    let (read, write) = S::split(io);
+    let shared = Arc::new(Shared::new(write, session, flush_pending));
+    let sender = Sender { shared: Arc::clone(&shared), clock: timer.another() };
+    let link = SharedLink { read, shared, timer };
+    (Receiver { rx, receiver, link, subprotocol, stream_ended }, sender)
+}
+
+/// The receiving half of a socket that was split.
+pub struct Receiver<S: SplitStream> {
+    rx: RecvBuffer,
+    receiver: proto::Receiver,
+    link: SharedLink<S>,
+    subprotocol: Option<Box<str>>,
+    stream_ended: bool,
+}
+
+impl<S: SplitStream> Receiver<S> {
+    /// The next message, owned. See [`WebSocket::recv`].
+    ///
+    /// Also writes what the senders have fed, and does its part of the closing handshake.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future loses neither bytes nor messages.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The next event, borrowed from the receive buffer. See [`WebSocket::next_event`]; answers go
+    /// through the [`Sender`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future loses neither bytes nor events.
+    pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        let Self { rx, receiver, link, .. } = self;
+        let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
+        let Some(ready) = ready else { return Ok(None) };
+        let pay = |reply| link.shared.lock().session.reply(reply);
+        Ok(Some(take_event(receiver, rx, ready, pay)))
+    }
+
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// How the connection closed; `None` while it is open.
+    pub fn close_info(&self) -> Option<CloseInfo<'static>> {
+        self.link.shared.lock().session.sender.close_info().map(CloseInfo::into_owned)
+    }
+
+    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.link.shared.lock().session.sender.round_trip()
+    }
+
+    /// Puts the halves together again.
+    ///
+    /// # Errors
+    ///
+    /// Both halves, when `sender` belongs to another socket or has clones elsewhere.
+    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S::Whole>, ReuniteError<S>> {
+        if !Arc::ptr_eq(&self.link.shared, &sender.shared) || Arc::strong_count(&sender.shared) > 2
+        {
+            return Err(ReuniteError(Box::new((self, sender))));
+        }
+        drop(sender);
+        let Self { rx, receiver, link, subprotocol, stream_ended } = self;
+        let SharedLink { read, shared, timer } = link;
+        // this half has the only reference now: the other one could not be cloned meanwhile
+        let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
+        let (write, session, flush_pending) = shared.into_parts();
+        let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
+        let link = Direct { io, session, timer, flush_pending };
+        Ok(WebSocket { rx, receiver, link, subprotocol, stream_ended })
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        let Self { rx, receiver, link, .. } = self;
+        loop {
+            let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
+            let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
+            let pay = |reply| link.shared.lock().session.reply(reply);
+            let event = take_event(receiver, rx, ready, pay);
+            if let Event::Chunk(_) = event {
+                return Poll::Ready(Err(Error::ChunkedDelivery));
+            }
+            if let Some(message) = event.into_message() {
+                return Poll::Ready(Ok(Some(message)));
+            }
+        }
+    }
+}
+
+/// The messages of [`recv`](Receiver::recv). Ends after a closing handshake, and after the first
+/// error.
+impl<S: SplitStream<ReadHalf: Unpin>> Stream for Receiver<S> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.stream_ended {
+            return Poll::Ready(None);
+        }
+        let item = ready!(self.poll_recv(cx)).transpose();
+        self.stream_ended = !matches!(item, Some(Ok(_)));
+        Poll::Ready(item)
+    }
+}
+
+impl<S: SplitStream<ReadHalf: Unpin>> FusedStream for Receiver<S> {
+    fn is_terminated(&self) -> bool {
+        self.stream_ended
+    }
+}
+
+impl<S: SplitStream> fmt::Debug for Receiver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("rx", &self.rx).finish_non_exhaustive()
+    }
+}
+
+/// The sending half of a socket that was split. Cloning it costs a reference count.
+///
+/// All clones may send at the same time: messages go out whole, one after the other, and replies to
+/// the peer pass between them. No lock is held while anything waits.
+pub struct Sender<S: SplitStream> {
+    shared: Arc<Shared<S::WriteHalf>>,
+    clock: Timer,
+}
+
+impl<S: SplitStream> Sender<S> {
+    /// Sends a message, and waits until it is written.
+    ///
+    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
+    /// sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future never tears a frame. The message was then either not taken at all, or it
+    /// is queued whole and leaves with the next call on any of the halves.
+    pub async fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
+        let mut message = Some(message.into());
+        self.queue(|session| message.take().map_or(Ok(()), |message| session.feed(message))).await
+    }
+
+    /// Sends a message that is encoded already, and waits until it is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.queue(|session| session.feed_prepared(message)).await
+    }
+
+    /// Sends a message without waiting. What the transport does not take at once, the receiving half
+    /// writes.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait,
+    /// and as [`WebSocket::send`].
+    pub fn try_send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
+        self.feed(message)?;
+        while !self.shared.lock().session.is_flushed() {
+            if self.shared.try_write().is_pending() {
+                self.shared.wake_receiver();
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a message. It leaves with the next call that writes, on any of the halves.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn feed<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
+        self.shared.lock().session.feed(message.into())
+    }
+
+    /// Queues a message that is encoded already.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn feed_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.shared.lock().session.feed_prepared(message)
+    }
+
+    /// Waits until everything that is queued now is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::flush`].
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: what was written is remembered.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let until = {
+            let state = self.shared.lock();
+            state.written + state.session.unsent() as u64
+        };
+        self.written(until).await
+    }
+
+    /// Sends a Close frame. The closing handshake goes on in the receiving half, which reports its
+    /// end; dropping that half instead breaks the connection off.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is
+    /// closing already stays as it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves a connection that is closing.
+    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let closed = self.shared.lock().session.start_close(code, reason);
+        match closed {
+            Ok(()) => {}
+            Err(Error::Send(SendError::NotOpen)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.shared.wake_receiver(); // there is a deadline now
+        self.flush().await
+    }
+
+    /// The unsent bytes: of all senders, and replies to the peer.
+    pub fn unsent(&self) -> usize {
+        self.shared.lock().session.unsent()
+    }
+
+    /// What can still happen on the connection.
+    pub fn state(&self) -> State {
+        self.shared.lock().session.sender.state()
+    }
+
+    /// How the connection closed; `None` while it is open.
+    pub fn close_info(&self) -> Option<CloseInfo<'static>> {
+        self.shared.lock().session.sender.close_info().map(CloseInfo::into_owned)
+    }
+
+    /// Waits for room, queues with `feed`, and waits until that is written.
+    async fn queue(
+        &self,
+        mut feed: impl FnMut(&mut Session) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut timer = self.clock.another();
+        let until = poll_fn(|cx| {
+            loop {
+                {
+                    let mut state = self.shared.lock();
+                    state.session.check_writable()?;
+                    if state.session.has_room() {
+                        feed(&mut state.session)?;
+                        let until = state.written + state.session.unsent() as u64;
+                        return Poll::Ready(Ok::<_, Error>(until));
+                    }
+                }
+                if self.shared.poll_write(cx).is_pending() {
+                    ready!(self.shared.poll_timer(&mut timer, cx));
+                }
+            }
+        });
+        let until = until.await?;
+        self.written(until).await
+    }
+
+    /// Waits until so many bytes have been written in all.
+    async fn written(&self, until: u64) -> Result<(), Error> {
+        let mut timer = self.clock.another();
+        poll_fn(|cx| {
+            loop {
+                {
+                    let state = self.shared.lock();
+                    if state.written >= until {
+                        return Poll::Ready(Ok(()));
+                    }
+                    state.session.check_writable()?;
+                }
+                if self.shared.poll_write(cx).is_pending() {
+                    ready!(self.shared.poll_timer(&mut timer, cx));
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl<S: SplitStream> Clone for Sender<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), clock: self.clock.another() }
+    }
+}
+
+impl<S: SplitStream> fmt::Debug for Sender<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// The halves are not of one socket, or the sender has clones.
+pub struct ReuniteError<S: SplitStream>(Box<(Receiver<S>, Sender<S>)>);
+
+impl<S: SplitStream> ReuniteError<S> {
+    /// The halves.
+    pub fn into_halves(self) -> (Receiver<S>, Sender<S>) {
+        *self.0
+    }
+}
+
+impl<S: SplitStream> fmt::Debug for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReuniteError")
+    }
+}
+
+impl<S: SplitStream> fmt::Display for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are not of one socket, or the sender has clones: drop those first")
+    }
+}
+
+impl<S: SplitStream> core::error::Error for ReuniteError<S> {}
