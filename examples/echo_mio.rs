@@ -24,6 +24,9 @@ use sansws::proto::{Connection, Transport};
 
 const LISTENER: Token = Token(usize::MAX);
 
+/// There is one receive buffer for all, so it may be large.
+const READ_AHEAD: usize = 64 * 1024;
+
 /// How long to wait before accepting again when that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -75,14 +78,20 @@ struct Server {
 
 struct Client {
     stream: TcpStream,
-    phase: Phase,
-    /// When it has something to do, as `Server::alarms` has it.
-    alarm: Option<Duration>,
     write_shut: bool,
+    phase: Phase,
+    /// What an idle client has no need of.
+    busy: Option<Box<Busy>>,
+}
+
+#[derive(Default)]
+struct Busy {
+    /// When the client has something to do, as `Server::alarms` has it.
+    alarm: Option<Duration>,
     /// Half a message.
-    rx: Option<Box<RecvBuffer>>,
+    rx: Option<RecvBuffer>,
     /// Bytes that the socket did not take.
-    tx: Option<Box<SendBuffer>>,
+    tx: Option<SendBuffer>,
 }
 
 enum Phase {
@@ -102,7 +111,7 @@ impl Server {
             alarms: BinaryHeap::new(),
             accept_at: None,
             epoch: Instant::now(),
-            rx: RecvBuffer::with_read_ahead(64 * 1024), // one for all: it may be large
+            rx: RecvBuffer::with_read_ahead(READ_AHEAD),
             tx: SendBuffer::new(),
         }
     }
@@ -129,11 +138,9 @@ impl Server {
             registry.register(&mut stream, Token(id), interest)?;
             self.clients[id] = Some(Client {
                 stream,
-                phase: Phase::Handshake(Box::new(Handshake::new(&self.config))),
-                alarm: None,
                 write_shut: false,
-                rx: None,
-                tx: None,
+                phase: Phase::Handshake(Box::new(Handshake::new(&self.config))),
+                busy: None,
             });
             self.serve(id, false);
         }
@@ -148,25 +155,26 @@ impl Server {
             self.free.push(id);
             // whatever is left in the shared buffers was this client's
             if !self.rx.is_idle() || !self.tx.is_empty() {
-                self.rx = RecvBuffer::with_read_ahead(64 * 1024);
+                self.rx = RecvBuffer::with_read_ahead(READ_AHEAD);
                 self.tx = SendBuffer::new();
             }
             return;
         }
         if !self.rx.is_idle() {
-            let rx = std::mem::replace(&mut self.rx, RecvBuffer::with_read_ahead(64 * 1024));
-            client.rx = Some(Box::new(rx));
+            let rx = std::mem::replace(&mut self.rx, RecvBuffer::with_read_ahead(READ_AHEAD));
+            client.busy().rx = Some(rx);
         }
         if !self.tx.is_empty() {
-            client.tx = Some(Box::new(std::mem::take(&mut self.tx)));
+            client.busy().tx = Some(std::mem::take(&mut self.tx));
         }
         let due = client.phase.poll_timeout();
-        if client.alarm != due {
-            client.alarm = due;
+        if due != client.busy.as_ref().and_then(|busy| busy.alarm) {
+            client.busy().alarm = due;
             if let Some(due) = due {
                 self.alarms.push(Reverse((due, id)));
             }
         }
+        client.busy.take_if(|busy| busy.is_over());
     }
 
     /// How long the loop may sleep.
@@ -188,10 +196,12 @@ impl Server {
         {
             self.alarms.pop();
             let client = self.clients.get_mut(id).and_then(Option::as_mut);
-            let Some(client) = client.filter(|client| client.alarm == Some(due)) else { continue };
-            client.alarm = None;
-            let tx = client.tx.as_deref_mut().unwrap_or(&mut self.tx);
-            client.phase.handle_timeout(now, tx);
+            let Some(Client { phase, busy: Some(busy), .. }) = client else { continue };
+            if busy.alarm != Some(due) {
+                continue;
+            }
+            busy.alarm = None;
+            phase.handle_timeout(now, busy.tx.as_mut().unwrap_or(&mut self.tx));
             self.serve(id, false);
         }
         self.accept_at.take_if(|at| *at <= now).is_some()
@@ -207,15 +217,25 @@ impl Client {
         config: &Config,
         read_closed: bool,
     ) -> io::Result<bool> {
-        let mut own_rx = self.rx.take();
-        let mut own_tx = self.tx.take();
-        let rx = own_rx.as_deref_mut().unwrap_or(shared_rx);
-        let tx = own_tx.as_deref_mut().unwrap_or(shared_tx);
+        let mut busy = self.busy.take();
+        let (own_rx, own_tx) = match &mut busy {
+            Some(busy) => (busy.rx.as_mut(), busy.tx.as_mut()),
+            None => (None, None),
+        };
+        let rx = own_rx.unwrap_or(shared_rx);
+        let tx = own_tx.unwrap_or(shared_tx);
         let kept = self.exchange(rx, tx, config, read_closed)?;
-        // buffers that are empty again go back to the allocator
-        self.rx = own_rx.filter(|rx| !rx.is_idle());
-        self.tx = own_tx.filter(|tx| !tx.is_empty());
+        if let Some(busy) = &mut busy {
+            // buffers that are empty again go back to the allocator
+            busy.rx.take_if(|rx| rx.is_idle());
+            busy.tx.take_if(|tx| tx.is_empty());
+        }
+        self.busy = busy;
         Ok(kept)
+    }
+
+    fn busy(&mut self) -> &mut Busy {
+        self.busy.get_or_insert_default()
     }
 
     /// Reads, echoes and writes until the socket has nothing more or takes nothing more.
@@ -278,6 +298,12 @@ impl Client {
             }
         }
         Ok(true)
+    }
+}
+
+impl Busy {
+    fn is_over(&self) -> bool {
+        self.alarm.is_none() && self.rx.is_none() && self.tx.is_none()
     }
 }
 

@@ -53,7 +53,7 @@ mod entropy;
 #[cfg(feature = "std")]
 mod error;
 pub mod handshake;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "std")]
 mod pool;
 pub mod proto;
 #[cfg(feature = "std")]

@@ -1,14 +1,15 @@
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::time::Duration;
 use std::io;
 
 use bytes::Buf;
 
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-#[cfg(feature = "tokio")]
-use crate::pool;
+use crate::pool::LentTx;
 use crate::proto::{
-    Config, Event, MessageRef, Outcome, PreparedMessage, Ready, Receiver, Reply, SendError, Sender,
+    Event, MessageRef, Outcome, PreparedMessage, Ready, Receiver, Reply, SendError, Sender,
     Timeout, Transport,
 };
 use crate::wire::{CloseCode, CloseFrame, ProtocolError};
@@ -22,19 +23,16 @@ use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) sender: Sender,
-    pub(crate) tx: SendBuffer,
+    tx: LentTx,
     /// Unsent bytes that were taken out of `tx` to be written.
     pub(crate) in_flight: usize,
-    /// The peer broke this rule; it is being told so.
-    violation: Option<ProtocolError>,
     /// Writing failed: nothing more can be sent, but what the peer sent before can still be read.
     write_error: Option<Arc<io::Error>>,
     /// The sending direction has been shut down.
     write_shut: bool,
     /// A write had to wait: the next one that goes through proves that the peer takes bytes.
     stalled: bool,
-    max_unsent: usize,
-    end: Option<Result<(), Error>>,
+    end: Option<Box<Result<(), Error>>>,
 }
 
 /// What the receiving half does next.
@@ -60,16 +58,14 @@ pub(crate) struct Parsed {
 }
 
 impl Session {
-    pub(crate) fn new(sender: Sender, tx: SendBuffer, config: &Config) -> Self {
+    pub(crate) fn new(sender: Sender, tx: SendBuffer) -> Self {
         Self {
             sender,
-            tx,
+            tx: LentTx::new(tx),
             in_flight: 0,
-            violation: None,
             write_error: None,
             write_shut: false,
             stalled: false,
-            max_unsent: config.max_unsent,
             end: None,
         }
     }
@@ -98,11 +94,8 @@ impl Session {
         if parsed.alive {
             self.sender.note_alive();
         }
-        if let Some(error) = parsed.violation
-            && self.violation.is_none()
-        {
-            self.violation = Some(error);
-            self.reply(error.into());
+        if let Some(error) = parsed.violation {
+            self.reply(error.into()); // once: the sender knows
         }
         if parsed.flooded {
             self.sender.receive_eof();
@@ -124,38 +117,41 @@ impl Session {
 
     /// How it ended: `Ok` after a closing handshake. The same answer for ever.
     pub(crate) fn result(&self) -> Result<(), Error> {
-        self.end.clone().unwrap_or(Ok(()))
+        self.end.as_ref().map_or(Ok(()), |end| (**end).clone())
     }
 
     /// Whether a message would be taken, as far as room goes.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.unsent() < self.max_unsent
+        self.unsent() < self.sender.max_unsent()
     }
 
     /// The unsent bytes.
     #[inline]
     pub(crate) fn unsent(&self) -> usize {
-        self.tx.remaining() + self.in_flight
+        self.tx.get().map_or(0, SendBuffer::remaining) + self.in_flight
     }
 
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
-        self.tx.is_empty() && self.in_flight == 0
+        self.in_flight == 0 && self.tx.get().is_none_or(SendBuffer::is_empty)
     }
 
     /// Moves what is unsent to `unwritten`, which is empty, to be written from there.
     pub(crate) fn take_unsent(&mut self, unwritten: &mut SendBuffer) {
-        core::mem::swap(&mut self.tx, unwritten);
+        if self.tx.get().is_some() {
+            core::mem::swap(self.tx.fetch(), unwritten);
+        }
         self.in_flight = unwritten.remaining();
     }
 
     /// The reverse: what was not written of that comes before what was queued since.
     pub(crate) fn take_back(&mut self, mut unwritten: SendBuffer) {
-        while let Some(chunk) = self.tx.take_chunk() {
+        let tx = self.tx.fetch();
+        while let Some(chunk) = tx.take_chunk() {
             unwritten.put_owned(chunk);
         }
-        self.tx = unwritten;
+        *tx = unwritten;
         self.in_flight = 0;
     }
 
@@ -176,9 +172,10 @@ impl Session {
     /// A write took `n` bytes of `tx`.
     #[inline]
     pub(crate) fn was_written(&mut self, n: usize) {
-        match check_written(n, self.tx.remaining()) {
+        let tx = self.tx.fetch();
+        match check_written(n, tx.remaining()) {
             Ok(()) => {
-                self.tx.advance(n);
+                tx.advance(n);
                 self.write_went_through();
             }
             Err(error) => self.write_failed(error),
@@ -201,7 +198,7 @@ impl Session {
 
     /// A write failed for good.
     pub(crate) fn write_failed(&mut self, error: io::Error) {
-        self.tx = SendBuffer::new();
+        self.tx = LentTx::default();
         self.in_flight = 0;
         self.write_shut = true;
         self.write_error.get_or_insert_with(|| Arc::new(error));
@@ -213,34 +210,49 @@ impl Session {
     }
 
     /// The peer took too long.
-    pub(crate) fn timed_out(&mut self, timeout: Timeout) {
-        self.end.get_or_insert(Err(Error::Timeout(timeout)));
+    fn timed_out(&mut self, timeout: Timeout) {
+        self.end.get_or_insert_with(|| Box::new(Err(timeout.into())));
     }
 
     /// Pays what is owed to the peer.
     pub(crate) fn reply(&mut self, reply: Reply) {
-        self.sender.reply(&mut self.tx, reply);
+        self.sender.reply(self.tx.fetch(), reply);
         if self.write_error.is_some() {
-            self.tx = SendBuffer::new();
+            self.tx = LentTx::default();
         }
+    }
+
+    /// Lets the timers act.
+    pub(crate) fn handle_timeout(&mut self, now: Duration) -> Result<(), Timeout> {
+        let result = self.sender.handle_timeout(now, self.tx.fetch());
+        if let Err(timeout) = result {
+            self.timed_out(timeout);
+        }
+        result
+    }
+
+    /// What is unsent, for writing.
+    #[inline]
+    pub(crate) fn tx(&mut self) -> &SendBuffer {
+        self.tx.fetch()
     }
 
     /// Queues a message, if the transport still takes any.
     #[inline]
     pub(crate) fn feed(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
         self.check_feed()?;
-        Ok(self.sender.send(&mut self.tx, message)?)
+        Ok(self.sender.send(self.tx.fetch(), message)?)
     }
 
     /// Queues a message that is encoded already.
     pub(crate) fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
         self.check_feed()?;
-        Ok(self.sender.send_prepared(&mut self.tx, message)?)
+        Ok(self.sender.send_prepared(self.tx.fetch(), message)?)
     }
 
     /// Queues a Close frame.
     pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        Ok(self.sender.close(&mut self.tx, Some(CloseFrame { code, reason }))?)
+        Ok(self.sender.close(self.tx.fetch(), Some(CloseFrame { code, reason }))?)
     }
 
     /// An error if nothing can reach the peer any more.
@@ -249,7 +261,7 @@ impl Session {
         if self.write_error.is_some() {
             return Err(Error::Disconnected(self.write_error.clone()));
         }
-        match &self.end {
+        match self.end.as_deref() {
             Some(Err(error)) => Err(error.clone()),
             Some(Ok(())) => Err(SendError::NotOpen.into()),
             None => Ok(()),
@@ -257,35 +269,33 @@ impl Session {
     }
 
     /// Gives the memory of an empty send buffer back before a wait.
-    #[cfg(feature = "tokio")]
     #[inline]
     pub(crate) fn release_memory(&mut self) {
-        pool::release_tx(&mut self.tx);
+        self.tx.release();
     }
 
     #[inline]
     fn check_feed(&mut self) -> Result<(), Error> {
         self.check_writable()?;
         if self.in_flight > 0 && !self.has_room() {
-            let full = SendError::BufferFull { unsent: self.unsent(), limit: self.max_unsent };
+            let full =
+                SendError::BufferFull { unsent: self.unsent(), limit: self.sender.max_unsent() };
             return Err(full.into());
         }
-        #[cfg(feature = "tokio")]
-        pool::equip_tx(&mut self.tx);
         Ok(())
     }
 
     fn finish(&mut self, read_error: Option<Arc<io::Error>>) {
         let outcome = self.sender.receive_eof();
-        let result = match (outcome, self.violation) {
+        let result = match (outcome, self.sender.violated()) {
             (Outcome::Clean, _) => Ok(()),
             (Outcome::Abnormal, Some(error)) => Err(Error::Protocol(error)),
             (Outcome::Abnormal, None) => {
                 Err(Error::Disconnected(read_error.or_else(|| self.write_error.clone())))
             }
         };
-        self.end.get_or_insert(result);
-        self.tx = SendBuffer::new();
+        self.end.get_or_insert_with(|| Box::new(result));
+        self.tx = LentTx::default();
         self.in_flight = 0;
     }
 }

@@ -123,7 +123,7 @@ impl<S: Transport> Incoming<S> {
         };
         deadline.write_all(&mut io, &mut tx)?;
         deadline.release(&io)?;
-        Ok(WebSocket::new(io, conn, rx, tx, &config).with_subprotocol(accept.subprotocol))
+        Ok(WebSocket::new(io, conn, rx, tx).with_subprotocol(accept.subprotocol))
     }
 
     /// Answers with anything else: an error, a redirect, a page.
@@ -219,7 +219,7 @@ fn finish<S: Transport>(mut io: S, tx: &mut SendBuffer) {
         io.shutdown(Shutdown::Write)?;
         let mut rx = RecvBuffer::with_read_ahead(1024);
         let mut drained = 0;
-        while drained < MAX_DRAINED {
+        while drained < MAX_DRAINED as usize {
             match deadline.read(&mut io, &mut rx)? {
                 0 => break,
                 n => drained += n,

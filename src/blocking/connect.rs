@@ -77,7 +77,7 @@ fn open<S: Transport>(
             deadline.release(&io)?;
             let subprotocol = accepted.subprotocol().map(alloc::string::String::from);
             let conn = accepted.into_connection(random()?);
-            let ws = WebSocket::new(io, conn, rx, tx, config);
+            let ws = WebSocket::new(io, conn, rx, tx);
             Ok(ws.with_subprotocol(subprotocol.as_deref()))
         }
         Response::Refused(refused) => Err(refused.into()),

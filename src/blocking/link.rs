@@ -140,7 +140,7 @@ impl<S: Transport> Link for Direct<S> {
     fn write(&mut self) -> Result<bool, Error> {
         let Ok(wait) = self.clock.patience(&mut self.session) else { return Ok(true) };
         let limited = self.write_limit.set(wait, |wait| self.io.set_write_timeout(wait))?;
-        match write_some(&mut self.io, &self.session.tx, limited)? {
+        match write_some(&mut self.io, self.session.tx(), limited)? {
             Done::Nothing => self.session.write_stalled(),
             Done::Bytes(n) => {
                 self.session.was_written(n);
@@ -187,11 +187,7 @@ impl Clock {
             if due > now {
                 return Ok(Some(due - now));
             }
-            let Session { sender, tx, .. } = session;
-            if let Err(timeout) = sender.handle_timeout(now, tx) {
-                session.timed_out(timeout);
-                return Err(timeout.into());
-            }
+            session.handle_timeout(now)?;
         }
         Ok(None)
     }

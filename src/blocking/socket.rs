@@ -9,8 +9,7 @@ use super::link::{Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::proto::{
-    CloseInfo, Config, Connection, Event, Message, MessageRef, PreparedMessage, Receiver,
-    SendError, State,
+    CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };
 use crate::session::{Session, take_event};
 use crate::wire::CloseCode;
@@ -31,20 +30,15 @@ impl<S> WebSocket<S> {
     /// A WebSocket whose opening handshake was done elsewhere.
     ///
     /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::feed`]).
-    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer, config: &Config) -> Self {
-        Self::new(io, conn, rx, SendBuffer::new(), config)
+    /// ([`RecvBuffer::feed`]). Keep-alive is as the connection was configured:
+    /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
+    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
+        Self::new(io, conn, rx, SendBuffer::new())
     }
 
-    pub(super) fn new(
-        io: S,
-        conn: Connection,
-        rx: RecvBuffer,
-        tx: SendBuffer,
-        config: &Config,
-    ) -> Self {
+    pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {
         let (receiver, sender) = conn.split();
-        let link = Direct::new(io, Session::new(sender, tx, config));
+        let link = Direct::new(io, Session::new(sender, tx));
         Self { rx, receiver, link, subprotocol: None }
     }
 
@@ -96,7 +90,7 @@ impl<S> WebSocket<S> {
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
-    /// [`Config::max_unsent`] bytes wait; a loop of `recv` and one `feed` for each message never meets
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
     /// it, because `recv` makes room first.
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
@@ -166,7 +160,7 @@ impl<S: Transport> WebSocket<S> {
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`] bytes wait to be sent.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent.
     ///
     /// # Errors
     ///
@@ -205,7 +199,7 @@ impl<S: Transport> WebSocket<S> {
     /// # Errors
     ///
     /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer does
-    /// not answer within [`Config::close_timeout`]; [`Error::Disconnected`] when it hangs up
+    /// not answer within [`Config::close_timeout`](crate::Config::close_timeout); [`Error::Disconnected`] when it hangs up
     /// instead.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         match self.start_close(code, reason) {

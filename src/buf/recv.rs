@@ -56,10 +56,23 @@ impl RecvBuffer {
             parsed: 0,
             filled: 0,
             expected: 0,
-            // room for the longest header and a control frame, so that parsing always advances
-            read_ahead: read_ahead.max(256),
+            read_ahead: read_ahead.max(Self::MIN_READ_AHEAD),
         }
     }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn read_ahead(&self) -> usize {
+        self.read_ahead
+    }
+
+    /// Changes what [`with_read_ahead`](Self::with_read_ahead) said.
+    #[cfg(feature = "std")]
+    pub(crate) fn set_read_ahead(&mut self, read_ahead: usize) {
+        self.read_ahead = read_ahead.max(Self::MIN_READ_AHEAD);
+    }
+
+    /// Room for the longest header and a control frame, so that parsing always advances.
+    const MIN_READ_AHEAD: usize = 256;
 
     /// Space to read into. Never empty; its contents are arbitrary.
     ///
@@ -121,29 +134,6 @@ impl RecvBuffer {
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.start == self.filled
-    }
-
-    /// Takes the memory out of an idle buffer, to be lent to another one with
-    /// [`put_memory`](Self::put_memory); `None` when something is held, or no memory.
-    ///
-    /// With this a pool can serve many connections with few buffers: a connection that waits needs
-    /// none.
-    pub fn take_memory(&mut self) -> Option<BytesMut> {
-        if !self.is_idle() || self.storage.is_empty() {
-            return None;
-        }
-        self.clear();
-        (self.start, self.assembled, self.parsed, self.filled) = (0, 0, 0, 0);
-        Some(mem::take(&mut self.storage))
-    }
-
-    /// Gives memory to a buffer that has none; one that has some keeps its own.
-    ///
-    /// The contents of `memory` are arbitrary, its length is what counts.
-    pub fn put_memory(&mut self, memory: BytesMut) {
-        if self.storage.is_empty() {
-            self.storage = memory;
-        }
     }
 
     /// The bytes of memory held.

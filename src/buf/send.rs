@@ -84,26 +84,12 @@ impl SendBuffer {
         Some(segment.bytes)
     }
 
-    /// Takes the memory out of an empty buffer, to be lent to another one with
-    /// [`put_memory`](Self::put_memory); `None` when something is unsent, or there is no memory.
-    pub fn take_memory(&mut self) -> Option<Vec<u8>> {
-        if !self.is_empty() {
-            return None;
-        }
-        self.head = 0;
-        self.segments = VecDeque::new();
-        let mut flat = mem::take(&mut self.flat);
-        flat.clear();
-        (flat.capacity() > 0).then_some(flat)
-    }
-
-    /// Gives memory to a buffer that has none; one that has some keeps its own.
-    ///
-    /// Only the capacity of `memory` counts.
-    pub fn put_memory(&mut self, mut memory: Vec<u8>) {
-        if self.flat.capacity() == 0 {
-            memory.clear();
-            self.flat = memory;
+    /// Gives back the memory of an empty buffer; does nothing while something is unsent.
+    pub fn shrink(&mut self) {
+        if self.is_empty() {
+            self.flat = Vec::new();
+            self.head = 0;
+            self.segments = VecDeque::new();
         }
     }
 

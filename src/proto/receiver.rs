@@ -20,7 +20,7 @@ pub struct Receiver {
     max_empty_fragments: u32,
     end: End,
     /// Bytes thrown away since then.
-    drained: usize,
+    drained: u32,
     /// Something came since this was last asked for.
     alive: bool,
     /// A complete event in the receive buffer that nobody took yet.
@@ -58,7 +58,7 @@ struct Frame {
     /// Payload bytes that have not arrived.
     missing: u64,
     /// Payload bytes that have, modulo 4: more is not needed to go on unmasking.
-    phase: usize,
+    phase: u8,
 }
 
 /// The message whose frames are arriving.
@@ -189,7 +189,8 @@ impl Receiver {
     /// RFC 6455 §5.5.1, §7.1.7: nothing is processed after a Close or a violation.
     #[cold]
     fn discard(&mut self, rx: &mut RecvBuffer) -> Result<(), ProtocolError> {
-        self.drained = self.drained.saturating_add(rx.unparsed().len());
+        let n = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
+        self.drained = self.drained.saturating_add(n);
         rx.clear();
         match self.end {
             End::Failed(error) => Err(error),
@@ -298,9 +299,9 @@ impl Receiver {
     fn take_payload(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
         let (frame, message) = (&mut self.frame, &mut self.message);
         let Some(kind) = message.kind else { return Ok(None) };
-        let n = rx.assemble(frame.missing, frame.fin, frame.mask, frame.phase);
+        let n = rx.assemble(frame.missing, frame.fin, frame.mask, frame.phase.into());
         frame.missing -= n as u64;
-        frame.phase = (frame.phase + n) % 4;
+        frame.phase = ((usize::from(frame.phase) + n) % 4) as u8;
         frame.open = frame.missing != 0;
         let last = frame.fin && !frame.open;
         if kind == MessageKind::Text {
@@ -367,4 +368,4 @@ impl MessageProgress {
 /// discard what is on its way to the peer, and a peer that is told in the middle of a message that it
 /// is too big is still writing the rest. So this is the default limit of a message; a clock bounds the
 /// same wait.
-pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_DRAINED: u32 = 16 * 1024 * 1024;

@@ -19,14 +19,13 @@ use crate::wire::{CloseCode, CloseFrame, FrameHeader, MAX_CONTROL_PAYLOAD, Opcod
 /// The sending direction of a connection: messages in, frames out; and all that has to be decided in
 /// one place: the closing handshake, the timers.
 pub struct Sender {
-    role: Role,
     phase: Phase,
     /// A client's source of masking keys; none on a server, which must not mask.
     mask_keys: Option<Box<MaskKeys>>,
     /// A message begun with `start_message`.
     pub(super) fragments: Option<Fragments>,
     max_unsent: usize,
-    max_pending_pongs: usize,
+    max_pending_pongs: u32,
     alive: bool,
     timers: Timers,
     record: Option<Box<CloseRecord>>,
@@ -44,12 +43,11 @@ impl Sender {
 
     fn new(role: Role, config: &Config, mask_keys: Option<Box<MaskKeys>>) -> Self {
         Self {
-            role,
             phase: Phase::Open,
             mask_keys,
             fragments: None,
             max_unsent: config.max_unsent,
-            max_pending_pongs: config.max_pending_pongs,
+            max_pending_pongs: u32::try_from(config.max_pending_pongs).unwrap_or(u32::MAX),
             alive: false,
             timers: Timers::new(role, config),
             record: None,
@@ -237,7 +235,7 @@ impl Sender {
 
     /// What to do with the transport once `tx` is empty.
     pub fn transport(&self) -> Transport {
-        self.phase.transport(self.role)
+        self.phase.transport(self.role())
     }
 
     /// How the connection closed; `None` while that is open.
@@ -255,7 +253,7 @@ impl Sender {
 
     /// Which end this is.
     pub fn role(&self) -> Role {
-        self.role
+        if self.mask_keys.is_some() { Role::Client } else { Role::Server }
     }
 
     #[inline]
@@ -264,7 +262,7 @@ impl Sender {
         // response, unless it already received a Close frame."
         if matches!(self.phase, Phase::Open | Phase::CloseSent) {
             let header = self.header(Opcode::Pong, payload.len());
-            tx.put_pong(&header, payload, self.max_pending_pongs);
+            tx.put_pong(&header, payload, self.max_pending_pongs as usize);
         }
     }
 
@@ -345,6 +343,18 @@ impl Sender {
         self.check_room(tx)
     }
 
+    /// [`Config::max_unsent`].
+    #[cfg(feature = "std")]
+    pub(crate) fn max_unsent(&self) -> usize {
+        self.max_unsent
+    }
+
+    /// The rule that the peer broke.
+    #[cfg(feature = "std")]
+    pub(crate) fn violated(&self) -> Option<ProtocolError> {
+        self.record.as_ref().and_then(|record| record.error)
+    }
+
     #[inline]
     pub(super) fn check_room(&self, tx: &SendBuffer) -> Result<(), SendError> {
         let unsent = tx.remaining();
@@ -369,7 +379,7 @@ impl Sender {
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender")
-            .field("role", &self.role)
+            .field("role", &self.role())
             .field("phase", &self.phase)
             .finish_non_exhaustive()
     }
@@ -388,7 +398,7 @@ enum Owed {
         len: u8,
     },
     /// Nothing for the peer; the sender measures the round trip.
-    PongCame([u8; 8]),
+    PongCame([u8; 4]),
     Close(Option<(CloseCode, Box<str>)>),
     Violation(ProtocolError),
 }

@@ -7,29 +7,35 @@ use super::{Config, Role, Timeout};
 ///
 /// Nothing here reads a clock: whatever begins a wait only makes [`poll`](Self::poll) say "now", and
 /// the [`handle`](Self::handle) that follows sets the deadline.
+///
+/// Every idle connection holds one of these, so times are kept in microseconds in 8 bytes and waits
+/// in milliseconds in 4.
 #[derive(Debug)]
 pub(crate) struct Timers {
-    ping_interval: Option<Duration>,
-    pong_timeout: Duration,
-    close_timeout: Duration,
-    linger: Duration,
-    next_ping: Option<Duration>,
-    /// When the ping that is not yet answered was sent.
-    ping_sent: Option<Duration>,
-    /// The answer to it came; the next look at the clock gives the round-trip time.
+    /// In milliseconds; zero for no pings.
+    ping_interval: u32,
+    pong_timeout: u32,
+    close_timeout: u32,
+    role: Role,
+    /// The phase that `deadline` belongs to; another one has none yet.
+    armed_for: Option<Phase>,
+    /// The answer to our ping came; the next look at the clock gives the round-trip time.
     pong_came: bool,
-    round_trip: Option<Duration>,
+    /// In Open the next ping is due, later it is the end of the wait.
+    deadline: Micros,
+    /// When the ping was sent that is not yet answered; [`Micros::NEVER`] for none.
+    ping_sent: Micros,
+    /// In microseconds; zero for none measured.
+    round_trip: u32,
     /// The number in the payload of the last ping.
-    ping_number: u64,
-    /// The phase whose deadline is running, and when it ends.
-    closing: Option<(Phase, Duration)>,
+    ping_number: u32,
 }
 
 /// What a look at the clock led to.
 pub(crate) enum Due {
     Nothing,
     /// Send a ping with this payload.
-    Ping([u8; 8]),
+    Ping([u8; 4]),
     /// The wait of this phase is over.
     GiveUp,
     /// The peer is gone.
@@ -39,111 +45,136 @@ pub(crate) enum Due {
 impl Timers {
     pub(crate) fn new(role: Role, config: &Config) -> Self {
         Self {
-            ping_interval: config.ping_interval(),
-            pong_timeout: config.pong_timeout,
-            close_timeout: config.close_timeout,
-            linger: match role {
-                // A client waits for the server to close TCP. A server has shut down its direction
-                // and only keeps the peer's last bytes from turning into a reset.
-                Role::Client => config.close_timeout,
-                Role::Server => config.close_timeout.min(LINGER),
-            },
-            next_ping: None,
-            ping_sent: None,
+            ping_interval: config.ping_interval().map_or(0, millis),
+            pong_timeout: millis(config.pong_timeout),
+            close_timeout: millis(config.close_timeout),
+            role,
+            armed_for: None,
             pong_came: false,
-            round_trip: None,
+            deadline: Micros::ZERO,
+            ping_sent: Micros::NEVER,
+            round_trip: 0,
             ping_number: 0,
-            closing: None,
         }
     }
 
     /// When to call [`handle`](Self::handle); zero is at once.
     pub(crate) fn poll(&self, phase: Phase) -> Option<Duration> {
+        let armed = self.armed_for == Some(phase);
         match phase {
-            Phase::Open => {
-                if self.pong_came {
-                    return Some(Duration::ZERO);
-                }
-                self.ping_interval?;
-                let Some(next_ping) = self.next_ping else { return Some(Duration::ZERO) };
-                let expiry = self.ping_sent.map(|sent| sent.saturating_add(self.pong_timeout));
-                Some(expiry.map_or(next_ping, |expiry| expiry.min(next_ping)))
-            }
-            Phase::CloseSent | Phase::CloseDone | Phase::Failed => match self.closing {
-                Some((running, deadline)) if running == phase => Some(deadline),
-                _ => Some(Duration::ZERO),
-            },
             Phase::Closed { .. } => None,
+            Phase::Open if self.pong_came => Some(Duration::ZERO),
+            Phase::Open if self.ping_interval == 0 => None,
+            _ if !armed => Some(Duration::ZERO),
+            Phase::Open => Some(self.deadline.min(self.pong_deadline()).into()),
+            _ => Some(self.deadline.into()),
         }
     }
 
     /// `alive`: a byte came since the last call.
     pub(crate) fn handle(&mut self, now: Duration, phase: Phase, alive: bool) -> Due {
+        let now = Micros::from(now);
         match phase {
-            Phase::Open => self.keep_alive(now, alive),
-            Phase::CloseSent | Phase::CloseDone | Phase::Failed => match self.closing {
-                Some((running, deadline)) if running == phase => {
-                    if now < deadline {
-                        Due::Nothing
-                    } else if phase == Phase::CloseSent {
-                        Due::Expired(Timeout::Closing)
-                    } else {
-                        Due::GiveUp
-                    }
-                }
-                _ => {
-                    let wait =
-                        if phase == Phase::CloseSent { self.close_timeout } else { self.linger };
-                    self.closing = Some((phase, now.saturating_add(wait)));
-                    Due::Nothing
-                }
-            },
             Phase::Closed { .. } => Due::Nothing,
+            Phase::Open => self.keep_alive(now, alive),
+            phase if self.armed_for != Some(phase) => {
+                self.armed_for = Some(phase);
+                self.deadline = now.after(self.patience(phase));
+                Due::Nothing
+            }
+            _ if now < self.deadline => Due::Nothing,
+            Phase::CloseSent => Due::Expired(Timeout::Closing),
+            _ => Due::GiveUp,
         }
     }
 
-    fn keep_alive(&mut self, now: Duration, alive: bool) -> Due {
+    /// How long to wait in a phase of closing, in milliseconds.
+    fn patience(&self, phase: Phase) -> u32 {
+        match (phase, self.role) {
+            // A server has shut down its direction and only keeps the peer's last bytes from turning
+            // into a reset. A client waits for the server to close TCP.
+            (Phase::CloseDone | Phase::Failed, Role::Server) => {
+                self.close_timeout.min(millis(LINGER))
+            }
+            _ => self.close_timeout,
+        }
+    }
+
+    fn keep_alive(&mut self, now: Micros, alive: bool) -> Due {
         if self.pong_came {
             self.pong_came = false;
-            self.round_trip = self.ping_sent.map(|sent| now.saturating_sub(sent));
+            let micros = now.0.saturating_sub(self.ping_sent.0).max(1);
+            self.round_trip = u32::try_from(micros).unwrap_or(u32::MAX);
         }
         if alive {
-            self.ping_sent = None;
+            self.ping_sent = Micros::NEVER;
         }
-        let Some(interval) = self.ping_interval else { return Due::Nothing };
-        if self.ping_sent.is_some_and(|sent| now >= sent.saturating_add(self.pong_timeout)) {
+        if self.ping_interval == 0 {
+            return Due::Nothing;
+        }
+        if now >= self.pong_deadline() {
             return Due::Expired(Timeout::KeepAlive);
         }
-        match self.next_ping {
-            Some(next) if now >= next => {
-                // From now on and not from `next`: after a suspended night one ping is due, not
-                // thousands.
-                self.next_ping = Some(now.saturating_add(interval));
-                if self.ping_sent.is_some() {
-                    return Due::Nothing; // one is under way and has time left
-                }
-                self.ping_sent = Some(now);
-                self.ping_number = self.ping_number.wrapping_add(1);
-                Due::Ping(self.ping_number.to_be_bytes())
-            }
-            Some(_) => Due::Nothing,
-            None => {
-                self.next_ping = Some(now.saturating_add(interval));
-                Due::Nothing
-            }
+        if self.armed_for == Some(Phase::Open) && now < self.deadline {
+            return Due::Nothing;
         }
+        // From now on and not from the last deadline: after a suspended night one ping is due, not
+        // thousands.
+        self.deadline = now.after(self.ping_interval);
+        let first = self.armed_for.replace(Phase::Open) != Some(Phase::Open);
+        if first || self.ping_sent != Micros::NEVER {
+            return Due::Nothing; // nothing is due yet, or a ping is under way and has time left
+        }
+        self.ping_sent = now;
+        self.ping_number = self.ping_number.wrapping_add(1);
+        Due::Ping(self.ping_number.to_be_bytes())
+    }
+
+    /// [`Micros::NEVER`] while no pong is waited for.
+    fn pong_deadline(&self) -> Micros {
+        self.ping_sent.after(self.pong_timeout)
     }
 
     /// Takes note of a pong; only the answer to our own last ping matters.
     pub(crate) fn pong(&mut self, payload: &[u8]) {
-        if self.ping_sent.is_some() && payload == self.ping_number.to_be_bytes() {
+        if self.ping_sent != Micros::NEVER && payload == self.ping_number.to_be_bytes() {
             self.pong_came = true;
         }
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+        (self.round_trip != 0).then(|| Duration::from_micros(self.round_trip.into()))
     }
+}
+
+/// A time on the caller's clock, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Micros(u64);
+
+impl Micros {
+    const ZERO: Self = Self(0);
+    const NEVER: Self = Self(u64::MAX);
+
+    fn after(self, millis: u32) -> Self {
+        Self(self.0.saturating_add(u64::from(millis) * 1000))
+    }
+}
+
+impl From<Duration> for Micros {
+    fn from(time: Duration) -> Self {
+        Self(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Micros> for Duration {
+    fn from(time: Micros) -> Self {
+        Self::from_micros(time.0)
+    }
+}
+
+/// Whole milliseconds, rounded up; what is over 49 days is 49 days.
+fn millis(wait: Duration) -> u32 {
+    u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }
 
 /// How long to read on after the last word, so that the peer gets to see it: several round trips of

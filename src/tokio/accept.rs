@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use core::future::Future;
 use core::time::Duration;
 
@@ -45,7 +46,9 @@ pub async fn accept_with<S>(io: S, config: &Config) -> Result<WebSocket<S>, Erro
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    read_request(io, config).await?.accept(&Accept::default()).await
+    // In a box, because the task would keep the room that the handshake needs for its whole life.
+    let handshake = async { read(io, config).await?.accept(&Accept::default()).await };
+    Box::pin(handshake).await
 }
 
 /// Reads the request and leaves the answer to the caller, who may look at it for as long as it takes.
@@ -75,7 +78,15 @@ where
 /// # Cancel safety
 ///
 /// Dropping the future drops the stream.
-pub async fn read_request<S>(mut io: S, config: &Config) -> Result<Incoming<S>, Error>
+pub async fn read_request<S>(io: S, config: &Config) -> Result<Incoming<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // In boxes, because the task would keep the room that the handshake needs for its whole life.
+    Box::pin(async { read(io, config).await.map(|pending| Incoming(Box::new(pending))) }).await
+}
+
+async fn read<S>(mut io: S, config: &Config) -> Result<Pending<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -96,7 +107,7 @@ where
         }
     });
     match head.await {
-        Ok(Ok(request)) => Ok(Incoming { io, rx, tx, config, handshake, request }),
+        Ok(Ok(request)) => Ok(Pending { io, rx, tx, config, handshake, request }),
         Ok(Err(error)) => {
             finish(io, &mut tx).await;
             Err(error)
@@ -113,7 +124,10 @@ where
 /// A request that waits for its answer.
 #[derive(Debug)]
 #[must_use = "the peer waits for an answer: `accept` or `reject` it"]
-pub struct Incoming<S> {
+pub struct Incoming<S>(Box<Pending<S>>);
+
+#[derive(Debug)]
+struct Pending<S> {
     io: S,
     rx: RecvBuffer,
     tx: SendBuffer,
@@ -125,12 +139,12 @@ pub struct Incoming<S> {
 impl<S> Incoming<S> {
     /// The request.
     pub fn request(&self) -> &Request {
-        &self.request
+        &self.0.request
     }
 
     /// The stream.
     pub fn io_ref(&self) -> &S {
-        &self.io
+        &self.0.io
     }
 }
 
@@ -147,22 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     ///
     /// Dropping the future drops the stream.
     pub async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
-        let Self { mut io, rx, mut tx, config, mut handshake, request } = self;
-        let conn = match request.accept(accept, &config, &mut tx) {
-            Ok(conn) => conn,
-            Err(AcceptError::Peer(error)) => {
-                finish(io, &mut tx).await;
-                return Err(error.into());
-            }
-            Err(AcceptError::Usage(error)) => {
-                let internal_error = Reject { status: 500, ..Reject::default() };
-                handshake.reject(&internal_error, &mut tx)?;
-                finish(io, &mut tx).await;
-                return Err(error.into());
-            }
-        };
-        in_time(&config, write_all(&mut io, &mut tx)).await?;
-        Ok(WebSocket::new(io, conn, rx, tx, &config).with_subprotocol(accept.subprotocol))
+        Box::pin(self.0.accept(accept)).await
     }
 
     /// Answers with anything else: an error, a redirect, a page.
@@ -178,6 +177,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     ///
     /// Dropping the future drops the stream.
     pub async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
+        Box::pin(self.0.reject(reject)).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
+    async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
+        let Self { mut io, rx, mut tx, config, mut handshake, request } = self;
+        let conn = match request.accept(accept, &config, &mut tx) {
+            Ok(conn) => conn,
+            Err(AcceptError::Peer(error)) => {
+                finish(io, &mut tx).await;
+                return Err(error.into());
+            }
+            Err(AcceptError::Usage(error)) => {
+                let internal_error = Reject { status: 500, ..Reject::default() };
+                handshake.reject(&internal_error, &mut tx)?;
+                finish(io, &mut tx).await;
+                return Err(error.into());
+            }
+        };
+        in_time(&config, write_all(&mut io, &mut tx)).await?;
+        Ok(WebSocket::new(io, conn, rx, tx).with_subprotocol(accept.subprotocol))
+    }
+
+    async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
         let Self { mut io, mut tx, config, request, .. } = self;
         request.reject(reject, &mut tx)?;
         in_time(&config, write_all(&mut io, &mut tx)).await?;
@@ -215,7 +239,7 @@ where
         io.shutdown().await?;
         let mut scratch = [0; 1024];
         let mut drained = 0;
-        while drained < MAX_DRAINED {
+        while drained < MAX_DRAINED as usize {
             match io.read(&mut scratch).await? {
                 0 => break,
                 n => drained += n,

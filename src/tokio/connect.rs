@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -46,9 +47,11 @@ pub async fn connect_with(
     let connecting = async {
         let stream = TcpStream::connect((request.host(), request.port())).await?;
         stream.set_nodelay(true)?;
-        client(stream, request, config).await
+        open(stream, request, config).await
     };
-    timeout(config.handshake_timeout, connecting).await.unwrap_or(Err(Error::HandshakeTimeout))
+    // In a box, because the task would keep the room that the handshake needs for its whole life.
+    let connecting = Box::pin(timeout(config.handshake_timeout, connecting));
+    connecting.await.unwrap_or(Err(Error::HandshakeTimeout))
 }
 
 /// Opens a WebSocket on a stream that is connected already: TLS, a proxy, a Unix socket.
@@ -60,7 +63,14 @@ pub async fn connect_with(
 /// # Cancel safety
 ///
 /// Dropping the future drops the stream.
-pub async fn client<S>(mut io: S, request: &Request, config: &Config) -> Result<WebSocket<S>, Error>
+pub async fn client<S>(io: S, request: &Request, config: &Config) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    Box::pin(open(io, request, config)).await
+}
+
+async fn open<S>(mut io: S, request: &Request, config: &Config) -> Result<WebSocket<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -92,7 +102,7 @@ where
         Response::Accepted(accepted) => {
             let subprotocol = accepted.subprotocol().map(alloc::string::String::from);
             let conn = accepted.into_connection(random()?);
-            let ws = WebSocket::new(io, conn, rx, tx, &config);
+            let ws = WebSocket::new(io, conn, rx, tx);
             Ok(ws.with_subprotocol(subprotocol.as_deref()))
         }
         Response::Refused(refused) => Err(refused.into()),

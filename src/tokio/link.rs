@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::timer::Timer;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::pool;
+use crate::pool::LentRx;
 use crate::proto::{MessageRef, PreparedMessage, Ready, Receiver};
 use crate::session::{Parsed, Session, Step, parse};
 
@@ -43,7 +43,22 @@ pub(super) trait Link {
 }
 
 /// Until there is an event to take, or the connection is over in good order (`None`).
+///
+/// While it waits, the connection has a receive buffer only if that holds something.
 pub(super) fn poll_ready_event(
+    receiver: &mut Receiver,
+    rx: &mut LentRx,
+    link: &mut impl Link,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Ready>, Error>> {
+    let ready = poll_ready_event_in(receiver, rx.fetch(), link, cx);
+    if ready.is_pending() {
+        rx.release();
+    }
+    ready
+}
+
+fn poll_ready_event_in(
     receiver: &mut Receiver,
     rx: &mut RecvBuffer,
     link: &mut impl Link,
@@ -97,10 +112,8 @@ impl<S> Direct<S> {
             self.session.release_memory();
             return Poll::Pending;
         };
-        let Session { sender, tx, .. } = &mut self.session;
-        if let Err(timeout) = sender.handle_timeout(now, tx) {
-            self.session.timed_out(timeout);
-        }
+        // what it changed shows in the session
+        let _ = self.session.handle_timeout(now);
         Poll::Ready(())
     }
 }
@@ -152,7 +165,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
 
     /// Writes once.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match poll_write_some(&mut self.io, cx, &self.session.tx) {
+        match poll_write_some(&mut self.io, cx, self.session.tx()) {
             Poll::Ready(Ok(n)) => self.session.was_written(n),
             Poll::Ready(Err(error)) => self.session.write_failed(error),
             Poll::Pending => {
@@ -228,19 +241,14 @@ impl<S: fmt::Debug> fmt::Debug for Direct<S> {
     }
 }
 
-/// One read of as much as there is room for; the memory goes back to the pool when there is nothing
-/// to read and nothing held.
+/// One read of as much as there is room for.
 pub(super) fn poll_read_some<R: AsyncRead + Unpin>(
     io: &mut R,
     cx: &mut Context<'_>,
     rx: &mut RecvBuffer,
 ) -> Poll<io::Result<usize>> {
-    pool::equip_rx(rx);
     let mut space = ReadBuf::new(rx.space());
-    let Poll::Ready(result) = Pin::new(io).poll_read(cx, &mut space) else {
-        pool::release_rx(rx);
-        return Poll::Pending;
-    };
+    let result = ready!(Pin::new(io).poll_read(cx, &mut space));
     let n = space.filled().len();
     Poll::Ready(result.map(|()| {
         rx.commit(n);

@@ -78,10 +78,8 @@ impl<W> Shared<W> {
     /// Acts on the time; ready when that changed something, or when the connection is over.
     pub(super) fn poll_timer(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        let Session { sender, tx, .. } = &mut state.session;
-        if let Poll::Ready(now) = timer.poll(cx, sender.poll_timeout()) {
-            if let Err(timeout) = sender.handle_timeout(now, tx) {
-                state.session.timed_out(timeout);
+        if let Poll::Ready(now) = timer.poll(cx, state.session.sender.poll_timeout()) {
+            if state.session.handle_timeout(now).is_err() {
                 drop(state);
                 self.wake_all();
             }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::link::{Direct, poll_ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
+use crate::pool::LentRx;
 use crate::proto::{
-    CloseInfo, Config, Connection, Event, Message, MessageRef, PreparedMessage, Receiver,
-    SendError, State,
+    CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };
 use crate::session::{Session, take_event};
 use crate::wire::CloseCode;
@@ -24,7 +24,7 @@ use crate::wire::CloseCode;
 /// Dropping it drops the stream: the peer sees the connection break (1006). Call
 /// [`close`](Self::close) first to end it well.
 pub struct WebSocket<S> {
-    pub(super) rx: RecvBuffer,
+    pub(super) rx: LentRx,
     pub(super) receiver: Receiver,
     pub(super) link: Direct<S>,
     pub(super) subprotocol: Option<Box<str>>,
@@ -36,20 +36,16 @@ impl<S> WebSocket<S> {
     /// A WebSocket whose opening handshake was done elsewhere.
     ///
     /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::feed`]).
-    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer, config: &Config) -> Self {
-        Self::new(io, conn, rx, SendBuffer::new(), config)
+    /// ([`RecvBuffer::feed`]). Keep-alive is as the connection was configured:
+    /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
+    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
+        Self::new(io, conn, rx, SendBuffer::new())
     }
 
-    pub(super) fn new(
-        io: S,
-        conn: Connection,
-        rx: RecvBuffer,
-        tx: SendBuffer,
-        config: &Config,
-    ) -> Self {
+    pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {
         let (receiver, sender) = conn.split();
-        let link = Direct::new(io, Session::new(sender, tx, config));
+        let link = Direct::new(io, Session::new(sender, tx));
+        let rx = LentRx::new(rx);
         Self { rx, receiver, link, subprotocol: None, stream_ended: false }
     }
 
@@ -101,7 +97,7 @@ impl<S> WebSocket<S> {
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
-    /// [`Config::max_unsent`] bytes wait; a loop of `recv` and one `feed` for each message never meets
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
     /// it, because `recv` makes room first.
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
@@ -165,13 +161,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let Self { rx, receiver, link, .. } = self;
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
-        let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
         Ok(Some((event, Outgoing { link })))
     }
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`] bytes wait to be sent.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent.
     ///
     /// # Errors
     ///
@@ -221,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     ///
     /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer does
-    /// not answer within [`Config::close_timeout`]; [`Error::Disconnected`] when it hangs up
+    /// not answer within [`Config::close_timeout`](crate::Config::close_timeout); [`Error::Disconnected`] when it hangs up
     /// instead.
     ///
     /// # Cancel safety
@@ -253,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         loop {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
-            let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+            let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
             if let Event::Chunk(_) = event {
                 return Poll::Ready(Err(Error::ChunkedDelivery));
             }
@@ -267,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready!(poll_ready_event(receiver, rx, link, cx))? {
-            take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+            take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
         }
         Poll::Ready(Ok(()))
     }

@@ -15,8 +15,8 @@ use super::halves::{Locked, SplitStream};
 use super::link::{Direct, poll_ready_event};
 use super::shared::{Shared, SharedLink};
 use super::timer::Timer;
-use crate::buf::RecvBuffer;
 use crate::error::Error;
+use crate::pool::LentRx;
 use crate::proto::{
     self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
 };
@@ -55,7 +55,7 @@ fn split<S: SplitStream>(ws: WebSocket<S::Whole>) -> (Receiver<S>, Sender<S>) {
 
 /// The receiving half of a socket that was split.
 pub struct Receiver<S: SplitStream> {
-    rx: RecvBuffer,
+    rx: LentRx,
     receiver: proto::Receiver,
     link: SharedLink<S>,
     subprotocol: Option<Box<str>>,
@@ -93,7 +93,7 @@ impl<S: SplitStream> Receiver<S> {
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
         let pay = |reply| link.shared.lock().session.reply(reply);
-        Ok(Some(take_event(receiver, rx, ready, pay)))
+        Ok(Some(take_event(receiver, rx.fetch(), ready, pay)))
     }
 
     /// The subprotocol that the handshake agreed on.
@@ -138,7 +138,7 @@ impl<S: SplitStream> Receiver<S> {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
             let pay = |reply| link.shared.lock().session.reply(reply);
-            let event = take_event(receiver, rx, ready, pay);
+            let event = take_event(receiver, rx.fetch(), ready, pay);
             if let Event::Chunk(_) = event {
                 return Poll::Ready(Err(Error::ChunkedDelivery));
             }

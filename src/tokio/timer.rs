@@ -10,20 +10,18 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct Timer {
     /// Where the connection's time begins.
     epoch: Instant,
-    /// The deadline that the alarm is set to.
-    armed: Option<Duration>,
     /// Made when it is first needed.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer {
     pub(super) fn new() -> Self {
-        Self { epoch: Instant::now(), armed: None, alarm: None }
+        Self { epoch: Instant::now(), alarm: None }
     }
 
     /// Another alarm on the same clock.
     pub(super) fn another(&self) -> Self {
-        Self { epoch: self.epoch, armed: None, alarm: None }
+        Self { epoch: self.epoch, alarm: None }
     }
 
     /// Ready with the present time once `due` is reached.
@@ -33,24 +31,12 @@ impl Timer {
         if due.is_zero() {
             return Poll::Ready(self.epoch.elapsed());
         }
-        if self.armed != Some(due) || self.alarm.is_none() {
-            self.arm(due);
-        }
-        if let Some(alarm) = &mut self.alarm {
-            ready!(alarm.as_mut().poll(cx));
-        }
-        // it has gone off and must be set anew even for the same deadline
-        self.armed = None;
-        Poll::Ready(self.epoch.elapsed())
-    }
-
-    #[cold]
-    fn arm(&mut self, due: Duration) {
         let deadline = self.epoch + due;
-        match &mut self.alarm {
-            Some(alarm) => alarm.as_mut().reset(deadline),
-            None => self.alarm = Some(Box::pin(sleep_until(deadline))),
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if alarm.deadline() != deadline {
+            alarm.as_mut().reset(deadline);
         }
-        self.armed = Some(due);
+        ready!(alarm.as_mut().poll(cx));
+        Poll::Ready(self.epoch.elapsed())
     }
 }
