@@ -29,6 +29,9 @@ pub struct RecvBuffer {
     /// `parsed` lie headers and control frames that are done with.
     parsed: usize,
     filled: usize,
+    /// The last bytes before `parsed` are the payload, this long, of a control frame that nobody took
+    /// yet.
+    control: usize,
     /// Payload bytes of the message under way that have not arrived, if that is known: there is no
     /// point in reserving more than that. `usize::MAX` when further fragments follow.
     expected: usize,
@@ -55,6 +58,7 @@ impl RecvBuffer {
             assembled: 0,
             parsed: 0,
             filled: 0,
+            control: 0,
             expected: 0,
             read_ahead: read_ahead.max(Self::MIN_READ_AHEAD),
         }
@@ -159,6 +163,7 @@ impl RecvBuffer {
     /// Drops everything.
     pub(crate) fn clear(&mut self) {
         self.parsed = self.filled;
+        self.control = 0;
         self.release();
         self.expected = 0;
     }
@@ -223,6 +228,7 @@ impl RecvBuffer {
         self.skip(header_len);
         let payload = self.parsed;
         self.parsed = (payload + len).min(self.filled);
+        self.control = self.parsed - payload;
         if let Some(key) = mask {
             apply_mask(&mut self.storage[payload..self.parsed], key, 0);
         }
@@ -238,6 +244,7 @@ impl RecvBuffer {
     /// Lends the payload of the control frame just taken, `len` bytes, and counts it as consumed.
     #[inline]
     pub(crate) fn release_control(&mut self, len: usize) -> &[u8] {
+        self.control = 0;
         self.skip(0);
         self.control(len)
     }
@@ -254,9 +261,14 @@ impl RecvBuffer {
         if self.start == self.filled {
             (self.start, self.assembled, self.parsed, self.filled) = (0, 0, 0, 0);
         }
-        let tail = self.storage.len() - self.filled;
         // An eighth of the buffer is a read large enough to go on with.
-        if tail >= self.storage.len().max(self.read_ahead) / 8 {
+        let enough = self.storage.len().max(self.read_ahead) / 8;
+        if self.storage.len() - self.filled >= enough {
+            return;
+        }
+        self.close_gap();
+        let tail = self.storage.len() - self.filled;
+        if tail >= enough {
             return;
         }
         let held = self.filled - self.start;
@@ -277,6 +289,20 @@ impl RecvBuffer {
         self.parsed -= self.start;
         self.filled = held;
         self.start = 0;
+    }
+
+    /// Moves what is still needed down over the headers and control frames that are done with.
+    ///
+    /// A message in fragments stays under way as long as the peer likes, and any number of control
+    /// frames may come meanwhile: they must not pile up.
+    fn close_gap(&mut self) {
+        let needed = self.parsed - self.control;
+        if needed > self.assembled {
+            self.storage.copy_within(needed..self.filled, self.assembled);
+            let gap = needed - self.assembled;
+            self.parsed -= gap;
+            self.filled -= gap;
+        }
     }
 
     /// Moves `start..end`, which must lie before everything still held, out of the buffer.
@@ -337,5 +363,64 @@ impl<'b> Payload<'b> {
     /// Copies a small payload, hands a large one over.
     pub(crate) fn into_bytes(self) -> Bytes {
         self.rx.detach(self.start, self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    /// A buffer with the first byte of a message that goes on.
+    fn with_message_under_way(read_ahead: usize) -> RecvBuffer {
+        let mut rx = RecvBuffer::with_read_ahead(read_ahead);
+        rx.feed(b"m");
+        assert_eq!(rx.assemble(1, false, None, 0), 1);
+        rx
+    }
+
+    /// What is done with between the fragments of one message takes no memory: a peer may send
+    /// control frames there for ever.
+    #[test]
+    fn control_frames_inside_a_message_do_not_pile_up() {
+        let mut rx = with_message_under_way(1024);
+        for _ in 0..100_000 {
+            rx.feed(b"HHping");
+            assert_eq!(rx.take_control(2, 4, None), b"ping");
+            assert_eq!(rx.release_control(4), b"ping");
+        }
+        assert!(rx.capacity() <= 2 * 1024, "{rx:?}");
+        rx.feed(b"n");
+        rx.assemble(1, true, None, 0);
+        assert_eq!(rx.take_message().as_slice(), b"mn");
+    }
+
+    /// A control frame that was found but not taken survives whatever reading moves.
+    #[test]
+    fn a_pending_control_payload_stays_while_more_is_read() {
+        for more in [0, 1, 300, 1000, 5000] {
+            let mut rx = with_message_under_way(256);
+            for _ in 0..50 {
+                rx.feed(b"HHdone");
+                rx.take_control(2, 4, None);
+                rx.release_control(4);
+            }
+            rx.feed(b"HH");
+            let mut ping = *b"ping";
+            apply_mask(&mut ping, KEY, 0);
+            rx.feed(&ping);
+            assert_eq!(rx.take_control(2, 4, Some(KEY)), b"ping");
+            for i in 0..more {
+                rx.feed(&[i as u8]);
+            }
+            assert_eq!(rx.control(4), b"ping", "after {more} more bytes");
+            assert_eq!(rx.release_control(4), b"ping");
+            assert_eq!(rx.unparsed().len(), more);
+            assert!(rx.unparsed().iter().enumerate().all(|(i, byte)| *byte == i as u8));
+            rx.assemble(more as u64, true, None, 0);
+            assert_eq!(rx.take_message().as_slice().len(), 1 + more);
+            assert!(rx.is_idle());
+        }
     }
 }
