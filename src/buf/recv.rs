@@ -272,15 +272,17 @@ impl RecvBuffer {
             return;
         }
         let held = self.filled - self.start;
-        if self.start > held {
+        // Only a payload that reaches to the end of what has arrived says how much is missing.
+        let expected = if self.parsed == self.filled { self.expected } else { usize::MAX };
+        if self.start > held && self.storage.len() - held >= enough {
             // No more bytes move than were consumed since the last move: linear over all.
             self.storage.copy_within(self.start..self.filled, 0);
-        } else if self.expected > 0 && tail >= self.expected {
+        } else if expected > 0 && tail >= expected {
             return;
         } else {
             // Twice what is held, so that copying is linear over all, but no more than the message
             // can still need.
-            let ahead = held.min(self.expected).max(self.read_ahead);
+            let ahead = held.min(expected).max(self.read_ahead);
             let mut larger = BytesMut::zeroed(held + ahead);
             larger[..held].copy_from_slice(&self.storage[self.start..self.filled]);
             self.storage = larger;
@@ -421,6 +423,42 @@ mod tests {
             rx.assemble(more as u64, true, None, 0);
             assert_eq!(rx.take_message().as_slice().len(), 1 + more);
             assert!(rx.is_idle());
+        }
+    }
+    /// Growth is geometric in what has arrived, also when nobody parses it meanwhile.
+    #[test]
+    fn unparsed_bytes_grow_the_buffer_geometrically() {
+        let mut rx = RecvBuffer::with_read_ahead(1024);
+        // a whole message before them must not make the buffer expect nothing more
+        rx.feed(b"m");
+        rx.assemble(1, true, None, 0);
+        let mut growths = 0;
+        let mut capacity = rx.capacity();
+        for _ in 0..8 * 1024 {
+            rx.feed(&[0; 1024]);
+            growths += u32::from(capacity != rx.capacity());
+            capacity = rx.capacity();
+        }
+        assert!(growths <= 16, "{growths} growths to 8 MiB");
+        assert!(capacity <= 2 * (rx.unparsed().len() + 1024), "{rx:?}");
+    }
+
+    /// The small rest of a buffer whose message was handed over is not worth reading into.
+    #[test]
+    fn a_small_rest_does_not_make_small_reads() {
+        let mut rx = RecvBuffer::new();
+        let len = RecvBuffer::DEFAULT_READ_AHEAD - 400;
+        rx.space().fill(0);
+        rx.commit(len + 300);
+        rx.assemble(len as u64, true, None, 0);
+        let _message = rx.take_message().into_bytes();
+        for _ in 0..20 {
+            // consume all but a few bytes, as a stream of small messages does
+            let n = rx.unparsed().len() - 10;
+            rx.skip(n);
+            let space = rx.space().len();
+            assert!(space >= RecvBuffer::DEFAULT_READ_AHEAD / 8, "reads of {space} bytes");
+            rx.commit(space);
         }
     }
 }
