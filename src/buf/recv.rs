@@ -22,6 +22,9 @@ use crate::wire::apply_mask;
 pub struct RecvBuffer {
     /// Initialised throughout: everything up to `len()` may be lent to a reader.
     storage: BytesMut,
+    /// The size of the memory that `storage` lies in, of which a part may belong to a payload that
+    /// was handed over.
+    allocated: usize,
     /// The message under way: its payload so far, unmasked and contiguous, is `start..assembled`.
     start: usize,
     assembled: usize,
@@ -54,6 +57,7 @@ impl RecvBuffer {
     pub fn with_read_ahead(read_ahead: usize) -> Self {
         Self {
             storage: BytesMut::new(),
+            allocated: 0,
             start: 0,
             assembled: 0,
             parsed: 0,
@@ -113,6 +117,7 @@ impl RecvBuffer {
         let n = n.min(space.len());
         if self.storage.len() == self.filled {
             self.storage.unsplit(space);
+            self.allocated = self.allocated.max(self.storage.capacity());
             self.filled += n;
         } else {
             space.truncate(n);
@@ -140,9 +145,9 @@ impl RecvBuffer {
         self.start == self.filled
     }
 
-    /// The bytes of memory held.
+    /// The bytes of memory held, all of what a payload that was handed over shares with this buffer.
     pub fn capacity(&self) -> usize {
-        self.storage.capacity()
+        self.allocated
     }
 
     /// Received and not yet parsed.
@@ -286,6 +291,7 @@ impl RecvBuffer {
             let mut larger = BytesMut::zeroed(held + ahead);
             larger[..held].copy_from_slice(&self.storage[self.start..self.filled]);
             self.storage = larger;
+            self.allocated = self.storage.capacity();
         }
         self.assembled -= self.start;
         self.parsed -= self.start;
@@ -311,7 +317,7 @@ impl RecvBuffer {
     fn detach(&mut self, start: usize, end: usize) -> Bytes {
         let len = end - start;
         // A small payload must not keep a large buffer alive, and copying it is the cheaper way.
-        if len < Self::DETACH_MIN || len < self.storage.len() / 2 {
+        if len < Self::DETACH_MIN || len < self.allocated / 2 {
             return Bytes::copy_from_slice(&self.storage[start..end]);
         }
         let rest = self.storage.split_off(end);
@@ -320,6 +326,11 @@ impl RecvBuffer {
         self.assembled -= end;
         self.parsed -= end;
         self.filled -= end;
+        if self.filled == 0 && !self.storage.is_empty() {
+            // Nothing is held: the rest goes with the payload.
+            self.storage = BytesMut::new();
+            self.allocated = 0;
+        }
         payload.split_off(start).freeze()
     }
 
@@ -339,7 +350,7 @@ impl fmt::Debug for RecvBuffer {
         f.debug_struct("RecvBuffer")
             .field("assembled", &(self.assembled - self.start))
             .field("unparsed", &(self.filled - self.parsed))
-            .field("capacity", &self.storage.capacity())
+            .field("capacity", &self.allocated)
             .finish()
     }
 }
@@ -460,5 +471,34 @@ mod tests {
             assert!(space >= RecvBuffer::DEFAULT_READ_AHEAD / 8, "reads of {space} bytes");
             rx.commit(space);
         }
+    }
+    /// What is handed over keeps at most twice its size alive: not a large buffer that an earlier
+    /// message came in.
+    #[test]
+    fn only_the_message_that_fills_a_buffer_takes_it_along() {
+        const KIB: usize = 1024;
+        let mut rx = RecvBuffer::with_read_ahead(KIB * KIB);
+        let memory = rx.space().as_ptr_range();
+        rx.commit(KIB * KIB);
+        for (len, handed_over) in [(600, true), (300, false), (100, false), (10, false)] {
+            rx.assemble((len * KIB) as u64, true, None, 0);
+            let at = rx.assembled_tail(len * KIB).as_ptr();
+            let payload = rx.take_message().into_bytes();
+            assert_eq!(payload.as_ptr() == at, handed_over, "{len} KiB");
+            assert_eq!(memory.contains(&payload.as_ptr()), handed_over, "{len} KiB");
+            assert_eq!(rx.capacity(), KIB * KIB, "the rest lies in the same memory");
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_was_handed_over_whole_holds_no_memory() {
+        let mut rx = RecvBuffer::new();
+        rx.feed(&[b'm'; 9000]);
+        rx.assemble(9000, true, None, 0);
+        assert_eq!(rx.take_message().into_bytes(), [b'm'; 9000][..]);
+        assert_eq!(rx.capacity(), 0);
+        assert!(rx.is_idle());
+        rx.feed(b"next");
+        assert_eq!(rx.unparsed(), b"next");
     }
 }
