@@ -299,8 +299,8 @@ impl Buf for SendBuffer {
                 break;
             }
         }
-        if room {
-            push(&self.flat[from..]);
+        if room && push(&self.flat[from..]) {
+            push(self.pongs.newest.as_deref().unwrap_or_default());
         }
         count
     }
@@ -312,5 +312,199 @@ impl fmt::Debug for SendBuffer {
             .field("unsent", &self.len())
             .field("by_reference", &self.referenced)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::wire::Opcode;
+
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    fn pong(tx: &mut SendBuffer, payload: &[u8], max: usize) {
+        tx.put_pong(&FrameHeader::new(Opcode::Pong, payload.len() as u64, None), payload, max);
+    }
+
+    fn owned(len: usize, fill: u8) -> Bytes {
+        Bytes::from(vec![fill; len])
+    }
+
+    /// Everything in the buffer, without taking it, as far as `chunk` shows it.
+    fn drain(tx: &mut SendBuffer, mut step: impl FnMut() -> usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while tx.has_remaining() {
+            let n = step().clamp(1, tx.chunk().len());
+            bytes.extend_from_slice(&tx.chunk()[..n]);
+            tx.advance(n);
+        }
+        assert!(tx.is_empty() && tx.chunk().is_empty());
+        bytes
+    }
+
+    /// A buffer in which every kind of entry waits, and what it must send.
+    fn mixed(pongs_allowed: usize) -> (SendBuffer, Vec<u8>) {
+        let mut tx = SendBuffer::new();
+        let mut expected = Vec::new();
+        tx.put_slice(b"flat ");
+        expected.extend_from_slice(b"flat ");
+        tx.put_owned(owned(20, b'a'));
+        tx.put_owned(owned(7, b'b'));
+        expected.extend_from_slice(&[b'a'; 20]);
+        expected.extend_from_slice(&[b'b'; 7]);
+        for _ in 0..pongs_allowed {
+            pong(&mut tx, b"p", pongs_allowed);
+            expected.extend_from_slice(b"\x8a\x01p");
+        }
+        pong(&mut tx, b"skipped", pongs_allowed);
+        pong(&mut tx, b"newest", pongs_allowed);
+        expected.extend_from_slice(b"\x8a\x06newest");
+        (tx, expected)
+    }
+
+    /// K-3: the newest pong leaves last, in whatever steps the rest is written.
+    #[test]
+    fn partial_writes_at_every_offset_keep_the_order() {
+        for allowed in [1, 2, 16] {
+            let (_, expected) = mixed(allowed);
+            for first in 1..=expected.len() {
+                let (mut tx, _) = mixed(allowed);
+                assert_eq!(tx.remaining(), expected.len());
+                tx.advance(first);
+                assert_eq!(tx.remaining(), expected.len() - first);
+                assert_eq!(tx.is_empty(), first == expected.len());
+                assert_eq!(drain(&mut tx, || usize::MAX), expected[first..], "after {first}");
+            }
+            for step in 1..8 {
+                let (mut tx, _) = mixed(allowed);
+                assert_eq!(drain(&mut tx, || step), expected, "by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn owned_chunks_are_the_same_bytes() {
+        let (_, expected) = mixed(2);
+        for first in 0..expected.len() {
+            let (mut tx, _) = mixed(2);
+            tx.advance(first);
+            let mut taken = Vec::new();
+            while let Some(chunk) = tx.take_chunk() {
+                assert!(!chunk.is_empty());
+                taken.extend_from_slice(&chunk);
+                assert_eq!(tx.len(), expected.len() - first - taken.len());
+            }
+            assert_eq!(taken, expected[first..], "after {first}");
+        }
+    }
+
+    /// What is queued by reference comes out as it went in.
+    #[test]
+    fn large_payloads_are_not_copied() {
+        let payload = owned(20_000, b'x');
+        let mut tx = SendBuffer::new();
+        tx.put_frame_owned(&FrameHeader::new(Opcode::Binary, 20_000, None), payload.clone());
+        assert_eq!(*tx.take_chunk().unwrap(), [0x82, 0x7e, 0x4e, 0x20]);
+        assert_eq!(tx.take_chunk().unwrap().as_ptr(), payload.as_ptr());
+        assert_eq!(tx.take_chunk(), None);
+    }
+
+    #[test]
+    fn frames_appended_between_partial_writes_stay_in_order() {
+        for step in 1..40 {
+            let mut tx = SendBuffer::new();
+            let mut expected = Vec::new();
+            let mut sent = Vec::new();
+            for i in 0..60_u8 {
+                if i % 3 == 0 {
+                    tx.put_owned(owned(5, i));
+                    expected.extend_from_slice(&[i; 5]);
+                } else {
+                    tx.put_slice(&[i; 9]);
+                    expected.extend_from_slice(&[i; 9]);
+                }
+                let n = step.min(tx.chunk().len());
+                sent.extend_from_slice(&tx.chunk()[..n]);
+                tx.advance(n);
+                if i % 17 == 0
+                    && let Some(chunk) = tx.take_chunk()
+                {
+                    sent.extend_from_slice(&chunk);
+                }
+            }
+            sent.extend(drain(&mut tx, || usize::MAX));
+            assert_eq!(sent, expected, "by {step}");
+        }
+    }
+
+    /// The memory before what is unsent is used again: a buffer that never runs empty is bounded.
+    #[test]
+    fn a_buffer_that_never_runs_empty_does_not_grow() {
+        let mut tx = SendBuffer::new();
+        tx.put_slice(&[0; 1000]);
+        for _ in 0..100_000 {
+            tx.put_slice(&[0; 100]);
+            tx.advance(100);
+        }
+        assert_eq!(tx.len(), 1000);
+        assert!(tx.capacity() <= 8 * 1024, "{} bytes for 1000 unsent", tx.capacity());
+    }
+
+    /// F-8: a payload that is masked block by block.
+    #[test]
+    fn blocks_are_masked_as_one_payload() {
+        for len in [0, 1, 8191, 8192, 8193, 20_001] {
+            let payload: Vec<u8> = (0..len).map(|i: usize| i as u8).collect();
+            let mut tx = SendBuffer::new();
+            let header = FrameHeader::new(Opcode::Binary, len as u64, Some(KEY));
+            tx.put_frame(&header, &payload);
+            let sent = drain(&mut tx, || usize::MAX);
+            let body = &sent[header.encode().len()..];
+            assert_eq!(body.len(), len);
+            assert!(body.iter().enumerate().all(|(i, byte)| *byte == payload[i] ^ KEY[i % 4]));
+        }
+    }
+
+    #[test]
+    fn shrinking_gives_memory_back_only_when_nothing_waits() {
+        let mut tx = SendBuffer::new();
+        tx.put_slice(&[0; 5000]);
+        tx.shrink();
+        assert_eq!(tx.len(), 5000);
+        tx.advance(5000);
+        assert!(tx.capacity() >= 5000);
+        tx.shrink();
+        assert_eq!(tx.capacity(), 0);
+    }
+
+    #[test]
+    #[should_panic = "advanced past the end"]
+    fn advancing_past_the_end_panics() {
+        let (mut tx, expected) = mixed(1);
+        tx.advance(expected.len() + 1);
+    }
+
+    /// The law of `chunks_vectored`: slices that are left unused mean that there is no more.
+    #[cfg(feature = "std")]
+    #[test]
+    fn vectored_chunks_are_everything_that_fits() {
+        for allowed in [1, 3] {
+            let (_, expected) = mixed(allowed);
+            for first in 0..expected.len() {
+                let (mut tx, _) = mixed(allowed);
+                tx.advance(first);
+                for slots in 0..8 {
+                    let mut slices = vec![std::io::IoSlice::new(b"unused"); slots];
+                    let count = tx.chunks_vectored(&mut slices);
+                    let bytes: Vec<u8> =
+                        slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+                    assert!(slices[..count].iter().all(|slice| !slice.is_empty()));
+                    assert!(expected[first..].starts_with(&bytes), "{first} {slots}");
+                    assert!(count == slots || bytes == expected[first..], "{first} {slots}");
+                }
+            }
+        }
     }
 }
