@@ -19,11 +19,13 @@ pub(crate) struct Timers {
     role: Role,
     /// The phase that `deadline` belongs to; another one has none yet.
     armed_for: Option<Phase>,
-    /// The answer to our ping came; the next look at the clock gives the round-trip time.
+    /// The pong to our ping came; the next look at the clock gives the round-trip time.
     pong_came: bool,
+    /// After a ping, until any byte comes: the peer is given up unless it shows life in time.
+    silent: bool,
     /// In Open the next ping is due, later it is the end of the wait.
     deadline: Micros,
-    /// When the ping was sent that is not yet answered; [`Micros::NEVER`] for none.
+    /// When the last ping was sent, until its pong comes; [`Micros::NEVER`] before and after.
     ping_sent: Micros,
     /// In microseconds; zero for none measured.
     round_trip: u32,
@@ -51,6 +53,7 @@ impl Timers {
             role,
             armed_for: None,
             pong_came: false,
+            silent: false,
             deadline: Micros::ZERO,
             ping_sent: Micros::NEVER,
             round_trip: 0,
@@ -105,9 +108,11 @@ impl Timers {
             self.pong_came = false;
             let micros = now.0.saturating_sub(self.ping_sent.0).max(1);
             self.round_trip = u32::try_from(micros).unwrap_or(u32::MAX);
+            self.ping_sent = Micros::NEVER;
+            self.silent = false;
         }
         if alive {
-            self.ping_sent = Micros::NEVER;
+            self.silent = false;
         }
         if self.ping_interval == 0 {
             return Due::Nothing;
@@ -122,17 +127,18 @@ impl Timers {
         // thousands.
         self.deadline = now.after(self.ping_interval);
         let first = self.armed_for.replace(Phase::Open) != Some(Phase::Open);
-        if first || self.ping_sent != Micros::NEVER {
+        if first || self.silent {
             return Due::Nothing; // nothing is due yet, or a ping is under way and has time left
         }
         self.ping_sent = now;
+        self.silent = true;
         self.ping_number = self.ping_number.wrapping_add(1);
         Due::Ping(self.ping_number.to_be_bytes())
     }
 
-    /// [`Micros::NEVER`] while no pong is waited for.
+    /// [`Micros::NEVER`] while no sign of life is waited for.
     fn pong_deadline(&self) -> Micros {
-        self.ping_sent.after(self.pong_timeout)
+        if self.silent { self.ping_sent.after(self.pong_timeout) } else { Micros::NEVER }
     }
 
     /// Takes note of a pong; only the answer to our own last ping matters.
