@@ -23,6 +23,8 @@ pub struct Receiver {
     drained: u32,
     /// Something came since this was last asked for.
     alive: bool,
+    /// Unparsed bytes that lay in the receive buffer at the last look, which have had their say.
+    seen: usize,
     /// A complete event in the receive buffer that nobody took yet.
     ready: Option<Ready>,
     frame: Frame,
@@ -86,6 +88,7 @@ impl Receiver {
             end: End::Not,
             drained: 0,
             alive: false,
+            seen: 0,
             ready: None,
             frame: Frame::default(),
             message: MessageProgress::default(),
@@ -138,13 +141,19 @@ impl Receiver {
     /// Parses until an event is complete in `rx`; `None` when more bytes are needed for that.
     #[inline]
     pub(crate) fn advance(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
+        // Only what is new shows that the peer is alive: the beginning of a header may lie there for
+        // ever.
+        self.alive |= rx.unparsed().len() > self.seen;
         if self.ready.is_some() {
+            self.seen = rx.unparsed().len();
             return Ok(self.ready);
         }
         if self.end != End::Not {
             return self.discard(rx).map(|()| None);
         }
-        match self.parse(rx) {
+        let parsed = self.parse(rx);
+        self.seen = rx.unparsed().len();
+        match parsed {
             Ok(ready) => {
                 self.ready = ready;
                 Ok(ready)
@@ -199,7 +208,6 @@ impl Receiver {
     }
 
     fn parse(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
-        self.alive |= !rx.unparsed().is_empty();
         loop {
             if self.frame.open {
                 let ready = self.take_payload(rx)?;

@@ -1,5 +1,6 @@
 //! RFC 6455, section by section, on connections in memory.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+mod keep_alive;
 mod pair;
 mod s5_2_base_framing;

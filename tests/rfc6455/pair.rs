@@ -1,5 +1,7 @@
 //! Two connections in memory, and the means to look at every byte between them.
 
+use core::time::Duration;
+
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::proto::{Config, Connection, Event, MessageKind, Role};
@@ -113,6 +115,11 @@ impl End {
         assert_eq!(self.receive(&ping), (vec![], Err(error)));
         assert!(self.tx.is_empty(), "nothing is sent after the Close");
         events
+    }
+
+    /// Looks at the clock, which must not end the connection.
+    pub fn tick(&mut self, now: Duration) {
+        self.conn.handle_timeout(now, &mut self.tx).unwrap();
     }
 
     /// The role of the other end.
