@@ -278,12 +278,12 @@ impl Receiver {
                 limit: self.max_message_len,
             });
         }
-        message.fragments += 1;
+        message.fragments = message.fragments.saturating_add(1);
         if message.fragments > self.max_fragments {
             return Err(ProtocolError::TooManyFragments { limit: self.max_fragments });
         }
         if header.payload_len == 0 && !header.fin {
-            message.empty_fragments += 1;
+            message.empty_fragments = message.empty_fragments.saturating_add(1);
             if message.empty_fragments > self.max_empty_fragments {
                 return Err(ProtocolError::TooManyEmptyFragments {
                     limit: self.max_empty_fragments,
@@ -377,3 +377,28 @@ impl MessageProgress {
 /// is too big is still writing the rest. So this is the default limit of a message; a clock bounds the
 /// same wait.
 pub(crate) const MAX_DRAINED: u32 = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// with limits at the end of their range, counting does not overflow.
+    #[test]
+    fn counters_saturate() {
+        let config = Config::new()
+            .max_message_len(usize::MAX)
+            .max_fragments(u32::MAX)
+            .max_empty_fragments(u32::MAX);
+        let mut receiver = Receiver::new(Role::Client, &config);
+        let mut rx = RecvBuffer::new();
+        rx.feed(&[0x02, 0x01, 0x61]);
+        assert_eq!(receiver.advance(&mut rx), Ok(None));
+        receiver.message.fragments = u32::MAX;
+        receiver.message.empty_fragments = u32::MAX;
+        receiver.message.len = u64::MAX - 1;
+        rx.feed(&[0x00, 0x00, 0x00, 0x02, 0x62, 0x63, 0x80, 0x01, 0x64]);
+        let ready = receiver.advance(&mut rx);
+        assert_eq!(ready, Ok(Some(Ready::Message(MessageKind::Binary))));
+        assert_eq!(rx.take_message().as_slice(), b"abcd");
+    }
+}
