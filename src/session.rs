@@ -321,7 +321,7 @@ pub(crate) fn take_event<'b>(
 ) -> Event<'b> {
     let event = receiver.take_event(rx, ready);
     if !matches!(ready, Ready::Message(_) | Ready::Chunk { .. }) {
-        pay(Reply::to(&event));
+        pay(receiver.reply_to(&event));
     }
     event
 }

@@ -247,7 +247,8 @@ impl Connection {
     ///
     /// What the receiver owes the peer comes out of it as a [`Reply`](super::Reply); closing and the
     /// timers are the sender's.
-    pub fn split(self) -> (Receiver, Sender) {
+    pub fn split(mut self) -> (Receiver, Sender) {
+        self.receiver.mark_answered();
         (self.receiver, self.sender)
     }
 

@@ -27,6 +27,9 @@ pub struct Receiver {
     seen: usize,
     /// A complete event in the receive buffer that nobody took yet.
     ready: Option<Ready>,
+    /// That event was found, and answered, by a [`Connection`](super::Connection) that was split
+    /// then.
+    answered: bool,
     frame: Frame,
     message: MessageProgress,
 }
@@ -90,6 +93,7 @@ impl Receiver {
             alive: false,
             seen: 0,
             ready: None,
+            answered: false,
             frame: Frame::default(),
             message: MessageProgress::default(),
         }
@@ -108,8 +112,13 @@ impl Receiver {
     ) -> Result<Option<(Event<'b>, Reply)>, ProtocolError> {
         let Some(ready) = self.advance(rx)? else { return Ok(None) };
         let event = self.take_event(rx, ready);
-        let reply = Reply::to(&event);
+        let reply = self.reply_to(&event);
         Ok(Some((event, reply)))
+    }
+
+    /// What is owed for an event that was just taken.
+    pub(crate) fn reply_to(&mut self, event: &Event<'_>) -> Reply {
+        if core::mem::take(&mut self.answered) { Reply::none() } else { Reply::to(event) }
     }
 
     /// The transport ended: nothing more will be parsed.
@@ -168,6 +177,11 @@ impl Receiver {
     /// Whether `advance` has nothing new to find: its last event is still to be taken.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.is_some()
+    }
+
+    /// Whoever found the pending event, if there is one, has answered it.
+    pub(crate) fn mark_answered(&mut self) {
+        self.answered = self.is_ready();
     }
 
     /// The event that [`advance`](Self::advance) found.

@@ -409,6 +409,10 @@ impl Reply {
         matches!(self.0, Owed::Nothing)
     }
 
+    pub(crate) fn none() -> Self {
+        Self(Owed::Nothing)
+    }
+
     /// What is owed for an event.
     #[inline]
     pub(crate) fn to(event: &Event<'_>) -> Self {

@@ -4,3 +4,4 @@
 mod keep_alive;
 mod pair;
 mod s5_2_base_framing;
+mod splitting;
