@@ -3,5 +3,7 @@
 
 mod keep_alive;
 mod pair;
+mod s5_1_masking;
 mod s5_2_base_framing;
+mod s5_4_fragmentation;
 mod splitting;

@@ -124,10 +124,7 @@ impl End {
 
     /// The role of the other end.
     pub fn peer(&self) -> Role {
-        match self.conn.role() {
-            Role::Client => Role::Server,
-            Role::Server => Role::Client,
-        }
+        other(self.conn.role())
     }
 }
 
@@ -211,6 +208,32 @@ pub fn close_frame(from: Role, code: u16, reason: &str) -> Vec<u8> {
     let mut payload = code.to_be_bytes().to_vec();
     payload.extend_from_slice(reason.as_bytes());
     frame(from, Opcode::Close, &payload)
+}
+
+/// A header written by hand, for what no encoder would write: the first byte, then the length as it
+/// stands behind the mask bit, then a key if `from` is a client.
+pub fn raw_header(from: Role, first: u8, len: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    bytes.extend_from_slice(len);
+    if from == Role::Client {
+        bytes[1] |= 0x80;
+        bytes.extend_from_slice(&KEY);
+    }
+    bytes
+}
+
+/// The other role.
+pub fn other(role: Role) -> Role {
+    match role {
+        Role::Client => Role::Server,
+        Role::Server => Role::Client,
+    }
+}
+
+/// Runs a test in both roles: `test` gets the role of the end under test.
+pub fn each_role(test: impl Fn(Role)) {
+    test(Role::Server);
+    test(Role::Client);
 }
 
 /// Runs a test in both roles: `test` gets the end under test.

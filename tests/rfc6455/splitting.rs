@@ -53,10 +53,7 @@ impl Halves {
     }
 
     fn peer(&self) -> Role {
-        match self.sender.role() {
-            Role::Client => Role::Server,
-            Role::Server => Role::Client,
-        }
+        other(self.sender.role())
     }
 }
 
