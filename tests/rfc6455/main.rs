@@ -2,8 +2,12 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod keep_alive;
+mod message_writer;
 mod pair;
+mod prepared_messages;
 mod s5_1_masking;
 mod s5_2_base_framing;
 mod s5_4_fragmentation;
+mod s5_5_control_frames;
+mod s6_sending_and_receiving;
 mod splitting;
