@@ -1,6 +1,7 @@
 //! RFC 6455, section by section, on connections in memory.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+mod closing_table;
 mod keep_alive;
 mod message_writer;
 mod pair;
@@ -10,4 +11,6 @@ mod s5_2_base_framing;
 mod s5_4_fragmentation;
 mod s5_5_control_frames;
 mod s6_sending_and_receiving;
+mod s7_closing;
+mod s8_utf8;
 mod splitting;
