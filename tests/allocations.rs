@@ -1,0 +1,266 @@
+//! How much memory is taken, counted by the allocator.
+//!
+//! One test function: the counters are the process's.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+// A global allocator cannot be written without it.
+#![allow(unsafe_code)]
+
+#[path = "rfc6455/pair.rs"]
+#[allow(dead_code)] // every test target uses a part of it
+mod pair;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::bytes::{Buf, Bytes};
+use sansws::proto::{Config, Connection, Delivery, Event, PreparedMessage, Role};
+use sansws::wire::Opcode;
+
+use crate::pair::*;
+
+struct Counting;
+
+/// Bytes held now, the most since [`measure`] began, and the number of allocations.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+fn took(bytes: usize) {
+    COUNT.fetch_add(1, Relaxed);
+    let held = HELD.fetch_add(bytes, Relaxed) + bytes;
+    PEAK.fetch_max(held, Relaxed);
+}
+
+// SAFETY: every call goes to the system allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        took(layout.size());
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        took(layout.size());
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        took(new_size);
+        HELD.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a piece of code took.
+#[derive(Debug)]
+struct Taken {
+    /// The most that was held at once, beyond what was held before.
+    peak: usize,
+    /// What was still held afterwards, beyond what was held before.
+    kept: isize,
+    /// How many allocations there were.
+    count: usize,
+}
+
+fn measure<T>(code: impl FnOnce() -> T) -> (T, Taken) {
+    let (held, count) = (HELD.load(Relaxed), COUNT.load(Relaxed));
+    PEAK.store(held, Relaxed);
+    let value = code();
+    let taken = Taken {
+        peak: PEAK.load(Relaxed) - held,
+        kept: HELD.load(Relaxed) as isize - held as isize,
+        count: COUNT.load(Relaxed) - count,
+    };
+    (value, taken)
+}
+
+const KIB: usize = 1024;
+
+#[test]
+fn memory_follows_the_bytes_received() {
+    idle_connections_hold_nothing();
+    announced_lengths_reserve_nothing();
+    receiving_takes_twice_the_bytes_at_most();
+    an_echo_allocates_nothing();
+    floods_leave_nothing_behind();
+    small_payloads_keep_no_large_buffer();
+    broadcasts_share_one_message();
+}
+
+/// A server's connection and its empty buffers are nothing but their own bytes; a client has the
+/// state of its key stream besides.
+fn idle_connections_hold_nothing() {
+    let config = Config::new();
+    let (server, taken) =
+        measure(|| (Connection::server(&config), RecvBuffer::new(), SendBuffer::new()));
+    assert_eq!((taken.count, taken.kept), (0, 0), "{taken:?}");
+    drop(server);
+    let (client, taken) =
+        measure(|| (Connection::client(&config, [1; 32]), RecvBuffer::new(), SendBuffer::new()));
+    assert!(taken.kept < 1024, "{taken:?}");
+    drop(client);
+}
+
+/// T-1, F-14: a header that announces 2^62 bytes, with no limit set, takes what any read takes.
+fn announced_lengths_reserve_nothing() {
+    for delivery in [Delivery::Messages, Delivery::Chunks] {
+        let config = Config::new().max_message_len(usize::MAX).delivery(delivery);
+        each_role(|role| {
+            for len in [1_u64 << 62, (1 << 63) - 1, 1 << 31, 17 << 20] {
+                let mut field = vec![127];
+                field.extend(len.to_be_bytes());
+                let bytes = raw_header(other(role), 0x82, &field);
+                let mut end = End::new(role, &config);
+                let (_, taken) = measure(|| {
+                    end.rx.feed(&bytes);
+                    assert!(!end.conn.advance(&mut end.rx, &mut end.tx).unwrap());
+                });
+                assert!(taken.peak <= 17 * KIB, "{len} announced: {taken:?}");
+            }
+        });
+    }
+}
+
+/// no more is held than twice what arrived and a constant, and while the buffer grows, the old
+/// one besides.
+fn receiving_takes_twice_the_bytes_at_most() {
+    each_role(|role| {
+        let peer = other(role);
+        let whole = frame(peer, Opcode::Binary, &vec![1; 3_000_000]);
+        let mut pieces = fragment(peer, false, Opcode::Binary, b"");
+        pieces.extend(fragment(peer, false, Opcode::Continuation, &[1; 1000]).repeat(2000));
+        pieces.extend(fragment(peer, true, Opcode::Continuation, b""));
+        for bytes in [&whole, &pieces] {
+            for step in [1000, 4096, 16_384] {
+                let mut end = End::new(role, &Config::new());
+                let mut received = 0;
+                for piece in bytes.chunks(step) {
+                    received += piece.len();
+                    // while it grows, the old buffer, up to an eighth of which is free, is held
+                    // beside the new one
+                    let before = end.rx.capacity();
+                    let (_, taken) = measure(|| {
+                        end.rx.feed(piece);
+                        let done = end.conn.advance(&mut end.rx, &mut end.tx).unwrap();
+                        assert_eq!(done, received == bytes.len());
+                    });
+                    assert!(end.rx.capacity() <= 2 * received + 32 * KIB, "{:?}", end.rx);
+                    assert!(taken.peak + before <= received * 13 / 4 + 64 * KIB, "{taken:?}");
+                }
+            }
+        }
+    });
+}
+
+/// A steady echo of small messages: after the first ones nothing is allocated.
+fn an_echo_allocates_nothing() {
+    each_role(|role| {
+        let mut end = End::new(role, &Config::new());
+        let mut burst = Vec::new();
+        for i in 0..32 {
+            let opcode = if i % 2 == 0 { Opcode::Text } else { Opcode::Binary };
+            burst.extend(frame(other(role), opcode, &[b'x'; 100]));
+        }
+        burst.extend(frame(other(role), Opcode::Ping, b"ping"));
+        let echo = |end: &mut End| {
+            // in three reads, so that frames are cut
+            for part in burst.chunks(burst.len() / 3 + 1) {
+                end.rx.feed(part);
+                while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
+                    match event {
+                        Event::Text(text) => end.conn.send(&mut end.tx, &text).unwrap(),
+                        Event::Binary(binary) => end.conn.send(&mut end.tx, &binary).unwrap(),
+                        Event::Ping(_) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            let sent = end.tx.remaining();
+            end.tx.advance(sent);
+            sent
+        };
+        for _ in 0..10 {
+            echo(&mut end);
+        }
+        let (sent, taken) = measure(|| (0..1000).map(|_| echo(&mut end)).sum::<usize>());
+        assert!(sent > 1000 * 32 * 100);
+        assert_eq!((taken.count, taken.kept), (0, 0), "{taken:?}");
+    });
+}
+
+/// T-5, T-8, T-40, K-9: pings, pongs and fragments by the hundred thousand.
+fn floods_leave_nothing_behind() {
+    each_role(|role| {
+        let peer = other(role);
+        let mut end = End::new(role, &Config::new());
+        end.events(&fragment(peer, false, Opcode::Text, b"x"));
+        let mut burst = frame(peer, Opcode::Ping, &[1; 125]).repeat(20);
+        burst.extend(frame(peer, Opcode::Pong, &[2; 125]).repeat(20));
+        burst.extend(fragment(peer, false, Opcode::Continuation, b"x").repeat(5));
+        let (_, taken) = measure(|| {
+            for _ in 0..10_000 {
+                end.rx.feed(&burst);
+                while end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().is_some() {}
+            }
+        });
+        // 50 000 bytes of message, 17 pongs
+        assert!(taken.kept <= 200 * KIB as isize, "{taken:?}");
+        assert!(taken.peak <= 400 * KIB, "{taken:?}");
+    });
+}
+
+/// However messages follow each other in a large buffer, what is kept of them is in proportion.
+fn small_payloads_keep_no_large_buffer() {
+    each_role(|role| {
+        let peer = other(role);
+        let lengths = [8000 * KIB, 4000 * KIB, 2000 * KIB, 500 * KIB, 50 * KIB, 5 * KIB, 100];
+        let bytes: Vec<u8> =
+            lengths.iter().flat_map(|len| frame(peer, Opcode::Binary, &vec![1; *len])).collect();
+        for keep in 0..lengths.len() {
+            let (kept, taken) = measure(|| {
+                let mut end = End::new(role, &Config::new());
+                end.rx.feed(&bytes);
+                let mut kept = None;
+                for i in 0..lengths.len() {
+                    let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
+                    let owned = event.into_message().unwrap();
+                    if i == keep {
+                        kept = Some(owned);
+                    }
+                }
+                kept.unwrap()
+            });
+            assert_eq!(kept.len(), lengths[keep]);
+            let bound = 2 * kept.len() + 16 * KIB;
+            assert!(taken.kept <= bound as isize, "{} bytes: {taken:?}", kept.len());
+        }
+    });
+}
+
+/// A prepared message costs a server a reference, however many there are to hear it.
+fn broadcasts_share_one_message() {
+    let prepared = PreparedMessage::new(&vec![1; 100 * KIB]).unwrap();
+    let mut ends: Vec<End> = (0..100).map(|_| End::new(Role::Server, &Config::new())).collect();
+    let (_, taken) = measure(|| {
+        for end in &mut ends {
+            end.conn.send_prepared(&mut end.tx, &prepared).unwrap();
+        }
+    });
+    assert!(taken.kept <= 100 * 1024, "{taken:?}");
+    let large = Bytes::from(vec![1; 100 * KIB]);
+    let mut end = End::server();
+    let (_, taken) = measure(|| end.conn.send(&mut end.tx, large.clone()).unwrap());
+    assert!(taken.peak <= 2 * KIB, "an owned payload is queued by reference: {taken:?}");
+}
