@@ -9,8 +9,9 @@
 #[allow(dead_code)] // every test target uses a part of it
 mod pair;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::alloc::System;
 
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes};
@@ -251,7 +252,7 @@ fn small_payloads_keep_no_large_buffer() {
 
 /// A prepared message costs a server a reference, however many there are to hear it.
 fn broadcasts_share_one_message() {
-    let prepared = PreparedMessage::new(&vec![1; 100 * KIB]).unwrap();
+    let prepared = PreparedMessage::new(vec![1; 100 * KIB]).unwrap();
     let mut ends: Vec<End> = (0..100).map(|_| End::new(Role::Server, &Config::new())).collect();
     let (_, taken) = measure(|| {
         for end in &mut ends {

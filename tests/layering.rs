@@ -119,7 +119,7 @@ fn group_heads(group: &str) -> Vec<String> {
             '{' => depth += 1,
             '}' if depth == 0 => break,
             '}' => depth -= 1,
-            ',' if depth == 0 => heads.push(head(&std::mem::take(&mut item))),
+            ',' if depth == 0 => heads.push(head(&core::mem::take(&mut item))),
             _ => {}
         }
         if c != ',' || depth > 0 {

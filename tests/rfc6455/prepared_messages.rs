@@ -34,7 +34,7 @@ fn prepared_messages_are_the_same_frames() {
 #[test]
 fn client_masks_each_copy_anew() {
     for len in [5, 1000] {
-        let prepared = PreparedMessage::new(&vec![1; len]).unwrap();
+        let prepared = PreparedMessage::new(vec![1; len]).unwrap();
         let mut client = End::client();
         for _ in 0..3 {
             client.conn.send_prepared(&mut client.tx, &prepared).unwrap();
@@ -49,7 +49,7 @@ fn client_masks_each_copy_anew() {
 /// N receivers share one piece of memory.
 #[test]
 fn servers_share_the_memory_of_a_large_one() {
-    let prepared = PreparedMessage::new(&vec![1; 10_000]).unwrap();
+    let prepared = PreparedMessage::new(vec![1; 10_000]).unwrap();
     for _ in 0..3 {
         let mut server = End::server();
         server.conn.send_prepared(&mut server.tx, &prepared).unwrap();

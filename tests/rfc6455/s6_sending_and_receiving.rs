@@ -157,7 +157,7 @@ fn a_full_send_buffer_refuses_messages() {
 fn one_large_message_is_always_taken() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new().max_unsent(1));
-        end.conn.send(&mut end.tx, &vec![0; 5_000_000]).unwrap();
+        end.conn.send(&mut end.tx, vec![0; 5_000_000].as_slice()).unwrap();
         let unsent = end.tx.len();
         let error = SendError::BufferFull { unsent, limit: 1 };
         assert_eq!(end.conn.send(&mut end.tx, "x"), Err(error));
@@ -213,7 +213,7 @@ fn nothing_is_sent_on_a_closing_connection() {
     });
 }
 
-/// Errors are texts that say what to do.
+/// errors are of a kind that can be told, with a text that says what to do.
 #[test]
 fn errors_say_what_to_do() {
     let full = SendError::BufferFull { unsent: 2000, limit: 1000 }.to_string();

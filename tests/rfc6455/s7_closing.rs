@@ -188,7 +188,7 @@ fn the_close_time_out() {
         assert_eq!(end.conn.poll_timeout(), Some(210 * SECOND));
         let result = end.conn.handle_timeout(210 * SECOND, &mut end.tx);
         assert_eq!(result, Err(Timeout::Closing));
-        assert_eq!(end.conn.handle_timeout(0 * SECOND, &mut end.tx), Err(Timeout::Closing));
+        assert_eq!(end.conn.handle_timeout(Duration::ZERO, &mut end.tx), Err(Timeout::Closing));
         assert_eq!(end.conn.state(), State::Closed);
         assert_eq!(end.conn.transport(), Transport::Close);
         assert_eq!(end.conn.poll_timeout(), None);
