@@ -277,6 +277,44 @@ fn what_is_handed_over_and_what_is_copied() {
     assert_eq!(server.rx.capacity(), 0, "the memory went with the payload");
 }
 
+/// F-27: growth is geometric in what has arrived, so that copying is linear over all: in one frame,
+/// in frames smaller and larger than a read.
+#[test]
+fn growth_is_geometric() {
+    const LEN: usize = 8 * 1024 * 1024;
+    each_role(|role| {
+        for size in [LEN, 64, 5000, 300_000] {
+            let mut bytes = fragment(other(role), size == LEN, Opcode::Binary, &vec![0; size]);
+            let next = fragment(other(role), false, Opcode::Continuation, &vec![0; size]);
+            bytes.extend(next.repeat(LEN / size - 1));
+            let mut end = End::new(role, &Config::new());
+            let (mut growths, mut capacity) = (0, 0);
+            for piece in bytes.chunks(4096) {
+                end.rx.feed(piece);
+                end.conn.advance(&mut end.rx, &mut end.tx).unwrap();
+                growths += u32::from(end.rx.capacity() != capacity);
+                capacity = end.rx.capacity();
+            }
+            assert!(growths <= 14, "{growths} growths to {capacity} bytes, in {size}");
+        }
+    });
+}
+
+/// What a last frame announces is the most that is reserved for it, once that much has arrived.
+#[test]
+fn the_buffer_grows_no_further_than_the_message() {
+    each_role(|role| {
+        let bytes = frame(other(role), Opcode::Binary, &[3; 1_000_000]);
+        let mut end = End::new(role, &Config::new());
+        for piece in bytes.chunks(4096) {
+            end.rx.feed(piece);
+            end.conn.advance(&mut end.rx, &mut end.tx).unwrap();
+        }
+        assert!(end.rx.capacity() <= bytes.len() + 64 * 1024, "{:?}", end.rx);
+        assert_eq!(end.events(b""), [Got::Binary(vec![3; 1_000_000])]);
+    });
+}
+
 /// Bytes that were fed but not parsed grow the buffer by doubling, not by steps.
 #[test]
 fn a_large_feed_is_linear() {

@@ -128,6 +128,25 @@ fn of_too_many_pings_the_newest_is_answered() {
     });
 }
 
+/// K-3: the newest pong, once it is in line, is one of those that wait.
+#[test]
+fn the_newest_pong_counts_when_it_is_in_line() {
+    each_role(|role| {
+        let mut end = End::new(role, &Config::new().max_pending_pongs(1));
+        let ping = |end: &mut End, payload: &[u8]| {
+            end.events(&frame(other(role), Opcode::Ping, payload));
+        };
+        ping(&mut end, b"a");
+        let one = end.tx.remaining();
+        ping(&mut end, b"b");
+        end.tx.advance(one);
+        ping(&mut end, b"c");
+        ping(&mut end, b"d");
+        let payloads: Vec<_> = end.sent_frames().into_iter().map(|f| f.payload).collect();
+        assert_eq!(payloads, [b"b", b"d"]);
+    });
+}
+
 /// K-3, T-40: 10^6 pings and a peer that reads nothing: what waits is bounded.
 #[test]
 fn a_flood_of_pings_is_bounded() {

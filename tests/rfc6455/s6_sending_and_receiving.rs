@@ -152,6 +152,39 @@ fn a_full_send_buffer_refuses_messages() {
     });
 }
 
+/// The limit itself is full, one byte less is not.
+#[test]
+fn the_limit_on_unsent_bytes_is_exact() {
+    each_role(|role| {
+        let mut end = End::new(role, &Config::new());
+        end.conn.send(&mut end.tx, "12345").unwrap();
+        let limit = end.tx.len();
+        for (limit, taken) in [(limit, false), (limit + 1, true)] {
+            let mut end = End::new(role, &Config::new().max_unsent(limit));
+            end.conn.send(&mut end.tx, "12345").unwrap();
+            assert_eq!(end.conn.send(&mut end.tx, "x").is_ok(), taken);
+        }
+    });
+}
+
+/// From 16 KiB on a server refers to an owned payload; below, and on a client always, it is copied.
+#[test]
+fn large_owned_payloads_are_queued_by_reference() {
+    for (len, referenced) in [(16 * 1024 - 1, false), (16 * 1024, true)] {
+        each_role(|role| {
+            let payload = Bytes::from(vec![1; len]);
+            let mut end = End::new(role, &Config::new());
+            end.conn.send(&mut end.tx, payload.clone()).unwrap();
+            let mut chunks = Vec::new();
+            while let Some(chunk) = end.tx.take_chunk() {
+                chunks.push(chunk);
+            }
+            let found = chunks.iter().any(|chunk| chunk.as_ptr() == payload.as_ptr());
+            assert_eq!(found, referenced && role == Role::Server);
+        });
+    }
+}
+
 /// Any one message can be sent, however large, if the buffer is empty.
 #[test]
 fn one_large_message_is_always_taken() {
