@@ -117,7 +117,7 @@ impl Timers {
         if self.ping_interval == 0 {
             return Due::Nothing;
         }
-        if now >= self.pong_deadline() {
+        if self.silent && now >= self.pong_deadline() {
             return Due::Expired(Timeout::KeepAlive);
         }
         if self.armed_for == Some(Phase::Open) && now < self.deadline {

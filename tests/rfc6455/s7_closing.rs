@@ -34,7 +34,7 @@ fn closing_handshake() {
         assert_eq!(second.events(&frames), [Got::Close(Some((1001, "bye".into())))]);
         let CloseInfo { initiator, code, reason, clean, sent_code, error, .. } =
             second.conn.close_info().unwrap();
-        assert_eq!((initiator, code, reason), (Initiator::Peer, 1001, "bye"));
+        assert_eq!((initiator, code, &*reason), (Initiator::Peer, 1001, "bye"));
         assert_eq!((clean, sent_code, error), (true, Some(CloseCode::GOING_AWAY), None));
 
         // the reply has the code and no reason
@@ -42,7 +42,7 @@ fn closing_handshake() {
         assert_eq!(first.events(&reply), [Got::Close(Some((1001, String::new())))]);
         let CloseInfo { initiator, code, reason, clean, sent_code, error, .. } =
             first.conn.close_info().unwrap();
-        assert_eq!((initiator, code, reason), (Initiator::Local, 1001, ""));
+        assert_eq!((initiator, code, &*reason), (Initiator::Local, 1001, ""));
         assert_eq!((clean, sent_code, error), (true, Some(CloseCode::GOING_AWAY), None));
 
         // the server closes first, the client waits for that
@@ -76,7 +76,7 @@ fn a_close_without_a_code() {
         assert_eq!(frames.len(), 1);
         assert_eq!((frames[0].header.opcode, &frames[0].payload[..]), (Opcode::Close, &b""[..]));
         let info = end.conn.close_info().unwrap();
-        assert_eq!((info.code, info.reason, info.sent_code, info.clean), (1005, "", None, true));
+        assert_eq!((info.code, &*info.reason, info.sent_code, info.clean), (1005, "", None, true));
     });
     each_role(|role| {
         let mut end = End::new(role, &Config::new());
@@ -247,7 +247,7 @@ fn the_wait_for_eof_has_its_own_deadline() {
     assert_eq!(server.conn.poll_timeout(), Some(SECOND + short));
 }
 
-/// X-17, hazard 33: a peer that goes on sending is read for 64 KiB and no more.
+/// a peer that goes on sending is read for 16 MiB and no more.
 #[test]
 fn draining_is_bounded() {
     each_role(|role| {
@@ -258,12 +258,13 @@ fn draining_is_bounded() {
             } else {
                 end.events(&frame(other(role), Opcode::Close, b""));
             }
-            for _ in 0..64 {
-                assert_eq!(end.receive(&[0; 1024]).0, []);
+            let piece = vec![0; 1024 * 1024 - 1];
+            for _ in 0..16 {
+                assert_eq!(end.receive(&piece).0, []);
                 assert_eq!(end.conn.state(), State::Closing);
                 assert!(end.rx.is_idle(), "what comes is thrown away");
             }
-            assert_eq!(end.receive(&[0]).0, []);
+            assert_eq!(end.receive(&[0; 17]).0, []);
             assert_eq!(end.conn.state(), State::Closed);
             assert_eq!(end.conn.transport(), Transport::Close);
             assert_eq!(end.conn.close_info().unwrap().clean, !violation);
@@ -359,7 +360,7 @@ fn simultaneous_close() {
     for (end, code, reason) in [(client, 1001, "s"), (server, 1000, "c")] {
         assert_eq!(end.sent(), b"", "no second Close");
         let info = end.conn.close_info().unwrap();
-        assert_eq!((info.initiator, info.code, info.reason), (Initiator::Local, code, reason));
+        assert_eq!((info.initiator, info.code, &*info.reason), (Initiator::Local, code, reason));
         assert_eq!(end.conn.receive_eof(), Outcome::Clean);
     }
 }
@@ -379,7 +380,7 @@ fn eof_without_a_close() {
             assert_eq!(end.conn.transport(), Transport::Close);
             let info = end.conn.close_info().unwrap();
             assert_eq!((info.initiator, info.code), (Initiator::Network, 1006));
-            assert_eq!((info.reason, info.clean, info.sent_code), ("", false, None));
+            assert_eq!((&*info.reason, info.clean, info.sent_code), ("", false, None));
             assert_eq!(end.sent(), b"", "there is nobody to write to");
             assert_eq!(end.conn.receive_eof(), Outcome::Abnormal);
         }

@@ -138,7 +138,7 @@ fn simultaneous_close() {
         assert_eq!(frames.len(), 1);
         assert_eq!(frames[0].payload, 1000_u16.to_be_bytes());
         let info = halves.sender.close_info().unwrap();
-        assert_eq!((info.initiator, info.code, info.reason), (Initiator::Local, 1001, "theirs"));
+        assert_eq!((info.initiator, info.code, &*info.reason), (Initiator::Local, 1001, "theirs"));
         assert!(info.clean);
     });
 }
