@@ -2,57 +2,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use crate::buf::{RecvBuffer, SendBuffer};
+use crate::buf::SendBuffer;
 
 std::thread_local! {
-    /// The buffers that no connection needs at the moment.
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { rx: Vec::new(), tx: Vec::new() }) };
-}
-
-// Boxes, because they are handed over as they are.
-#[allow(clippy::vec_box)]
-struct Pool {
-    rx: Vec<Box<RecvBuffer>>,
-    tx: Vec<Box<SendBuffer>>,
-}
-
-/// A receive buffer that is there only while it holds something or is being read into.
-#[derive(Debug)]
-pub(crate) struct LentRx {
-    buffer: Option<Box<RecvBuffer>>,
-    read_ahead: u32,
-}
-
-impl LentRx {
-    pub(crate) fn new(rx: RecvBuffer) -> Self {
-        let read_ahead = u32::try_from(rx.read_ahead()).unwrap_or(u32::MAX);
-        let mut this = Self { buffer: Some(Box::new(rx)), read_ahead };
-        this.release();
-        this
-    }
-
-    /// The buffer, fetched if need be.
-    #[inline]
-    pub(crate) fn fetch(&mut self) -> &mut RecvBuffer {
-        let read_ahead = self.read_ahead as usize;
-        self.buffer.get_or_insert_with(|| match with(|pool| pool.rx.pop()) {
-            Some(mut rx) => {
-                rx.set_read_ahead(read_ahead);
-                rx
-            }
-            None => Box::new(RecvBuffer::with_read_ahead(read_ahead)),
-        })
-    }
-
-    /// Gives the buffer back before a wait, unless it holds something.
-    #[inline]
-    pub(crate) fn release(&mut self) {
-        if let Some(rx) = self.buffer.take_if(|rx| rx.is_idle())
-            && rx.capacity() <= MAX_CAPACITY
-        {
-            with(|pool| keep(&mut pool.rx, rx));
-        }
-    }
+    static SHELF: Shelf<SendBuffer> = const { Shelf::new() };
 }
 
 /// A send buffer that is there only while it holds something.
@@ -75,7 +28,7 @@ impl LentTx {
     /// The buffer, fetched if need be.
     #[inline]
     pub(crate) fn fetch(&mut self) -> &mut SendBuffer {
-        self.0.get_or_insert_with(|| with(|pool| pool.tx.pop()).unwrap_or_default())
+        self.0.get_or_insert_with(|| SHELF.try_with(Shelf::take).ok().flatten().unwrap_or_default())
     }
 
     /// Gives the buffer back before a wait, unless it holds something.
@@ -84,25 +37,38 @@ impl LentTx {
         if let Some(tx) = self.0.take_if(|tx| tx.is_empty())
             && tx.capacity() <= MAX_CAPACITY
         {
-            with(|pool| keep(&mut pool.tx, tx));
+            // without its thread's shelf, at the end of the thread, it goes to the allocator
+            let _ = SHELF.try_with(|shelf| shelf.keep(tx));
         }
     }
 }
 
-fn keep<T>(shelf: &mut Vec<T>, buffer: T) -> Option<()> {
-    if shelf.len() < MAX_BUFFERS {
-        shelf.push(buffer);
-    }
-    None
-}
+/// The buffers of a thread that no connection needs at the moment.
+// Boxes, because they are handed over as they are.
+#[allow(clippy::vec_box)]
+pub(crate) struct Shelf<T>(RefCell<Vec<Box<T>>>);
 
-/// `None` while the thread ends, when its pool is gone already.
-fn with<T>(act: impl FnOnce(&mut Pool) -> Option<T>) -> Option<T> {
-    POOL.try_with(|pool| act(&mut pool.borrow_mut())).ok().flatten()
+impl<T> Shelf<T> {
+    pub(crate) const fn new() -> Self {
+        Self(RefCell::new(Vec::new()))
+    }
+
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Box<T>> {
+        self.0.borrow_mut().pop()
+    }
+
+    #[inline]
+    pub(crate) fn keep(&self, buffer: Box<T>) {
+        let mut shelf = self.0.borrow_mut();
+        if shelf.len() < MAX_BUFFERS {
+            shelf.push(buffer);
+        }
+    }
 }
 
 /// A thread works on one connection at a time: few buffers serve all of them.
 const MAX_BUFFERS: usize = 8;
 
 /// What grew beyond this for one large message goes back to the allocator.
-const MAX_CAPACITY: usize = 256 * 1024;
+pub(crate) const MAX_CAPACITY: usize = 256 * 1024;

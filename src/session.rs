@@ -269,6 +269,7 @@ impl Session {
     }
 
     /// Gives the memory of an empty send buffer back before a wait.
+    #[cfg(feature = "tokio")]
     #[inline]
     pub(crate) fn release_memory(&mut self) {
         self.tx.release();

@@ -52,7 +52,7 @@ impl RecvBuffer {
         Self::with_read_ahead(Self::DEFAULT_READ_AHEAD)
     }
 
-    /// An empty buffer that reserves `read_ahead` bytes (at least 256) ahead of the data. Allocates
+    /// An empty buffer that reserves `read_ahead` bytes (256 to 64 MiB) ahead of the data. Allocates
     /// nothing yet.
     pub fn with_read_ahead(read_ahead: usize) -> Self {
         Self {
@@ -64,23 +64,26 @@ impl RecvBuffer {
             filled: 0,
             control: 0,
             expected: 0,
-            read_ahead: read_ahead.max(Self::MIN_READ_AHEAD),
+            read_ahead: read_ahead.clamp(Self::MIN_READ_AHEAD, Self::MAX_READ_AHEAD),
         }
     }
 
-    #[cfg(feature = "std")]
+    #[cfg(feature = "tokio")]
     pub(crate) fn read_ahead(&self) -> usize {
         self.read_ahead
     }
 
     /// Changes what [`with_read_ahead`](Self::with_read_ahead) said.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "tokio")]
     pub(crate) fn set_read_ahead(&mut self, read_ahead: usize) {
-        self.read_ahead = read_ahead.max(Self::MIN_READ_AHEAD);
+        self.read_ahead = read_ahead.clamp(Self::MIN_READ_AHEAD, Self::MAX_READ_AHEAD);
     }
 
     /// Room for the longest header and a control frame, so that parsing always advances.
     const MIN_READ_AHEAD: usize = 256;
+
+    /// More than any socket hands out at once.
+    pub(crate) const MAX_READ_AHEAD: usize = 64 * 1024 * 1024;
 
     /// Space to read into. Never empty; its contents are arbitrary.
     ///

@@ -233,6 +233,8 @@ impl Config {
             ConfigError("max_fragments must be at least 1: a message has one fragment or more")
         } else if self.max_pending_pongs == 0 {
             ConfigError("max_pending_pongs must be at least 1: a ping has to be answered")
+        } else if self.read_ahead > RecvBuffer::MAX_READ_AHEAD {
+            ConfigError("read_ahead must be at most 64 MiB: it is reserved for every read")
         } else if self.max_unsent == 0 {
             ConfigError("max_unsent must be at least 1 byte, or no message could ever be sent")
         } else if self.handshake_timeout.is_zero() {

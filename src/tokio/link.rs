@@ -8,10 +8,10 @@ use std::io::{self, IoSlice};
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::lent::LentRx;
 use super::timer::Timer;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::pool::LentRx;
 use crate::proto::{MessageRef, PreparedMessage, Ready, Receiver};
 use crate::session::{Parsed, Session, Step, parse};
 

@@ -41,6 +41,7 @@
 mod accept;
 mod connect;
 mod halves;
+mod lent;
 mod link;
 mod shared;
 mod socket;

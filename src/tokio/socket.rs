@@ -6,10 +6,10 @@ use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::lent::LentRx;
 use super::link::{Direct, poll_ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::pool::LentRx;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };

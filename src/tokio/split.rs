@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::WebSocket;
 use super::halves::{Locked, SplitStream};
+use super::lent::LentRx;
 use super::link::{Direct, poll_ready_event};
 use super::shared::{Shared, SharedLink};
 use super::timer::Timer;
 use crate::error::Error;
-use crate::pool::LentRx;
 use crate::proto::{
     self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
 };

@@ -1,0 +1,48 @@
+use alloc::boxed::Box;
+
+use crate::buf::RecvBuffer;
+use crate::pool::{MAX_CAPACITY, Shelf};
+
+std::thread_local! {
+    static SHELF: Shelf<RecvBuffer> = const { Shelf::new() };
+}
+
+/// A receive buffer that is there only while it holds something or is being read into.
+#[derive(Debug)]
+pub(super) struct LentRx {
+    buffer: Option<Box<RecvBuffer>>,
+    read_ahead: u32,
+}
+
+impl LentRx {
+    pub(super) fn new(rx: RecvBuffer) -> Self {
+        let read_ahead = u32::try_from(rx.read_ahead()).unwrap_or(u32::MAX);
+        let mut this = Self { buffer: Some(Box::new(rx)), read_ahead };
+        this.release();
+        this
+    }
+
+    /// The buffer, fetched if need be.
+    #[inline]
+    pub(super) fn fetch(&mut self) -> &mut RecvBuffer {
+        let read_ahead = self.read_ahead as usize;
+        self.buffer.get_or_insert_with(|| match SHELF.try_with(Shelf::take).ok().flatten() {
+            Some(mut rx) => {
+                rx.set_read_ahead(read_ahead);
+                rx
+            }
+            None => Box::new(RecvBuffer::with_read_ahead(read_ahead)),
+        })
+    }
+
+    /// Gives the buffer back before a wait, unless it holds something.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        if let Some(rx) = self.buffer.take_if(|rx| rx.is_idle())
+            && rx.capacity() <= MAX_CAPACITY
+        {
+            // without its thread's shelf, at the end of the thread, it goes to the allocator
+            let _ = SHELF.try_with(|shelf| shelf.keep(rx));
+        }
+    }
+}
