@@ -218,6 +218,36 @@ impl RecvBuffer {
         n
     }
 
+    /// Unmasks a whole message that lies unparsed behind `header_len` bytes of header, between
+    /// messages. All of it must be there.
+    #[inline]
+    pub(crate) fn take_whole(
+        &mut self,
+        header_len: usize,
+        len: usize,
+        mask: Option<[u8; 4]>,
+    ) -> &[u8] {
+        self.start = self.parsed + header_len;
+        self.assembled = self.start + len;
+        self.parsed = self.assembled;
+        self.expected = 0;
+        let payload = &mut self.storage[self.start..self.assembled];
+        if let Some(key) = mask {
+            apply_mask(payload, key, 0);
+        }
+        payload
+    }
+
+    /// Takes [`take_whole`](Self::take_whole) back.
+    #[cold]
+    pub(crate) fn put_back_whole(&mut self, header_len: usize, len: usize, mask: Option<[u8; 4]>) {
+        if let Some(key) = mask {
+            apply_mask(&mut self.storage[self.start..self.assembled], key, 0);
+        }
+        self.parsed -= header_len + len;
+        self.release();
+    }
+
     /// The last `n` bytes of the assembled payload.
     #[inline]
     pub(crate) fn assembled_tail(&self, n: usize) -> &[u8] {

@@ -3,7 +3,7 @@ use super::{Binary, Chunk, Config, Delivery, Event, MessageKind, Role, Text};
 use crate::buf::RecvBuffer;
 use crate::wire::{
     CloseFrame, FrameHeader, Opcode, ProtocolError, Utf8Validator, check_first_byte,
-    check_second_byte,
+    check_second_byte, is_utf8,
 };
 
 /// The receiving direction of a connection: frames in, events out.
@@ -30,6 +30,8 @@ pub struct Receiver {
     /// That event was found, and answered, by a [`Connection`](super::Connection) that was split
     /// then.
     answered: bool,
+    /// The next byte begins a message, to be delivered whole: the short way is open.
+    between_messages: bool,
     frame: Frame,
     message: MessageProgress,
 }
@@ -94,6 +96,7 @@ impl Receiver {
             seen: 0,
             ready: None,
             answered: false,
+            between_messages: config.delivery == Delivery::Messages && config.max_fragments > 0,
             frame: Frame::default(),
             message: MessageProgress::default(),
         }
@@ -125,6 +128,7 @@ impl Receiver {
     pub fn receive_eof(&mut self) {
         if self.end == End::Not {
             self.end = End::Finished;
+            self.between_messages = false;
         }
     }
 
@@ -150,6 +154,58 @@ impl Receiver {
     /// Parses until an event is complete in `rx`; `None` when more bytes are needed for that.
     #[inline]
     pub(crate) fn advance(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
+        match self.take_whole_message(rx) {
+            Some(ready) => {
+                self.ready = Some(ready);
+                Ok(Some(ready))
+            }
+            None => self.advance_in_steps(rx),
+        }
+    }
+
+    /// The common case by itself: the next message is there in one frame, header and all, and there
+    /// is nothing wrong with it. Anything else is left as it was.
+    #[inline]
+    fn take_whole_message(&mut self, rx: &mut RecvBuffer) -> Option<Ready> {
+        if !self.between_messages || self.ready.is_some() {
+            return None;
+        }
+        let buf = rx.unparsed();
+        let [first, second, ..] = *buf else { return None };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let (len, len_end) = match second & 0x7F {
+            126 => {
+                let [_, _, high, low, ..] = *buf else { return None };
+                (usize::from(u16::from_be_bytes([high, low])), 4)
+            }
+            127 => return None, // 64 KiB and more pay for the long way
+            len => (usize::from(len), 2),
+        };
+        let masked = second & 0x80 != 0;
+        let header_len = if masked { len_end + 4 } else { len_end };
+        if masked != (self.role == Role::Server)
+            || buf.len() < header_len + len
+            || len as u64 > self.max_message_len
+            || (len_end == 4 && len < 126)
+        {
+            return None;
+        }
+        let mask = if masked { buf[len_end..].first_chunk::<4>().copied() } else { None };
+        let payload = rx.take_whole(header_len, len, mask);
+        if kind == MessageKind::Text && !is_utf8(payload) {
+            rx.put_back_whole(header_len, len, mask);
+            return None;
+        }
+        self.alive = true;
+        self.seen = 0;
+        Some(Ready::Message(kind))
+    }
+
+    fn advance_in_steps(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
         // Only what is new shows that the peer is alive: the beginning of a header may lie there for
         // ever.
         self.alive |= rx.unparsed().len() > self.seen;
@@ -162,6 +218,10 @@ impl Receiver {
         }
         let parsed = self.parse(rx);
         self.seen = rx.unparsed().len();
+        self.between_messages = self.delivery == Delivery::Messages
+            && self.end == End::Not
+            && !self.frame.open
+            && self.message.kind.is_none();
         match parsed {
             Ok(ready) => {
                 self.ready = ready;
@@ -169,6 +229,7 @@ impl Receiver {
             }
             Err(error) => {
                 self.end = End::Failed(error);
+                self.between_messages = false;
                 self.discard(rx).map(|()| None)
             }
         }

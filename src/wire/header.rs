@@ -111,39 +111,23 @@ impl FrameHeader {
     /// `payload_len` below 2^63, or the peer will fail the connection.
     #[inline]
     pub const fn encode(&self) -> EncodedHeader {
-        let mut bytes = [0; Self::MAX_LEN];
-        bytes[0] = (self.fin as u8) << 7
+        let first = (self.fin as u8) << 7
             | (self.rsv1 as u8) << 6
             | (self.rsv2 as u8) << 5
             | (self.rsv3 as u8) << 4
             | self.opcode as u8;
-        let mut len;
-        if self.payload_len < 126 {
-            bytes[1] = self.payload_len as u8;
-            len = 2;
+        let masked = (self.mask.is_some() as u8) << 7;
+        let [h, g, f, e, d, c, b, a] = self.payload_len.to_be_bytes();
+        let (mut bytes, len) = if self.payload_len < 126 {
+            ([first, masked | a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 2)
         } else if self.payload_len <= 0xFFFF {
-            bytes[1] = 126;
-            [bytes[2], bytes[3]] = (self.payload_len as u16).to_be_bytes();
-            len = 4;
+            ([first, masked | 126, b, a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4)
         } else {
-            bytes[1] = 127;
-            let long = self.payload_len.to_be_bytes();
-            let mut i = 0;
-            while i < 8 {
-                bytes[2 + i] = long[i];
-                i += 1;
-            }
-            len = 10;
-        }
-        if let Some(key) = self.mask {
-            bytes[1] |= 0x80;
-            let mut i = 0;
-            while i < 4 {
-                bytes[len + i] = key[i];
-                i += 1;
-            }
-            len += 4;
-        }
+            ([first, masked | 127, h, g, f, e, d, c, b, a, 0, 0, 0, 0], 10)
+        };
+        let Some(key) = self.mask else { return EncodedHeader { bytes, len: len as u8 } };
+        [bytes[len], bytes[len + 1], bytes[len + 2], bytes[len + 3]] = key;
+        let len = len + 4;
         EncodedHeader { bytes, len: len as u8 }
     }
 }

@@ -12,7 +12,12 @@ pub fn apply_mask(payload: &mut [u8], key: [u8; 4], offset: usize) {
     for word in words {
         *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+    // at most seven bytes
+    let (half, rest) = rest.as_chunks_mut::<4>();
+    if let [half] = half {
+        *half = (u32::from_ne_bytes(*half) ^ u32::from_ne_bytes(key)).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
     }
 }
@@ -32,7 +37,13 @@ pub fn apply_mask_to(dst: &mut [u8], src: &[u8], key: [u8; 4], offset: usize) {
     for (dst, src) in dst_words.iter_mut().zip(src_words) {
         *dst = (u64::from_ne_bytes(*src) ^ wide).to_ne_bytes();
     }
-    for ((dst, src), key) in dst_rest.iter_mut().zip(src_rest).zip(key.iter().cycle()) {
+    // at most seven bytes
+    let (dst_half, dst_rest) = dst_rest.as_chunks_mut::<4>();
+    let (src_half, src_rest) = src_rest.as_chunks::<4>();
+    if let ([dst], [src]) = (dst_half, src_half) {
+        *dst = (u32::from_ne_bytes(*src) ^ u32::from_ne_bytes(key)).to_ne_bytes();
+    }
+    for ((dst, src), key) in dst_rest.iter_mut().zip(src_rest).zip(key) {
         *dst = src ^ key;
     }
 }

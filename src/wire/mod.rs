@@ -18,6 +18,7 @@ pub use opcode::Opcode;
 pub use utf8::{InvalidUtf8, Utf8Validator};
 
 pub(crate) use header::{check_first_byte, check_second_byte};
+pub(crate) use utf8::is_utf8;
 
 /// The longest payload of a control frame, in bytes.
 ///

@@ -100,6 +100,12 @@ impl Utf8Validator {
     }
 }
 
+/// Whether a whole text is valid.
+#[inline]
+pub(crate) fn is_utf8(text: &[u8]) -> bool {
+    str::from_utf8(text).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
