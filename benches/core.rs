@@ -21,8 +21,9 @@ const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 const LENS: [usize; 6] = [16, 125, 1024, 16 * 1024, 64 * 1024, 1024 * 1024];
 
-/// Bytes in a burst, about what a busy socket hands out at once; at least one message.
-const BURST: usize = 64 * 1024;
+/// Bytes in a burst, about what a busy socket hands out at once and what stays in the first-level
+/// cache; at least one message.
+const BURST: usize = 16 * 1024;
 
 fn header(c: &mut Criterion) {
     let mut group = c.benchmark_group("header");

@@ -1,3 +1,7 @@
+//! Masking. The one place where the crate asks for instructions that not every processor has: the
+//! same safe loop, compiled a second time for AVX2, is nearly twice as fast on payloads in the cache.
+#![allow(unsafe_code)]
+
 /// XORs `payload` with the masking key, in place; masking and unmasking are the same operation
 /// (RFC 6455 §5.3).
 ///
@@ -7,6 +11,17 @@
 pub fn apply_mask(payload: &mut [u8], key: [u8; 4], offset: usize) {
     // RFC 6455 §5.3: "transformed-octet-i = original-octet-i XOR masking-key-octet-(i MOD 4)".
     let key = rotate(key, offset);
+    #[cfg(target_arch = "x86_64")]
+    if payload.len() >= AVX2_FROM && avx2::get() {
+        // SAFETY: the processor has AVX2.
+        unsafe { xor_avx2(payload, key) };
+        return;
+    }
+    xor(payload, key);
+}
+
+#[inline(always)]
+fn xor(payload: &mut [u8], key: [u8; 4]) {
     let (words, rest) = payload.as_chunks_mut::<8>();
     let wide = wide(key);
     for word in words {
@@ -31,6 +46,17 @@ pub fn apply_mask(payload: &mut [u8], key: [u8; 4], offset: usize) {
 pub fn apply_mask_to(dst: &mut [u8], src: &[u8], key: [u8; 4], offset: usize) {
     assert_eq!(dst.len(), src.len(), "source and destination of a masked copy differ in length");
     let key = rotate(key, offset);
+    #[cfg(target_arch = "x86_64")]
+    if src.len() >= AVX2_FROM && avx2::get() {
+        // SAFETY: the processor has AVX2.
+        unsafe { xor_to_avx2(dst, src, key) };
+        return;
+    }
+    xor_to(dst, src, key);
+}
+
+#[inline(always)]
+fn xor_to(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
     let (dst_words, dst_rest) = dst.as_chunks_mut::<8>();
     let (src_words, src_rest) = src.as_chunks::<8>();
     let wide = wide(key);
@@ -50,15 +76,33 @@ pub fn apply_mask_to(dst: &mut [u8], src: &[u8], key: [u8; 4], offset: usize) {
 
 /// The key as the byte at `offset` of the payload sees it first.
 #[inline]
-fn rotate(mut key: [u8; 4], offset: usize) -> [u8; 4] {
-    key.rotate_left(offset % 4);
-    key
+fn rotate(key: [u8; 4], offset: usize) -> [u8; 4] {
+    u32::from_le_bytes(key).rotate_right(8 * (offset % 4) as u32).to_le_bytes()
 }
 
 #[inline]
 const fn wide(key: [u8; 4]) -> u64 {
     let [a, b, c, d] = key;
     u64::from_ne_bytes([a, b, c, d, a, b, c, d])
+}
+
+#[cfg(target_arch = "x86_64")]
+cpufeatures::new!(avx2, "avx2");
+
+/// Below this the call costs more than the wider registers save.
+#[cfg(target_arch = "x86_64")]
+const AVX2_FROM: usize = 256;
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn xor_avx2(payload: &mut [u8], key: [u8; 4]) {
+    xor(payload, key);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn xor_to_avx2(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
+    xor_to(dst, src, key);
 }
 
 #[cfg(test)]
