@@ -31,7 +31,8 @@
 //!
 //! # Features
 //!
-//! - `std` (default): [`blocking`], and randomness from the operating system;
+//! - `std` (default): [`blocking`], randomness from the operating system, UTF-8 validation with vector
+//!   instructions;
 //! - `tokio` (default): [`tokio`].
 //!
 //! A feature adds API and never changes behaviour.

@@ -1,4 +1,11 @@
-use core::{fmt, str};
+use core::fmt;
+#[cfg(not(feature = "std"))]
+use core::str::from_utf8;
+
+// The standard library takes ten times as long over text that is not ASCII. Choosing instructions at
+// run time is what `std` is needed for here.
+#[cfg(feature = "std")]
+use simdutf8::compat::from_utf8;
 
 /// Text that cannot become valid UTF-8 whatever follows (RFC 6455 §8.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +56,7 @@ impl Utf8Validator {
     #[inline]
     pub fn feed(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
         let rest = if self.partial_len == 0 { piece } else { self.finish_code_point(piece)? };
-        match str::from_utf8(rest) {
+        match from_utf8(rest) {
             Ok(_) => Ok(()),
             Err(error) if error.error_len().is_some() => Err(InvalidUtf8),
             Err(error) => {
@@ -84,7 +91,7 @@ impl Utf8Validator {
             code_point[len] = *byte;
             len += 1;
             piece = rest;
-            match str::from_utf8(&code_point[..len]) {
+            match from_utf8(&code_point[..len]) {
                 Ok(_) => {
                     self.partial_len = 0;
                     return Ok(piece);
@@ -103,11 +110,16 @@ impl Utf8Validator {
 /// Whether a whole text is valid.
 #[inline]
 pub(crate) fn is_utf8(text: &[u8]) -> bool {
-    str::from_utf8(text).is_ok()
+    #[cfg(feature = "std")]
+    return simdutf8::basic::from_utf8(text).is_ok();
+    #[cfg(not(feature = "std"))]
+    from_utf8(text).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use core::str;
+
     use super::*;
 
     /// How many bytes of `text` are accepted before the validator fails, in pieces of `step`.
