@@ -27,6 +27,9 @@ const LISTENER: Token = Token(usize::MAX);
 /// There is one receive buffer for all, so it may be large.
 const READ_AHEAD: usize = 64 * 1024;
 
+/// A buffer that grew for one client is worth keeping up to this.
+const MAX_SHARED: usize = 256 * 1024;
+
 /// How long to wait before accepting again when that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -222,12 +225,16 @@ impl Client {
             Some(busy) => (busy.rx.as_mut(), busy.tx.as_mut()),
             None => (None, None),
         };
-        let rx = own_rx.unwrap_or(shared_rx);
+        let rx = own_rx.unwrap_or(&mut *shared_rx);
         let tx = own_tx.unwrap_or(shared_tx);
         let kept = self.exchange(rx, tx, config, read_closed)?;
         if let Some(busy) = &mut busy {
-            // buffers that are empty again go back to the allocator
-            busy.rx.take_if(|rx| rx.is_idle());
+            // buffers that are empty again go back to the allocator, or serve all from now on
+            if let Some(rx) = busy.rx.take_if(|rx| rx.is_idle())
+                && (shared_rx.capacity()..MAX_SHARED).contains(&rx.capacity())
+            {
+                *shared_rx = rx;
+            }
             busy.tx.take_if(|tx| tx.is_empty());
         }
         self.busy = busy;
