@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn main() {
     raise_file_limit();
@@ -37,14 +37,10 @@ fn measure(name: &str, count: usize) {
     let streams: Vec<_> = (0..count).map(|_| open(server.addr)).collect();
     settle();
     let opened = per_connection();
-    for mut stream in &streams {
-        echo(&mut stream, 125);
-    }
+    echo_on_all(&streams, 125);
     settle();
     let small = per_connection();
-    for mut stream in &streams {
-        echo(&mut stream, 1024 * 1024);
-    }
+    echo_on_all(&streams, 1024 * 1024);
     settle();
     let large = per_connection();
     println!("{name:12} {opened:8.0} {small:11.0} {large:11.0}");
@@ -74,6 +70,20 @@ fn open(addr: SocketAddr) -> TcpStream {
     stream
 }
 
+fn echo_on_all(streams: &[TcpStream], len: usize) {
+    let mut last_sign = Instant::now();
+    for mut stream in streams {
+        // an unsolicited pong now and then keeps the server from giving up on those in line
+        if last_sign.elapsed() > Duration::from_secs(10) {
+            last_sign = Instant::now();
+            for mut stream in streams {
+                stream.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).expect("the server reads");
+            }
+        }
+        echo(&mut stream, len);
+    }
+}
+
 /// Sends a masked message of zeros and reads it back.
 fn echo(stream: &mut &TcpStream, len: usize) {
     let mut frame = vec![0x82];
@@ -88,7 +98,16 @@ fn echo(stream: &mut &TcpStream, len: usize) {
         let mut writer = *stream;
         let frame = &frame;
         let sent = scope.spawn(move || writer.write_all(frame));
-        stream.read_exact(&mut vec![0; header + len]).expect("the server echoes");
+        let mut start = [0; 2];
+        loop {
+            stream.read_exact(&mut start).expect("the server echoes");
+            if start[0] != 0x89 {
+                break;
+            }
+            let mut ping = vec![0; start[1].into()];
+            stream.read_exact(&mut ping).expect("the whole ping");
+        }
+        stream.read_exact(&mut vec![0; header - 2 + len]).expect("the server echoes");
         sent.join().expect("no panic").expect("the server reads");
     });
 }
