@@ -30,6 +30,8 @@ pub(crate) struct Session {
     write_error: Option<Arc<io::Error>>,
     /// The sending direction has been shut down.
     write_shut: bool,
+    /// The peer sends nothing more.
+    eof: bool,
     /// A write had to wait: the next one that goes through proves that the peer takes bytes.
     stalled: bool,
     end: Option<Box<Result<(), Error>>>,
@@ -42,6 +44,8 @@ pub(crate) enum Step {
     Write,
     /// Shut down the sending direction.
     ShutdownWrite,
+    /// The same for good measure: go on even if that has to wait.
+    HangUp,
     /// Read.
     Read,
     /// Wait until writing is possible again; there is too much unsent to take in more.
@@ -65,6 +69,7 @@ impl Session {
             in_flight: 0,
             write_error: None,
             write_shut: false,
+            eof: false,
             stalled: false,
             end: None,
         }
@@ -78,8 +83,8 @@ impl Session {
         if self.end.is_some() {
             return Some(Step::End);
         }
-        // What the application answers to the event must find room.
-        if !self.has_room() {
+        // What the application answers to the event must find room. After the end there are none.
+        if !self.has_room() && !self.is_closing() {
             return Some(if write_blocked { Step::Wait } else { Step::Write });
         }
         None
@@ -104,7 +109,16 @@ impl Session {
             return Step::Write;
         }
         match self.sender.transport() {
-            Transport::Close => {
+            // The peer may have closed its direction only, and wait for our Close frame.
+            Transport::KeepOpen | Transport::ShutdownWrite
+                if self.eof && self.is_closing() && !self.is_flushed() =>
+            {
+                Step::Wait
+            }
+            transport if self.eof || transport == Transport::Close => {
+                if !self.write_shut {
+                    return Step::HangUp;
+                }
                 self.finish(None);
                 Step::End
             }
@@ -161,7 +175,12 @@ impl Session {
 
     /// A read found the end of file.
     pub(crate) fn read_eof(&mut self) {
-        self.finish(None);
+        self.eof = true;
+    }
+
+    /// Whether a Close came or the connection failed: there are no more events.
+    fn is_closing(&self) -> bool {
+        self.sender.close_info().is_some()
     }
 
     /// A read failed for good.
@@ -265,6 +284,14 @@ impl Session {
             Some(Err(error)) => Err(error.clone()),
             Some(Ok(())) => Err(SendError::NotOpen.into()),
             None => Ok(()),
+        }
+    }
+
+    /// An error if what was queued did not all reach the transport.
+    pub(crate) fn check_flushed(&self) -> Result<(), Error> {
+        match self.end.as_deref() {
+            Some(Ok(())) => Ok(()),
+            _ => self.check_writable(),
         }
     }
 

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use bytes::Buf;
 
+use super::link::{Done, read_some};
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
 use crate::proto::{Config, LINGER, MAX_DRAINED};
+use crate::session::check_written;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -168,12 +170,10 @@ impl Deadline {
     ) -> Result<usize, Error> {
         loop {
             io.set_read_timeout(Some(self.left()?))?;
-            match io.read(rx.space()) {
-                Ok(n) => {
-                    rx.commit(n);
-                    return Ok(n);
-                }
-                Err(error) => wait(error)?,
+            match read_some(io, rx, true)? {
+                Done::Nothing => {}
+                Done::Bytes(n) => return Ok(n),
+                Done::Failed(error) => return Err(error.into()),
             }
         }
     }
@@ -186,8 +186,10 @@ impl Deadline {
         while tx.has_remaining() {
             io.set_write_timeout(Some(self.left()?))?;
             match io.write(tx.chunk()) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Ok(n) => tx.advance(n.min(tx.remaining())),
+                Ok(n) => {
+                    check_written(n, tx.remaining())?;
+                    tx.advance(n);
+                }
                 Err(error) => wait(error)?,
             }
         }

@@ -11,7 +11,7 @@ use bytes::Buf;
 use super::Transport;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::proto::{MessageRef, Ready, Receiver};
+use crate::proto::{LINGER, MessageRef, Ready, Receiver};
 use crate::session::{Parsed, Session, Step, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
@@ -30,6 +30,9 @@ pub(super) trait Link {
 
     /// Writes once; `false` when somebody else is writing and does it.
     fn write(&mut self) -> Result<bool, Error>;
+
+    /// Waits until whoever is writing has got on.
+    fn wait_for_writer(&mut self) -> Result<(), Error>;
 
     /// Shuts down the sending direction.
     fn shutdown_write(&mut self);
@@ -52,8 +55,12 @@ pub(super) fn ready_event(
         };
         match step {
             Step::End => return link.result().map(|()| None),
-            Step::Write | Step::Wait => write_blocked = !link.write()?,
-            Step::ShutdownWrite => link.shutdown_write(),
+            Step::Write => write_blocked = !link.write()?,
+            Step::Wait => {
+                link.wait_for_writer()?;
+                write_blocked = false;
+            }
+            Step::ShutdownWrite | Step::HangUp => link.shutdown_write(),
             Step::Read => {
                 link.read(rx)?;
                 write_blocked = false;
@@ -100,12 +107,23 @@ impl<S: Transport> Direct<S> {
 
     pub(super) fn write_all(&mut self) -> Result<(), Error> {
         loop {
-            self.session.check_writable()?;
+            self.session.check_flushed()?;
             if self.session.is_flushed() {
                 return Ok(());
             }
             self.write()?;
         }
+    }
+
+    /// How long the next wait may take; `None` when the connection is over.
+    fn patience(&mut self) -> Option<Option<Duration>> {
+        if let Ok(wait) = self.clock.patience(&mut self.session) {
+            return Some(wait);
+        }
+        // a last word, if the transport takes it
+        let _ = self.io.set_write_timeout(Some(LINGER));
+        let _ = write_some(&mut self.io, self.session.tx(), true);
+        None
     }
 }
 
@@ -123,10 +141,7 @@ impl<S: Transport> Link for Direct<S> {
     }
 
     fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
-        let Ok(wait) = self.clock.patience(&mut self.session) else { return Ok(()) };
-        if wait.is_some_and(|wait| wait.is_zero()) {
-            return Ok(());
-        }
+        let Some(wait) = self.patience() else { return Ok(()) };
         let limited = self.read_limit.set(wait, |wait| self.io.set_read_timeout(wait))?;
         match read_some(&mut self.io, rx, limited)? {
             Done::Nothing => {}
@@ -138,7 +153,7 @@ impl<S: Transport> Link for Direct<S> {
     }
 
     fn write(&mut self) -> Result<bool, Error> {
-        let Ok(wait) = self.clock.patience(&mut self.session) else { return Ok(true) };
+        let Some(wait) = self.patience() else { return Ok(true) };
         let limited = self.write_limit.set(wait, |wait| self.io.set_write_timeout(wait))?;
         match write_some(&mut self.io, self.session.tx(), limited)? {
             Done::Nothing => self.session.write_stalled(),
@@ -153,6 +168,10 @@ impl<S: Transport> Link for Direct<S> {
             Done::Failed(error) => self.session.write_failed(error),
         }
         Ok(true)
+    }
+
+    fn wait_for_writer(&mut self) -> Result<(), Error> {
+        self.write().map(drop) // there is no other
     }
 
     fn shutdown_write(&mut self) {

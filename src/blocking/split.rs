@@ -15,7 +15,7 @@ use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::proto::{
-    self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
+    self, CloseInfo, Event, LINGER, Message, MessageRef, PreparedMessage, SendError, State,
 };
 use crate::session::{Parsed, Session, Step, check_written, take_event};
 use crate::wire::CloseCode;
@@ -132,7 +132,7 @@ impl<S: SplitTransport> Shared<S> {
                 Some(unwritten) => shelf = self.write(shelf, unwritten)?,
                 None => {
                     shelf.waiting += 1;
-                    shelf = self.changed.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+                    shelf = self.wait(shelf, None);
                     shelf.waiting -= 1;
                 }
             }
@@ -188,6 +188,38 @@ impl<S: SplitTransport> Shared<S> {
         match failure {
             Some(error) => Err(error),
             None => Ok(shelf),
+        }
+    }
+
+    /// After a time-out: tells the peer, if nobody is writing and the transport takes it.
+    fn last_word(&self) {
+        let mut shelf = self.lock();
+        let unwritten = shelf.unwritten.take().map(|mut unwritten| {
+            if unwritten.is_empty() {
+                shelf.session.take_unsent(&mut unwritten);
+            }
+            unwritten
+        });
+        drop(shelf);
+        if let Some(unwritten) = unwritten {
+            let _ = self.io.set_write_timeout(Some(LINGER));
+            let _ = write_some(&mut &SharedIo(&self.io), &unwritten, true);
+        }
+        self.over();
+    }
+
+    /// Waits until something has changed, or so long.
+    fn wait<'s>(
+        &self,
+        shelf: MutexGuard<'s, Shelf>,
+        wait: Option<Duration>,
+    ) -> MutexGuard<'s, Shelf> {
+        match wait {
+            Some(wait) => match self.changed.wait_timeout(shelf, wait) {
+                Ok((shelf, _)) => shelf,
+                Err(poisoned) => poisoned.into_inner().0,
+            },
+            None => self.changed.wait(shelf).unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -247,17 +279,36 @@ impl<S: SplitTransport> Link for SharedLink<S> {
 
     fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
         let shared = &*self.shared;
-        let Ok(wait) = shared.clock.patience(&mut shared.lock().session) else {
-            shared.over();
+        let wait = shared.clock.patience(&mut shared.lock().session);
+        let Ok(wait) = wait else {
+            shared.last_word();
             return Ok(());
         };
         let limited = self.read_limit.set(wait, |wait| shared.io.set_read_timeout(wait))?;
         match read_some(&mut &SharedIo(&shared.io), rx, limited)? {
             Done::Bytes(0) => shared.lock().session.read_eof(),
-            Done::Failed(error) => shared.lock().session.read_failed(error),
-            Done::Nothing | Done::Bytes(_) => return Ok(()),
+            Done::Failed(error) => {
+                shared.lock().session.read_failed(error);
+                shared.over();
+            }
+            Done::Nothing | Done::Bytes(_) => {}
         }
-        shared.over();
+        Ok(())
+    }
+
+    fn wait_for_writer(&mut self) -> Result<(), Error> {
+        let shared = &*self.shared;
+        let mut shelf = shared.lock();
+        if shelf.unwritten.is_some() {
+            return Ok(()); // it has gone already
+        }
+        match shared.clock.patience(&mut shelf.session) {
+            Ok(wait) => drop(shared.wait(shelf, wait)),
+            Err(_) => {
+                drop(shelf);
+                shared.last_word();
+            }
+        }
         Ok(())
     }
 
@@ -436,17 +487,13 @@ impl<S: SplitTransport> Sender<S> {
         let mut shelf = self.shared.lock();
         while !shelf.session.is_over() {
             // The receiver is waiting already, without this deadline: it has to be watched here.
-            let Ok(wait) = self.shared.clock.patience(&mut shelf.session) else {
-                self.shared.over();
-                break;
-            };
-            let changed = &self.shared.changed;
-            shelf = match wait {
-                Some(wait) => match changed.wait_timeout(shelf, wait) {
-                    Ok((shelf, _)) => shelf,
-                    Err(poisoned) => poisoned.into_inner().0,
-                },
-                None => changed.wait(shelf).unwrap_or_else(PoisonError::into_inner),
+            shelf = match self.shared.clock.patience(&mut shelf.session) {
+                Ok(wait) => self.shared.wait(shelf, wait),
+                Err(_) => {
+                    drop(shelf);
+                    self.shared.last_word();
+                    self.shared.lock()
+                }
             };
         }
         shelf.session.result()

@@ -1,16 +1,18 @@
 use alloc::boxed::Box;
-use core::future::Future;
+use core::future::{Future, poll_fn};
 use core::time::Duration;
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::link::poll_write_some;
 use super::{WebSocket, with_defaults};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
 use crate::proto::{Config, LINGER, MAX_DRAINED};
+use crate::session::check_written;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -222,7 +224,9 @@ where
     S: AsyncWrite + Unpin,
 {
     while tx.has_remaining() {
-        io.write_all_buf(tx).await?;
+        let n = poll_fn(|cx| poll_write_some(io, cx, tx)).await?;
+        check_written(n, tx.remaining())?;
+        tx.advance(n);
     }
     io.flush().await?;
     Ok(())

@@ -41,6 +41,7 @@ pub async fn connect_with(
     request: &Request,
     config: &Config,
 ) -> Result<WebSocket<TcpStream>, Error> {
+    config.check()?;
     if request.is_secure() {
         return Err(Error::Tls(crate::error::WSS_NEEDS_TLS));
     }

@@ -38,6 +38,9 @@ pub(super) trait Link {
     /// Shuts down the sending direction.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Shuts down the sending direction as far as that goes without waiting.
+    fn hang_up(&mut self, cx: &mut Context<'_>);
+
     /// Ready when the time changed something. The last thing to ask before a wait.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
@@ -82,6 +85,7 @@ fn poll_ready_event_in(
                     ready!(link.poll_timer(cx));
                 }
             }
+            Step::HangUp => link.hang_up(cx),
             Step::Read => {
                 if link.poll_read(cx, rx).is_pending() {
                     ready!(link.poll_timer(cx));
@@ -105,17 +109,6 @@ impl<S> Direct<S> {
     pub(super) fn new(io: S, session: Session) -> Self {
         Self { io, session, timer: Timer::new(), flush_pending: false }
     }
-
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.session.sender.poll_timeout();
-        let Poll::Ready(now) = self.timer.poll(cx, due) else {
-            self.session.release_memory();
-            return Poll::Pending;
-        };
-        // what it changed shows in the session
-        let _ = self.session.handle_timeout(now);
-        Poll::Ready(())
-    }
 }
 
 impl<S: AsyncWrite + Unpin> Direct<S> {
@@ -129,6 +122,20 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         future::poll_fn(|cx| self.poll_room(cx)).await?;
         self.session.feed_prepared(message)?;
         future::poll_fn(|cx| self.poll_write_all(cx)).await
+    }
+
+    /// Ready when the time changed something.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = self.session.sender.poll_timeout();
+        let Poll::Ready(now) = self.timer.poll(cx, due) else {
+            self.session.release_memory();
+            return Poll::Pending;
+        };
+        if self.session.handle_timeout(now).is_err() && !self.session.is_flushed() {
+            // a last word, if the transport takes it
+            let _ = self.poll_write(cx);
+        }
+        Poll::Ready(())
     }
 
     /// Until there is room for a message.
@@ -147,7 +154,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
     /// Until everything is written and flushed.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            self.session.check_writable()?;
+            self.session.check_flushed()?;
             if !self.session.is_flushed() {
                 if self.poll_write(cx).is_pending() {
                     ready!(self.poll_timer(cx));
@@ -228,6 +235,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
         let _ = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
         self.session.was_shut_down();
         Poll::Ready(())
+    }
+
+    fn hang_up(&mut self, cx: &mut Context<'_>) {
+        let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.session.was_shut_down();
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {

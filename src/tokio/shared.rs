@@ -74,13 +74,17 @@ impl<W> Shared<W> {
         self.wakers.wake_waiting();
         self.wakers.wake_receiver();
     }
+}
 
+impl<W: AsyncWrite + Unpin> Shared<W> {
     /// Acts on the time; ready when that changed something, or when the connection is over.
     pub(super) fn poll_timer(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if let Poll::Ready(now) = timer.poll(cx, state.session.sender.poll_timeout()) {
             if state.session.handle_timeout(now).is_err() {
                 drop(state);
+                // a last word, if the transport takes it
+                let _ = self.try_write();
                 self.wake_all();
             }
             return Poll::Ready(());
@@ -91,9 +95,7 @@ impl<W> Shared<W> {
         state.session.release_memory();
         Poll::Pending
     }
-}
 
-impl<W: AsyncWrite + Unpin> Shared<W> {
     /// Writes once; `Pending` when the transport takes nothing, and the task is woken when it does.
     pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.try_write().is_ready() {
@@ -193,10 +195,12 @@ impl<S: SplitStream> Link for SharedLink<S> {
         let result = ready!(poll_read_some(&mut self.read, cx, rx));
         match result {
             Ok(0) => self.shared.lock().session.read_eof(),
-            Ok(_) => return Poll::Ready(()),
-            Err(error) => self.shared.lock().session.read_failed(error),
+            Ok(_) => {}
+            Err(error) => {
+                self.shared.lock().session.read_failed(error);
+                self.shared.wake_all();
+            }
         }
-        self.shared.wake_all();
         Poll::Ready(())
     }
 
@@ -212,6 +216,12 @@ impl<S: SplitStream> Link for SharedLink<S> {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.poll_shutdown(cx)
+    }
+
+    fn hang_up(&mut self, cx: &mut Context<'_>) {
+        if self.shared.poll_shutdown(cx).is_pending() {
+            self.shared.lock().session.was_shut_down();
+        }
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -1,9 +1,10 @@
 use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 use core::time::Duration;
 
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The clock of a connection and the alarm set on it.
@@ -36,7 +37,13 @@ impl Timer {
         if alarm.deadline() != deadline {
             alarm.as_mut().reset(deadline);
         }
-        ready!(alarm.as_mut().poll(cx));
+        // A task that has used up its share of time gets no answer from the alarm, however late it is:
+        // a peer that never stops sending could put off every deadline.
+        if alarm.as_mut().poll(cx).is_pending()
+            && (coop::has_budget_remaining() || Instant::now() < deadline)
+        {
+            return Poll::Pending;
+        }
         Poll::Ready(self.epoch.elapsed())
     }
 }

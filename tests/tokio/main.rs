@@ -1,0 +1,17 @@
+//! The tokio adapter: over TCP, over pipes in memory, and over transports that misbehave.
+#![allow(missing_docs)]
+
+#[path = "../adapters_support/wire.rs"]
+mod wire;
+
+mod bounds;
+mod cancel;
+mod corners;
+mod ends;
+mod faulty;
+mod flushing;
+mod handshake;
+mod liveness;
+mod messages;
+mod peer;
+mod stream_sink;
