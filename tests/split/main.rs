@@ -1,0 +1,9 @@
+//! The halves of a split socket, in tasks and in threads of their own.
+#![cfg(feature = "tokio")]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+mod full_duplex;
+mod peer;
+mod senders;
+mod timeouts;
+mod wire;
