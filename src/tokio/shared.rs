@@ -33,20 +33,28 @@ pub(super) struct State {
     pub(super) session: Session,
     /// All bytes ever written.
     pub(super) written: u64,
+    /// The transport has bytes in a buffer of its own that it could not write yet.
+    pub(super) flush_pending: bool,
+}
+
+impl State {
+    /// Whether something has not reached the end of the transport.
+    pub(super) fn is_unsent(&self) -> bool {
+        !self.session.is_flushed() || self.flush_pending
+    }
 }
 
 struct Outlet<W> {
     io: W,
     /// Taken out of the session to be written; what is queued meanwhile comes after it.
     unwritten: SendBuffer,
-    flush_pending: bool,
 }
 
 impl<W> Shared<W> {
     pub(super) fn new(io: W, session: Session, flush_pending: bool) -> Self {
         Self {
-            state: Mutex::new(State { session, written: 0 }),
-            outlet: Mutex::new(Outlet { io, unwritten: SendBuffer::new(), flush_pending }),
+            state: Mutex::new(State { session, written: 0, flush_pending }),
+            outlet: Mutex::new(Outlet { io, unwritten: SendBuffer::new() }),
             wakers: Arc::new(Wakers::default()),
         }
     }
@@ -58,8 +66,8 @@ impl<W> Shared<W> {
 
     /// The write half and the session, which has everything unsent in its `tx` again.
     pub(super) fn into_parts(self) -> (W, Session, bool) {
-        let State { mut session, .. } = into_inner(self.state);
-        let Outlet { io, unwritten, flush_pending } = into_inner(self.outlet);
+        let State { mut session, flush_pending, .. } = into_inner(self.state);
+        let Outlet { io, unwritten } = into_inner(self.outlet);
         session.take_back(unwritten);
         (io, session, flush_pending)
     }
@@ -96,27 +104,31 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         Poll::Pending
     }
 
-    /// Writes once; `Pending` when the transport takes nothing, and the task is woken when it does.
+    /// Writes once; `Pending` when the transport takes nothing. The task is woken when it does, or when
+    /// it has passed on what it kept in a buffer of its own.
     pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.try_write().is_ready() {
+        let first = self.try_write();
+        if first.is_ready() && !self.lock().flush_pending {
             return Poll::Ready(());
         }
         // The transport remembers one waker only, so it gets one that wakes all who wait. In line
         // first, then another look: room that came in between would be news for nobody.
         self.wakers.wait(cx.waker());
-        self.try_write()
+        let second = self.try_write();
+        if first.is_ready() { first } else { second }
     }
 
-    /// Writes once, as far as that goes without waiting.
+    /// Writes once, as far as that goes without waiting; `Pending` when it does not go anywhere.
     pub(super) fn try_write(&self) -> Poll<()> {
         let waker = Waker::from(Arc::clone(&self.wakers));
         let mut cx = Context::from_waker(&waker);
         let mut outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
-        let Outlet { io, unwritten, flush_pending } = &mut *outlet;
+        let Outlet { io, unwritten } = &mut *outlet;
         if unwritten.is_empty() {
             self.lock().session.take_unsent(unwritten);
         }
-        if !unwritten.is_empty() {
+        let idle = unwritten.is_empty();
+        if !idle {
             let written = poll_write_some(io, &mut cx, unwritten);
             let mut state = self.lock();
             let result = match written {
@@ -145,9 +157,17 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         if unwritten.is_empty() {
             // for streams with a buffer of their own; a socket has nothing to do here
             let flushed = Pin::new(io).poll_flush(&mut cx);
-            *flush_pending = flushed.is_pending();
-            if let Poll::Ready(Err(error)) = flushed {
-                self.lock().session.write_failed(error);
+            let mut state = self.lock();
+            let still_pending = flushed.is_pending();
+            let was_pending = mem::replace(&mut state.flush_pending, still_pending);
+            match flushed {
+                Poll::Pending if idle => return Poll::Pending,
+                Poll::Pending | Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => state.session.write_failed(error),
+            }
+            drop(state);
+            if was_pending && !still_pending {
+                self.wakers.wake_waiting();
             }
         }
         Poll::Ready(())
@@ -159,10 +179,6 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         let _ = ready!(Pin::new(&mut outlet.io).poll_shutdown(cx));
         self.lock().session.was_shut_down();
         Poll::Ready(())
-    }
-
-    fn is_flush_pending(&self) -> bool {
-        self.outlet.lock().unwrap_or_else(PoisonError::into_inner).flush_pending
     }
 }
 
@@ -209,7 +225,7 @@ impl<S: SplitStream> Link for SharedLink<S> {
     }
 
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
-        if self.shared.is_flush_pending() {
+        if self.shared.lock().flush_pending {
             let _ = self.shared.poll_write(cx);
         }
     }

@@ -226,7 +226,7 @@ impl<S: SplitStream> Sender<S> {
     /// and as [`WebSocket::send`].
     pub fn try_send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.feed(message)?;
-        while !self.shared.lock().session.is_flushed() {
+        while self.shared.lock().is_unsent() {
             if self.shared.try_write().is_pending() {
                 self.shared.wake_receiver();
                 break;
@@ -340,7 +340,7 @@ impl<S: SplitStream> Sender<S> {
             loop {
                 {
                     let state = self.shared.lock();
-                    if state.written >= until {
+                    if state.written >= until && !state.flush_pending {
                         return Poll::Ready(Ok(()));
                     }
                     state.session.check_writable()?;

@@ -2,6 +2,7 @@
 #![cfg(feature = "tokio")]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+mod answers;
 mod full_duplex;
 mod peer;
 mod senders;

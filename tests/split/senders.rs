@@ -78,6 +78,7 @@ async fn messages_stay_whole_and_in_order() {
         soon(task).await.unwrap();
     }
     let write = soon(pinging).await.unwrap();
+    soon(sender.flush()).await.unwrap();
     assert_eq!(sender.unsent(), 0);
     drop((peer, write));
     soon(receiving).await.unwrap();
