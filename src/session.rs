@@ -241,13 +241,19 @@ impl Session {
         }
     }
 
-    /// Lets the timers act.
-    pub(crate) fn handle_timeout(&mut self, now: Duration) -> Result<(), Timeout> {
-        let result = self.sender.handle_timeout(now, self.tx.fetch());
-        if let Err(timeout) = result {
-            self.timed_out(timeout);
+    /// Lets the timers act. The connection may be over then.
+    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+        match self.sender.handle_timeout(now, self.tx.fetch()) {
+            Err(timeout) => self.timed_out(timeout),
+            // Said at once: a sender that is blocked has nobody to say it later.
+            Ok(()) if self.sender.transport() == Transport::Close => self.finish(None),
+            Ok(()) => {}
         }
-        result
+    }
+
+    /// Whether the end came with a time-out.
+    pub(crate) fn is_timed_out(&self) -> bool {
+        matches!(self.end.as_deref(), Some(Err(Error::Timeout(_))))
     }
 
     /// What is unsent, for writing.

@@ -54,9 +54,7 @@ pub fn read_request<S: Transport>(mut io: S, config: &Config) -> Result<Incoming
     handshake.handle_timeout(Duration::ZERO, &mut tx)?; // its time begins
     let error = loop {
         match handshake.read_request(&mut rx, &mut tx) {
-            Ok(Some(request)) => {
-                return Ok(Incoming { io, rx, tx, config, handshake, request, deadline });
-            }
+            Ok(Some(request)) => return Ok(Incoming { io, rx, tx, config, handshake, request }),
             Ok(None) => {}
             Err(error) => break error.into(),
         }
@@ -85,7 +83,6 @@ pub struct Incoming<S> {
     config: Config,
     handshake: Handshake,
     request: Request,
-    deadline: Deadline,
 }
 
 impl<S> Incoming<S> {
@@ -109,7 +106,7 @@ impl<S: Transport> Incoming<S> {
     /// answer that says so. [`Error::Usage`] when `accept` cannot be used; the peer got a 500.
     /// [`Error::Io`].
     pub fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
-        let Self { mut io, rx, mut tx, config, mut handshake, request, deadline } = self;
+        let Self { mut io, rx, mut tx, config, mut handshake, request } = self;
         let conn = match request.accept(accept, &config, &mut tx) {
             Ok(conn) => conn,
             Err(AcceptError::Peer(error)) => {
@@ -123,6 +120,7 @@ impl<S: Transport> Incoming<S> {
                 return Err(error.into());
             }
         };
+        let deadline = Deadline::after(config.handshake_timeout);
         deadline.write_all(&mut io, &mut tx)?;
         deadline.release(&io)?;
         Ok(WebSocket::new(io, conn, rx, tx).with_subprotocol(accept.subprotocol))
@@ -137,8 +135,9 @@ impl<S: Transport> Incoming<S> {
     ///
     /// [`Error::Usage`] when `reject` cannot be used, [`Error::Io`].
     pub fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
-        let Self { mut io, mut tx, request, deadline, .. } = self;
+        let Self { mut io, mut tx, config, request, .. } = self;
         request.reject(reject, &mut tx)?;
+        let deadline = Deadline::after(config.handshake_timeout);
         deadline.write_all(&mut io, &mut tx)?;
         finish(io, &mut tx);
         Ok(())
@@ -170,10 +169,12 @@ impl Deadline {
     ) -> Result<usize, Error> {
         loop {
             io.set_read_timeout(Some(self.left()?))?;
-            match read_some(io, rx, true)? {
-                Done::Nothing => {}
-                Done::Bytes(n) => return Ok(n),
-                Done::Failed(error) => return Err(error.into()),
+            match read_some(io, rx, None) {
+                Ok(Done::Nothing) => {}
+                Ok(Done::Bytes(n)) => return Ok(n),
+                Ok(Done::Failed(error)) => return Err(error.into()),
+                Err(Error::Io(_)) => {} // its time was up, or the stream does not wait
+                Err(error) => return Err(error),
             }
         }
     }

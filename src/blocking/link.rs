@@ -76,6 +76,10 @@ pub(super) struct Direct<S> {
     pub(super) clock: Clock,
     read_limit: Limit,
     write_limit: Limit,
+    /// The stream may have bytes in a buffer of its own.
+    flush_pending: bool,
+    /// A deadline has passed, and what had arrived by then has been taken in.
+    looked: bool,
 }
 
 impl<S> Direct<S> {
@@ -84,7 +88,15 @@ impl<S> Direct<S> {
     }
 
     pub(super) fn with_clock(io: S, session: Session, clock: Clock) -> Self {
-        Self { io, session, clock, read_limit: Limit::default(), write_limit: Limit::default() }
+        Self {
+            io,
+            session,
+            clock,
+            read_limit: Limit::default(),
+            write_limit: Limit::default(),
+            flush_pending: false,
+            looked: false,
+        }
     }
 }
 
@@ -108,10 +120,13 @@ impl<S: Transport> Direct<S> {
     pub(super) fn write_all(&mut self) -> Result<(), Error> {
         loop {
             self.session.check_flushed()?;
-            if self.session.is_flushed() {
+            if !self.session.is_flushed() {
+                self.write()?;
+            } else if self.flush_pending {
+                self.flush()?;
+            } else {
                 return Ok(());
             }
-            self.write()?;
         }
     }
 
@@ -120,10 +135,27 @@ impl<S: Transport> Direct<S> {
         if let Ok(wait) = self.clock.patience(&mut self.session) {
             return Some(wait);
         }
-        // a last word, if the transport takes it
-        let _ = self.io.set_write_timeout(Some(LINGER));
-        let _ = write_some(&mut self.io, self.session.tx(), true);
+        if self.session.is_timed_out() && !self.session.is_flushed() {
+            // a last word, if the transport takes it
+            let _ = self.io.set_write_timeout(Some(LINGER));
+            let _ = write_some(&mut self.io, self.session.tx(), None);
+        }
         None
+    }
+
+    /// Empties the stream's own buffer, if it has one; a socket has nothing to do here.
+    fn flush(&mut self) -> Result<(), Error> {
+        self.flush_pending = true;
+        loop {
+            match self.io.flush() {
+                Ok(()) => self.flush_pending = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // the bytes are taken: they leave with the next flush
+                Err(error) if is_wait(&error) => return Err(error.into()),
+                Err(error) => self.session.write_failed(error),
+            }
+            return Ok(());
+        }
     }
 }
 
@@ -141,9 +173,17 @@ impl<S: Transport> Link for Direct<S> {
     }
 
     fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
-        let Some(wait) = self.patience() else { return Ok(()) };
-        let limited = self.read_limit.set(wait, |wait| self.io.set_read_timeout(wait))?;
-        match read_some(&mut self.io, rx, limited)? {
+        // What waits in the socket shows that the peer lives, however late somebody comes to read it:
+        // a look at that before a look at the clock.
+        self.looked = !self.looked && self.clock.is_late(&self.session);
+        let wait = if self.looked {
+            Some(GLANCE)
+        } else {
+            let Some(wait) = self.patience() else { return Ok(()) };
+            wait
+        };
+        let limit = self.read_limit.set(wait, |wait| self.io.set_read_timeout(wait))?;
+        match read_some(&mut self.io, rx, limit)? {
             Done::Nothing => {}
             Done::Bytes(0) => self.session.read_eof(),
             Done::Bytes(_) => {}
@@ -154,15 +194,13 @@ impl<S: Transport> Link for Direct<S> {
 
     fn write(&mut self) -> Result<bool, Error> {
         let Some(wait) = self.patience() else { return Ok(true) };
-        let limited = self.write_limit.set(wait, |wait| self.io.set_write_timeout(wait))?;
-        match write_some(&mut self.io, self.session.tx(), limited)? {
+        let limit = self.write_limit.set(wait, |wait| self.io.set_write_timeout(wait))?;
+        match write_some(&mut self.io, self.session.tx(), limit)? {
             Done::Nothing => self.session.write_stalled(),
             Done::Bytes(n) => {
                 self.session.was_written(n);
-                if self.session.is_flushed()
-                    && let Err(error) = self.io.flush()
-                {
-                    self.session.write_failed(error);
+                if self.session.is_flushed() {
+                    self.flush()?;
                 }
             }
             Done::Failed(error) => self.session.write_failed(error),
@@ -197,20 +235,31 @@ impl Clock {
     }
 
     /// Lets the timers act, and says how long the next wait may take; `None` is for ever.
-    ///
-    /// An error ends the connection: it is in the session's result.
-    pub(super) fn patience(self, session: &mut Session) -> Result<Option<Duration>, Error> {
-        // at most one timer is due at a time, but arming one takes a turn
-        while let Some(due) = session.sender.poll_timeout() {
+    pub(super) fn patience(self, session: &mut Session) -> Result<Option<Duration>, Over> {
+        loop {
+            if session.is_over() {
+                return Err(Over);
+            }
+            let Some(due) = session.sender.poll_timeout() else { return Ok(None) };
             let now = self.0.elapsed();
             if due > now {
                 return Ok(Some(due - now));
             }
-            session.handle_timeout(now)?;
+            // at most one timer is due at a time, but arming one takes a turn
+            session.handle_timeout(now);
         }
-        Ok(None)
+    }
+
+    /// Whether a deadline has passed.
+    pub(super) fn is_late(self, session: &Session) -> bool {
+        let due = session.sender.poll_timeout();
+        due.is_some_and(|due| !due.is_zero() && due <= self.0.elapsed())
     }
 }
+
+/// The connection is over: there is nothing to wait for, and the session says how it ended.
+#[derive(Debug)]
+pub(super) struct Over;
 
 /// The time-out that is set on one direction of a stream.
 #[derive(Default)]
@@ -218,12 +267,12 @@ pub(super) struct Limit(Option<Duration>);
 
 impl Limit {
     /// Bounds the next wait. Setting a time-out is a system call, so a wait may end an eighth late
-    /// instead. Says whether the stream has a time-out of ours.
+    /// instead. Returns what the stream has been told.
     pub(super) fn set(
         &mut self,
         wait: Option<Duration>,
         set: impl FnOnce(Option<Duration>) -> io::Result<()>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Duration>, Error> {
         let keep = match (self.0, wait) {
             (None, None) => true,
             (Some(limit), Some(wait)) => wait <= limit && wait >= limit - limit / 8,
@@ -233,7 +282,7 @@ impl Limit {
             set(wait)?;
             self.0 = wait;
         }
-        Ok(wait.is_some())
+        Ok(self.0)
     }
 }
 
@@ -246,14 +295,15 @@ pub(super) enum Done {
     Failed(io::Error),
 }
 
-/// One read of as much as there is room for. `limited`: a time-out of ours is set.
+/// One read of as much as there is room for. `limit`: the time-out of ours that is set.
 pub(super) fn read_some(
     io: &mut impl Read,
     rx: &mut RecvBuffer,
-    limited: bool,
+    limit: Option<Duration>,
 ) -> Result<Done, Error> {
     let space = rx.space();
     let room = space.len();
+    let start = limit.map(|_| Instant::now());
     match io.read(space) {
         Ok(n) if n <= room => {
             rx.commit(n);
@@ -263,7 +313,7 @@ pub(super) fn read_some(
             io::ErrorKind::InvalidData,
             "the transport claims to have read more bytes than it was given room for",
         ))),
-        Err(error) => done_with(error, limited),
+        Err(error) => done_with(error, limit, start),
     }
 }
 
@@ -271,10 +321,11 @@ pub(super) fn read_some(
 pub(super) fn write_some(
     io: &mut impl Write,
     tx: &SendBuffer,
-    limited: bool,
+    limit: Option<Duration>,
 ) -> Result<Done, Error> {
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let count = tx.chunks_vectored(&mut slices);
+    let start = limit.map(|_| Instant::now());
     let result = match &slices[..count] {
         [] => return Ok(Done::Nothing),
         [one] => io.write(one),
@@ -282,20 +333,35 @@ pub(super) fn write_some(
     };
     match result {
         Ok(n) => Ok(Done::Bytes(n)),
-        Err(error) => done_with(error, limited),
+        Err(error) => done_with(error, limit, start),
     }
 }
 
-fn done_with(error: io::Error, limited: bool) -> Result<Done, Error> {
-    match error.kind() {
-        io::ErrorKind::Interrupted => Ok(Done::Nothing),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            // a time-out of ours, or else one that the user has set and wants to hear about
-            if limited { Ok(Done::Nothing) } else { Err(error.into()) }
-        }
-        _ => Ok(Done::Failed(error)),
+fn done_with(
+    error: io::Error,
+    limit: Option<Duration>,
+    start: Option<Instant>,
+) -> Result<Done, Error> {
+    if error.kind() == io::ErrorKind::Interrupted {
+        return Ok(Done::Nothing);
+    }
+    if !is_wait(&error) {
+        return Ok(Done::Failed(error));
+    }
+    // A time-out of ours, or one that the user has set and wants to hear about? Ours takes as long as
+    // it was told.
+    match (limit, start) {
+        (Some(limit), Some(start)) if start.elapsed() >= limit / 2 => Ok(Done::Nothing),
+        _ => Err(error.into()),
     }
 }
+
+fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// The shortest wait that sockets know.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// Slices in one vectored write.
 const MAX_SLICES: usize = 64;

@@ -138,7 +138,7 @@ impl<S: SplitTransport> Shared<S> {
             }
         }
         // What came in meanwhile, such as a pong, must not be left lying about.
-        while shelf.waiting == 0 && !shelf.session.is_flushed() {
+        while shelf.waiting == 0 && !shelf.session.is_flushed() && !shelf.session.is_over() {
             let Some(unwritten) = shelf.unwritten.take() else { break };
             shelf = self.write(shelf, unwritten)?;
         }
@@ -154,14 +154,18 @@ impl<S: SplitTransport> Shared<S> {
         if unwritten.is_empty() {
             shelf.session.take_unsent(&mut unwritten);
         }
-        let wait = self.clock.patience(&mut shelf.session);
+        let Ok(wait) = self.clock.patience(&mut shelf.session) else {
+            shelf.unwritten = Some(unwritten);
+            drop(shelf);
+            self.last_word();
+            return Ok(self.lock());
+        };
         let mut limit = core::mem::take(&mut shelf.write_limit);
         drop(shelf);
 
-        let result = wait.and_then(|wait| {
-            let limited = limit.set(wait, |wait| self.io.set_write_timeout(wait))?;
-            write_some(&mut &SharedIo(&self.io), &unwritten, limited)
-        });
+        let result = limit
+            .set(wait, |wait| self.io.set_write_timeout(wait))
+            .and_then(|limit| write_some(&mut &SharedIo(&self.io), &unwritten, limit));
 
         let mut shelf = self.lock();
         shelf.write_limit = limit;
@@ -200,10 +204,11 @@ impl<S: SplitTransport> Shared<S> {
             }
             unwritten
         });
+        let timed_out = shelf.session.is_timed_out();
         drop(shelf);
-        if let Some(unwritten) = unwritten {
+        if let Some(unwritten) = unwritten.filter(|_| timed_out) {
             let _ = self.io.set_write_timeout(Some(LINGER));
-            let _ = write_some(&mut &SharedIo(&self.io), &unwritten, true);
+            let _ = write_some(&mut &SharedIo(&self.io), &unwritten, None);
         }
         self.over();
     }
@@ -284,8 +289,8 @@ impl<S: SplitTransport> Link for SharedLink<S> {
             shared.last_word();
             return Ok(());
         };
-        let limited = self.read_limit.set(wait, |wait| shared.io.set_read_timeout(wait))?;
-        match read_some(&mut &SharedIo(&shared.io), rx, limited)? {
+        let limit = self.read_limit.set(wait, |wait| shared.io.set_read_timeout(wait))?;
+        match read_some(&mut &SharedIo(&shared.io), rx, limit)? {
             Done::Bytes(0) => shared.lock().session.read_eof(),
             Done::Failed(error) => {
                 shared.lock().session.read_failed(error);

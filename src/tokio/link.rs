@@ -131,7 +131,8 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             self.session.release_memory();
             return Poll::Pending;
         };
-        if self.session.handle_timeout(now).is_err() && !self.session.is_flushed() {
+        self.session.handle_timeout(now);
+        if self.session.is_timed_out() && !self.session.is_flushed() {
             // a last word, if the transport takes it
             let _ = self.poll_write(cx);
         }

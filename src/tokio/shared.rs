@@ -89,10 +89,13 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     pub(super) fn poll_timer(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if let Poll::Ready(now) = timer.poll(cx, state.session.sender.poll_timeout()) {
-            if state.session.handle_timeout(now).is_err() {
+            state.session.handle_timeout(now);
+            if state.session.is_over() {
+                let last_word = state.session.is_timed_out();
                 drop(state);
-                // a last word, if the transport takes it
-                let _ = self.try_write();
+                if last_word {
+                    let _ = self.try_write(); // if the transport takes it
+                }
                 self.wake_all();
             }
             return Poll::Ready(());

@@ -1,0 +1,15 @@
+//! The blocking adapter: over TCP and Unix sockets, and over streams that misbehave.
+#![allow(missing_docs)]
+
+#[path = "../adapters_support/wire.rs"]
+mod wire;
+
+mod corners;
+mod ends;
+mod faulty;
+mod handshake;
+mod messages;
+
+mod peer;
+mod script;
+mod timeouts;
