@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Buf;
 
-use super::link::{Clock, Direct, Done, Limit, Link, read_some, ready_event, write_some};
+use super::link::{Clock, Direct, Done, Limit, Link, Over, read_some, ready_event, write_some};
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
@@ -132,7 +132,7 @@ impl<S: SplitTransport> Shared<S> {
                 Some(unwritten) => shelf = self.write(shelf, unwritten)?,
                 None => {
                     shelf.waiting += 1;
-                    shelf = self.wait(shelf, None);
+                    shelf = self.wait(shelf);
                     shelf.waiting -= 1;
                 }
             }
@@ -213,22 +213,23 @@ impl<S: SplitTransport> Shared<S> {
         self.over();
     }
 
-    /// Waits until something has changed, or so long.
-    fn wait<'s>(
-        &self,
-        shelf: MutexGuard<'s, Shelf>,
-        wait: Option<Duration>,
-    ) -> MutexGuard<'s, Shelf> {
-        match wait {
-            Some(wait) => match self.changed.wait_timeout(shelf, wait) {
+    /// Waits for a change, or for the time to bring one about.
+    fn wait<'s>(&'s self, mut shelf: MutexGuard<'s, Shelf>) -> MutexGuard<'s, Shelf> {
+        match self.clock.patience(&mut shelf.session) {
+            Ok(Some(wait)) => match self.changed.wait_timeout(shelf, wait) {
                 Ok((shelf, _)) => shelf,
                 Err(poisoned) => poisoned.into_inner().0,
             },
-            None => self.changed.wait(shelf).unwrap_or_else(PoisonError::into_inner),
+            Ok(None) => self.changed.wait(shelf).unwrap_or_else(PoisonError::into_inner),
+            Err(Over) => {
+                drop(shelf);
+                self.last_word();
+                self.lock()
+            }
         }
     }
 
-    /// Tells those who wait, and wakes a reader.
+    /// Tells those who wait, and wakes those who read or write.
     fn over(&self) {
         let _ = self.io.shutdown(Shutdown::Both);
         self.changed.notify_all();
@@ -303,17 +304,11 @@ impl<S: SplitTransport> Link for SharedLink<S> {
 
     fn wait_for_writer(&mut self) -> Result<(), Error> {
         let shared = &*self.shared;
-        let mut shelf = shared.lock();
+        let shelf = shared.lock();
         if shelf.unwritten.is_some() {
             return Ok(()); // it has gone already
         }
-        match shared.clock.patience(&mut shelf.session) {
-            Ok(wait) => drop(shared.wait(shelf, wait)),
-            Err(_) => {
-                drop(shelf);
-                shared.last_word();
-            }
-        }
+        drop(shared.wait(shelf));
         Ok(())
     }
 
@@ -470,7 +465,11 @@ impl<S: SplitTransport> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub fn flush(&self) -> Result<(), Error> {
-        let until = self.shared.lock().end_of_queue();
+        let until = {
+            let shelf = self.shared.lock();
+            shelf.session.check_writable()?;
+            shelf.end_of_queue()
+        };
         self.shared.write_until(|shelf| shelf.written >= until)
     }
 
@@ -492,14 +491,7 @@ impl<S: SplitTransport> Sender<S> {
         let mut shelf = self.shared.lock();
         while !shelf.session.is_over() {
             // The receiver is waiting already, without this deadline: it has to be watched here.
-            shelf = match self.shared.clock.patience(&mut shelf.session) {
-                Ok(wait) => self.shared.wait(shelf, wait),
-                Err(_) => {
-                    drop(shelf);
-                    self.shared.last_word();
-                    self.shared.lock()
-                }
-            };
+            shelf = self.shared.wait(shelf);
         }
         shelf.session.result()
     }

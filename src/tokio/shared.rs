@@ -16,6 +16,7 @@ use super::link::{Link, poll_read_some, poll_write_some};
 use super::timer::Timer;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
+use crate::proto::Reply;
 use crate::session::{Parsed, Session, Step, check_written};
 
 /// What the halves share.
@@ -72,13 +73,32 @@ impl<W> Shared<W> {
         (io, session, flush_pending)
     }
 
-    /// Wakes the receiving half, which has to look at the timers or to write.
+    /// Pays what is owed to the peer.
+    pub(super) fn reply(&self, reply: Reply) {
+        self.change(|session| session.reply(reply));
+    }
+
+    /// Does what may begin to close the connection. Those who are blocked have to look at the timers
+    /// then: the receiving half may never do it again.
+    fn change<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+        let mut state = self.lock();
+        let before = state.session.sender.state();
+        let result = change(&mut state.session);
+        let changed = state.session.sender.state() != before;
+        drop(state);
+        if changed {
+            self.wakers.wake_waiting();
+        }
+        result
+    }
+
+    /// Wakes the receiving half, which has to write.
     pub(super) fn wake_receiver(&self) {
         self.wakers.wake_receiver();
     }
 
-    /// Wakes everyone: the connection is over, or there is room again.
-    fn wake_all(&self) {
+    /// Wakes everyone: the connection is over, or has a deadline that it had not before.
+    pub(super) fn wake_all(&self) {
         self.wakers.wake_waiting();
         self.wakers.wake_receiver();
     }
@@ -199,7 +219,7 @@ impl<S: SplitStream> Link for SharedLink<S> {
     }
 
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
-        let step = self.shared.lock().session.after_parsing(parsed, write_blocked);
+        let step = self.shared.change(|session| session.after_parsing(parsed, write_blocked));
         if step == Step::End {
             self.shared.wake_all();
         }

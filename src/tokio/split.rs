@@ -92,7 +92,7 @@ impl<S: SplitStream> Receiver<S> {
         let Self { rx, receiver, link, .. } = self;
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
-        let pay = |reply| link.shared.lock().session.reply(reply);
+        let pay = |reply| link.shared.reply(reply);
         Ok(Some(take_event(receiver, rx.fetch(), ready, pay)))
     }
 
@@ -137,7 +137,7 @@ impl<S: SplitStream> Receiver<S> {
         loop {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
-            let pay = |reply| link.shared.lock().session.reply(reply);
+            let pay = |reply| link.shared.reply(reply);
             let event = take_event(receiver, rx.fetch(), ready, pay);
             if let Event::Chunk(_) = event {
                 return Poll::Ready(Err(Error::ChunkedDelivery));
@@ -265,6 +265,7 @@ impl<S: SplitStream> Sender<S> {
     pub async fn flush(&self) -> Result<(), Error> {
         let until = {
             let state = self.shared.lock();
+            state.session.check_writable()?;
             state.written + state.session.unsent() as u64
         };
         self.written(until).await
@@ -288,7 +289,7 @@ impl<S: SplitStream> Sender<S> {
             Err(Error::Send(SendError::NotOpen)) => return Ok(()),
             Err(error) => return Err(error),
         }
-        self.shared.wake_receiver(); // there is a deadline now
+        self.shared.wake_all(); // there is a deadline now
         self.flush().await
     }
 
