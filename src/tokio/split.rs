@@ -345,6 +345,10 @@ impl<S: SplitStream> Sender<S> {
                         return Poll::Ready(Ok(()));
                     }
                     state.session.check_writable()?;
+                    // a pong may have given way to a shorter one meanwhile
+                    if !state.is_unsent() {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
                 if self.shared.poll_write(cx).is_pending() {
                     ready!(self.shared.poll_timer(&mut timer, cx));

@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod answers;
+mod backlog;
 mod endings;
 mod full_duplex;
 mod peer;
