@@ -215,8 +215,11 @@ impl Session {
         self.stalled = true;
     }
 
-    /// A write failed for good.
+    /// A write failed for good. Once the connection is over, that is only a consequence.
     pub(crate) fn write_failed(&mut self, error: io::Error) {
+        if self.end.is_some() {
+            return;
+        }
         self.tx = LentTx::default();
         self.in_flight = 0;
         self.write_shut = true;

@@ -28,7 +28,7 @@ pub(super) trait Link {
     /// Reads once into `rx`.
     fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error>;
 
-    /// Writes once; `false` when somebody else is writing and does it.
+    /// Writes once; `false` when that gets nowhere now, and reading goes on meanwhile.
     fn write(&mut self) -> Result<bool, Error>;
 
     /// Waits until whoever is writing has got on.
@@ -74,24 +74,20 @@ pub(super) struct Direct<S> {
     pub(super) io: S,
     pub(super) session: Session,
     pub(super) clock: Clock,
-    read_limit: Limit,
-    write_limit: Limit,
+    pub(super) read_limit: Limit,
+    pub(super) write_limit: Limit,
     /// The stream may have bytes in a buffer of its own.
-    flush_pending: bool,
+    pub(super) flush_pending: bool,
     /// A deadline has passed, and what had arrived by then has been taken in.
-    looked: bool,
+    pub(super) looked: bool,
 }
 
 impl<S> Direct<S> {
     pub(super) fn new(io: S, session: Session) -> Self {
-        Self::with_clock(io, session, Clock::new())
-    }
-
-    pub(super) fn with_clock(io: S, session: Session, clock: Clock) -> Self {
         Self {
             io,
             session,
-            clock,
+            clock: Clock::new(),
             read_limit: Limit::default(),
             write_limit: Limit::default(),
             flush_pending: false,
@@ -180,6 +176,9 @@ impl<S: Transport> Link for Direct<S> {
             Some(GLANCE)
         } else {
             let Some(wait) = self.patience() else { return Ok(()) };
+            if !self.session.is_flushed() {
+                return Ok(()); // a ping has become due: it goes out before the wait for its pong
+            }
             wait
         };
         let limit = self.read_limit.set(wait, |wait| self.io.set_read_timeout(wait))?;

@@ -73,7 +73,7 @@ impl<S: SplitTransport> WebSocket<S> {
     /// Dropping one half does not disturb the other; the stream goes when both are gone.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
         let Self { rx, receiver, link, subprotocol } = self;
-        let Direct { io, session, clock, .. } = link;
+        let Direct { io, session, clock, read_limit, write_limit, .. } = link;
         let shared = Arc::new(Shared {
             io,
             clock,
@@ -82,12 +82,12 @@ impl<S: SplitTransport> WebSocket<S> {
                 unwritten: Some(SendBuffer::new()),
                 written: 0,
                 waiting: 0,
-                write_limit: Limit::default(),
+                write_limit,
             }),
             changed: Condvar::new(),
         });
         let sender = Sender { shared: Arc::clone(&shared) };
-        let link = SharedLink { shared, read_limit: Limit::default() };
+        let link = SharedLink { shared, read_limit };
         (Receiver { rx, receiver, link, subprotocol }, sender)
     }
 }
@@ -128,8 +128,11 @@ impl<S: SplitTransport> Shared<S> {
                 break;
             }
             shelf.session.check_writable()?;
+            if shelf.session.is_flushed() {
+                break; // a pong has given way to a shorter one meanwhile
+            }
             match shelf.unwritten.take() {
-                Some(unwritten) => shelf = self.write(shelf, unwritten)?,
+                Some(unwritten) => shelf = self.write(shelf, unwritten, None)?,
                 None => {
                     shelf.waiting += 1;
                     shelf = self.wait(shelf);
@@ -140,16 +143,17 @@ impl<S: SplitTransport> Shared<S> {
         // What came in meanwhile, such as a pong, must not be left lying about.
         while shelf.waiting == 0 && !shelf.session.is_flushed() && !shelf.session.is_over() {
             let Some(unwritten) = shelf.unwritten.take() else { break };
-            shelf = self.write(shelf, unwritten)?;
+            shelf = self.write(shelf, unwritten, None)?;
         }
         Ok(())
     }
 
-    /// Writes once, unlocked, as the only one who does.
+    /// Writes once, unlocked, as the only one who does; waits for the transport, `at_most` so long.
     fn write<'s>(
         &'s self,
         mut shelf: MutexGuard<'s, Shelf>,
         mut unwritten: SendBuffer,
+        at_most: Option<Duration>,
     ) -> Result<MutexGuard<'s, Shelf>, Error> {
         if unwritten.is_empty() {
             shelf.session.take_unsent(&mut unwritten);
@@ -160,6 +164,7 @@ impl<S: SplitTransport> Shared<S> {
             self.last_word();
             return Ok(self.lock());
         };
+        let wait = [wait, at_most].into_iter().flatten().min();
         let mut limit = core::mem::take(&mut shelf.write_limit);
         drop(shelf);
 
@@ -259,6 +264,13 @@ impl<S: SplitTransport> Write for &SharedIo<'_, S> {
     }
 }
 
+/// How long the receiving half waits for the transport to take bytes. It must not wait for a peer
+/// that does the same: two such ends would never read again.
+const RECEIVERS_WRITE: Duration = Duration::from_millis(1);
+
+/// How long it then waits for something to read before it tries to write again.
+const WRITE_AGAIN: Duration = Duration::from_millis(20);
+
 /// The receiving half's way to its transport.
 struct SharedLink<S> {
     shared: Arc<Shared<S>>,
@@ -285,7 +297,13 @@ impl<S: SplitTransport> Link for SharedLink<S> {
 
     fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
         let shared = &*self.shared;
-        let wait = shared.clock.patience(&mut shared.lock().session);
+        let wait = {
+            let mut shelf = shared.lock();
+            let wait = shared.clock.patience(&mut shelf.session);
+            // whoever is writing takes along what is unsent; without anybody, it waits for this half
+            let is_mine = shelf.unwritten.is_some() && !shelf.session.is_flushed();
+            wait.map(|wait| [wait, is_mine.then_some(WRITE_AGAIN)].into_iter().flatten().min())
+        };
         let Ok(wait) = wait else {
             shared.last_word();
             return Ok(());
@@ -314,13 +332,11 @@ impl<S: SplitTransport> Link for SharedLink<S> {
 
     fn write(&mut self) -> Result<bool, Error> {
         let mut shelf = self.shared.lock();
-        match shelf.unwritten.take() {
-            Some(unwritten) => {
-                drop(self.shared.write(shelf, unwritten)?);
-                Ok(true)
-            }
-            None => Ok(false), // whoever is writing takes it along
-        }
+        // whoever is writing takes it along
+        let Some(unwritten) = shelf.unwritten.take() else { return Ok(false) };
+        let before = shelf.written;
+        let shelf = self.shared.write(shelf, unwritten, Some(RECEIVERS_WRITE))?;
+        Ok(shelf.written > before)
     }
 
     fn shutdown_write(&mut self) {
@@ -400,14 +416,13 @@ impl<S: SplitTransport> Receiver<S> {
         drop(sender);
         let Self { rx, receiver, link, subprotocol } = self;
         // this half has the only reference now: the other one could not be cloned meanwhile
-        let Some(shared) = Arc::into_inner(link.shared) else {
-            unreachable!("the halves were counted")
-        };
+        let SharedLink { shared, read_limit } = link;
+        let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
         let Shared { io, clock, state, .. } = shared;
-        let Shelf { mut session, unwritten, .. } =
+        let Shelf { mut session, unwritten, write_limit, .. } =
             state.into_inner().unwrap_or_else(PoisonError::into_inner);
         session.take_back(unwritten.unwrap_or_default());
-        let link = Direct::with_clock(io, session, clock);
+        let link = Direct { clock, read_limit, write_limit, ..Direct::new(io, session) };
         Ok(WebSocket { rx, receiver, link, subprotocol })
     }
 }

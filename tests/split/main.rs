@@ -8,5 +8,7 @@ mod endings;
 mod full_duplex;
 mod peer;
 mod senders;
+mod threads;
+mod threads_endings;
 mod timeouts;
 mod wire;

@@ -1,0 +1,255 @@
+//! The blocking halves: how a connection ends in one thread and shows in the others.
+
+use core::time::Duration;
+use std::net::Shutdown;
+use std::time::Instant;
+
+use sansws::blocking::Sender;
+use sansws::proto::{Config, Event, KeepAlive, SendError, State};
+use sansws::{CloseCode, Error};
+
+use crate::threads::{Peer, Running, client, halves, server, start, tcp_pair};
+use crate::wire::{CLOSE, PING, PONG, TEXT, close};
+
+const MILLIS: Duration = Duration::from_millis(1);
+
+/// More than a socket takes.
+const LARGE: usize = 4 << 20;
+
+fn within(range: core::ops::Range<u64>, start: Instant) {
+    let took = start.elapsed().as_millis() as u64;
+    assert!(range.contains(&took), "took {took} ms, expected {range:?}");
+}
+
+#[test]
+fn close_waits_for_the_receiver_and_says_that_it_was_clean() {
+    let (near, far) = tcp_pair();
+    let (mut receiver, sender) = server(near, &Config::new()).split();
+    let receiving = start(move || (receiver.recv(), receiver));
+    let mut far = client(far, &Config::new());
+    let answering = start(move || far.recv());
+    start({
+        let sender = sender.clone();
+        move || sender.close(CloseCode::GOING_AWAY, "bye")
+    })
+    .end()
+    .unwrap();
+    let (end, receiver) = receiving.end();
+    assert_eq!(end.unwrap(), None);
+    assert_eq!(answering.end().unwrap(), None);
+    assert_eq!(sender.state(), State::Closed);
+    for info in [sender.close_info(), receiver.close_info()] {
+        let info = info.unwrap();
+        assert!(info.clean && info.sent_code == Some(CloseCode::GOING_AWAY), "{info:?}");
+    }
+    // once more costs nothing
+    sender.close(CloseCode::NORMAL, "").unwrap();
+}
+
+/// Nobody receives, or the peer does not answer: in both cases `close` gives up, and whoever reads is
+/// woken, though it began to read without any time-out.
+#[test]
+fn close_gives_up_in_time_and_wakes_the_reader() {
+    for reads in [false, true] {
+        let (mut receiver, sender, mut peer) = halves(&Config::new().close_timeout(200 * MILLIS));
+        let reading = reads.then(|| start(move || receiver.recv()));
+        std::thread::sleep(20 * MILLIS);
+        let began = Instant::now();
+        let closing = start(move || (sender.close(CloseCode::NORMAL, ""), sender));
+        peer.expect(CLOSE, close(1000, ""));
+        let (closed, sender) = closing.end();
+        assert!(closed.unwrap_err().is_timeout());
+        within(190..1000, began);
+        if let Some(reading) = reading {
+            assert!(reading.end().unwrap_err().is_timeout());
+            within(190..1000, began);
+        }
+        assert!(sender.send("x").unwrap_err().is_timeout());
+        assert_eq!(peer.frame(), None);
+    }
+}
+
+/// The same when the Close cannot leave: the socket is full, and another thread is blocked in a write
+/// that it began without any time-out.
+#[test]
+fn close_gives_up_in_time_behind_a_blocked_writer() {
+    let (mut receiver, sender, _peer) = halves(&Config::new().close_timeout(200 * MILLIS));
+    let reading = start(move || receiver.recv());
+    let blocked: Vec<_> = (0..2)
+        .map(|_| {
+            let sender = sender.clone();
+            start(move || sender.send(vec![0; LARGE]))
+        })
+        .collect();
+    assert!(blocked.iter().all(|sending| sending.runs_for(50 * MILLIS)));
+    let began = Instant::now();
+    let closed = start(move || sender.close(CloseCode::NORMAL, "")).end();
+    assert!(closed.unwrap_err().is_timeout());
+    within(190..1000, began);
+    for sending in blocked {
+        sending.end().unwrap_err();
+    }
+    assert!(reading.end().unwrap_err().is_timeout());
+    within(190..1500, began);
+}
+
+/// The same when `close` itself is what writes.
+#[test]
+fn close_gives_up_in_time_when_the_socket_is_full() {
+    let (mut receiver, sender, _peer) = halves(&Config::new().close_timeout(200 * MILLIS));
+    sender.feed(vec![0; LARGE]).unwrap();
+    let closing = start({
+        let sender = sender.clone();
+        move || sender.close(CloseCode::NORMAL, "")
+    });
+    let reading = start(move || receiver.recv());
+    assert!(closing.end().unwrap_err().is_timeout());
+    assert!(reading.end().unwrap_err().is_timeout());
+}
+
+/// A peer that has closed but keeps the socket open is left after a second, by the halves and by a
+/// socket in one piece.
+#[test]
+fn a_peer_that_keeps_the_socket_open_is_left() {
+    let (mut receiver, sender, mut peer) = halves(&Config::new());
+    let began = Instant::now();
+    let reading = start(move || (receiver.recv(), receiver.recv()));
+    peer.send(CLOSE, close(1000, ""));
+    peer.expect(CLOSE, close(1000, ""));
+    let (end, again) = reading.end();
+    assert_eq!((end.unwrap(), again.unwrap()), (None, None));
+    within(990..3000, began);
+    assert!(sender.close_info().unwrap().clean);
+
+    let (receiver, sender, mut peer) = halves(&Config::new());
+    let mut ws = receiver.reunite(sender).unwrap();
+    let began = Instant::now();
+    let reading = start(move || ws.recv());
+    peer.send(CLOSE, close(1000, ""));
+    assert_eq!(reading.end().unwrap(), None);
+    within(990..3000, began);
+}
+
+/// Two senders are blocked, one writing and one waiting for its turn, when the connection ends.
+#[test]
+fn blocked_senders_are_told() {
+    type Cause = fn(&mut Peer);
+    type Check = fn(&Error) -> bool;
+    let causes: [(Cause, Check); 3] = [
+        (|peer| peer.io.shutdown(Shutdown::Both).unwrap(), Error::is_disconnect),
+        (|peer| peer.io.shutdown(Shutdown::Write).unwrap(), Error::is_disconnect),
+        // a violation; the reply cannot leave, the server lingers for a second
+        (|peer| peer.send(0x83, []), |error| matches!(error, Error::Protocol(_))),
+    ];
+    for (number, (cause, is_it)) in causes.into_iter().enumerate() {
+        let (mut receiver, sender, mut peer) = halves(&Config::new().max_unsent(100));
+        let reading = start(move || receiver.recv());
+        let blocked: Vec<_> = (0..3)
+            .map(|_| {
+                let sender = sender.clone();
+                start(move || sender.send(vec![0; LARGE]))
+            })
+            .collect();
+        assert!(blocked.iter().all(|sending| sending.runs_for(20 * MILLIS)));
+        let began = Instant::now();
+        cause(&mut peer);
+        let errors: Vec<Error> = blocked.into_iter().map(|b| b.end().unwrap_err()).collect();
+        within(0..3000, began);
+        assert!(errors.iter().all(|error| is_it(error) || error.is_disconnect()), "{errors:?}");
+        let end = reading.end().unwrap_err();
+        assert!(is_it(&end), "{number}: {end:?}");
+        for _ in 0..2 {
+            assert!(sender.send("x").is_err() && sender.feed("x").is_err(), "{number}");
+            assert!(sender.flush().is_err(), "{number}");
+        }
+    }
+}
+
+/// A thread that only sends is told by its next call.
+#[test]
+fn the_next_call_tells() {
+    let (mut receiver, sender, mut peer) = halves(&Config::new());
+    sender.send("open").unwrap();
+    let reading = start(move || receiver.recv());
+    peer.expect(TEXT, "open");
+    peer.send(CLOSE, close(1001, ""));
+    peer.expect(CLOSE, close(1001, ""));
+    let error = sender.send("too late").unwrap_err();
+    assert!(matches!(error, Error::Send(SendError::NotOpen)), "{error:?}");
+    peer.io.shutdown(Shutdown::Both).unwrap();
+    assert_eq!(reading.end().unwrap(), None);
+    for error in [sender.send("too late").unwrap_err(), sender.flush().unwrap_err()] {
+        assert!(matches!(error, Error::Send(SendError::NotOpen)), "{error:?}");
+    }
+}
+
+fn keep_alive() -> Config {
+    Config::new().keep_alive(KeepAlive::Every(60 * MILLIS)).pong_timeout(60 * MILLIS)
+}
+
+/// Whoever waits: a reader, a writer that is blocked, or both.
+#[test]
+fn a_silent_peer_is_given_up() {
+    for (reads, writes) in [(true, false), (false, true), (true, true)] {
+        let (mut receiver, sender, _peer) = halves(&keep_alive());
+        let began = Instant::now();
+        let mut waiting: Vec<Running<Result<(), Error>>> = Vec::new();
+        if reads {
+            waiting.push(start(move || receiver.recv().map(|_| ())));
+        }
+        if writes {
+            let sender = sender.clone();
+            waiting.push(start(move || sender.send(vec![0; LARGE])));
+        }
+        for wait in waiting {
+            let error = wait.end().unwrap_err();
+            assert!(error.is_timeout(), "{reads} {writes}: {error:?}");
+        }
+        within(115..1500, began);
+        assert!(sender.send("x").unwrap_err().is_timeout());
+    }
+}
+
+/// A peer that answers is not, and the round trip is measured.
+#[test]
+fn a_peer_that_answers_is_kept() {
+    let (mut receiver, sender, mut peer) = halves(&keep_alive());
+    let reading = start(move || (receiver.recv(), receiver));
+    for _ in 0..5 {
+        let ping = peer.frame().unwrap();
+        assert_eq!(ping.first, PING);
+        peer.send(PONG, &ping.payload);
+    }
+    peer.send(TEXT, "bye");
+    let (received, receiver) = reading.end();
+    assert_eq!(received.unwrap(), Some("bye".into()));
+    assert!(receiver.round_trip().is_some_and(|time| time < 60 * MILLIS));
+    drop(sender);
+}
+
+/// `flush` waits for the bytes that were queued, and a shorter pong may take the place of some.
+#[test]
+fn flush_ends_when_a_shorter_pong_takes_the_place_of_the_last() {
+    let (mut receiver, sender, mut peer) = halves(&Config::new().max_pending_pongs(1));
+    let sending = start({
+        let sender = sender.clone();
+        move || sender.send(vec![0; LARGE])
+    });
+    assert!(sending.runs_for(50 * MILLIS));
+    for _ in 0..2 {
+        peer.send(PING, [b'a'; 125]);
+        assert!(matches!(receiver.next_event().unwrap(), Some(Event::Ping(_))));
+    }
+    let flushing = start({
+        let sender: Sender<_> = sender.clone();
+        move || sender.flush()
+    });
+    assert!(flushing.runs_for(50 * MILLIS));
+    peer.send(PING, []);
+    assert!(matches!(receiver.next_event().unwrap(), Some(Event::Ping(&[]))));
+    assert_eq!(peer.frame().unwrap().payload.len(), LARGE);
+    peer.expect(PONG, [b'a'; 125]);
+    peer.expect(PONG, []);
+    flushing.end().unwrap();
+    sending.end().unwrap();
+}
