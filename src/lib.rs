@@ -53,6 +53,9 @@ pub mod buf;
 mod entropy;
 #[cfg(feature = "std")]
 mod error;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handshake;
 #[cfg(feature = "std")]
 mod pool;

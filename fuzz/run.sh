@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Runs every fuzzer, 20 seconds each or as long as the first argument says:
+#
+#   fuzz/run.sh [SECONDS] [TARGET...]
+#
+# Starts from the seeds in fuzz/corpus and leaves what it finds worth keeping in
+# target/fuzz/corpus (or $CARGO_TARGET_DIR/fuzz/corpus), so that the next run
+# goes on from there. An input that breaks something ends the run; it is in
+# target/fuzz/artifacts then.
+#
+# Exit status: 0 nothing was found; 1 something was, or did not build;
+# 3 there is no nightly toolchain, and nothing has run.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly cargo_fuzz=0.13.2
+readonly missing_nightly=3
+target=${CARGO_TARGET_DIR:-$here/../target}
+mkdir -p "$target/fuzz"
+target=$(cd "$target" && pwd)
+
+seconds=${1:-20}
+shift || true
+targets=("$@")
+if ((${#targets[@]} == 0)); then
+    targets=(frame_stream_server frame_stream_client handshake_request handshake_response utf8)
+fi
+
+if ! command -v rustup >/dev/null || ! rustup toolchain list | grep -q '^nightly'; then
+    echo '!!! NOTHING WAS FUZZED: the fuzzers need a nightly toolchain of Rust, and there is none' >&2
+    exit "$missing_nightly"
+fi
+
+export PATH="$target/fuzz/tools/bin:$PATH"
+if [[ $(cargo fuzz --version 2>/dev/null) != "cargo-fuzz $cargo_fuzz" ]]; then
+    echo "installing cargo-fuzz $cargo_fuzz into $target/fuzz/tools"
+    cargo install --quiet --locked --root "$target/fuzz/tools" --version "$cargo_fuzz" cargo-fuzz
+fi
+
+cd "$here"
+build=(--fuzz-dir . --target-dir "$target/fuzz/build")
+cargo +nightly fuzz build "${build[@]}"
+
+# run NAME: one fuzzer. Inputs have 4 KiB at most (longer seeds are cut), so that no allocation has
+# a reason to come near 16 MiB, whatever a header announces.
+run() {
+    local name=$1
+    local corpus=$target/fuzz/corpus/$name artifacts=$target/fuzz/artifacts/$name
+    local log=$target/fuzz/$name.log
+    mkdir -p "$corpus" "$artifacts"
+    if ! cargo +nightly fuzz run "${build[@]}" "$name" "$corpus" "corpus/$name" -- \
+        -max_total_time="$seconds" -max_len=4096 -timeout=10 -malloc_limit_mb=16 \
+        -rss_limit_mb=1024 -artifact_prefix="$artifacts/" -print_final_stats=1 \
+        >"$log" 2>&1; then
+        tail -n 60 "$log"
+        echo "!!! $name found something: see $log and $artifacts" >&2
+        return 1
+    fi
+    local runs edges
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    edges=$(grep -o ' cov: [0-9]*' "$log" | tail -n 1 | tr -dc 0-9)
+    printf '%-20s %10d executions, %5d edges, nothing found in %d s\n' \
+        "$name" "$runs" "$edges" "$seconds"
+}
+
+for name in "${targets[@]}"; do
+    run "$name"
+done

@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzzers into fuzz/corpus, the same ones every time.
+
+They are the examples of RFC 6455 and frames such as the Autobahn suite sends. The bytes before them
+are what src/fuzzing/mod.rs describes: switches, and a plan of how the rest is cut.
+"""
+
+import pathlib
+import struct
+
+ROOT = pathlib.Path(__file__).parent / "corpus"
+PLANS = [b"", b"\x00", b"\x02\x41\x84\xc0", b"\x30\x06\xbf", b"\x07\xc3"]
+KEY = bytes.fromhex("37fa213d")
+
+
+def write(target, name, switches, plan, data):
+    path = ROOT / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes([switches, len(plan)]) + plan + data)
+
+
+def frame(masked, first, payload=b"", length=None):
+    size = len(payload)
+    if length is not None:
+        head = length
+    elif size < 126:
+        head = bytes([size])
+    elif size < 65536:
+        head = b"\x7e" + struct.pack("!H", size)
+    else:
+        head = b"\x7f" + struct.pack("!Q", size)
+    if not masked:
+        return bytes([first]) + head + payload
+    head = bytes([head[0] | 0x80]) + head[1:]
+    payload = bytes(byte ^ KEY[i % 4] for i, byte in enumerate(payload))
+    return bytes([first]) + head + KEY + payload
+
+
+def streams(masked):
+    """Pairs of a name and the bytes, as a client (masked) or a server sends them."""
+
+    def f(*args, **kwargs):
+        return frame(masked, *args, **kwargs)
+
+    def close(code=None, reason=b""):
+        return f(0x88, b"" if code is None else struct.pack("!H", code) + reason)
+
+    text = "Hello-\u00b5@\u00df\u00f6\u00e4\u00fc\u00e0\u00e1-UTF-8!!".encode()
+    # RFC 6455 5.7
+    yield "hello", f(0x81, b"Hello")
+    yield "hello_fragments", f(0x01, b"Hel") + f(0x80, b"lo")
+    yield "ping_pong", f(0x89, b"Hello") + f(0x8A, b"Hello")
+    yield "binary_256", f(0x82, bytes(range(256)))
+    if not masked:
+        yield "binary_64k", f(0x82, bytes(range(256)) * 256)
+    # Autobahn 1 to 7, 9, 10
+    yield "empty_messages", f(0x81) + f(0x82) + f(0x01) + f(0x00) + f(0x80)
+    for size in (125, 126, 127, 128):
+        yield f"text_{size}", f(0x81, b"*" * size) + close(1000)
+    yield "ping_125", f(0x89, b"\xfe" * 125) + f(0x81, b"x")
+    yield "ping_126", f(0x89, b"\xfe" * 126)
+    yield "ten_pings", b"".join(f(0x89, b"payload-%d" % i) for i in range(10)) + close(1000)
+    yield "many_pings", b"".join(f(0x89, b"%d" % i) for i in range(40))
+    yield "unsolicited_pong", f(0x8A, b"unsolicited") + f(0x89, b"ping")
+    for bits in range(1, 8):
+        yield f"rsv_{bits}", f(0x81, b"good") + f(0x81 | bits << 4, b"bad") + f(0x89)
+    for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
+        yield f"opcode_{opcode}", f(0x81, b"good") + f(0x80 | opcode, b"bad") + f(0x89)
+    yield "ping_fragment", f(0x09, b"frag") + f(0x80, b"ment")
+    yield "ping_between", f(0x01, b"frag1") + f(0x89, b"ping") + f(0x80, b"frag2") + close(1000)
+    yield "pings_between", b"".join(
+        f(0x01 if i == 0 else 0x00, b"frag%d" % i) + f(0x89, b"p%d" % i) for i in range(4)
+    ) + f(0x80)
+    yield "continuation_first", f(0x80, b"non-continuation") + f(0x81, b"Hello")
+    yield "message_in_message", f(0x01, b"frag1") + f(0x81, b"frag2")
+    yield "text_utf8", f(0x81, text) + close(1000, b"Goodbye")
+    yield "text_byte_fragments", b"".join(
+        f((0x01 if i == 0 else 0x00) | (0x80 if i == len(text) - 1 else 0), text[i : i + 1])
+        for i in range(len(text))
+    )
+    kosme = bytes.fromhex("cebae1bdb9cf83cebcceb5")
+    yield "text_too_large", f(0x01, kosme) + f(0x00, b"\xf4\x90\x80\x80") + f(0x80, b"edited")
+    yield "text_surrogate", f(0x81, kosme + b"\xed\xa0\x80edited")
+    yield "text_overlong", f(0x81, b"\xc0\xaf\xe0\x80\xaf")
+    yield "text_cut", f(0x01, kosme + b"\xf0\x9f") + f(0x89) + f(0x80, b"\x98\x80")
+    yield "text_ends_inside", f(0x01, b"\xe2\x82") + f(0x80)
+    yield "text_four_bytes", f(0x81, "\U0001f600\U0010ffff\ufffe".encode()) + close(3000)
+    yield "close_empty", close() + f(0x81, b"late")
+    yield "close_one_byte", f(0x88, b"\x03")
+    yield "close_reason", close(1000, b"*" * 123) + f(0x89)
+    yield "close_reason_too_long", close(1000, b"*" * 124)
+    yield "close_reason_not_utf8", close(1000, kosme + b"\xed\xa0\x80")
+    yield "close_twice", close(1001, b"away") + close(1001)
+    yield "close_in_message", f(0x01, b"frag1") + close(1000) + f(0x80, b"frag2")
+    for code in (0, 999, 1004, 1005, 1006, 1011, 1014, 1015, 1016, 2999, 3999, 4999, 5000, 65535):
+        yield f"close_{code}", close(code)
+    yield "length_not_minimal_16", f(0x82, b"\0" * 125, length=b"\x7e\x00\x7d")
+    yield "length_not_minimal_64", f(0x82, b"\0" * 20, length=b"\x7f" + struct.pack("!Q", 65535))
+    yield "length_63", f(0x82, b"", length=b"\x7f" + struct.pack("!Q", 1 << 63))
+    yield "length_62", f(0x82, b"abc", length=b"\x7f" + struct.pack("!Q", 1 << 62))
+    yield "length_sum", f(0x02, b"abc") + f(0x80, b"", length=b"\x7f" + struct.pack("!Q", 2**63 - 1))
+    yield "empty_fragments", f(0x01) + f(0x00) * 20 + f(0x80, b"end")
+    yield "sixty_bytes", f(0x02, b"*" * 40) + f(0x80, b"*" * 20) + f(0x02, b"*" * 61)
+    yield "wrong_role", frame(not masked, 0x81, b"Hello")
+    yield "echo", f(0x81, b"one") + f(0x82, b"two" * 100) + f(0x89, b"3") + f(0x81, text * 8)
+
+
+NEEDED = [
+    b"Host: server.example.com",
+    b"Upgrade: websocket",
+    b"Connection: Upgrade",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    b"Sec-WebSocket-Version: 13",
+]
+
+
+def request(*lines, needed=NEEDED, first=b"GET /chat HTTP/1.1"):
+    return b"\r\n".join([first, *needed, *lines]) + b"\r\n\r\n"
+
+
+def requests():
+    frames = frame(True, 0x81, b"Hello")
+    yield "golden", request(
+        b"Origin: http://example.com", b"Sec-WebSocket-Protocol: chat, superchat"
+    )
+    yield "frames_behind", request() + frames
+    yield "empty_lines", b"\r\n\r\n" + request() + frames
+    yield "key_of_4_1", request(
+        b"Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC==", needed=NEEDED[:3] + NEEDED[4:]
+    )
+    yield "firefox", request(
+        b"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:1.0) Gecko/20100101 Firefox/1.0",
+        b"Accept: */*",
+        b"Accept-Language: en-US,en;q=0.5",
+        b"Accept-Encoding: gzip, deflate, br",
+        b"Sec-WebSocket-Extensions: permessage-deflate",
+        b"Origin: null",
+        b"connection: keep-alive, Upgrade",
+        b"Cookie: a=b; c=\xe9",
+        b"Pragma: no-cache",
+    )
+    yield "extensions", request(
+        b'Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x; y="1\\0"',
+        b"Sec-WebSocket-Extensions: foo; bar=baz,, qux",
+    )
+    yield "bad_extensions", request(b'Sec-WebSocket-Extensions: a; b="c d"')
+    yield "lists", request(
+        b"Connection: , Upgrade,, ", b"Upgrade: h2c, WebSocket\t", needed=[NEEDED[0], *NEEDED[3:]]
+    )
+    yield "absolute", request(first=b"GET http://h:80/chat?x=1 HTTP/1.1")
+    yield "query", request(first=b"GET /a%20b/?x=%23&y=[] HTTP/1.1")
+    yield "http_1_0", request(first=b"GET / HTTP/1.0")
+    yield "http_1_2", request(first=b"GET / HTTP/1.2")
+    yield "http_2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    yield "tls", bytes.fromhex("16030100f5010000f10303")
+    yield "post", request(b"Content-Length: 5", first=b"POST / HTTP/1.1") + b"hello"
+    yield "options", b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"
+    yield "head", b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"
+    yield "plain_get", b"GET / HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n"
+    yield "odd_target", b"GET ? HTTP/1.1\r\nHost: h\r\n\r\n"
+    yield "body", request(b"Content-Length: 5") + b"hello"
+    yield "no_body", request(b"Content-Length: 0, 0", b"content-length: 00")
+    yield "chunked", request(b"Transfer-Encoding: chunked") + b"0\r\n\r\n"
+    yield "ambiguous", request(b"Content-Length: 1", b"Content-Length: 2")
+    yield "expect", request(b"Expect: 100-continue") + frames
+    yield "folded", request(b"Sec-WebSocket-Protocol: a,\r\n b")
+    yield "space_before_colon", request(b"X : y")
+    yield "space_first", b"GET / HTTP/1.1\r\n Host: h\r\n\r\n"
+    yield "bare_lf", request().replace(b"\r\n", b"\n")
+    yield "bare_cr", request(b"X: a\rb")
+    yield "octets", request(b"X: a\x85Evil: 1", b"Y: \x80\xff\tz", b"Z: \x0b")
+    yield "two_hosts", request(b"Host: h")
+    yield "bad_host", request(needed=[b"Host: a b", *NEEDED[1:]])
+    yield "ipv6", request(needed=[b"Host: [::1]:9000", *NEEDED[1:]])
+    yield "two_keys", request(NEEDED[3])
+    yield "short_key", request(b"Sec-WebSocket-Key: AAAA", needed=NEEDED[:3] + NEEDED[4:])
+    yield "version_8", request(b"Sec-WebSocket-Version: 8", needed=NEEDED[:4])
+    yield "version_list", request(b"Sec-WebSocket-Version: 13, 8", needed=NEEDED[:4])
+    yield "two_versions", request(NEEDED[4])
+    yield "no_upgrade", request(needed=[NEEDED[0], *NEEDED[2:]])
+    yield "subprotocols_twice", request(b"Sec-WebSocket-Protocol: a, a")
+    yield "many_headers", request(*[b"X-%d: y" % i for i in range(30)])
+    yield "long_target", request(first=b"GET /" + b"a" * 300 + b" HTTP/1.1")
+    yield "long_head", request(b"X: " + b"a" * 4100)
+    yield "long_method", b"A" * 40 + b" / HTTP/1.1\r\n\r\n"
+    yield "cut", request()[:100]
+
+
+SWITCHING = [
+    b"Upgrade: websocket",
+    b"Connection: Upgrade",
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+]
+
+
+def response(*lines, needed=SWITCHING, first=b"HTTP/1.1 101 Switching Protocols"):
+    return b"\r\n".join([first, *needed, *lines]) + b"\r\n\r\n"
+
+
+def responses():
+    """Triples of a name, the switches and the bytes."""
+    frames = frame(False, 0x81, b"Hello")
+    chat = b"Sec-WebSocket-Protocol: chat"
+    yield "golden", 2, response(chat)
+    yield "frames_behind", 0, response() + frames
+    yield "required", 6, response(chat) + frames
+    yield "required_missing", 6, response()
+    yield "unoffered_subprotocol", 2, response(b"Sec-WebSocket-Protocol: other")
+    yield "subprotocol_unasked", 0, response(chat)
+    yield "two_subprotocols", 2, response(chat, chat)
+    yield "empty_subprotocol", 2, response(b"Sec-WebSocket-Protocol:")
+    yield "extension", 0, response(b"Sec-WebSocket-Extensions: permessage-deflate")
+    yield "bad_extension", 0, response(b"Sec-WebSocket-Extensions: a;;")
+    yield "empty_extension", 0, response(b"Sec-WebSocket-Extensions: ,")
+    yield "lists", 0, response(
+        b"connection: keep-alive, UPGRADE", b"upgrade:\tWebSocket ", needed=SWITCHING[2:]
+    )
+    yield "space_around_accept", 0, response(
+        b"Sec-WebSocket-Accept: \t s3pPLMBiTxaQ9kYGzzhZRbK+xOo= ", needed=SWITCHING[:2]
+    )
+    yield "wrong_accept", 0, response(
+        b"Sec-WebSocket-Accept: S3pPLMBiTxaQ9kYGzzhZRbK+xOo=", needed=SWITCHING[:2]
+    )
+    yield "two_accepts", 0, response(SWITCHING[2])
+    yield "no_accept", 0, response(needed=SWITCHING[:2])
+    yield "h2c", 0, response(b"Upgrade: h2c", needed=SWITCHING[1:])
+    yield "interim", 0, b"HTTP/1.1 100 Continue\r\n\r\n" + (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n" + response() + frames
+    )
+    yield "too_many_interim", 0, b"HTTP/1.1 100 \r\n\r\n" * 9 + response()
+    yield "no_reason", 0, response(first=b"HTTP/1.1 101")
+    yield "empty_reason", 0, response(first=b"HTTP/1.1 101 ")
+    yield "http_1_0", 0, response(first=b"HTTP/1.0 101 Switching Protocols")
+    yield "status_1010", 0, response(first=b"HTTP/1.1 1010 X")
+    yield "status_099", 0, response(first=b"HTTP/1.1 099 X")
+    yield "icy", 0, b"ICY 101 OK\r\n\r\n"
+    yield "folded", 0, response(b"Server: x\r\n y\r\n\tz")
+    yield "folded_connection", 0, response(
+        b"Connection: keep-alive,\r\n Upgrade", needed=[SWITCHING[0], SWITCHING[2]]
+    )
+    yield "folded_first", 0, b"HTTP/1.1 101 \r\n Upgrade: websocket\r\n\r\n"
+    yield "length_on_101", 0, response(b"Content-Length: 0", b"Set-Cookie: a=b") + frames
+    yield "bare_lf", 0, response().replace(b"\r\n", b"\n")
+    yield "not_found", 0, b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone and more"
+    yield "unauthorized", 1, (
+        b'HTTP/1.1 401 \r\nWWW-Authenticate: Basic realm="\xff"\r\nContent-Length: 20\r\n\r\n'
+        b"\x1b[31mwho are you?"
+    )
+    yield "redirect", 0, b"HTTP/1.1 302 Found\r\nLocation: ws://other/\r\n\r\nuntil the end"
+    yield "chunked", 0, (
+        b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\nRetry-After: 1\r\n\r\n"
+        b"5;x=y\r\nlater\r\n00a\r\n0123456789\r\n0\r\nT: x\r\n\r\n"
+    )
+    yield "bad_chunks", 0, (
+        b"HTTP/1.1 500 E\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+        b"ffffffffffffffffff\r\nabc\r\n0\r\n\r\n"
+    )
+    yield "upgrade_required", 0, b"HTTP/1.1 426 \r\nSec-WebSocket-Version: 8, 7\r\n\r\n"
+    yield "ambiguous_length", 0, b"HTTP/1.1 400 \r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"
+    yield "not_modified", 0, b"HTTP/1.1 304 \r\nContent-Length: 9\r\n\r\n"
+    yield "many_headers", 0, response(*[b"X-%d: y" % i for i in range(30)])
+    yield "long_head", 0, response(b"X: " + b"a" * 4100)
+    yield "cut", 0, b"HTTP/1.1 10"
+
+
+def texts():
+    yield "kosme", bytes.fromhex("cebae1bdb9cf83cebcceb5")
+    yield "mixed", "a\u00e9\u20ac\U00010348\ufeff\ufffe\U0010ffff\0z".encode()
+    yield "first_of_length", "\0\u0080\u0800\U00010000".encode()
+    yield "last_of_length", "\x7f\u07ff\uffff\U0010ffff".encode()
+    yield "around_surrogates", "\ud7ff\ue000".encode()
+    yield "surrogate", b"ok\xed\xa0\x80ok"
+    yield "surrogates", bytes.fromhex("eda080edb080")
+    yield "too_large", b"ok\xf4\x90\x80\x80"
+    yield "lone_continuation", b"ok\x80"
+    yield "missing_continuation", b"\xe2\x82A"
+    yield "overlong_2", b"\xc0\xaf\xc1\xbf"
+    yield "overlong_3", b"\xe0\x80\xaf"
+    yield "overlong_4", b"\xf0\x80\x80\xaf"
+    yield "five_bytes", b"\xf8\x88\x80\x80\x80"
+    yield "impossible", b"\xfe\xff"
+    yield "cut_2", b"ok\xc2"
+    yield "cut_3", b"ok\xe2\x82"
+    yield "cut_4", b"ok\xf0\x9f\x98"
+    yield "long", ("plain ASCII, " * 10 + "und Umlaute \u00e4\u00f6\u00fc " * 8).encode()
+
+
+def main():
+    for target, masked in (("frame_stream_server", True), ("frame_stream_client", False)):
+        for i, (name, data) in enumerate(streams(masked)):
+            # a different manner for each, and whole messages without limits for the longest
+            switches = 0 if len(data) > 60_000 else (i * 7) % 64
+            write(target, name, switches, PLANS[i % len(PLANS)] or b"\x3f", data)
+    for i, (name, data) in enumerate(requests()):
+        write("handshake_request", name, 0, PLANS[i % len(PLANS)], data)
+    for i, (name, switches, data) in enumerate(responses()):
+        write("handshake_response", name, switches, PLANS[i % len(PLANS)], data)
+    for i, (name, data) in enumerate(texts()):
+        write("utf8", name, 0, PLANS[i % len(PLANS)], data)
+
+
+if __name__ == "__main__":
+    main()
