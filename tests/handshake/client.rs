@@ -145,6 +145,31 @@ fn c_9_headers() {
     assert!(head.ends_with("\r\nCookie: a=1\r\nCookie: b\r\nOrigin: http://b\r\n\r\n"), "{head}");
 }
 
+/// C-10: the request is all that is sent, until the response is there and found to be valid; there is
+/// no connection to send with before that.
+#[test]
+fn c_10_nothing_follows_the_request() {
+    let request = Request::new("ws://h").unwrap();
+    let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+    let config = Config::new();
+    let mut handshake = Handshake::start(&request, GOLDEN_NONCE, &config, &mut tx).unwrap();
+    let head = sent(&mut tx);
+    assert!(head.ends_with("\r\n\r\n"));
+    assert_eq!(head.matches("\r\n\r\n").count(), 1);
+    let (response, _) = GOLDEN_RESPONSE.split_once("Sec-WebSocket-Protocol").unwrap();
+    for byte in response.bytes() {
+        rx.feed(&[byte]);
+        assert!(handshake.read_response(&mut rx).unwrap().is_none());
+    }
+    rx.feed(b"\r\n");
+    let response = handshake.read_response(&mut rx).unwrap();
+    let Some(Response::Accepted(accepted)) = response else { panic!("{response:?}") };
+    let mut connection = accepted.into_connection([0; 32]);
+    assert!(tx.is_empty());
+    connection.send(&mut tx, "first").unwrap();
+    assert!(!tx.is_empty());
+}
+
 #[test]
 fn golden_response() {
     let accepted = accepted(GOLDEN_RESPONSE);

@@ -3,7 +3,7 @@
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::server::{Accept, Handshake, Request};
 use sansws::handshake::{HandshakeError, accept_key};
-use sansws::proto::Config;
+use sansws::proto::{Config, Event};
 
 use crate::support::*;
 
@@ -283,6 +283,32 @@ fn h_35_frames_behind_the_head() {
     assert!(!rx.is_idle() && tx.is_empty());
     request.accept(&Accept::default(), &Config::new(), &mut tx).unwrap();
     assert!(!rx.is_idle());
+}
+
+/// H-36: a client that does not wait for the answer. Once the request is there, no more is taken out
+/// of the buffer: whoever stops reading then holds what was read so far, and room for one more read.
+#[test]
+fn h_36_nothing_is_taken_before_the_answer() {
+    let frame = [&[0x82, 0xfe, 0x10, 0x00, 1, 2, 3, 4][..], &[0; 4096]].concat();
+    let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+    rx.feed(GOLDEN_REQUEST.as_bytes());
+    let mut handshake = Handshake::new(&Config::new());
+    let request = handshake.read_request(&mut rx, &mut tx).unwrap().unwrap();
+    assert!(rx.is_idle());
+    for frames in 1..=10 {
+        rx.feed(&frame);
+        assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_none());
+        let received = GOLDEN_REQUEST.len() + frames * frame.len();
+        assert!(rx.capacity() <= 2 * received + 16 * 1024, "{rx:?}");
+    }
+    assert!(tx.is_empty());
+    let accepted = request.accept(&Accept::default(), &Config::new(), &mut tx);
+    let mut connection = accepted.unwrap();
+    for _ in 0..10 {
+        let event = connection.poll_event(&mut rx, &mut tx).unwrap();
+        assert!(matches!(event, Some(Event::Binary(binary)) if binary.len() == 4096));
+    }
+    assert!(rx.is_idle());
 }
 
 /// H-37, P-24: any cut gives the same.
