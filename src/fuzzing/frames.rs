@@ -87,7 +87,7 @@ struct Setting {
 /// What must make no difference.
 #[derive(Clone, Copy, Debug, Default)]
 struct Manner {
-    /// Ask whether there is an event before taking it.
+    /// Ask whether there is an event, and read on, before taking it.
     look: bool,
     /// Make the events own what they hold, and keep them all.
     own: bool,
@@ -143,11 +143,18 @@ impl Setting {
             end.close(&mut tx);
         }
         let mut pieces = pieces.iter();
-        for piece in pieces.by_ref() {
+        while let Some(piece) = pieces.next() {
             piece.feed(&mut rx);
             received += piece.bytes.len();
             while result.is_ok() {
                 let expected = if manner.look { end.advance(&mut rx, &mut tx) } else { None };
+                // more may come between the look and the taking
+                if expected == Some(Ok(true))
+                    && let Some(piece) = pieces.next()
+                {
+                    piece.feed(&mut rx);
+                    received += piece.bytes.len();
+                }
                 let polled = end.poll(&mut rx, &mut tx, manner.own);
                 if let Some(expected) = expected {
                     assert_eq!(polled.as_ref().map(Option::is_some), expected.as_ref().copied());
