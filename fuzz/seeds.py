@@ -291,6 +291,12 @@ def main():
             # a different manner for each, and whole messages without limits for the longest
             switches = 0 if len(data) > 60_000 else (i * 7) % 64
             write(target, name, switches, PLANS[i % len(PLANS)] or b"\x3f", data)
+        # small reads, which make the buffer move what it holds between a look and the taking
+        data = frame(masked, 0x01, b"begun") + b"".join(
+            frame(masked, 0x89, bytes([i]) * 100) + frame(masked, 0x00, b"on") for i in range(12)
+        )
+        for step in (0x0B, 0x1F, 0x29):
+            write(target, f"small_reads_{step + 1}", 32, bytes([step]), data)
     for i, (name, data) in enumerate(requests()):
         write("handshake_request", name, 0, PLANS[i % len(PLANS)], data)
     for i, (name, switches, data) in enumerate(responses()):

@@ -149,11 +149,11 @@ impl Setting {
             while result.is_ok() {
                 let expected = if manner.look { end.advance(&mut rx, &mut tx) } else { None };
                 // more may come between the look and the taking
-                if expected == Some(Ok(true))
-                    && let Some(piece) = pieces.next()
-                {
-                    piece.feed(&mut rx);
-                    received += piece.bytes.len();
+                if expected == Some(Ok(true)) {
+                    for piece in pieces.by_ref().take(4) {
+                        piece.feed(&mut rx);
+                        received += piece.bytes.len();
+                    }
                 }
                 let polled = end.poll(&mut rx, &mut tx, manner.own);
                 if let Some(expected) = expected {
