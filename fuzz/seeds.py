@@ -261,6 +261,7 @@ def responses():
     yield "many_headers", 0, response(*[b"X-%d: y" % i for i in range(30)])
     yield "long_head", 0, response(b"X: " + b"a" * 4100)
     yield "cut", 0, b"HTTP/1.1 10"
+    yield "interim_http_1_0", 0, b"HTTP/1.0 103 Early Hints\r\n\r\n" + response() + frames
 
 
 def texts():

@@ -140,9 +140,9 @@ fn check_accepted(input: &Input<'_>, seen: &Seen, offer: Offer) {
     let mut bytes = input.bytes;
     let head = loop {
         let Some(head) = PlainHead::read(bytes) else { panic!("there is no complete head") };
-        if !head.start_line.starts_with(b"HTTP/1.1 1")
-            || head.start_line.starts_with(b"HTTP/1.1 101")
-        {
+        let interim =
+            head.start_line.starts_with(b"HTTP/1.") && head.start_line.get(9) == Some(&b'1');
+        if !interim || head.start_line.get(9..12) == Some(b"101") {
             break head;
         }
         bytes = head.rest; // 100 to 199 come before the response

@@ -187,6 +187,9 @@ fn c_13_interim_responses() {
     assert!(respond(interim.repeat(4) + GOLDEN_RESPONSE).unwrap().is_some());
     let error = error(interim.repeat(4) + "HTTP/1.1 102 \r\n\r\n");
     assert_eq!(error, HandshakeError::TooManyInterimResponses);
+    // HTTP/1.0 has no such responses; one that comes all the same is skipped as well (RFC 9110 §15.2)
+    let old = "HTTP/1.0 103 Early Hints\r\n\r\n".to_owned();
+    assert!(matches!(respond(old + GOLDEN_RESPONSE).unwrap(), Some(Response::Accepted(_))));
     let refused = respond(interim.to_owned() + "HTTP/1.1 204 No Content\r\n\r\n").unwrap();
     assert!(matches!(refused, Some(Response::Refused(_))));
 }
