@@ -284,6 +284,10 @@ def texts():
     yield "cut_3", b"ok\xe2\x82"
     yield "cut_4", b"ok\xf0\x9f\x98"
     yield "long", ("plain ASCII, " * 10 + "und Umlaute \u00e4\u00f6\u00fc " * 8).encode()
+    # blocks of 64 bytes, with what is wrong before, on and behind their edges
+    for at in (61, 62, 63, 64, 65, 127, 128):
+        yield f"block_{at}", b"a" * at + "\u20ac\U0001f600".encode() + b"b" * 100 + b"\xff"
+    yield "block_cut", b"a" * 126 + b"\xe2\x82"
 
 
 def main():
