@@ -74,7 +74,7 @@ async fn over_a_small_pipe() {
 async fn over_single_bytes() {
     let (near, far) = duplex(64);
     let near = server(Trickle::new(near), &config());
-    converse(near.split(), client(Trickle::new(far), &config()).split(), 9).await;
+    converse(near.split(), client(far, &config()).split(), 9).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

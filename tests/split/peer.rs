@@ -98,27 +98,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 }
 
-/// A stream that moves one byte at a time, each only on the second try.
+/// A stream that moves one byte at a time, each only on the third try.
 #[derive(Debug)]
 pub struct Trickle<S> {
     inner: S,
-    hesitates: [bool; 2],
+    /// Tries since the last byte, in each direction.
+    tries: [u8; 2],
 }
 
 impl<S> Trickle<S> {
     pub fn new(inner: S) -> Self {
-        Self { inner, hesitates: [true; 2] }
+        Self { inner, tries: [0; 2] }
     }
 
     fn poll_hesitate(&mut self, direction: usize, cx: &Context<'_>) -> Poll<()> {
-        let hesitates = &mut self.hesitates[direction];
-        *hesitates = !*hesitates;
-        if *hesitates {
-            Poll::Ready(())
-        } else {
-            cx.waker().wake_by_ref();
-            Poll::Pending
+        let tries = &mut self.tries[direction];
+        *tries = (*tries + 1) % 3;
+        if *tries == 0 {
+            return Poll::Ready(());
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
