@@ -92,6 +92,13 @@ impl<W> Shared<W> {
         result
     }
 
+    /// A place in the line of those who wait to write.
+    pub(super) fn place(&self) -> Place<'_> {
+        let mut lists = self.wakers.lock();
+        lists.places += 1;
+        Place { wakers: &self.wakers, number: lists.places }
+    }
+
     /// Wakes the receiving half, which has to write.
     pub(super) fn wake_receiver(&self) {
         self.wakers.wake_receiver();
@@ -129,14 +136,14 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
 
     /// Writes once; `Pending` when the transport takes nothing. The task is woken when it does, or when
     /// it has passed on what it kept in a buffer of its own.
-    pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_write(&self, place: u64, cx: &mut Context<'_>) -> Poll<()> {
         let first = self.try_write();
         if first.is_ready() && !self.lock().flush_pending {
             return Poll::Ready(());
         }
         // The transport remembers one waker only, so it gets one that wakes all who wait. In line
         // first, then another look: room that came in between would be news for nobody.
-        self.wakers.wait(cx.waker());
+        self.wakers.wait(place, cx.waker());
         let second = self.try_write();
         if first.is_ready() { first } else { second }
     }
@@ -244,12 +251,12 @@ impl<S: SplitStream> Link for SharedLink<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared.poll_write(cx)
+        self.shared.poll_write(RECEIVERS_PLACE, cx)
     }
 
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
         if self.shared.lock().flush_pending {
-            let _ = self.shared.poll_write(cx);
+            let _ = self.shared.poll_write(RECEIVERS_PLACE, cx);
         }
     }
 
@@ -276,9 +283,27 @@ struct Wakers(Mutex<WakerLists>);
 
 #[derive(Default)]
 struct WakerLists {
-    /// Those who wait for room in the transport. All are woken when there is some.
-    waiting: Vec<Waker>,
+    /// Those who wait for room in the transport, by their places. All are woken when there is some.
+    waiting: Vec<(u64, Waker)>,
+    /// The last place that was given to a sender.
+    places: u64,
     receiver: Option<Waker>,
+}
+
+const RECEIVERS_PLACE: u64 = 0;
+
+/// A sender's place in the line of those who wait for room. It is left when this is dropped: the waker
+/// of a task that gave up would keep the task's memory for as long as there is no room.
+pub(super) struct Place<'a> {
+    wakers: &'a Wakers,
+    pub(super) number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let left = self.wakers.leave(self.number);
+        drop(left); // unlocked: it may be the last of its task, which may have a place itself
+    }
 }
 
 impl Wakers {
@@ -286,24 +311,40 @@ impl Wakers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self, waker: &Waker) {
+    fn wait(&self, place: u64, waker: &Waker) {
+        let mut lists = self.lock();
+        let known = lists.waiting.iter_mut().find(|(other, _)| *other == place);
+        let replaced = match known {
+            Some((_, known)) if known.will_wake(waker) => None,
+            Some((_, known)) => Some(mem::replace(known, waker.clone())),
+            None => {
+                lists.waiting.push((place, waker.clone()));
+                None
+            }
+        };
+        drop(lists);
+        drop(replaced);
+    }
+
+    fn leave(&self, place: u64) -> Option<Waker> {
         let waiting = &mut self.lock().waiting;
-        if !waiting.iter().any(|other| other.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
+        let at = waiting.iter().position(|(other, _)| *other == place)?;
+        Some(waiting.swap_remove(at).1)
     }
 
     fn receive(&self, waker: &Waker) {
-        let receiver = &mut self.lock().receiver;
-        match receiver {
-            Some(known) => known.clone_from(waker),
-            None => *receiver = Some(waker.clone()),
-        }
+        let mut lists = self.lock();
+        let replaced = match &lists.receiver {
+            Some(known) if known.will_wake(waker) => None,
+            _ => lists.receiver.replace(waker.clone()),
+        };
+        drop(lists);
+        drop(replaced);
     }
 
     fn wake_waiting(&self) {
         let waiting = mem::take(&mut self.lock().waiting);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     fn wake_receiver(&self) {

@@ -314,6 +314,7 @@ impl<S: SplitStream> Sender<S> {
         mut feed: impl FnMut(&mut Session) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut timer = self.clock.another();
+        let place = self.shared.place();
         let until = poll_fn(|cx| {
             loop {
                 {
@@ -325,7 +326,7 @@ impl<S: SplitStream> Sender<S> {
                         return Poll::Ready(Ok::<_, Error>(until));
                     }
                 }
-                if self.shared.poll_write(cx).is_pending() {
+                if self.shared.poll_write(place.number, cx).is_pending() {
                     ready!(self.shared.poll_timer(&mut timer, cx));
                 }
             }
@@ -337,6 +338,7 @@ impl<S: SplitStream> Sender<S> {
     /// Waits until so many bytes have been written in all.
     async fn written(&self, until: u64) -> Result<(), Error> {
         let mut timer = self.clock.another();
+        let place = self.shared.place();
         poll_fn(|cx| {
             loop {
                 {
@@ -350,7 +352,7 @@ impl<S: SplitStream> Sender<S> {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                if self.shared.poll_write(cx).is_pending() {
+                if self.shared.poll_write(place.number, cx).is_pending() {
                     ready!(self.shared.poll_timer(&mut timer, cx));
                 }
             }
