@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Buf;
 
@@ -87,7 +88,7 @@ impl<S: SplitTransport> WebSocket<S> {
             changed: Condvar::new(),
         });
         let sender = Sender { shared: Arc::clone(&shared) };
-        let link = SharedLink { shared, read_limit };
+        let link = SharedLink { shared, read_limit, stalled: None };
         (Receiver { rx, receiver, link, subprotocol }, sender)
     }
 }
@@ -268,13 +269,15 @@ impl<S: SplitTransport> Write for &SharedIo<'_, S> {
 /// that does the same: two such ends would never read again.
 const RECEIVERS_WRITE: Duration = Duration::from_millis(1);
 
-/// How long it then waits for something to read before it tries to write again.
+/// How long it then only reads before it tries to write again.
 const WRITE_AGAIN: Duration = Duration::from_millis(20);
 
 /// The receiving half's way to its transport.
 struct SharedLink<S> {
     shared: Arc<Shared<S>>,
     read_limit: Limit,
+    /// When the transport last took nothing.
+    stalled: Option<Instant>,
 }
 
 impl<S: SplitTransport> Link for SharedLink<S> {
@@ -331,12 +334,17 @@ impl<S: SplitTransport> Link for SharedLink<S> {
     }
 
     fn write(&mut self) -> Result<bool, Error> {
+        if self.stalled.is_some_and(|at| at.elapsed() < WRITE_AGAIN) {
+            return Ok(false);
+        }
         let mut shelf = self.shared.lock();
         // whoever is writing takes it along
         let Some(unwritten) = shelf.unwritten.take() else { return Ok(false) };
         let before = shelf.written;
         let shelf = self.shared.write(shelf, unwritten, Some(RECEIVERS_WRITE))?;
-        Ok(shelf.written > before)
+        let progress = shelf.written > before;
+        self.stalled = (!progress).then(Instant::now);
+        Ok(progress)
     }
 
     fn shutdown_write(&mut self) {
@@ -416,7 +424,7 @@ impl<S: SplitTransport> Receiver<S> {
         drop(sender);
         let Self { rx, receiver, link, subprotocol } = self;
         // this half has the only reference now: the other one could not be cloned meanwhile
-        let SharedLink { shared, read_limit } = link;
+        let SharedLink { shared, read_limit, .. } = link;
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
         let Shared { io, clock, state, .. } = shared;
         let Shelf { mut session, unwritten, write_limit, .. } =
