@@ -102,6 +102,40 @@ fn kinds_of_messages_come_back_as_they_were() {
     assert_eq!(kinds, serde_json::json!(expected));
 }
 
+// Every server that echoes, from a page of another origin.
+#[test]
+fn every_echo_server_answers() {
+    let Some(mut browser) = Chromium::start("every_echo_server_answers") else { return };
+    let chat = Server::start("chat", &[]);
+    let (page, _) = join(&mut browser, &chat);
+    for name in ["echo", "echo_blocking", "echo_mio"] {
+        let server = Server::start(name, &[]);
+        let script = format!(
+            r"new Promise((resolve, reject) => {{
+                const socket = new WebSocket('{}');
+                const sizes = [];
+                socket.binaryType = 'arraybuffer';
+                socket.onerror = () => reject(new Error('no connection'));
+                socket.onopen = () => {{
+                    for (const size of [0, 1, 125, 126, 65535, 65536, 1048576]) {{
+                        socket.send(new Uint8Array(size));
+                    }}
+                    socket.send('κόσμε');
+                }};
+                socket.onmessage = ({{ data }}) => {{
+                    sizes.push(typeof data === 'string' ? data : data.byteLength);
+                    if (typeof data === 'string') socket.close(4001, 'done');
+                }};
+                socket.onclose = ({{ code, wasClean }}) => resolve([...sizes, code, wasClean]);
+            }})",
+            server.url("/")
+        );
+        let expected =
+            serde_json::json!([0, 1, 125, 126, 65535, 65536, 1_048_576, "κόσμε", 4001, true]);
+        assert_eq!(browser.evaluate(&page, &script), expected, "{name}");
+    }
+}
+
 #[test]
 fn page_closes_and_comes_back() {
     let Some(mut browser) = Chromium::start("page_closes_and_comes_back") else { return };

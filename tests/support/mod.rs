@@ -97,6 +97,11 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What Ctrl-C does.
     pub(crate) fn interrupt(&self) {
         signal("INT", self.child.id());
