@@ -194,7 +194,13 @@ impl Deadline {
                 Err(error) => wait(error)?,
             }
         }
-        Ok(io.flush()?)
+        loop {
+            match io.flush() {
+                Ok(()) => return Ok(()),
+                Err(error) => wait(error)?,
+            }
+            self.left()?;
+        }
     }
 
     /// Takes the time-outs off the stream again.

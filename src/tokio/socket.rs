@@ -176,9 +176,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future never tears a frame. The message was then either not taken at all, or
-    /// it is queued whole and leaves with the next call that flushes; it was taken as soon as
-    /// [`unsent`](Self::unsent) grew.
+    /// Dropping the future never tears a frame. The message is taken, whole, the first time that the
+    /// future is polled and there is room for it; it then leaves with the next call that flushes.
+    /// Before that it is not taken at all.
     pub async fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.send(message.into()).await
     }
