@@ -11,7 +11,7 @@ use bytes::Buf;
 use super::Transport;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::proto::{LINGER, MessageRef, Ready, Receiver};
+use crate::proto::{LINGER, MessageRef, Ready, Receiver, State};
 use crate::session::{Parsed, Session, Step, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
@@ -192,10 +192,13 @@ impl<S: Transport> Link for Direct<S> {
     }
 
     fn write(&mut self) -> Result<bool, Error> {
-        let Some(wait) = self.patience() else { return Ok(true) };
+        let Ok(wait) = self.clock.patience_to_write(&mut self.session) else { return Ok(true) };
         let limit = self.write_limit.set(wait, |wait| self.io.set_write_timeout(wait))?;
         match write_some(&mut self.io, self.session.tx(), limit)? {
-            Done::Nothing => self.session.write_stalled(),
+            Done::Nothing => {
+                self.session.write_stalled();
+                let _ = self.patience();
+            }
             Done::Bytes(n) => {
                 self.session.was_written(n);
                 if self.session.is_flushed() {
@@ -254,7 +257,22 @@ impl Clock {
         let due = session.sender.poll_timeout();
         due.is_some_and(|due| !due.is_zero() && due <= self.0.elapsed())
     }
+
+    /// As [`patience`](Self::patience), before a write.
+    ///
+    /// While the connection is open, the timers act only after a write that took too long: until then
+    /// there may be a pong that nobody has read.
+    pub(super) fn patience_to_write(self, session: &mut Session) -> Result<Option<Duration>, Over> {
+        if session.is_over() || session.sender.state() != State::Open {
+            return self.patience(session);
+        }
+        let due = session.sender.poll_timeout();
+        Ok(due.map(|due| due.saturating_sub(self.0.elapsed()).max(SHORTEST_WAIT)))
+    }
 }
+
+/// A socket takes no time-out of zero.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// The connection is over: there is nothing to wait for, and the session says how it ended.
 #[derive(Debug)]

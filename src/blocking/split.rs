@@ -159,7 +159,7 @@ impl<S: SplitTransport> Shared<S> {
         if unwritten.is_empty() {
             shelf.session.take_unsent(&mut unwritten);
         }
-        let Ok(wait) = self.clock.patience(&mut shelf.session) else {
+        let Ok(wait) = self.clock.patience_to_write(&mut shelf.session) else {
             shelf.unwritten = Some(unwritten);
             drop(shelf);
             self.last_word();
@@ -177,7 +177,12 @@ impl<S: SplitTransport> Shared<S> {
         shelf.write_limit = limit;
         let mut failure = None;
         match result {
-            Ok(Done::Nothing) => shelf.session.write_stalled(),
+            Ok(Done::Nothing) => {
+                shelf.session.write_stalled();
+                if let Err(Over) = self.clock.patience(&mut shelf.session) {
+                    self.over(); // the socket is full: there is no room for a last word
+                }
+            }
             Ok(Done::Bytes(n)) => match check_written(n, unwritten.remaining()) {
                 Ok(()) => {
                     unwritten.advance(n);
@@ -302,7 +307,11 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         let shared = &*self.shared;
         let wait = {
             let mut shelf = shared.lock();
+            let unsent = shelf.session.unsent();
             let wait = shared.clock.patience(&mut shelf.session);
+            if wait.is_ok() && shelf.session.unsent() > unsent {
+                return Ok(()); // a ping, which has to leave before the wait for its pong
+            }
             // whoever is writing takes along what is unsent; without anybody, it waits for this half
             let is_mine = shelf.unwritten.is_some() && !shelf.session.is_flushed();
             wait.map(|wait| [wait, is_mine.then_some(WRITE_AGAIN)].into_iter().flatten().min())

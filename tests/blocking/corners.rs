@@ -72,22 +72,22 @@ fn the_close_after_a_violation_is_not_waited_for() {
     }
 }
 
-/// Hazard 18: a pong that waits in the socket shows that the peer lives, however late it is read.
+/// Hazard 18: what waits in the socket shows that the peer lives, however late it is read; the time
+/// that the application spends elsewhere does not count against the peer.
 #[test]
 fn bytes_that_wait_count_as_alive() {
     bounded(|| {
         let config =
-            Config::new().keep_alive(KeepAlive::Every(millis(50))).pong_timeout(millis(100));
+            Config::new().keep_alive(KeepAlive::Every(millis(50))).pong_timeout(millis(50));
         let (mut ws, mut peer) = server(&config);
         ws.send("one").unwrap(); // from here on the clock runs
-        thread::sleep(millis(60));
-        ws.send("two").unwrap(); // a ping is due and goes along
-        let frames = [peer.frame().unwrap(), peer.frame().unwrap(), peer.frame().unwrap()];
-        let ping = frames.iter().find(|frame| frame.opcode == wire::PING).unwrap();
-        peer.send(&wire::client(wire::PONG, &ping.payload));
+        thread::sleep(millis(120));
+        ws.send("two").unwrap();
         peer.send(&wire::client(wire::TEXT, b"alive"));
-        thread::sleep(millis(150)); // nobody looks
+        thread::sleep(millis(120)); // nobody looks
         assert_eq!(ws.recv().unwrap(), Some("alive".into()));
+        let frames = [peer.frame().unwrap(), peer.frame().unwrap()];
+        assert!(frames.iter().all(|frame| frame.opcode == wire::TEXT));
     });
 }
 

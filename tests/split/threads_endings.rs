@@ -210,21 +210,56 @@ fn a_silent_peer_is_given_up() {
     }
 }
 
-/// A peer that answers is not, and the round trip is measured.
+/// A peer that answers is not, and the round trip is measured: with halves and with a socket in one
+/// piece.
 #[test]
 fn a_peer_that_answers_is_kept() {
-    let (mut receiver, sender, mut peer) = halves(&keep_alive());
-    let reading = start(move || (receiver.recv(), receiver));
-    for _ in 0..5 {
-        let ping = peer.frame().unwrap();
-        assert_eq!(ping.first, PING);
-        peer.send(PONG, &ping.payload);
+    for whole in [false, true] {
+        let config = keep_alive().keep_alive(KeepAlive::Every(300 * MILLIS));
+        let (mut receiver, sender, mut peer) = halves(&config.pong_timeout(2000 * MILLIS));
+        let began = Instant::now();
+        let reading = start(move || {
+            if whole {
+                let mut ws = receiver.reunite(sender).unwrap();
+                (ws.recv(), ws.round_trip())
+            } else {
+                (receiver.recv(), receiver.round_trip())
+            }
+        });
+        for round in 1..=2 {
+            let ping = peer.frame().unwrap();
+            assert_eq!(ping.first, PING);
+            within(300 * round..300 * round + 250, began);
+            peer.send(PONG, &ping.payload);
+        }
+        peer.send(TEXT, "bye");
+        let (received, round_trip) = reading.end();
+        assert_eq!(received.unwrap(), Some("bye".into()));
+        assert!(round_trip.is_some_and(|time| time < 1000 * MILLIS), "{round_trip:?}");
     }
-    peer.send(TEXT, "bye");
-    let (received, receiver) = reading.end();
-    assert_eq!(received.unwrap(), Some("bye".into()));
-    assert!(receiver.round_trip().is_some_and(|time| time < 60 * MILLIS));
-    drop(sender);
+}
+
+/// Pongs that nobody has read, because this end only sends, are no silence of the peer.
+#[test]
+fn a_peer_that_reads_is_kept_though_nobody_receives() {
+    for whole in [false, true] {
+        let (receiver, sender, mut peer) = halves(&keep_alive());
+        let reading = start(move || while peer.frame().is_some() {});
+        let mut ws =
+            if whole { Ok(receiver.reunite(sender).unwrap()) } else { Err((receiver, sender)) };
+        let began = Instant::now();
+        let sending = start(move || {
+            while began.elapsed() < 400 * MILLIS {
+                match &mut ws {
+                    Ok(ws) => ws.send(&[0; 100_000])?,
+                    Err((_, sender)) => sender.send(&[0; 100_000])?,
+                }
+            }
+            Ok::<(), Error>(())
+        });
+        sending.end().unwrap();
+        reading.end();
+    }
 }
 
 /// `flush` waits for the bytes that were queued, and a shorter pong may take the place of some.
