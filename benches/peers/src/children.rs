@@ -1,0 +1,130 @@
+//! The processes that the runner starts; they end with it, however it ends.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use crate::servers::{Program, Server};
+use crate::sys;
+
+/// An echo server.
+pub struct Running {
+    pub server: &'static Server,
+    pub addr: SocketAddr,
+    child: Child,
+}
+
+impl Running {
+    pub fn start(server: &'static Server, cpu: usize) -> io::Result<Self> {
+        let mut command = match server.program {
+            Program::Own(_) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["serve", server.name]);
+                command
+            }
+            Program::Example(name) => {
+                let mut command = Command::new(sibling(name)?);
+                command.arg("127.0.0.1:0");
+                command
+            }
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        sys::bind_child(&mut command, cpu);
+        let child = command.spawn()?;
+        let mut running = Self { server, addr: ([0; 4], 0).into(), child };
+        let mut line = String::new();
+        if let Some(stdout) = running.child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let addr = line.trim().strip_prefix("listening on ws://").and_then(|it| it.parse().ok());
+        running.addr = addr.ok_or_else(|| io::Error::other("the server did not start"))?;
+        Ok(running)
+    }
+
+    pub fn cpu_time(&self) -> io::Result<Duration> {
+        sys::cpu_time(self.child.id())
+    }
+
+    pub fn resident(&self) -> Option<f64> {
+        sys::resident(self.child.id())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// The load generator.
+pub struct Generator {
+    child: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Generator {
+    pub fn start(cpu: usize) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("load").stdin(Stdio::piped()).stdout(Stdio::piped());
+        sys::bind_child(&mut command, cpu);
+        let mut child = command.spawn()?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (commands, answers) = pipes.ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(Self { child, commands, answers: BufReader::new(answers) })
+    }
+
+    /// Sends a command; the numbers of the answer, or its error. Bounded, as the generator is.
+    pub fn ask(&mut self, command: &str) -> io::Result<Vec<u64>> {
+        writeln!(self.commands, "{command}")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        match answer.trim_end().split_once(' ') {
+            Some(("ok", numbers)) => {
+                Ok(numbers.split(' ').filter_map(|number| number.parse().ok()).collect())
+            }
+            Some((_, error)) => Err(io::Error::other(error.to_string())),
+            None if answer.trim_end() == "ok" => Ok(Vec::new()),
+            None => Err(io::Error::other("the load generator is gone")),
+        }
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Another program of this package.
+fn sibling(name: &str) -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
+/// Has cargo build the examples, with the profile that this program was built with.
+pub fn build_examples() -> io::Result<()> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--manifest-path", manifest]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    if let Some(target) = std::env::current_exe()?.ancestors().nth(2) {
+        command.arg("--target-dir").arg(target);
+    }
+    for name in ["echo", "echo_mio", "echo_blocking"] {
+        command.args(["--bin", name]);
+    }
+    if command.status()?.success() {
+        return Ok(());
+    }
+    Err(io::Error::other("cargo could not build the examples"))
+}

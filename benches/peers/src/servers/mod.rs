@@ -1,0 +1,125 @@
+//! The echo servers: ours, the peers', and two floors.
+
+mod fastwebsockets;
+pub mod floor;
+mod floor_epoll;
+mod floor_tokio;
+mod sockudo;
+mod soketto;
+mod tokio_tungstenite;
+mod tokio_websockets;
+mod tungstenite;
+mod upgrade;
+mod yawc;
+
+use std::future::{Future, poll_fn};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use futures_util::{Stream, StreamExt};
+
+use tokio::net::{TcpListener, TcpStream};
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Group {
+    Floor,
+    Ours,
+    Peer,
+}
+
+pub struct Server {
+    pub name: &'static str,
+    pub group: Group,
+    /// A thread for each connection.
+    pub threads: bool,
+    /// Of interest for idle connections alone.
+    pub memory_only: bool,
+    /// How to start it.
+    pub program: Program,
+}
+
+#[derive(Clone, Copy)]
+pub enum Program {
+    /// An example of the main crate, by the name of its program.
+    Example(&'static str),
+    /// This program.
+    Own(fn() -> io::Result<()>),
+}
+
+pub const SERVERS: [Server; 18] = [
+    own("floor-epoll", Group::Floor, floor_epoll::serve),
+    own("floor-tokio", Group::Floor, floor_tokio::serve),
+    ours("sansws-tokio", "echo", false),
+    ours("sansws-mio", "echo_mio", false),
+    ours("sansws-blocking", "echo_blocking", true),
+    Server { threads: true, ..own("tungstenite", Group::Peer, tungstenite::serve) },
+    own("tokio-tungstenite", Group::Peer, tokio_tungstenite::plain),
+    own("tokio-tungstenite-batched", Group::Peer, tokio_tungstenite::batched),
+    own("fastwebsockets", Group::Peer, fastwebsockets::serve),
+    own("tokio-websockets", Group::Peer, tokio_websockets::plain),
+    own("tokio-websockets-batched", Group::Peer, tokio_websockets::batched),
+    own("sockudo-ws", Group::Peer, sockudo::plain),
+    own("sockudo-ws-batched", Group::Peer, sockudo::batched),
+    own("sockudo-ws-protocol", Group::Peer, sockudo::protocol),
+    own("yawc", Group::Peer, yawc::plain),
+    own("yawc-batched", Group::Peer, yawc::batched),
+    own("soketto", Group::Peer, soketto::serve),
+    Server {
+        memory_only: true,
+        ..own("tokio-tungstenite-tuned", Group::Peer, tokio_tungstenite::tuned)
+    },
+];
+
+pub fn find(name: &str) -> Option<&'static Server> {
+    SERVERS.iter().find(|server| server.name == name)
+}
+
+const fn own(name: &'static str, group: Group, serve: fn() -> io::Result<()>) -> Server {
+    Server { name, group, threads: false, memory_only: false, program: Program::Own(serve) }
+}
+
+const fn ours(name: &'static str, example: &'static str, threads: bool) -> Server {
+    let program = Program::Example(example);
+    Server { name, group: Group::Ours, threads, memory_only: false, program }
+}
+
+/// Prints where the server is, as the examples do.
+fn announce(addr: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on ws://{addr}")?;
+    out.flush()
+}
+
+/// Accepts connections on tokio, on one thread, each for a task of its own.
+fn on_tokio<F>(handle: impl Fn(TcpStream) -> F) -> io::Result<()>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        announce(listener.local_addr()?)?;
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            stream.set_nodelay(true)?;
+            tokio::spawn(handle(stream));
+        }
+    })
+}
+
+/// Waits for a message and takes those that are there with it, 32 at most; none at the end.
+async fn take_ready<S: Stream + Unpin>(stream: &mut S, items: &mut Vec<S::Item>) {
+    poll_fn(|cx| {
+        while items.len() < 32 {
+            match stream.poll_next_unpin(cx) {
+                Poll::Ready(Some(item)) => items.push(item),
+                Poll::Pending if items.is_empty() => return Poll::Pending,
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
