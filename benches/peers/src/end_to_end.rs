@@ -4,48 +4,46 @@
 //! machine down slows all of them; a server's figure is its processor time per message divided by
 //! that of the first floor in the same round.
 
-use std::fmt::Write as _;
 use std::io;
 
 use crate::Options;
 use crate::children::{Generator, Running};
+use crate::report::{Cell, Grid, median};
 use crate::scenario::{Load, SCENARIOS, Scenario};
-use crate::servers::SERVERS;
+use crate::servers::{Group, SERVERS, Server};
 
 const SLICE_MS: u64 = 250;
 const WARM_UP_MS: u64 = 50;
 
-/// What one scenario gave.
-pub struct Result {
-    pub scenario: &'static Scenario,
-    /// One for each server, the first floor first.
-    pub rows: Vec<Row>,
+/// All scenarios that were run, each with one row for every server, the first floor first.
+pub struct Results {
+    pub scenarios: Vec<(&'static Scenario, Vec<Row>)>,
+    pub rounds: usize,
 }
 
 pub struct Row {
-    pub server: &'static str,
+    pub server: &'static Server,
     /// Nanoseconds of processor time per message, one figure for each round.
     pub cost: Vec<f64>,
     /// Divided by the floor's of the same round.
     pub relative: Vec<f64>,
 }
 
-pub fn measure(options: &Options, server_cpu: usize, load_cpu: usize) -> io::Result<Vec<Result>> {
+pub fn measure(options: &Options, cpus: (usize, usize)) -> io::Result<Results> {
     let mut running = Vec::new();
     for (at, server) in SERVERS.iter().enumerate() {
-        let wanted = options.only.is_empty() || options.only.iter().any(|it| it == server.name);
-        if at == 0 || wanted && !server.memory_only {
-            running.push(Running::start(server, server_cpu)?);
+        if at == 0 || options.wants(server.name) && !server.memory_only {
+            running.push(Running::start(server, cpus.0)?);
         }
     }
-    let mut generator = Generator::start(load_cpu)?;
+    let mut generator = Generator::start(cpus.1)?;
     let rounds = ((options.seconds * 1000.0 / SLICE_MS as f64).round() as usize).max(1);
-    let mut results = Vec::new();
+    let mut results = Results { scenarios: Vec::new(), rounds };
     for scenario in &SCENARIOS {
         if options.scenarios.is_empty() || options.scenarios.iter().any(|it| it == scenario.name) {
             eprint!("{:16}", scenario.name);
-            results
-                .push(Result { scenario, rows: visit(scenario, &running, &mut generator, rounds) });
+            let rows = visit(scenario, &running, &mut generator, rounds);
+            results.scenarios.push((scenario, rows));
             eprintln!();
         }
     }
@@ -62,7 +60,7 @@ fn visit(
     let mut costs = vec![Vec::new(); running.len()];
     let mut failed = vec![false; running.len()];
     let fail = |id: usize, failed: &mut [bool], error: &io::Error| {
-        eprint!("\n{}: {error}", running[id].server.name);
+        eprint!("\n{}: {error} ", running[id].server.name);
         failed[id] = true;
     };
     for (id, server) in running.iter().enumerate() {
@@ -72,8 +70,8 @@ fn visit(
             }
             Load::Handshakes { .. } => Ok(Vec::new()),
         };
-        if let Err(error) = opened.and_then(|_| slice(scenario, id, server, generator, WARM_UP_MS))
-        {
+        let warm = opened.and_then(|_| slice(scenario, id, server, generator, WARM_UP_MS));
+        if let Err(error) = warm {
             fail(id, &mut failed, &error);
         }
     }
@@ -96,15 +94,12 @@ fn visit(
         let _ = generator.ask(&format!("close {id}"));
     }
     let floor = costs[0].clone();
-    let relative = |cost: &[f64]| -> Vec<f64> {
-        cost.iter().zip(&floor).map(|(cost, floor)| cost / floor).collect()
-    };
-    let rows = running.iter().zip(costs).map(|(server, cost)| Row {
-        server: server.server.name,
-        relative: relative(&cost),
+    let row = |(server, cost): (&Running, Vec<f64>)| Row {
+        server: server.server,
+        relative: cost.iter().zip(&floor).map(|(cost, floor)| cost / floor).collect(),
         cost,
-    });
-    rows.collect()
+    };
+    running.iter().zip(costs).map(row).collect()
 }
 
 /// Loads one server for a while; the nanoseconds of processor time per message.
@@ -130,31 +125,48 @@ fn slice(
     }
 }
 
-/// The middle one of the figures that are any.
-pub fn median(figures: &[f64]) -> f64 {
-    let mut figures: Vec<f64> = figures.iter().copied().filter(|it| it.is_finite()).collect();
-    figures.sort_by(f64::total_cmp);
-    match figures.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => figures[n / 2],
-        n => (figures[n / 2 - 1] + figures[n / 2]) / 2.0,
+impl Results {
+    /// The medians, how far apart the rounds were, and the absolute figures.
+    pub fn grids(&self) -> [Grid; 3] {
+        let mut relative = self
+            .grid("Processor time per message, × floor-epoll (median of the rounds)", |row| {
+                Cell::new(median(&row.relative), 2)
+            });
+        let best = self.scenarios.iter().map(|(_, rows)| {
+            let peers = rows.iter().filter(|row| row.server.group == Group::Peer);
+            let medians = peers.map(|row| (median(&row.relative), row.server.name));
+            let best = medians.filter(|it| it.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
+            Cell::text(best.map_or("–".into(), |(ratio, name)| format!("{ratio:.2} {name}")))
+        });
+        relative.rows.push(("best peer".into(), best.collect()));
+        [
+            relative,
+            self.grid("The same, lowest and highest round", |row| {
+                let (low, high) = range(&row.relative);
+                Cell::text(format!("{low:.2}–{high:.2}"))
+            }),
+            self.grid("Processor time per message, µs (median)", |row| {
+                Cell::number(median(&row.cost) / 1000.0)
+            }),
+        ]
+    }
+
+    fn grid(&self, title: &str, cell: impl Fn(&Row) -> Cell) -> Grid {
+        let servers = self.scenarios.first().map_or(&[][..], |(_, rows)| &rows[..]);
+        let row = |at: usize| self.scenarios.iter().map(|(_, rows)| cell(&rows[at])).collect();
+        Grid {
+            title: title.to_string(),
+            columns: self.scenarios.iter().map(|(it, _)| it.name.to_string()).collect(),
+            rows: servers
+                .iter()
+                .enumerate()
+                .map(|(at, it)| (it.server.name.to_string(), row(at)))
+                .collect(),
+        }
     }
 }
 
-pub fn table(results: &[Result]) -> String {
-    let mut out = String::from("| server |");
-    for result in results {
-        let _ = write!(out, " {} |", result.scenario.name);
-    }
-    out.push_str("\n|---|");
-    out.push_str(&"---:|".repeat(results.len()));
-    out.push('\n');
-    for at in 0..results.first().map_or(0, |result| result.rows.len()) {
-        let _ = write!(out, "| {} |", results[0].rows[at].server);
-        for result in results {
-            let _ = write!(out, " {:.2} |", median(&result.rows[at].relative));
-        }
-        out.push('\n');
-    }
-    out
+fn range(figures: &[f64]) -> (f64, f64) {
+    let finite = || figures.iter().copied().filter(|it| it.is_finite());
+    (finite().fold(f64::NAN, f64::min), finite().fold(f64::NAN, f64::max))
 }

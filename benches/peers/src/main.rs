@@ -4,20 +4,23 @@
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]`
 
 mod children;
+mod codec;
 mod end_to_end;
+mod idle_memory;
 mod load;
+mod options;
+mod plot;
+mod report;
 mod scenario;
 mod servers;
 mod sys;
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 
-const USAGE: &str = "\
-usage: sansws-peers [--seconds N] [--only SERVER,...] [--scenario NAME,...]
-
-  --seconds N        time for each server and scenario, in slices of 0.25 s (default 1.25)
-  --only SERVER,...  these servers alone; the first floor is always there, to compare with
-  --scenario NAME,... these scenarios alone";
+use options::{Options, Part};
+use report::Grid;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -25,7 +28,7 @@ fn main() {
     let result = match args[..] {
         ["serve", name] => match servers::find(name).map(|server| server.program) {
             Some(servers::Program::Own(serve)) => serve(),
-            _ => usage(&format!("no server {name} in this program")),
+            _ => options::usage(&format!("no server {name} in this program")),
         },
         ["load"] => load::run(),
         _ => run(&Options::parse(&args)),
@@ -36,58 +39,83 @@ fn main() {
     }
 }
 
-struct Options {
-    seconds: f64,
-    only: Vec<String>,
-    scenarios: Vec<String>,
-}
-
-impl Options {
-    fn parse(args: &[&str]) -> Self {
-        let mut options = Self { seconds: 1.25, only: Vec::new(), scenarios: Vec::new() };
-        let mut args = args.iter();
-        let list = |value: Option<&&str>| -> Vec<String> {
-            let value = value.unwrap_or_else(|| usage("a list is missing"));
-            value.split(',').map(str::to_string).collect()
-        };
-        while let Some(&arg) = args.next() {
-            match arg {
-                "--seconds" => {
-                    let value = args.next().and_then(|value| value.parse().ok());
-                    options.seconds = value.unwrap_or_else(|| usage("a number is missing"));
-                }
-                "--only" => options.only = list(args.next()),
-                "--scenario" => options.scenarios = list(args.next()),
-                unknown => usage(&format!("unknown option {unknown}")),
-            }
-        }
-        if let Some(name) = options.only.iter().find(|name| servers::find(name).is_none()) {
-            usage(&format!("no server {name}"));
-        }
-        let known = |name: &str| scenario::SCENARIOS.iter().any(|scenario| scenario.name == name);
-        if let Some(name) = options.scenarios.iter().find(|name| !known(name)) {
-            usage(&format!("no scenario {name}"));
-        }
-        options
-    }
-}
-
-fn usage(problem: &str) -> ! {
-    let names = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(" ");
-    eprintln!("{problem}\n{USAGE}");
-    eprintln!("\nservers: {}", names(&mut servers::SERVERS.iter().map(|server| server.name)));
-    eprintln!("scenarios: {}", names(&mut scenario::SCENARIOS.iter().map(|it| it.name)));
-    exit(2);
-}
-
-fn run(options: &Options) -> std::io::Result<()> {
-    sys::raise_file_limit();
-    children::build_examples()?;
-    let cpus = sys::cpus();
-    let [server_cpu, .., load_cpu] = cpus[..] else {
-        return Err(std::io::Error::other("there must be two processors: server and load"));
+fn run(options: &Options) -> io::Result<()> {
+    let [server_cpu, .., load_cpu] = sys::cpus()[..] else {
+        return Err(io::Error::other("there must be two processors: server and load"));
     };
-    let results = end_to_end::measure(options, server_cpu, load_cpu)?;
-    print!("{}", end_to_end::table(&results));
-    Ok(())
+    let cpus = (server_cpu, load_cpu);
+    let files = sys::raise_file_limit();
+    children::build_examples()?;
+    let mut report = Report::new(options)?;
+    if options.parts.contains(&Part::EndToEnd) {
+        let results = end_to_end::measure(options, cpus)?;
+        let grids = results.grids();
+        report.heading(&format!("End to end, {} rounds", results.rounds));
+        report.plot("end-to-end.svg", &plot::ratios(&grids[0]))?;
+        report.tables(&grids);
+    }
+    if options.parts.contains(&Part::Codec) {
+        let grids = codec::measure(load_cpu);
+        report.heading("In memory");
+        report.tables(&grids);
+    }
+    if options.parts.contains(&Part::Memory) {
+        let grid = idle_memory::measure(options, cpus, files);
+        report.heading("Idle connections");
+        report.plot("idle-memory.svg", &plot::bars(&grid, 1))?;
+        report.tables(&[grid]);
+    }
+    report.finish()
+}
+
+/// What goes to the standard output and into the file.
+struct Report {
+    file: PathBuf,
+    text: String,
+}
+
+impl Report {
+    fn new(options: &Options) -> io::Result<Self> {
+        let file = match &options.markdown {
+            Some(file) => file.clone(),
+            None => {
+                let exe = std::env::current_exe()?;
+                let target = exe.ancestors().nth(2).unwrap_or(Path::new("."));
+                target.join("peers").join("report.md")
+            }
+        };
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let text = format!(
+            "{}. Load average {} at the start.\n",
+            report::machine(),
+            report::load_average()
+        );
+        Ok(Self { file, text })
+    }
+
+    fn heading(&mut self, heading: &str) {
+        self.text.push_str(&format!("\n## {heading}\n"));
+    }
+
+    fn tables(&mut self, grids: &[Grid]) {
+        for grid in grids {
+            self.text.push_str(&grid.markdown());
+        }
+    }
+
+    /// Writes the plot beside the file, and refers to it.
+    fn plot(&mut self, name: &str, svg: &str) -> io::Result<()> {
+        std::fs::write(self.file.with_file_name(name), svg)?;
+        self.text.push_str(&format!("\n![{}]({name})\n", name.trim_end_matches(".svg")));
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.text.push_str(&format!("\nLoad average {} at the end.\n", report::load_average()));
+        print!("{}", self.text);
+        eprintln!("\nwritten to {}", self.file.display());
+        std::fs::write(&self.file, &self.text)
+    }
 }

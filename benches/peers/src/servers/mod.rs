@@ -31,8 +31,6 @@ pub enum Group {
 pub struct Server {
     pub name: &'static str,
     pub group: Group,
-    /// A thread for each connection.
-    pub threads: bool,
     /// Of interest for idle connections alone.
     pub memory_only: bool,
     /// How to start it.
@@ -50,10 +48,10 @@ pub enum Program {
 pub const SERVERS: [Server; 18] = [
     own("floor-epoll", Group::Floor, floor_epoll::serve),
     own("floor-tokio", Group::Floor, floor_tokio::serve),
-    ours("sansws-tokio", "echo", false),
-    ours("sansws-mio", "echo_mio", false),
-    ours("sansws-blocking", "echo_blocking", true),
-    Server { threads: true, ..own("tungstenite", Group::Peer, tungstenite::serve) },
+    ours("sansws-tokio", "echo"),
+    ours("sansws-mio", "echo_mio"),
+    ours("sansws-blocking", "echo_blocking"),
+    own("tungstenite", Group::Peer, tungstenite::serve),
     own("tokio-tungstenite", Group::Peer, tokio_tungstenite::plain),
     own("tokio-tungstenite-batched", Group::Peer, tokio_tungstenite::batched),
     own("fastwebsockets", Group::Peer, fastwebsockets::serve),
@@ -76,12 +74,12 @@ pub fn find(name: &str) -> Option<&'static Server> {
 }
 
 const fn own(name: &'static str, group: Group, serve: fn() -> io::Result<()>) -> Server {
-    Server { name, group, threads: false, memory_only: false, program: Program::Own(serve) }
+    Server { name, group, memory_only: false, program: Program::Own(serve) }
 }
 
-const fn ours(name: &'static str, example: &'static str, threads: bool) -> Server {
+const fn ours(name: &'static str, example: &'static str) -> Server {
     let program = Program::Example(example);
-    Server { name, group: Group::Ours, threads, memory_only: false, program }
+    Server { name, group: Group::Ours, memory_only: false, program }
 }
 
 /// Prints where the server is, as the examples do.
