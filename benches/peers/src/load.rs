@@ -16,6 +16,9 @@ use crate::sys;
 /// How long a server may keep silent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long it may take to open all connections to a server.
+const OPENING: Duration = Duration::from_secs(60);
+
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
@@ -133,7 +136,11 @@ impl Group {
     fn open(addr: SocketAddr, count: usize) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut connections = Vec::with_capacity(count);
+        let start = Instant::now();
         for id in 0..count {
+            if start.elapsed() > OPENING {
+                return Err(io::Error::other(format!("only {id} connections in a minute")));
+            }
             let mut stream = shake_hands(addr)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry().register(&mut stream, Token(id), interest)?;
