@@ -11,7 +11,7 @@ use bytes::Buf;
 use super::Transport;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::proto::{LINGER, MessageRef, Ready, Receiver, State};
+use crate::proto::{MessageRef, Ready, Receiver, State};
 use crate::session::{Parsed, Session, Step, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
@@ -132,8 +132,8 @@ impl<S: Transport> Direct<S> {
             return Some(wait);
         }
         if self.session.is_timed_out() && !self.session.is_flushed() {
-            // a last word, if the transport takes it
-            let _ = self.io.set_write_timeout(Some(LINGER));
+            // a last word, if the transport takes it at once
+            let _ = self.io.set_write_timeout(Some(GLANCE));
             let _ = write_some(&mut self.io, self.session.tx(), None);
         }
         None
@@ -267,12 +267,9 @@ impl Clock {
             return self.patience(session);
         }
         let due = session.sender.poll_timeout();
-        Ok(due.map(|due| due.saturating_sub(self.0.elapsed()).max(SHORTEST_WAIT)))
+        Ok(due.map(|due| due.saturating_sub(self.0.elapsed()).max(GLANCE)))
     }
 }
-
-/// A socket takes no time-out of zero.
-const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// The connection is over: there is nothing to wait for, and the session says how it ended.
 #[derive(Debug)]
@@ -366,9 +363,9 @@ fn done_with(
         return Ok(Done::Failed(error));
     }
     // A time-out of ours, or one that the user has set and wants to hear about? Ours takes as long as
-    // it was told.
+    // it was told, but for a tick of the kernel's clock.
     match (limit, start) {
-        (Some(limit), Some(start)) if start.elapsed() >= limit / 2 => Ok(Done::Nothing),
+        (Some(limit), Some(start)) if start.elapsed() + TICK >= limit / 2 => Ok(Done::Nothing),
         _ => Err(error.into()),
     }
 }
@@ -377,8 +374,11 @@ fn is_wait(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-/// The shortest wait that sockets know.
-const GLANCE: Duration = Duration::from_millis(1);
+/// The shortest wait that sockets know; they take no time-out of zero.
+pub(super) const GLANCE: Duration = Duration::from_millis(1);
+
+/// The longest that kernels take between two looks at their clock.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Slices in one vectored write.
 const MAX_SLICES: usize = 64;

@@ -11,12 +11,14 @@ use std::time::Instant;
 
 use bytes::Buf;
 
-use super::link::{Clock, Direct, Done, Limit, Link, Over, read_some, ready_event, write_some};
+use super::link::{
+    Clock, Direct, Done, GLANCE, Limit, Link, Over, read_some, ready_event, write_some,
+};
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::proto::{
-    self, CloseInfo, Event, LINGER, Message, MessageRef, PreparedMessage, SendError, State,
+    self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
 };
 use crate::session::{Parsed, Session, Step, check_written, take_event};
 use crate::wire::CloseCode;
@@ -206,7 +208,8 @@ impl<S: SplitTransport> Shared<S> {
         }
     }
 
-    /// After a time-out: tells the peer, if nobody is writing and the transport takes it.
+    /// After a time-out: tells the peer, if nobody is writing and the transport takes it at
+    /// once.
     fn last_word(&self) {
         let mut shelf = self.lock();
         let unwritten = shelf.unwritten.take().map(|mut unwritten| {
@@ -218,7 +221,7 @@ impl<S: SplitTransport> Shared<S> {
         let timed_out = shelf.session.is_timed_out();
         drop(shelf);
         if let Some(unwritten) = unwritten.filter(|_| timed_out) {
-            let _ = self.io.set_write_timeout(Some(LINGER));
+            let _ = self.io.set_write_timeout(Some(GLANCE));
             let _ = write_some(&mut &SharedIo(&self.io), &unwritten, None);
         }
         self.over();

@@ -1,10 +1,12 @@
 //! The blocking halves: how a connection ends in one thread and shows in the others.
 
+use core::cell::Cell;
 use core::time::Duration;
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Instant;
 
-use sansws::blocking::Sender;
+use sansws::blocking::{Sender, Transport};
 use sansws::proto::{Config, Event, KeepAlive, SendError, State};
 use sansws::{CloseCode, Error};
 
@@ -207,6 +209,61 @@ fn a_silent_peer_is_given_up() {
         }
         within(115..1500, began);
         assert!(sender.send("x").unwrap_err().is_timeout());
+    }
+}
+
+/// A socket that is full has no room for a last word, and nobody waits for it.
+#[test]
+fn a_peer_that_reads_nothing_is_given_up_at_once() {
+    let (receiver, sender, _peer) = halves(&keep_alive());
+    let mut ws = receiver.reunite(sender).unwrap();
+    let began = Instant::now();
+    let error = start(move || ws.send(vec![0; LARGE])).end().unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    within(115..900, began);
+}
+
+/// Takes bytes every other time, and otherwise lets a wait that was bounded end at once: the clock of
+/// a kernel may tick a moment after a wait has begun.
+struct Ticking {
+    ticks: bool,
+    limit: Cell<Option<Duration>>,
+}
+
+impl Read for Ticking {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+impl Write for Ticking {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.ticks = !self.ticks;
+        if self.ticks && self.limit.get().is_some_and(|limit| limit <= MILLIS) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Ticking {
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.limit.set(timeout);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_wait_that_ended_early_is_not_reported() {
+    let io = Ticking { ticks: false, limit: Cell::new(None) };
+    let mut ws = server(io, &keep_alive());
+    let began = Instant::now();
+    while began.elapsed() < 100 * MILLIS {
+        ws.send("x").unwrap();
     }
 }
 
