@@ -68,6 +68,7 @@ impl Options {
                     options.parts = list(value(), |name| named(name).map(|it| it.1));
                 }
                 "--markdown" => options.markdown = Some(value().into()),
+                "--help" | "-h" => usage("sansws beside other crates"),
                 unknown => usage(&format!("unknown option {unknown}")),
             }
         }
