@@ -9,8 +9,8 @@ use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::pool::LentTx;
 use crate::proto::{
-    Event, MessageRef, Outcome, PreparedMessage, Ready, Receiver, Reply, SendError, Sender,
-    Timeout, Transport,
+    Event, Message, MessageRef, Outcome, PreparedMessage, Ready, Receiver, Reply, SendError,
+    Sender, Timeout, Transport,
 };
 use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 
@@ -361,6 +361,15 @@ pub(crate) fn take_event<'b>(
         pay(receiver.reply_to(&event));
     }
     event
+}
+
+/// What `recv` makes of an event: a message of its own, or nothing for a control frame.
+#[inline]
+pub(crate) fn into_message(event: Event<'_>) -> Result<Option<Message>, Error> {
+    match event {
+        Event::Chunk(_) => Err(Error::ChunkedDelivery),
+        event => Ok(event.into_message()),
+    }
 }
 
 /// A transport that is at its end takes no bytes; one that lies takes more than it was given.

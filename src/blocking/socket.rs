@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };
-use crate::session::{Session, take_event};
+use crate::session::{Session, into_message, take_event};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a blocking stream.
@@ -133,10 +133,7 @@ impl<S: Transport> WebSocket<S> {
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
             let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
-            if let Event::Chunk(_) = event {
-                return Err(Error::ChunkedDelivery);
-            }
-            if let Some(message) = event.into_message() {
+            if let Some(message) = into_message(event)? {
                 return Ok(Some(message));
             }
         }

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::proto::{
     self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
 };
-use crate::session::{Parsed, Session, Step, check_written, take_event};
+use crate::session::{Parsed, Session, Step, check_written, into_message, take_event};
 use crate::wire::CloseCode;
 
 /// A stream that one thread may read while another writes.
@@ -385,10 +385,7 @@ impl<S: SplitTransport> Receiver<S> {
     /// As [`WebSocket::recv`].
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
         while let Some(event) = self.next_event()? {
-            if let Event::Chunk(_) = event {
-                return Err(Error::ChunkedDelivery);
-            }
-            if let Some(message) = event.into_message() {
+            if let Some(message) = into_message(event)? {
                 return Ok(Some(message));
             }
         }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };
-use crate::session::{Session, take_event};
+use crate::session::{Session, into_message, take_event};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a tokio stream.
@@ -250,10 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
             let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
-            if let Event::Chunk(_) = event {
-                return Poll::Ready(Err(Error::ChunkedDelivery));
-            }
-            if let Some(message) = event.into_message() {
+            if let Some(message) = into_message(event)? {
                 return Poll::Ready(Ok(Some(message)));
             }
         }

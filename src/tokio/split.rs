@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::proto::{
     self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
 };
-use crate::session::{Session, take_event};
+use crate::session::{Session, into_message, take_event};
 use crate::wire::CloseCode;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -139,10 +139,7 @@ impl<S: SplitStream> Receiver<S> {
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
             let pay = |reply| link.shared.reply(reply);
             let event = take_event(receiver, rx.fetch(), ready, pay);
-            if let Event::Chunk(_) = event {
-                return Poll::Ready(Err(Error::ChunkedDelivery));
-            }
-            if let Some(message) = event.into_message() {
+            if let Some(message) = into_message(event)? {
                 return Poll::Ready(Ok(Some(message)));
             }
         }
