@@ -42,7 +42,7 @@ async fn echo(stream: TcpStream, config: &Config) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let mut ws = sansws::tokio::accept_with(stream, config).await?;
     while let Some((event, mut out)) = ws.next_event().await? {
-        if let Some(message) = event.as_message() {
+        if let Some(message) = event.into_message_ref() {
             out.feed(message)?;
         }
     }

@@ -35,7 +35,7 @@ fn echo(stream: TcpStream, config: &Config) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let mut ws = sansws::blocking::accept_with(stream, config)?;
     while let Some((event, mut out)) = ws.next_event()? {
-        if let Some(message) = event.as_message() {
+        if let Some(message) = event.into_message_ref() {
             out.feed(message)?;
         }
     }

@@ -27,8 +27,12 @@ const LISTENER: Token = Token(usize::MAX);
 /// There is one receive buffer for all, so it may be large.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// A buffer that grew for one client is worth keeping up to this.
-const MAX_SHARED: usize = 256 * 1024;
+/// A buffer that grew for one client is worth keeping up to this while messages come.
+const MAX_SHARED: usize = 4 * 1024 * 1024;
+
+/// What is kept of it when nothing has come for a while.
+const MAX_IDLE: usize = 256 * 1024;
+const A_WHILE: Duration = Duration::from_millis(100);
 
 /// How long to wait before accepting again when that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -51,6 +55,9 @@ fn main() -> io::Result<()> {
         match poll.poll(&mut events, server.next_timeout()) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result?,
+        }
+        if events.is_empty() && server.rx.capacity() > MAX_IDLE {
+            server.rx = RecvBuffer::with_read_ahead(READ_AHEAD);
         }
         let mut accept = server.handle_timeouts();
         for event in &events {
@@ -183,9 +190,12 @@ impl Server {
     /// How long the loop may sleep.
     fn next_timeout(&self) -> Option<Duration> {
         let alarm = self.alarms.peek().map(|Reverse((due, _))| *due);
-        let due = alarm.into_iter().chain(self.accept_at).min()?;
+        let due = alarm.into_iter().chain(self.accept_at).min();
         // up to a whole millisecond, which is what the system call counts in
-        Some(due.saturating_sub(self.epoch.elapsed()) + Duration::from_millis(1))
+        let sleep =
+            due.map(|due| due.saturating_sub(self.epoch.elapsed()) + Duration::from_millis(1));
+        let shrink = (self.rx.capacity() > MAX_IDLE).then_some(A_WHILE);
+        sleep.into_iter().chain(shrink).min()
     }
 
     /// Says whether to accept again.
@@ -295,9 +305,15 @@ impl Client {
     /// Writes; `false` when something is left.
     fn write(&mut self, tx: &mut SendBuffer) -> io::Result<bool> {
         while tx.has_remaining() {
-            let mut slices = [IoSlice::new(&[]); 64];
-            let count = tx.chunks_vectored(&mut slices);
-            match self.stream.write_vectored(&slices[..count]) {
+            let chunk = tx.chunk();
+            let written = if chunk.len() == tx.remaining() {
+                self.stream.write(chunk)
+            } else {
+                let mut slices = [IoSlice::new(&[]); 64];
+                let count = tx.chunks_vectored(&mut slices);
+                self.stream.write_vectored(&slices[..count])
+            };
+            match written {
                 Ok(n) => tx.advance(n),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -337,7 +353,7 @@ impl Phase {
                 while tx.remaining() < config.max_unsent {
                     // a violation is answered in `tx`, and shows in `transport`
                     let Ok(Some(event)) = conn.poll_event(rx, tx) else { return false };
-                    if let Some(message) = event.as_message() {
+                    if let Some(message) = event.into_message_ref() {
                         // refused only after a Close, when there is nobody to hear it
                         let _ = conn.send(tx, message);
                     }

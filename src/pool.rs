@@ -34,12 +34,22 @@ impl LentTx {
     /// Gives the buffer back before a wait, unless it holds something.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if let Some(tx) = self.0.take_if(|tx| tx.is_empty())
-            && tx.capacity() <= MAX_CAPACITY
-        {
+        if let Some(tx) = self.0.take_if(|tx| tx.is_empty()) {
             // without its thread's shelf, at the end of the thread, it goes to the allocator
             let _ = SHELF.try_with(|shelf| shelf.keep(tx));
         }
+    }
+}
+
+/// What a shelf keeps.
+pub(crate) trait Buffer {
+    /// The bytes of memory held.
+    fn capacity(&self) -> usize;
+}
+
+impl Buffer for SendBuffer {
+    fn capacity(&self) -> usize {
+        self.capacity()
     }
 }
 
@@ -48,7 +58,7 @@ impl LentTx {
 #[allow(clippy::vec_box)]
 pub(crate) struct Shelf<T>(RefCell<Vec<Box<T>>>);
 
-impl<T> Shelf<T> {
+impl<T: Buffer> Shelf<T> {
     pub(crate) const fn new() -> Self {
         Self(RefCell::new(Vec::new()))
     }
@@ -61,14 +71,23 @@ impl<T> Shelf<T> {
     #[inline]
     pub(crate) fn keep(&self, buffer: Box<T>) {
         let mut shelf = self.0.borrow_mut();
-        if shelf.len() < MAX_BUFFERS {
-            shelf.push(buffer);
+        let is_large = |buffer: &T| buffer.capacity() > MAX_CAPACITY;
+        if shelf.len() == MAX_BUFFERS
+            || is_large(&buffer)
+                && (buffer.capacity() > MAX_LARGE || shelf.iter().any(|it| is_large(it)))
+        {
+            return;
         }
+        shelf.push(buffer);
     }
 }
 
 /// A thread works on one connection at a time: few buffers serve all of them.
 const MAX_BUFFERS: usize = 8;
 
-/// What grew beyond this for one large message goes back to the allocator.
-pub(crate) const MAX_CAPACITY: usize = 256 * 1024;
+/// What grew beyond this for one large message goes back to the allocator, except for one buffer.
+const MAX_CAPACITY: usize = 256 * 1024;
+
+/// The size of that one at most, in bytes: with it a stream of messages of 1 MiB takes 40 % of the
+/// time, as a fresh buffer has to be faulted in page by page.
+const MAX_LARGE: usize = 4 * 1024 * 1024;

@@ -92,6 +92,7 @@ impl<S> WebSocket<S> {
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
     /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
     /// it, because `recv` makes room first.
+    #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
     }
@@ -233,6 +234,7 @@ impl<S> Outgoing<'_, S> {
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then.
+    #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
     }

@@ -4,6 +4,7 @@
 //! there is no copy between the socket and the protocol, and no byte can be unmasked twice or sent
 //! twice. Both may be pooled: neither holds memory before it is first used.
 
+mod memory;
 mod recv;
 mod send;
 

@@ -2,6 +2,7 @@ use core::{fmt, mem};
 
 use bytes::{Bytes, BytesMut};
 
+use super::memory::Memory;
 use crate::wire::apply_mask;
 
 /// Bytes received and not yet consumed, in one contiguous piece.
@@ -20,11 +21,7 @@ use crate::wire::apply_mask;
 /// bytes (or what [`with_read_ahead`](Self::with_read_ahead) says), then at most twice what has
 /// arrived of the message under way. What a header announces reserves nothing.
 pub struct RecvBuffer {
-    /// Initialised throughout: everything up to `len()` may be lent to a reader.
-    storage: BytesMut,
-    /// The size of the memory that `storage` lies in, of which a part may belong to a payload that
-    /// was handed over.
-    allocated: usize,
+    storage: Memory,
     /// The message under way: its payload so far, unmasked and contiguous, is `start..assembled`.
     start: usize,
     assembled: usize,
@@ -39,6 +36,8 @@ pub struct RecvBuffer {
     /// point in reserving more than that. `usize::MAX` when further fragments follow.
     expected: usize,
     read_ahead: usize,
+    /// The last read filled the buffer: more may be waiting than there was room for.
+    cut: bool,
 }
 
 impl RecvBuffer {
@@ -56,14 +55,14 @@ impl RecvBuffer {
     /// nothing yet.
     pub fn with_read_ahead(read_ahead: usize) -> Self {
         Self {
-            storage: BytesMut::new(),
-            allocated: 0,
+            storage: Memory::new(),
             start: 0,
             assembled: 0,
             parsed: 0,
             filled: 0,
             control: 0,
             expected: 0,
+            cut: false,
             read_ahead: read_ahead.clamp(Self::MIN_READ_AHEAD, Self::MAX_READ_AHEAD),
         }
     }
@@ -102,6 +101,7 @@ impl RecvBuffer {
     #[inline]
     pub fn commit(&mut self, n: usize) {
         self.filled = self.filled.saturating_add(n).min(self.storage.len());
+        self.cut = self.filled == self.storage.len();
     }
 
     /// The [`space`](Self::space) as an owned buffer, for IO that needs to own what it writes to.
@@ -110,7 +110,7 @@ impl RecvBuffer {
     /// [`put_space`](Self::put_space); until then the connection can go on parsing what is there.
     pub fn take_space(&mut self) -> BytesMut {
         self.make_space();
-        self.storage.split_off(self.filled)
+        self.storage.lend(self.filled)
     }
 
     /// Gives back what [`take_space`](Self::take_space) lent, `n` bytes of it received.
@@ -119,9 +119,8 @@ impl RecvBuffer {
     pub fn put_space(&mut self, mut space: BytesMut, n: usize) {
         let n = n.min(space.len());
         if self.storage.len() == self.filled {
-            self.storage.unsplit(space);
-            self.allocated = self.allocated.max(self.storage.capacity());
-            self.filled += n;
+            self.storage.take_back(space);
+            self.commit(n);
         } else {
             space.truncate(n);
             self.feed(&space);
@@ -150,7 +149,7 @@ impl RecvBuffer {
 
     /// The bytes of memory held, all of what a payload that was handed over shares with this buffer.
     pub fn capacity(&self) -> usize {
-        self.allocated
+        self.storage.capacity()
     }
 
     /// Received and not yet parsed.
@@ -295,24 +294,33 @@ impl RecvBuffer {
         Payload { rx: self, start, end }
     }
 
+    #[inline]
     fn make_space(&mut self) {
         if self.start == self.filled {
             (self.start, self.assembled, self.parsed, self.filled) = (0, 0, 0, 0);
+            self.storage.reclaim();
         }
         // An eighth of the buffer is a read large enough to go on with.
         let enough = self.storage.len().max(self.read_ahead) / 8;
-        if self.storage.len() - self.filled >= enough {
-            return;
+        if self.storage.len() - self.filled < enough || self.cut {
+            self.make_more_space(enough);
         }
+    }
+
+    #[inline(never)]
+    fn make_more_space(&mut self, enough: usize) {
+        // Where one read does not take what is there, larger ones save system calls.
+        let larger = 2 * self.storage.len();
+        let grow = mem::take(&mut self.cut) && larger <= Self::BUSY_FACTOR * self.read_ahead;
         self.close_gap();
         let tail = self.storage.len() - self.filled;
-        if tail >= enough {
+        if tail >= enough && !grow {
             return;
         }
         let held = self.filled - self.start;
         // Only a payload that reaches to the end of what has arrived says how much is missing.
         let expected = if self.parsed == self.filled { self.expected } else { usize::MAX };
-        if self.start > held && self.storage.len() - held >= enough {
+        if !grow && self.start > held && self.storage.len() - held >= enough {
             // No more bytes move than were consumed since the last move: linear over all.
             self.storage.copy_within(self.start..self.filled, 0);
         } else if expected > 0 && tail >= expected {
@@ -321,10 +329,10 @@ impl RecvBuffer {
             // Twice what is held, so that copying is linear over all, but no more than the message
             // can still need.
             let ahead = held.min(expected).max(self.read_ahead);
-            let mut larger = BytesMut::zeroed(held + ahead);
-            larger[..held].copy_from_slice(&self.storage[self.start..self.filled]);
-            self.storage = larger;
-            self.allocated = self.storage.capacity();
+            let len = held + ahead;
+            let mut storage = Memory::zeroed(if grow { len.max(larger) } else { len });
+            storage[..held].copy_from_slice(&self.storage[self.start..self.filled]);
+            self.storage = storage;
         }
         self.assembled -= self.start;
         self.parsed -= self.start;
@@ -346,30 +354,31 @@ impl RecvBuffer {
         }
     }
 
+    /// Whether `len` bytes are handed over: a small payload must not keep a large buffer alive.
+    #[inline]
+    fn hands_over(&self, len: usize) -> bool {
+        len >= Self::HAND_OVER_MIN && len >= self.storage.capacity() / 2
+    }
+
     /// Moves `start..end`, which must lie before everything still held, out of the buffer.
     fn detach(&mut self, start: usize, end: usize) -> Bytes {
-        let len = end - start;
-        // A small payload must not keep a large buffer alive, and copying it is the cheaper way.
-        if len < Self::DETACH_MIN || len < self.allocated / 2 {
+        if !self.hands_over(end - start) {
             return Bytes::copy_from_slice(&self.storage[start..end]);
         }
-        let rest = self.storage.split_off(end);
-        let mut payload = mem::replace(&mut self.storage, rest);
         self.start -= end;
         self.assembled -= end;
         self.parsed -= end;
         self.filled -= end;
-        if self.filled == 0 && !self.storage.is_empty() {
-            // Nothing is held: the rest goes with the payload.
-            self.storage = BytesMut::new();
-            self.allocated = 0;
-        }
-        payload.split_off(start).freeze()
+        self.storage.hand_over(start, end)
     }
 
     /// Below this a copy costs less than the reference count and the fresh buffer that follow from
     /// giving the memory away.
-    const DETACH_MIN: usize = 4096;
+    const HAND_OVER_MIN: usize = 4096;
+
+    /// A buffer that one read fills grows up to so many times the space reserved ahead of data: with
+    /// the default to 64 KiB, which takes a burst of 32 messages of 1 KiB at once.
+    const BUSY_FACTOR: usize = 4;
 }
 
 impl Default for RecvBuffer {
@@ -383,7 +392,7 @@ impl fmt::Debug for RecvBuffer {
         f.debug_struct("RecvBuffer")
             .field("assembled", &(self.assembled - self.start))
             .field("unparsed", &(self.filled - self.parsed))
-            .field("capacity", &self.allocated)
+            .field("capacity", &self.capacity())
             .finish()
     }
 }
@@ -410,10 +419,22 @@ impl<'b> Payload<'b> {
     pub(crate) fn into_bytes(self) -> Bytes {
         self.rx.detach(self.start, self.end)
     }
+
+    /// Hands a payload of `min` bytes or more over, if that keeps little else alive; otherwise lends it.
+    #[inline]
+    pub(crate) fn into_bytes_or_slice(self, min: usize) -> Result<Bytes, &'b [u8]> {
+        let len = self.end - self.start;
+        if len >= min && self.rx.hands_over(len) {
+            return Ok(self.into_bytes());
+        }
+        Err(self.into_slice())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -523,15 +544,53 @@ mod tests {
         }
     }
 
+    /// Memory that was handed over is read into again once the message is dropped, and not before.
     #[test]
-    fn a_buffer_that_was_handed_over_whole_holds_no_memory() {
+    fn memory_that_was_handed_over_comes_back() {
+        let message_in = |rx: &mut RecvBuffer| {
+            rx.feed(&[b'm'; 9000]);
+            rx.assemble(9000, true, None, 0);
+            rx.take_message().into_bytes()
+        };
         let mut rx = RecvBuffer::new();
-        rx.feed(&[b'm'; 9000]);
-        rx.assemble(9000, true, None, 0);
-        assert_eq!(rx.take_message().into_bytes(), [b'm'; 9000][..]);
-        assert_eq!(rx.capacity(), 0);
+        let place = rx.space().as_ptr();
+        for _ in 0..3 {
+            let message = message_in(&mut rx);
+            assert_eq!(message.as_ptr(), place);
+            drop(message);
+            let space = rx.space();
+            assert_eq!((space.as_ptr(), space.len()), (place, RecvBuffer::DEFAULT_READ_AHEAD));
+        }
+        let held = message_in(&mut rx);
         assert!(rx.is_idle());
+        for _ in 0..100 {
+            rx.feed(&[b'n'; 1000]);
+            let n = rx.unparsed().len();
+            rx.skip(n);
+        }
+        assert_eq!(held, [b'm'; 9000][..]);
         rx.feed(b"next");
         assert_eq!(rx.unparsed(), b"next");
+    }
+
+    /// A read that fills the buffer makes the next one larger, up to a point.
+    #[test]
+    fn full_reads_grow_the_buffer() {
+        let mut rx = RecvBuffer::with_read_ahead(1024);
+        let mut lens = Vec::new();
+        for _ in 0..5 {
+            let n = rx.space().len();
+            lens.push(n);
+            rx.commit(n);
+            rx.skip(n);
+        }
+        assert_eq!(lens, [1024, 2048, 4096, 4096, 4096]);
+        // what nobody parsed yet is kept
+        let n = rx.space().len();
+        rx.space().fill(7);
+        rx.commit(n);
+        rx.skip(n - 10);
+        assert_eq!(rx.space().len(), 4096 - 10);
+        assert_eq!(rx.unparsed(), [7; 10]);
     }
 }

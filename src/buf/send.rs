@@ -109,9 +109,8 @@ impl SendBuffer {
     #[inline]
     pub(crate) fn put_frame(&mut self, header: &FrameHeader, payload: &[u8]) {
         self.settle();
-        let encoded = header.encode();
-        self.flat.reserve(encoded.len() + payload.len());
-        self.flat.extend_from_slice(&encoded);
+        self.flat.reserve(FrameHeader::MAX_LEN + payload.len());
+        self.put_header(header);
         let Some(key) = header.mask else {
             self.flat.extend_from_slice(payload);
             return;
@@ -127,8 +126,17 @@ impl SendBuffer {
     /// Appends an unmasked frame whose payload is queued by reference.
     pub(crate) fn put_frame_owned(&mut self, header: &FrameHeader, payload: Bytes) {
         self.settle();
-        self.flat.extend_from_slice(&header.encode());
+        self.put_header(header);
         self.put_owned(payload);
+    }
+
+    #[inline]
+    fn put_header(&mut self, header: &FrameHeader) {
+        let encoded = header.encode();
+        let end = self.flat.len() + encoded.len();
+        // a copy whose length is known costs less than one that is no longer than it must be
+        self.flat.extend_from_slice(encoded.padded());
+        self.flat.truncate(end);
     }
 
     /// Appends bytes by reference.

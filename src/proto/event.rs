@@ -33,14 +33,29 @@ pub enum Event<'b> {
     Close(Option<CloseFrame<'b>>),
 }
 
-impl Event<'_> {
+impl<'b> Event<'b> {
     /// The message in this event, as something that can be sent.
     ///
     /// `None` for chunks and control frames.
+    #[inline]
     pub fn as_message(&self) -> Option<MessageRef<'_>> {
         match self {
             Self::Text(text) => Some(MessageRef::text(text)),
             Self::Binary(binary) => Some(MessageRef::binary(binary)),
+            _ => None,
+        }
+    }
+
+    /// The message in this event as something that can be sent, in the cheapest way: a large payload
+    /// that fills most of the receive buffer is handed over and needs no copy to be queued, anything
+    /// else stays where it is.
+    ///
+    /// `None` for chunks and control frames.
+    #[inline]
+    pub fn into_message_ref(self) -> Option<MessageRef<'b>> {
+        match self {
+            Self::Text(text) => Some(text.into()),
+            Self::Binary(binary) => Some(binary.into()),
             _ => None,
         }
     }
@@ -90,6 +105,13 @@ impl<'b> Text<'b> {
     }
 }
 
+impl<'b> From<Text<'b>> for MessageRef<'b> {
+    #[inline]
+    fn from(text: Text<'b>) -> Self {
+        Self::from_payload(MessageKind::Text, text.0)
+    }
+}
+
 impl Deref for Text<'_> {
     type Target = str;
 
@@ -130,6 +152,13 @@ impl<'b> Binary<'b> {
     /// the buffer. A small payload never keeps a large buffer alive.
     pub fn into_bytes(self) -> Bytes {
         self.0.into_bytes()
+    }
+}
+
+impl<'b> From<Binary<'b>> for MessageRef<'b> {
+    #[inline]
+    fn from(binary: Binary<'b>) -> Self {
+        Self::from_payload(MessageKind::Binary, binary.0)
     }
 }
 

@@ -3,7 +3,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::sender::BY_REFERENCE;
 use super::{Text, Utf8Bytes};
+use crate::buf::Payload;
 use crate::wire::Opcode;
 
 /// A message of its own, independent of any buffer. Cloning costs a reference count.
@@ -99,6 +101,7 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
+    #[inline]
     pub(crate) const fn opcode(self) -> Opcode {
         match self {
             Self::Text => Opcode::Text,
@@ -156,6 +159,16 @@ impl<'a> MessageRef<'a> {
     /// answered without it.
     pub const fn pong(payload: &'a [u8]) -> Self {
         Self { opcode: Opcode::Pong, payload: PayloadRef::Borrowed(payload) }
+    }
+
+    /// What is in a receive buffer: handed over where it would be queued by reference.
+    #[inline]
+    pub(super) fn from_payload(kind: MessageKind, payload: Payload<'a>) -> Self {
+        let payload = match payload.into_bytes_or_slice(BY_REFERENCE) {
+            Ok(bytes) => PayloadRef::Owned(bytes),
+            Err(slice) => PayloadRef::Borrowed(slice),
+        };
+        Self { opcode: kind.opcode(), payload }
     }
 
     const fn owned(opcode: Opcode, bytes: Bytes) -> Self {

@@ -154,22 +154,30 @@ impl Receiver {
     /// Parses until an event is complete in `rx`; `None` when more bytes are needed for that.
     #[inline]
     pub(crate) fn advance(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
-        match self.take_whole_message(rx) {
-            Some(ready) => {
-                self.ready = Some(ready);
-                Ok(Some(ready))
-            }
-            None => self.advance_in_steps(rx),
+        if let Some(ready) = self.advance_whole(rx) {
+            return Ok(Some(ready));
         }
+        if self.between_messages && self.ready.is_none() && rx.unparsed().is_empty() {
+            self.seen = 0;
+            return Ok(None);
+        }
+        self.advance_in_steps(rx)
+    }
+
+    /// The same if the next event is a message that arrived whole; otherwise does nothing.
+    #[inline]
+    pub(crate) fn advance_whole(&mut self, rx: &mut RecvBuffer) -> Option<Ready> {
+        if !self.between_messages || self.ready.is_some() {
+            return None;
+        }
+        self.ready = self.take_whole_message(rx);
+        self.ready
     }
 
     /// The common case by itself: the next message is there in one frame, header and all, and there
     /// is nothing wrong with it. Anything else is left as it was.
     #[inline]
     fn take_whole_message(&mut self, rx: &mut RecvBuffer) -> Option<Ready> {
-        if !self.between_messages || self.ready.is_some() {
-            return None;
-        }
         let buf = rx.unparsed();
         let [first, second, ..] = *buf else { return None };
         let kind = match first {
@@ -205,6 +213,7 @@ impl Receiver {
         Some(Ready::Message(kind))
     }
 
+    #[inline(never)]
     fn advance_in_steps(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
         // Only what is new shows that the peer is alive: the beginning of a header may lie there for
         // ever.

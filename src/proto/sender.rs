@@ -441,7 +441,7 @@ impl From<ProtocolError> for Reply {
 
 /// Owned payloads from this size on are queued by reference: one copy of so much costs more than one
 /// more slice in a vectored write.
-const BY_REFERENCE: usize = 16 * 1024;
+pub(super) const BY_REFERENCE: usize = 16 * 1024;
 
 /// The same for messages that are encoded already: their memory exists anyway, and is shared.
 const PREPARED_BY_REFERENCE: usize = 512;

@@ -1,7 +1,7 @@
 use alloc::boxed::Box;
 
 use crate::buf::RecvBuffer;
-use crate::pool::{MAX_CAPACITY, Shelf};
+use crate::pool::{Buffer, Shelf};
 
 std::thread_local! {
     static SHELF: Shelf<RecvBuffer> = const { Shelf::new() };
@@ -22,6 +22,12 @@ impl LentRx {
         this
     }
 
+    /// The buffer, if it is there: otherwise nothing is held.
+    #[inline]
+    pub(super) fn get(&mut self) -> Option<&mut RecvBuffer> {
+        self.buffer.as_deref_mut()
+    }
+
     /// The buffer, fetched if need be.
     #[inline]
     pub(super) fn fetch(&mut self) -> &mut RecvBuffer {
@@ -38,11 +44,15 @@ impl LentRx {
     /// Gives the buffer back before a wait, unless it holds something.
     #[inline]
     pub(super) fn release(&mut self) {
-        if let Some(rx) = self.buffer.take_if(|rx| rx.is_idle())
-            && rx.capacity() <= MAX_CAPACITY
-        {
+        if let Some(rx) = self.buffer.take_if(|rx| rx.is_idle()) {
             // without its thread's shelf, at the end of the thread, it goes to the allocator
             let _ = SHELF.try_with(|shelf| shelf.keep(rx));
         }
+    }
+}
+
+impl Buffer for RecvBuffer {
+    fn capacity(&self) -> usize {
+        self.capacity()
     }
 }

@@ -48,7 +48,24 @@ pub(super) trait Link {
 /// Until there is an event to take, or the connection is over in good order (`None`).
 ///
 /// While it waits, the connection has a receive buffer only if that holds something.
+#[inline]
 pub(super) fn poll_ready_event(
+    receiver: &mut Receiver,
+    rx: &mut LentRx,
+    link: &mut impl Link,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Ready>, Error>> {
+    // what is left of a burst that came with one read
+    if let Some(rx) = rx.get()
+        && link.before_parsing(false).is_none()
+        && let Some(ready) = receiver.advance_whole(rx)
+    {
+        return Poll::Ready(Ok(Some(ready)));
+    }
+    poll_next_event(receiver, rx, link, cx)
+}
+
+fn poll_next_event(
     receiver: &mut Receiver,
     rx: &mut LentRx,
     link: &mut impl Link,

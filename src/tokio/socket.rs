@@ -99,6 +99,7 @@ impl<S> WebSocket<S> {
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
     /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
     /// it, because `recv` makes room first.
+    #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
     }
@@ -142,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # async fn run<S>(mut ws: sansws::tokio::WebSocket<S>) -> Result<(), sansws::Error>
     /// # where S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {
     /// while let Some((event, mut out)) = ws.next_event().await? {
-    ///     if let Some(message) = event.as_message() {
+    ///     if let Some(message) = event.into_message_ref() {
     ///         out.feed(message)?;
     ///     }
     /// }
@@ -288,6 +289,7 @@ impl<S> Outgoing<'_, S> {
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then.
+    #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
     }

@@ -139,6 +139,14 @@ pub struct EncodedHeader {
     len: u8,
 }
 
+impl EncodedHeader {
+    /// The bytes, and zeros behind them.
+    #[inline]
+    pub(crate) const fn padded(&self) -> &[u8; FrameHeader::MAX_LEN] {
+        &self.bytes
+    }
+}
+
 impl Deref for EncodedHeader {
     type Target = [u8];
 

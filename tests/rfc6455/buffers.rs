@@ -271,10 +271,13 @@ fn what_is_handed_over_and_what_is_copied() {
     assert_eq!(small, [1; 1000][..]);
 
     server.rx.feed(&frame(Role::Client, Opcode::Binary, &[2; 20_000]));
+    let space = server.rx.space().as_ptr() as usize;
     let event = server.conn.poll_event(&mut server.rx, &mut server.tx).unwrap().unwrap();
     let large = event.into_message().unwrap().into_bytes();
     assert_eq!(large, [2; 20_000][..]);
-    assert_eq!(server.rx.capacity(), 0, "the memory went with the payload");
+    assert_eq!(large.as_ptr() as usize + large.len(), space, "it lies where it was read");
+    server.rx.feed(&[0x82; 100_000]);
+    assert_eq!(large, [2; 20_000][..], "nobody else writes to it");
 }
 
 /// F-27: growth is geometric in what has arrived, so that copying is linear over all: in one frame,

@@ -1,0 +1,192 @@
+//! The memory of a receive buffer: a part of it can be handed over, and comes back by itself.
+//!
+//! The one place where a buffer gets a length without a pass over its bytes. Filling the memory of a
+//! message of 1 MiB with zeros each time it comes back costs 5 % of an echo over loopback, as much as
+//! handing it over saves.
+#![allow(unsafe_code)]
+
+use core::ops::{Deref, DerefMut};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Initialised bytes, up to the length.
+pub(super) struct Memory {
+    bytes: BytesMut,
+    /// The size of the allocation that `bytes` lies in, of which a part may have been handed over.
+    allocated: usize,
+    /// `allocated` where all of it has been initialised and nobody else could write to it since;
+    /// otherwise 0.
+    pristine: usize,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self { bytes: BytesMut::new(), allocated: 0, pristine: 0 }
+    }
+
+    pub(super) fn zeroed(len: usize) -> Self {
+        let bytes = BytesMut::zeroed(len);
+        let allocated = bytes.capacity();
+        let pristine = if allocated == len { len } else { 0 };
+        Self { bytes, allocated, pristine }
+    }
+
+    /// The size of the allocation.
+    pub(super) fn capacity(&self) -> usize {
+        self.allocated
+    }
+
+    /// Takes `start..end` out; what comes behind that stays, and now begins at 0.
+    pub(super) fn hand_over(&mut self, start: usize, end: usize) -> Bytes {
+        let mut taken = self.bytes.split_to(end);
+        taken.advance(start);
+        taken.freeze()
+    }
+
+    /// Makes all of the allocation available again, if nobody holds what was handed over. What is in
+    /// `self` is lost.
+    #[inline]
+    pub(super) fn reclaim(&mut self) {
+        if self.bytes.len() < self.pristine {
+            self.reclaim_handed_over();
+        }
+    }
+
+    #[cold]
+    fn reclaim_handed_over(&mut self) {
+        let len = self.bytes.len();
+        self.bytes.clear();
+        let len = if self.bytes.try_reclaim(self.pristine) { self.pristine } else { len };
+        // SAFETY: without success, nothing has changed but the length. With success, the capacity is at
+        // least `pristine`, which is the whole allocation: `bytes` begins where that begins. It was made
+        // of zeros. What was handed over cannot be written to as long as `bytes` refers to the same
+        // allocation, and one of which a part was lent has a `pristine` of 0.
+        unsafe { self.bytes.set_len(len) };
+    }
+
+    /// Lends everything from `at` on, to be written to.
+    pub(super) fn lend(&mut self, at: usize) -> BytesMut {
+        // the borrower might make it uninitialised, in ways that nothing shows
+        self.pristine = 0;
+        self.bytes.split_off(at)
+    }
+
+    /// Takes back what [`lend`](Self::lend) lent.
+    pub(super) fn take_back(&mut self, tail: BytesMut) {
+        self.bytes.unsplit(tail);
+        self.allocated = self.allocated.max(self.bytes.capacity());
+    }
+}
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Memory {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every way to cut the memory in two and to hold or drop what was taken, against a copy.
+    #[test]
+    fn what_was_handed_over_comes_back_when_it_is_dropped() {
+        const LEN: usize = 24;
+        for start in 0..=LEN {
+            for end in start..=LEN {
+                let mut memory = Memory::zeroed(LEN);
+                for (i, byte) in memory.iter_mut().enumerate() {
+                    *byte = i as u8;
+                }
+                let place = memory.as_ptr();
+                let taken = memory.hand_over(start, end);
+                assert!(taken.iter().copied().eq(start as u8..end as u8));
+                assert!(memory.iter().copied().eq(end as u8..LEN as u8));
+                assert_eq!(memory.capacity(), LEN);
+
+                memory.reclaim();
+                if !taken.is_empty() {
+                    assert_eq!(memory.len(), LEN - end, "it is held by someone else");
+                    assert!(memory.iter().copied().eq(end as u8..LEN as u8));
+                }
+                let clone = taken.clone();
+                drop(taken);
+                memory.reclaim();
+                if !clone.is_empty() {
+                    assert_eq!(memory.len(), LEN - end, "it is held by someone else");
+                }
+                drop(clone);
+                memory.reclaim();
+                assert_eq!((memory.len(), memory.as_ptr()), (LEN, place), "{start}..{end}");
+                memory.fill(0xff);
+                assert_eq!(*memory.hand_over(0, LEN), [0xff; LEN]);
+            }
+        }
+    }
+
+    /// Several pieces of one allocation have to come back, in any order.
+    #[test]
+    fn all_pieces_must_come_back() {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let mut memory = Memory::zeroed(30);
+            let mut pieces = [0, 1, 2].map(|_| Some(memory.hand_over(2, 8)));
+            for (dropped, i) in order.into_iter().enumerate() {
+                memory.reclaim();
+                assert_eq!(memory.len(), 6, "{dropped} of 3 are back");
+                pieces[i] = None;
+            }
+            memory.reclaim();
+            assert_eq!(memory.len(), 30);
+        }
+    }
+
+    /// Memory that somebody else could write to is never taken for initialised.
+    #[test]
+    fn lent_memory_is_not_reclaimed() {
+        let mut memory = Memory::zeroed(16);
+        let tail = memory.lend(8);
+        memory.reclaim();
+        assert_eq!(memory.len(), 8);
+        drop(tail);
+        memory.reclaim();
+        assert_eq!(memory.len(), 8);
+
+        let mut memory = Memory::zeroed(16);
+        let place = memory.as_ptr();
+        let tail = memory.lend(8);
+        memory.take_back(tail);
+        assert_eq!((memory.len(), memory.as_ptr()), (16, place));
+        drop(memory.hand_over(0, 16));
+        memory.reclaim();
+        assert_eq!(memory.len(), 0);
+    }
+
+    /// A buffer from elsewhere may come back in the place of the one that was lent.
+    #[test]
+    fn another_buffer_in_its_place() {
+        let mut memory = Memory::zeroed(16);
+        drop(memory.lend(8));
+        let mut other = BytesMut::with_capacity(100);
+        other.extend_from_slice(b"other");
+        memory.take_back(other);
+        assert_eq!(*memory, *b"\0\0\0\0\0\0\0\0other");
+        memory.reclaim();
+        assert_eq!(memory.len(), 13);
+    }
+}
