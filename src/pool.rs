@@ -14,9 +14,7 @@ pub(crate) struct LentTx(Option<Box<SendBuffer>>);
 
 impl LentTx {
     pub(crate) fn new(tx: SendBuffer) -> Self {
-        let mut this = Self(Some(Box::new(tx)));
-        this.release();
-        this
+        Self(Some(Box::new(tx)))
     }
 
     /// The buffer, if it is there: otherwise nothing is unsent.
@@ -35,10 +33,25 @@ impl LentTx {
     #[inline]
     pub(crate) fn release(&mut self) {
         if let Some(tx) = self.0.take_if(|tx| tx.is_empty()) {
-            // without its thread's shelf, at the end of the thread, it goes to the allocator
-            let _ = SHELF.try_with(|shelf| shelf.keep(tx));
+            keep(tx);
         }
     }
+}
+
+/// The memory outlives the connection; what is left in it does not, nor what it grew to for that.
+impl Drop for LentTx {
+    fn drop(&mut self) {
+        if let Some(mut tx) = self.0.take_if(|tx| tx.capacity() <= MAX_CAPACITY) {
+            tx.clear();
+            keep(tx);
+        }
+    }
+}
+
+#[inline]
+fn keep(tx: Box<SendBuffer>) {
+    // without its thread's shelf, at the end of the thread, it goes to the allocator
+    let _ = SHELF.try_with(|shelf| shelf.keep(tx));
 }
 
 /// What a shelf keeps.
@@ -86,7 +99,7 @@ impl<T: Buffer> Shelf<T> {
 const MAX_BUFFERS: usize = 8;
 
 /// What grew beyond this for one large message goes back to the allocator, except for one buffer.
-const MAX_CAPACITY: usize = 256 * 1024;
+pub(crate) const MAX_CAPACITY: usize = 256 * 1024;
 
 /// The size of that one at most, in bytes: with it a stream of messages of 1 MiB takes 40 % of the
 /// time, as a fresh buffer has to be faulted in page by page.

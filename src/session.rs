@@ -55,6 +55,7 @@ pub(crate) enum Step {
 }
 
 /// What parsing found out, besides that there is no event.
+#[derive(Default)]
 pub(crate) struct Parsed {
     pub(crate) violation: Option<ProtocolError>,
     pub(crate) alive: bool,
@@ -62,10 +63,11 @@ pub(crate) struct Parsed {
 }
 
 impl Session {
-    pub(crate) fn new(sender: Sender, tx: SendBuffer) -> Self {
+    pub(crate) fn new(sender: Sender, mut tx: LentTx) -> Self {
+        tx.release();
         Self {
             sender,
-            tx: LentTx::new(tx),
+            tx,
             in_flight: 0,
             write_error: None,
             write_shut: false,

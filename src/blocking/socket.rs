@@ -8,6 +8,7 @@ use super::Transport;
 use super::link::{Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
+use crate::pool::LentTx;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };
@@ -38,7 +39,7 @@ impl<S> WebSocket<S> {
 
     pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {
         let (receiver, sender) = conn.split();
-        let link = Direct::new(io, Session::new(sender, tx));
+        let link = Direct::new(io, Session::new(sender, LentTx::new(tx)));
         Self { rx, receiver, link, subprotocol: None }
     }
 

@@ -29,7 +29,11 @@ impl Head {
 
     /// The values of a header, in order.
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        self.headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+        let part = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
+        self.fields
+            .iter()
+            .filter(move |field| part(&field.name).eq_ignore_ascii_case(name.as_bytes()))
+            .map(move |field| part(&field.value))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

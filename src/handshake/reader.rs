@@ -154,6 +154,15 @@ impl HeadReader {
                 self.line_start = at + 1;
                 continue;
             }
+            if self.part == Part::Headers && at > self.line_start {
+                // most of a head is the inside of header lines, which the parser proper looks at
+                let rest = self.bytes.get(at..).unwrap_or_default();
+                let inside = rest.iter().take_while(|byte| !matches!(byte, b'\r' | b'\n')).count();
+                if inside > 0 {
+                    self.scanned = at + inside;
+                    continue;
+                }
+            }
             match byte {
                 b'\r' => self.after_cr = true,
                 // RFC 9112 §2.2: "a recipient MAY recognize a single LF as a line terminator". We

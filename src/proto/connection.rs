@@ -87,6 +87,18 @@ impl Connection {
         rx: &'b mut RecvBuffer,
         tx: &mut SendBuffer,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
+        if let Some(kind) = self.receiver.assemble_whole(rx) {
+            return Ok(Some(Receiver::take_message(kind, rx)));
+        }
+        self.poll_event_in_steps(rx, tx)
+    }
+
+    #[inline(never)]
+    fn poll_event_in_steps<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
         match self.find(rx, tx)? {
             Some(ready) => Ok(Some(self.receiver.take_event(rx, ready))),
             None => Ok(None),

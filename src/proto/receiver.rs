@@ -154,8 +154,9 @@ impl Receiver {
     /// Parses until an event is complete in `rx`; `None` when more bytes are needed for that.
     #[inline]
     pub(crate) fn advance(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
-        if let Some(ready) = self.advance_whole(rx) {
-            return Ok(Some(ready));
+        if let Some(kind) = self.assemble_whole(rx) {
+            self.ready = Some(Ready::Message(kind));
+            return Ok(self.ready);
         }
         if self.between_messages && self.ready.is_none() && rx.unparsed().is_empty() {
             self.seen = 0;
@@ -164,20 +165,15 @@ impl Receiver {
         self.advance_in_steps(rx)
     }
 
-    /// The same if the next event is a message that arrived whole; otherwise does nothing.
+    /// The common case by itself: the next message is there in one frame, header and all, and there
+    /// is nothing wrong with it. Anything else is left as it was.
+    ///
+    /// What it returns is to be given to [`take_message`](Self::take_message) at once.
     #[inline]
-    pub(crate) fn advance_whole(&mut self, rx: &mut RecvBuffer) -> Option<Ready> {
+    pub(crate) fn assemble_whole(&mut self, rx: &mut RecvBuffer) -> Option<MessageKind> {
         if !self.between_messages || self.ready.is_some() {
             return None;
         }
-        self.ready = self.take_whole_message(rx);
-        self.ready
-    }
-
-    /// The common case by itself: the next message is there in one frame, header and all, and there
-    /// is nothing wrong with it. Anything else is left as it was.
-    #[inline]
-    fn take_whole_message(&mut self, rx: &mut RecvBuffer) -> Option<Ready> {
         let buf = rx.unparsed();
         let [first, second, ..] = *buf else { return None };
         let kind = match first {
@@ -210,7 +206,7 @@ impl Receiver {
         }
         self.alive = true;
         self.seen = 0;
-        Some(Ready::Message(kind))
+        Some(kind)
     }
 
     #[inline(never)]
@@ -259,14 +255,7 @@ impl Receiver {
     pub(crate) fn take_event<'b>(&mut self, rx: &'b mut RecvBuffer, ready: Ready) -> Event<'b> {
         self.ready = None;
         match ready {
-            Ready::Message(MessageKind::Binary) => Event::Binary(Binary::new(rx.take_message())),
-            Ready::Message(MessageKind::Text) => {
-                // SAFETY: `parse` makes a text message ready only when the validator has passed
-                // every byte of it, as unmasked and assembled in `rx`, and its end.
-                #[allow(unsafe_code)]
-                let text = unsafe { Text::new_unchecked(rx.take_message()) };
-                Event::Text(text)
-            }
+            Ready::Message(kind) => Self::take_message(kind, rx),
             Ready::Chunk { kind, first, last } => {
                 Event::Chunk(Chunk { kind, first, last, payload: rx.take_message().into_slice() })
             }
@@ -275,6 +264,21 @@ impl Receiver {
             // it was parsed without error when it was found
             Ready::Close(len) => {
                 Event::Close(CloseFrame::parse(rx.release_control(len.into())).unwrap_or(None))
+            }
+        }
+    }
+
+    /// The message that was assembled in `rx`. Text has been validated to its end.
+    #[inline]
+    pub(crate) fn take_message(kind: MessageKind, rx: &mut RecvBuffer) -> Event<'_> {
+        match kind {
+            MessageKind::Binary => Event::Binary(Binary::new(rx.take_message())),
+            MessageKind::Text => {
+                // SAFETY: a text message is taken only when the validator has passed every byte of it, as
+                // unmasked and assembled in `rx`, and its end.
+                #[allow(unsafe_code)]
+                let text = unsafe { Text::new_unchecked(rx.take_message()) };
+                Event::Text(text)
             }
         }
     }

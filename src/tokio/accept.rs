@@ -6,11 +6,13 @@ use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::link::poll_write_some;
+use super::lent::LentRx;
+use super::link::{poll_read_some, poll_write_some};
 use super::{WebSocket, with_defaults};
-use crate::buf::{RecvBuffer, SendBuffer};
+use crate::buf::SendBuffer;
 use crate::error::Error;
 use crate::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
+use crate::pool::LentTx;
 use crate::proto::{Config, LINGER, MAX_DRAINED};
 use crate::session::check_written;
 
@@ -93,31 +95,31 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = with_defaults(&config.check()?);
-    let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
-    let mut tx = SendBuffer::new();
+    let mut rx = LentRx::empty(config.read_ahead);
+    let mut tx = LentTx::default();
     let mut handshake = Handshake::new(&config);
-    handshake.handle_timeout(Duration::ZERO, &mut tx)?; // its time begins
+    handshake.handle_timeout(Duration::ZERO, tx.fetch())?; // its time begins
     let head = timeout(config.handshake_timeout, async {
         loop {
-            if let Some(request) = handshake.read_request(&mut rx, &mut tx)? {
+            if let Some(request) = handshake.read_request(rx.fetch(), tx.fetch())? {
                 return Ok(request);
             }
-            match io.read(rx.space()).await? {
-                0 => return Err(Error::Handshake(handshake.receive_eof())),
-                n => rx.commit(n),
+            tx.release(); // the wait may be long
+            if read_some(&mut io, &mut rx).await? == 0 {
+                return Err(Error::Handshake(handshake.receive_eof()));
             }
         }
     });
     match head.await {
         Ok(Ok(request)) => Ok(Pending { io, rx, tx, config, handshake, request }),
         Ok(Err(error)) => {
-            finish(io, &mut tx).await;
+            finish(io, tx.fetch()).await;
             Err(error)
         }
         Err(_) => {
             // RFC 9110 §15.5.9: 408 tells a client that it was too slow.
-            let _ = handshake.handle_timeout(config.handshake_timeout, &mut tx);
-            finish(io, &mut tx).await;
+            let _ = handshake.handle_timeout(config.handshake_timeout, tx.fetch());
+            finish(io, tx.fetch()).await;
             Err(Error::HandshakeTimeout)
         }
     }
@@ -131,8 +133,8 @@ pub struct Incoming<S>(Box<Pending<S>>);
 #[derive(Debug)]
 struct Pending<S> {
     io: S,
-    rx: RecvBuffer,
-    tx: SendBuffer,
+    rx: LentRx,
+    tx: LentTx,
     config: Config,
     handshake: Handshake,
     request: Request,
@@ -186,28 +188,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
     async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
         let Self { mut io, rx, mut tx, config, mut handshake, request } = self;
-        let conn = match request.accept(accept, &config, &mut tx) {
+        let conn = match request.accept(accept, &config, tx.fetch()) {
             Ok(conn) => conn,
             Err(AcceptError::Peer(error)) => {
-                finish(io, &mut tx).await;
+                finish(io, tx.fetch()).await;
                 return Err(error.into());
             }
             Err(AcceptError::Usage(error)) => {
                 let internal_error = Reject { status: 500, ..Reject::default() };
-                handshake.reject(&internal_error, &mut tx)?;
-                finish(io, &mut tx).await;
+                handshake.reject(&internal_error, tx.fetch())?;
+                finish(io, tx.fetch()).await;
                 return Err(error.into());
             }
         };
-        in_time(&config, write_all(&mut io, &mut tx)).await?;
+        in_time(&config, write_all(&mut io, tx.fetch())).await?;
         Ok(WebSocket::new(io, conn, rx, tx).with_subprotocol(accept.subprotocol))
     }
 
     async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
         let Self { mut io, mut tx, config, request, .. } = self;
-        request.reject(reject, &mut tx)?;
-        in_time(&config, write_all(&mut io, &mut tx)).await?;
-        finish(io, &mut tx).await;
+        request.reject(reject, tx.fetch())?;
+        in_time(&config, write_all(&mut io, tx.fetch())).await?;
+        finish(io, tx.fetch()).await;
         Ok(())
     }
 }
@@ -217,6 +219,21 @@ async fn in_time<T>(
     future: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     timeout(config.handshake_timeout, future).await.unwrap_or(Err(Error::HandshakeTimeout))
+}
+
+/// Reads once; holds no memory while it waits for the beginning of something.
+pub(super) async fn read_some<S>(io: &mut S, rx: &mut LentRx) -> Result<usize, Error>
+where
+    S: AsyncRead + Unpin,
+{
+    let read = poll_fn(|cx| {
+        let read = poll_read_some(io, cx, rx.fetch());
+        if read.is_pending() {
+            rx.release();
+        }
+        read
+    });
+    Ok(read.await?)
 }
 
 pub(super) async fn write_all<S>(io: &mut S, tx: &mut SendBuffer) -> Result<(), Error>

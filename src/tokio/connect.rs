@@ -1,14 +1,15 @@
 use alloc::boxed::Box;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::accept::write_all;
+use super::accept::{read_some, write_all};
+use super::lent::LentRx;
 use super::{WebSocket, with_defaults};
-use crate::buf::{RecvBuffer, SendBuffer};
 use crate::entropy::random;
 use crate::error::Error;
 use crate::handshake::client::{Handshake, Request, Response};
+use crate::pool::LentTx;
 use crate::proto::Config;
 
 /// Connects to a `ws://` URL.
@@ -76,23 +77,20 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = with_defaults(&config.check()?);
-    let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
-    let mut tx = SendBuffer::new();
-    let mut handshake = Handshake::start(request, random()?, &config, &mut tx)?;
+    let mut rx = LentRx::empty(config.read_ahead);
+    let mut tx = LentTx::default();
+    let mut handshake = Handshake::start(request, random()?, &config, tx.fetch())?;
     let exchange = async {
-        write_all(&mut io, &mut tx).await?;
+        write_all(&mut io, tx.fetch()).await?;
         loop {
-            if let Some(response) = handshake.read_response(&mut rx)? {
+            if let Some(response) = handshake.read_response(rx.fetch())? {
                 return Ok(response);
             }
-            match io.read(rx.space()).await? {
-                0 => {
-                    return match handshake.receive_eof()? {
-                        Some(response) => Ok(response),
-                        None => Err(Error::Disconnected(None)),
-                    };
-                }
-                n => rx.commit(n),
+            if read_some(&mut io, &mut rx).await? == 0 {
+                return match handshake.receive_eof()? {
+                    Some(response) => Ok(response),
+                    None => Err(Error::Disconnected(None)),
+                };
             }
         }
     };

@@ -1,7 +1,7 @@
 use alloc::boxed::Box;
 
 use crate::buf::RecvBuffer;
-use crate::pool::{Buffer, Shelf};
+use crate::pool::{Buffer, MAX_CAPACITY, Shelf};
 
 std::thread_local! {
     static SHELF: Shelf<RecvBuffer> = const { Shelf::new() };
@@ -16,10 +16,14 @@ pub(super) struct LentRx {
 
 impl LentRx {
     pub(super) fn new(rx: RecvBuffer) -> Self {
-        let read_ahead = u32::try_from(rx.read_ahead()).unwrap_or(u32::MAX);
-        let mut this = Self { buffer: Some(Box::new(rx)), read_ahead };
-        this.release();
+        let mut this = Self::empty(rx.read_ahead());
+        this.buffer = Some(Box::new(rx));
         this
+    }
+
+    /// None yet; what is fetched reserves `read_ahead` bytes.
+    pub(super) fn empty(read_ahead: usize) -> Self {
+        Self { buffer: None, read_ahead: u32::try_from(read_ahead).unwrap_or(u32::MAX) }
     }
 
     /// The buffer, if it is there: otherwise nothing is held.
@@ -45,10 +49,25 @@ impl LentRx {
     #[inline]
     pub(super) fn release(&mut self) {
         if let Some(rx) = self.buffer.take_if(|rx| rx.is_idle()) {
-            // without its thread's shelf, at the end of the thread, it goes to the allocator
-            let _ = SHELF.try_with(|shelf| shelf.keep(rx));
+            keep(rx);
         }
     }
+}
+
+/// The memory outlives the connection; what is left in it does not, nor what it grew to for that.
+impl Drop for LentRx {
+    fn drop(&mut self) {
+        if let Some(mut rx) = self.buffer.take_if(|rx| rx.capacity() <= MAX_CAPACITY) {
+            rx.clear();
+            keep(rx);
+        }
+    }
+}
+
+#[inline]
+fn keep(rx: Box<RecvBuffer>) {
+    // without its thread's shelf, at the end of the thread, it goes to the allocator
+    let _ = SHELF.try_with(|shelf| shelf.keep(rx));
 }
 
 impl Buffer for RecvBuffer {

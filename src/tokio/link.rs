@@ -12,7 +12,7 @@ use super::lent::LentRx;
 use super::timer::Timer;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::proto::{MessageRef, PreparedMessage, Ready, Receiver};
+use crate::proto::{MessageKind, MessageRef, PreparedMessage, Ready, Receiver};
 use crate::session::{Parsed, Session, Step, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
@@ -45,27 +45,25 @@ pub(super) trait Link {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
-/// Until there is an event to take, or the connection is over in good order (`None`).
-///
-/// While it waits, the connection has a receive buffer only if that holds something.
+/// A message that lies whole in what was read before: the rest of a burst, as a rule. It is to be taken
+/// at once ([`Receiver::take_message`]).
 #[inline]
-pub(super) fn poll_ready_event(
+pub(super) fn message_in_hand(
     receiver: &mut Receiver,
     rx: &mut LentRx,
     link: &mut impl Link,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Option<Ready>, Error>> {
-    // what is left of a burst that came with one read
-    if let Some(rx) = rx.get()
-        && link.before_parsing(false).is_none()
-        && let Some(ready) = receiver.advance_whole(rx)
-    {
-        return Poll::Ready(Ok(Some(ready)));
+) -> Option<MessageKind> {
+    let rx = rx.get()?;
+    if link.before_parsing(false).is_some() {
+        return None;
     }
-    poll_next_event(receiver, rx, link, cx)
+    receiver.assemble_whole(rx)
 }
 
-fn poll_next_event(
+/// Until there is an event to take, or the connection is over in good order (`None`).
+///
+/// While it waits, the connection has a receive buffer only if that holds something.
+pub(super) fn poll_ready_event(
     receiver: &mut Receiver,
     rx: &mut LentRx,
     link: &mut impl Link,
@@ -91,7 +89,14 @@ fn poll_ready_event_in(
             Some(step) => step,
             None => match parse(receiver, rx) {
                 Ok(ready) => return Poll::Ready(Ok(Some(ready))),
-                Err(parsed) => link.after_parsing(parsed, write_blocked),
+                Err(parsed) => {
+                    let mut step = link.after_parsing(parsed, write_blocked);
+                    while step == Step::Write {
+                        write_blocked = link.poll_write(cx).is_pending();
+                        step = link.after_parsing(Parsed::default(), write_blocked);
+                    }
+                    step
+                }
             },
         };
         match step {

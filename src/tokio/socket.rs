@@ -7,9 +7,10 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::lent::LentRx;
-use super::link::{Direct, poll_ready_event};
-use crate::buf::{RecvBuffer, SendBuffer};
+use super::link::{Direct, message_in_hand, poll_ready_event};
+use crate::buf::RecvBuffer;
 use crate::error::Error;
+use crate::pool::LentTx;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };
@@ -39,13 +40,13 @@ impl<S> WebSocket<S> {
     /// ([`RecvBuffer::feed`]). Keep-alive is as the connection was configured:
     /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
     pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
-        Self::new(io, conn, rx, SendBuffer::new())
+        Self::new(io, conn, LentRx::new(rx), LentTx::default())
     }
 
-    pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {
+    pub(super) fn new(io: S, conn: Connection, mut rx: LentRx, tx: LentTx) -> Self {
         let (receiver, sender) = conn.split();
         let link = Direct::new(io, Session::new(sender, tx));
-        let rx = LentRx::new(rx);
+        rx.release();
         Self { rx, receiver, link, subprotocol: None, stream_ended: false }
     }
 
@@ -160,6 +161,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// This method is cancel safe: dropping the future loses neither bytes nor events.
     pub async fn next_event(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
         let Self { rx, receiver, link, .. } = self;
+        if let Some(kind) = message_in_hand(receiver, rx, link) {
+            let event = Receiver::take_message(kind, rx.fetch());
+            return Ok(Some((event, Outgoing { link })));
+        }
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
         let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));

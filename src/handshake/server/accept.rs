@@ -1,4 +1,3 @@
-use alloc::string::String;
 use core::fmt;
 
 use super::{Request, reject};
@@ -40,27 +39,23 @@ impl Request {
         let key = self.head.all("sec-websocket-key").next().unwrap_or_default();
         let proof = accept_key(key);
 
-        let mut response = String::new();
+        let mut put = |text: &str| tx.put_slice(text.as_bytes());
         // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the
         // "100-continue" expectation [...], the server MUST send a 100 (Continue) response before
         // sending a 101 (Switching Protocols) response."
         if list::contains(self.head.all("expect"), "100-continue") {
-            response.push_str("HTTP/1.1 100 Continue\r\n\r\n");
+            put("HTTP/1.1 100 Continue\r\n\r\n");
         }
-        response.push_str(
-            "HTTP/1.1 101 Switching Protocols\r\n\
+        put("HTTP/1.1 101 Switching Protocols\r\n\
              Upgrade: websocket\r\n\
-             Connection: Upgrade\r\n\
-             Sec-WebSocket-Accept: ",
-        );
-        response.extend(proof.map(char::from));
-        response.push_str("\r\n");
+             Connection: Upgrade\r\n");
+        let accept_header = ("Sec-WebSocket-Accept", str::from_utf8(&proof).unwrap_or_default());
         let subprotocol = accept.subprotocol.map(|name| ("Sec-WebSocket-Protocol", name));
-        for (name, value) in subprotocol.into_iter().chain(accept.headers.iter().copied()) {
-            response.extend([name, ": ", value, "\r\n"]);
+        let headers = [accept_header].into_iter().chain(subprotocol);
+        for (name, value) in headers.chain(accept.headers.iter().copied()) {
+            [name, ": ", value, "\r\n"].into_iter().for_each(&mut put);
         }
-        response.push_str("\r\n");
-        tx.put_slice(response.as_bytes());
+        put("\r\n");
         Ok(Connection::server(config))
     }
 }

@@ -1,0 +1,140 @@
+//! Instructions per message, counted: the one figure that a busy machine does not disturb.
+//!
+//! `cargo bench --bench instructions`
+//!
+//! Needs `valgrind`. Runs this program under callgrind twice for each figure, with different numbers
+//! of messages, and divides the difference: what starting and ending costs drops out. A burst of
+//! messages is read into the receive buffer as from a socket, copying included; what is sent is
+//! dropped. valgrind knows AVX2 and no AVX-512.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::process::Command;
+
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::bytes::Buf;
+use sansws::proto::{Config, Connection, MessageRef};
+use sansws::wire::{FrameHeader, Opcode, apply_mask};
+
+const LENS: [usize; 3] = [16, 125, 1024];
+
+/// Name, and what it does to a burst of messages.
+type Operation = (&'static str, fn(&mut Bench));
+
+const OPERATIONS: [Operation; 5] = [
+    ("decode, server, binary", Bench::decode),
+    ("decode, server, text", Bench::decode),
+    ("encode, server", Bench::encode),
+    ("encode, client", Bench::encode),
+    ("echo, server, binary", Bench::echo),
+];
+
+/// Messages in a burst.
+const BURST: usize = 16;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [run, operation, len, bursts] = &args[..]
+        && run == "run"
+    {
+        let number = |arg: &str| arg.parse::<usize>().expect("a number");
+        let (name, turn) = OPERATIONS[number(operation)];
+        let mut bench = Bench::new(name, number(len));
+        (0..number(bursts)).for_each(|_| turn(&mut bench));
+        return;
+    }
+    println!("instructions per message");
+    println!("{:24} {:>8} {:>8} {:>8}", "", "16 B", "125 B", "1 KiB");
+    for (operation, (name, _)) in OPERATIONS.iter().enumerate() {
+        print!("{name:24}");
+        for len in LENS {
+            let [few, many] = [100, 1100].map(|bursts| count(operation, len, bursts));
+            print!(" {:8.0}", (many - few) as f64 / (1000 * BURST) as f64);
+        }
+        println!();
+    }
+}
+
+/// The instructions of a whole run.
+fn count(operation: usize, len: usize, bursts: usize) -> u64 {
+    let exe = std::env::current_exe().expect("the path of this program");
+    let out: PathBuf = std::env::temp_dir().join(format!("callgrind.{}", std::process::id()));
+    let result = Command::new("valgrind")
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(exe)
+        .args(["run".into(), operation.to_string(), len.to_string(), bursts.to_string()])
+        .output()
+        .expect("valgrind is installed");
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let profile = std::fs::read_to_string(&out).expect("callgrind wrote its profile");
+    let _ = std::fs::remove_file(&out);
+    let total = profile.lines().find_map(|line| line.strip_prefix("totals: "));
+    total.and_then(|total| total.trim().parse().ok()).expect("a total")
+}
+
+struct Bench {
+    conn: Connection,
+    rx: RecvBuffer,
+    tx: SendBuffer,
+    payload: Vec<u8>,
+    burst: Vec<u8>,
+}
+
+impl Bench {
+    fn new(name: &str, len: usize) -> Self {
+        const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+        let payload = vec![b'x'; len];
+        let opcode = if name.ends_with("text") { Opcode::Text } else { Opcode::Binary };
+        let mut frame = FrameHeader::new(opcode, len as u64, Some(KEY)).encode().to_vec();
+        let at = frame.len();
+        frame.extend_from_slice(&payload);
+        apply_mask(&mut frame[at..], KEY, 0);
+        let config = Config::new();
+        Self {
+            conn: match name.contains("client") {
+                true => Connection::client(&config, [7; 32]),
+                false => Connection::server(&config),
+            },
+            rx: RecvBuffer::with_read_ahead(64 * 1024),
+            tx: SendBuffer::new(),
+            payload,
+            burst: frame.repeat(BURST),
+        }
+    }
+
+    fn read(&mut self) {
+        // in pieces, because callgrind counts each byte that `rep movsb` moves
+        let space = &mut self.rx.space()[..self.burst.len()];
+        for (to, from) in space.chunks_mut(1024).zip(self.burst.chunks(1024)) {
+            to.copy_from_slice(from);
+        }
+        self.rx.commit(self.burst.len());
+    }
+
+    fn decode(&mut self) {
+        self.read();
+        while let Some(event) = self.conn.poll_event(&mut self.rx, &mut self.tx).expect("valid") {
+            black_box(&event);
+        }
+    }
+
+    fn encode(&mut self) {
+        for _ in 0..BURST {
+            let message = MessageRef::binary(black_box(&self.payload));
+            self.conn.send(&mut self.tx, message).expect("there is room");
+        }
+        black_box(self.tx.chunk());
+        self.tx.advance(self.tx.remaining());
+    }
+
+    fn echo(&mut self) {
+        self.read();
+        while let Some(event) = self.conn.poll_event(&mut self.rx, &mut self.tx).expect("valid") {
+            let message = event.into_message_ref().expect("a message");
+            self.conn.send(&mut self.tx, message).expect("there is room");
+        }
+        black_box(self.tx.chunk());
+        self.tx.advance(self.tx.remaining());
+    }
+}
