@@ -3,11 +3,16 @@
 //! `cargo bench --bench core [-- FILTER]`
 //!
 //! Decoding copies a burst of frames into the receive buffer, as a read from a socket would, and
-//! takes every message out; encoding queues a burst and drops it. Times are for one message.
+//! takes every message out; encoding queues a burst and drops it. Times are for one message; the
+//! allocations that a message costs once the buffers have grown are counted beside them.
 
 #![allow(missing_docs)] // criterion's macros make items without
+#![allow(unsafe_code)] // a global allocator cannot be written without it
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -99,6 +104,45 @@ fn fill(rx: &mut RecvBuffer, mut bytes: &[u8]) {
     }
 }
 
+/// Counts allocations.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Says what `turn`, which handles `count` messages, allocates for each in the long run.
+fn count_allocations(name: &str, len: usize, count: u64, mut turn: impl FnMut()) {
+    const TURNS: u64 = 100;
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let name = format!("{name}/{len}");
+    let mut said = SAID.lock().expect("nothing panics with it");
+    if said.contains(&name) {
+        return; // criterion asks several times
+    }
+    (0..3).for_each(|_| turn()); // the buffers grow
+    let before = ALLOCATIONS.load(Relaxed);
+    (0..TURNS).for_each(|_| turn());
+    let allocations = (ALLOCATIONS.load(Relaxed) - before) as f64 / (TURNS * count) as f64;
+    println!("{name}: {allocations} allocations a message");
+    said.push(name);
+}
+
 /// Measures `turn`, which handles `count` messages, by the message.
 fn by_message(iterations: u64, count: u64, mut turn: impl FnMut()) -> Duration {
     let turns = iterations.div_ceil(count);
@@ -135,14 +179,14 @@ fn decode(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, len), |b| {
                 let mut conn = connection(role);
                 let (mut rx, mut tx) = (RecvBuffer::with_read_ahead(BURST), SendBuffer::new());
-                b.iter_custom(|iterations| {
-                    by_message(iterations, count, || {
-                        fill(&mut rx, &bytes);
-                        while let Some(event) = conn.poll_event(&mut rx, &mut tx).expect("valid") {
-                            black_box(&event);
-                        }
-                    })
-                });
+                let mut turn = || {
+                    fill(&mut rx, &bytes);
+                    while let Some(event) = conn.poll_event(&mut rx, &mut tx).expect("valid") {
+                        black_box(&event);
+                    }
+                };
+                count_allocations(&format!("decode/{name}"), len, count, &mut turn);
+                b.iter_custom(|iterations| by_message(iterations, count, &mut turn));
             });
         }
     }
@@ -162,20 +206,20 @@ fn encode(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, len), |b| {
                 let mut conn = connection(role);
                 let mut tx = SendBuffer::new();
-                b.iter_custom(|iterations| {
-                    by_message(iterations, count, || {
-                        for _ in 0..count {
-                            let sent = if owned {
-                                conn.send(&mut tx, payload.clone())
-                            } else {
-                                conn.send(&mut tx, MessageRef::binary(&payload))
-                            };
-                            sent.expect("there is room");
-                        }
-                        black_box(tx.chunk());
-                        tx.advance(tx.remaining());
-                    })
-                });
+                let mut turn = || {
+                    for _ in 0..count {
+                        let sent = if owned {
+                            conn.send(&mut tx, payload.clone())
+                        } else {
+                            conn.send(&mut tx, MessageRef::binary(&payload))
+                        };
+                        sent.expect("there is room");
+                    }
+                    black_box(tx.chunk());
+                    tx.advance(tx.remaining());
+                };
+                count_allocations(&format!("encode/{name}"), len, count, &mut turn);
+                b.iter_custom(|iterations| by_message(iterations, count, &mut turn));
             });
         }
     }
@@ -190,17 +234,17 @@ fn echo(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, len), |b| {
                 let mut conn = connection(Role::Server);
                 let (mut rx, mut tx) = (RecvBuffer::with_read_ahead(BURST), SendBuffer::new());
-                b.iter_custom(|iterations| {
-                    by_message(iterations, count, || {
-                        fill(&mut rx, &bytes);
-                        while let Some(event) = conn.poll_event(&mut rx, &mut tx).expect("valid") {
-                            let message = event.as_message().expect("a message");
-                            conn.send(&mut tx, message).expect("there is room");
-                        }
-                        black_box(tx.chunk());
-                        tx.advance(tx.remaining());
-                    })
-                });
+                let mut turn = || {
+                    fill(&mut rx, &bytes);
+                    while let Some(event) = conn.poll_event(&mut rx, &mut tx).expect("valid") {
+                        let message = event.into_message_ref().expect("a message");
+                        conn.send(&mut tx, message).expect("there is room");
+                    }
+                    black_box(tx.chunk());
+                    tx.advance(tx.remaining());
+                };
+                count_allocations(&format!("echo/{name}"), len, count, &mut turn);
+                b.iter_custom(|iterations| by_message(iterations, count, &mut turn));
             });
         }
     }

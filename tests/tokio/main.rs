@@ -14,4 +14,5 @@ mod handshake;
 mod liveness;
 mod messages;
 mod peer;
+mod sizes;
 mod stream_sink;

@@ -17,21 +17,21 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(server: &'static Server, cpu: usize) -> io::Result<Self> {
+    pub fn start(server: &'static Server, cpus: &[usize]) -> io::Result<Self> {
         let mut command = match server.program {
             Program::Own(_) => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve", server.name]);
                 command
             }
-            Program::Example(name) => {
+            Program::Example(name, args) => {
                 let mut command = Command::new(sibling(name)?);
-                command.arg("127.0.0.1:0");
+                command.arg("127.0.0.1:0").args(args);
                 command
             }
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        sys::bind_child(&mut command, cpu);
+        sys::bind_child(&mut command, cpus);
         let child = command.spawn()?;
         let mut running = Self { server, addr: ([0; 4], 0).into(), child };
         let mut line = String::new();
@@ -69,7 +69,7 @@ impl Generator {
     pub fn start(cpu: usize) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("load").stdin(Stdio::piped()).stdout(Stdio::piped());
-        sys::bind_child(&mut command, cpu);
+        sys::bind_child(&mut command, &[cpu]);
         let mut child = command.spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (commands, answers) = pipes.ok_or(io::ErrorKind::BrokenPipe)?;

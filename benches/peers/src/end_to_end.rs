@@ -10,7 +10,8 @@ use crate::Options;
 use crate::children::{Generator, Running};
 use crate::report::{Cell, Grid, median};
 use crate::scenario::{Load, SCENARIOS, Scenario};
-use crate::servers::{Group, SERVERS, Server};
+use crate::servers::{For, Group, SERVERS, Server};
+use crate::sys;
 
 const SLICE_MS: u64 = 250;
 const WARM_UP_MS: u64 = 50;
@@ -32,20 +33,32 @@ pub struct Row {
 pub fn measure(options: &Options, cpus: (usize, usize)) -> io::Result<Results> {
     let mut running = Vec::new();
     for (at, server) in SERVERS.iter().enumerate() {
-        if at == 0 || options.wants(server.name) && !server.memory_only {
-            running.push(Running::start(server, cpus.0)?);
+        if at == 0 || options.wants(server.name) && server.part == For::Everything {
+            running.push(Running::start(server, &[cpus.0])?);
         }
     }
-    let mut generator = Generator::start(cpus.1)?;
+    let scenarios: Vec<_> = SCENARIOS
+        .iter()
+        .filter(|it| options.scenarios.is_empty() || options.scenarios.iter().any(|o| o == it.name))
+        .collect();
+    visit_all(options, &running, &scenarios, cpus.1)
+}
+
+/// All scenarios, one after the other.
+pub fn visit_all(
+    options: &Options,
+    running: &[Running],
+    scenarios: &[&'static Scenario],
+    cpu: usize,
+) -> io::Result<Results> {
+    let mut generator = Generator::start(cpu)?;
     let rounds = ((options.seconds * 1000.0 / SLICE_MS as f64).round() as usize).max(1);
     let mut results = Results { scenarios: Vec::new(), rounds };
-    for scenario in &SCENARIOS {
-        if options.scenarios.is_empty() || options.scenarios.iter().any(|it| it == scenario.name) {
-            eprint!("{:16}", scenario.name);
-            let rows = visit(scenario, &running, &mut generator, rounds);
-            results.scenarios.push((scenario, rows));
-            eprintln!();
-        }
+    for &scenario in scenarios {
+        eprint!("{:16}", scenario.name);
+        let rows = visit(scenario, running, &mut generator, rounds);
+        results.scenarios.push((scenario, rows));
+        eprintln!();
     }
     Ok(results)
 }
@@ -63,7 +76,8 @@ fn visit(
         eprint!("\n{}: {error} ", running[id].server.name);
         failed[id] = true;
     };
-    for (id, server) in running.iter().enumerate() {
+    let open = |id: usize, generator: &mut Generator, failed: &mut [bool]| {
+        let server = &running[id];
         let opened = match scenario.load {
             Load::Echo { connections, .. } => {
                 generator.ask(&format!("open {id} {} {connections}", server.addr))
@@ -72,26 +86,39 @@ fn visit(
         };
         let warm = opened.and_then(|_| slice(scenario, id, server, generator, WARM_UP_MS));
         if let Err(error) = warm {
-            fail(id, &mut failed, &error);
+            fail(id, failed, &error);
         }
-    }
-    for round in 0..rounds {
-        eprint!(".");
-        for at in 0..running.len() {
-            // not always the same neighbour
-            let id = (at + round) % running.len();
-            let cost = match failed[id] {
-                true => Ok(f64::NAN),
-                false => slice(scenario, id, &running[id], generator, SLICE_MS),
-            };
-            costs[id].push(cost.unwrap_or_else(|error| {
-                fail(id, &mut failed, &error);
-                f64::NAN
-            }));
+    };
+    let mut run = |id: usize, generator: &mut Generator, failed: &mut [bool]| {
+        let cost = match failed[id] {
+            true => Ok(f64::NAN),
+            false => slice(scenario, id, &running[id], generator, SLICE_MS),
+        };
+        costs[id].push(cost.unwrap_or_else(|error| {
+            fail(id, failed, &error);
+            f64::NAN
+        }));
+    };
+    if scenario.connections() * running.len() > sys::raise_file_limit() / 2 {
+        // More connections than there are descriptors: one server after the other.
+        for id in 0..running.len() {
+            open(id, generator, &mut failed);
+            (0..rounds).for_each(|_| run(id, generator, &mut failed));
+            let _ = generator.ask(&format!("close {id}"));
+            eprint!(".");
         }
-    }
-    for id in 0..running.len() {
-        let _ = generator.ask(&format!("close {id}"));
+    } else {
+        (0..running.len()).for_each(|id| open(id, generator, &mut failed));
+        for round in 0..rounds {
+            eprint!(".");
+            for at in 0..running.len() {
+                // not always the same neighbour
+                run((at + round) % running.len(), generator, &mut failed);
+            }
+        }
+        for id in 0..running.len() {
+            let _ = generator.ask(&format!("close {id}"));
+        }
     }
     let floor = costs[0].clone();
     let row = |(server, cost): (&Running, Vec<f64>)| Row {

@@ -11,6 +11,7 @@ mod load;
 mod options;
 mod plot;
 mod report;
+mod scale;
 mod scenario;
 mod servers;
 mod sys;
@@ -53,6 +54,12 @@ fn run(options: &Options) -> io::Result<()> {
         report.heading(&format!("End to end, {} rounds", results.rounds));
         report.plot("end-to-end.svg", &plot::ratios(&grids[0]))?;
         report.tables(&grids);
+    }
+    if options.parts.contains(&Part::Scale) {
+        let grid = scale::measure(options, cpus)?;
+        report.heading("Scale");
+        report.plot("scale.svg", &plot::lines(&grid, scale::CONNECTIONS))?;
+        report.tables(&[grid]);
     }
     if options.parts.contains(&Part::Codec) {
         let grids = codec::measure(load_cpu);

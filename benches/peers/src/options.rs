@@ -12,19 +12,25 @@ usage: sansws-peers [OPTIONS]
   --seconds N          time for each server and scenario, in slices of 0.25 s (default 1.25)
   --only SERVER,...    these servers; the first floor is always there, to compare with
   --scenario NAME,...  these scenarios
-  --part PART,...      end-to-end, codec, memory (default: all; end-to-end with --scenario)
+  --part PART,...      end-to-end, scale, codec, memory (default: all; end-to-end with
+                       --scenario)
   --markdown FILE      where the tables go, with the plots beside it (default: the target
                        directory)";
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Part {
     EndToEnd,
+    Scale,
     Codec,
     Memory,
 }
 
-const PARTS: [(&str, Part); 3] =
-    [("end-to-end", Part::EndToEnd), ("codec", Part::Codec), ("memory", Part::Memory)];
+const PARTS: [(&str, Part); 4] = [
+    ("end-to-end", Part::EndToEnd),
+    ("scale", Part::Scale),
+    ("codec", Part::Codec),
+    ("memory", Part::Memory),
+];
 
 pub struct Options {
     pub seconds: f64,

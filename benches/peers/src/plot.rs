@@ -14,6 +14,7 @@ fn colour(name: &str) -> &'static str {
         "sansws-tokio" => "#d62728",
         "sansws-mio" => "#ff7f0e",
         "sansws-blocking" => "#e7a6a0",
+        "sansws-tokio-2-threads" => "#d62728",
         name if name.starts_with("tokio-tungstenite") => "#1f77b4",
         name if name.starts_with("tungstenite") => "#7fb3d9",
         name if name.starts_with("fastwebsockets") => "#2ca02c",
@@ -130,6 +131,72 @@ pub fn bars(grid: &Grid, column: usize) -> String {
             LEFT + width + 6.0,
             y + 12.0,
             cells[column].text
+        );
+    }
+    svg + "</svg>\n"
+}
+
+/// A line for each row over its first columns, which stand for `xs`; both axes are logarithmic.
+pub fn lines(grid: &Grid, xs: &[usize]) -> String {
+    const LEFT: f64 = 60.0;
+    const WIDTH: f64 = 480.0;
+    const HEIGHT: f64 = 300.0;
+    const TOP: f64 = 30.0;
+    let values = || grid.rows.iter().flat_map(|row| &row.1[..xs.len()]).map(|cell| cell.value);
+    let high = values().filter(|it| it.is_finite()).fold(2.0, f64::max) * 1.1;
+    let low = values().filter(|it| it.is_finite()).fold(high, f64::min) / 1.1;
+    let span = (xs[xs.len() - 1] as f64 / xs[0] as f64).ln();
+    let x = |value: usize| LEFT + WIDTH * (value as f64 / xs[0] as f64).ln() / span;
+    let y = |value: f64| TOP + HEIGHT * (1.0 - (value / low).ln() / (high / low).ln());
+    let mut svg = head(LEFT + WIDTH + 190.0, TOP + HEIGHT + 50.0);
+    let _ = writeln!(
+        svg,
+        "<text x='{LEFT}' y='16' font-weight='bold'>{}, by connections</text>",
+        grid.title
+    );
+    for tick in [1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30].map(f64::from) {
+        if (low..high).contains(&tick) {
+            let y = y(tick);
+            let _ = writeln!(
+                svg,
+                "<line x1='{LEFT}' y1='{y:.1}' x2='{:.0}' y2='{y:.1}' stroke='#8884'/>\
+                 <text x='{:.0}' y='{:.0}' text-anchor='end'>{tick}</text>",
+                LEFT + WIDTH,
+                LEFT - 8.0,
+                y + 4.0
+            );
+        }
+    }
+    for &count in xs {
+        let _ = writeln!(
+            svg,
+            "<text x='{:.1}' y='{:.0}' text-anchor='middle'>{count}</text>",
+            x(count),
+            TOP + HEIGHT + 20.0
+        );
+    }
+    let mut labels: Vec<f64> = Vec::new();
+    let last = |row: &(String, Vec<crate::report::Cell>)| row.1[xs.len() - 1].value;
+    let mut rows: Vec<_> = grid.rows.iter().filter(|row| last(row).is_finite()).collect();
+    rows.sort_by(|a, b| last(a).total_cmp(&last(b)));
+    for row in rows {
+        let (name, cells) = row;
+        let points: Vec<String> = xs
+            .iter()
+            .zip(cells)
+            .map(|(&count, cell)| format!("{:.1},{:.1}", x(count), y(cell.value)))
+            .collect();
+        let dashes = if name.ends_with("threads") { " stroke-dasharray='5 4'" } else { "" };
+        // upwards, and no label on another
+        let label = labels.last().map_or(f64::MAX, |below| below - 15.0).min(y(last(row)) + 4.0);
+        labels.push(label);
+        let _ = writeln!(
+            svg,
+            "<polyline points='{}' fill='none' stroke='{}' stroke-width='2'{dashes}/>\
+             <text x='{:.0}' y='{label:.0}'>{name}</text>",
+            points.join(" "),
+            colour(name),
+            LEFT + WIDTH + 8.0
         );
     }
     svg + "</svg>\n"

@@ -36,6 +36,18 @@ pub const SCENARIOS: [Scenario; 11] = [
     Scenario { name: "handshake", load: Load::Handshakes { at_once: 32 } },
 ];
 
+/// How cost grows with the number of connections, and with the size of messages.
+pub const SCALE: [Scenario; 8] = [
+    echo("c10-1K", 10, 1, Kind::Binary, 1 << 10),
+    echo("c100-1K", 100, 1, Kind::Binary, 1 << 10),
+    echo("c1000-1K", 1000, 1, Kind::Binary, 1 << 10),
+    echo("c10000-1K", 10_000, 1, Kind::Binary, 1 << 10),
+    echo("c100-125B", 100, 1, Kind::Binary, 125),
+    echo("c100-4K", 100, 1, Kind::Binary, 4 << 10),
+    echo("c100-32K", 100, 1, Kind::Binary, 32 << 10),
+    echo("c100-256K", 100, 1, Kind::Binary, 256 << 10),
+];
+
 const fn echo(
     name: &'static str,
     connections: usize,
@@ -44,6 +56,15 @@ const fn echo(
     len: usize,
 ) -> Scenario {
     Scenario { name, load: Load::Echo { connections, depth, kind, len } }
+}
+
+impl Scenario {
+    pub fn connections(&self) -> usize {
+        match self.load {
+            Load::Echo { connections, .. } => connections,
+            Load::Handshakes { at_once } => at_once,
+        }
+    }
 }
 
 impl Kind {

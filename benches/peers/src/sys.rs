@@ -19,13 +19,14 @@ pub fn cpus() -> Vec<usize> {
     (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
 }
 
-/// Lets the program run on one processor only, and end when this one ends, however it ends.
-pub fn bind_child(command: &mut Command, cpu: usize) {
+/// Lets the program run on these processors only, and end when this one ends, however it ends.
+pub fn bind_child(command: &mut Command, cpus: &[usize]) {
+    let cpus = cpus.to_vec();
     let child = move || {
         // SAFETY: system calls alone, which are allowed between fork and exec.
         let failed = unsafe {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(cpu, &mut set);
+            cpus.iter().for_each(|&cpu| libc::CPU_SET(cpu, &mut set));
             libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) != 0
                 || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0
         };

@@ -28,11 +28,20 @@ pub enum Group {
     Peer,
 }
 
+#[derive(Clone, Copy, PartialEq)]
+pub enum For {
+    Everything,
+    /// Idle connections alone.
+    Memory,
+    /// The comparison of sizes and threads alone; it may use both processors.
+    Scale,
+}
+
 pub struct Server {
     pub name: &'static str,
     pub group: Group,
-    /// Of interest for idle connections alone.
-    pub memory_only: bool,
+    /// What it is of interest for.
+    pub part: For,
     /// How to start it.
     pub program: Program,
 }
@@ -40,12 +49,12 @@ pub struct Server {
 #[derive(Clone, Copy)]
 pub enum Program {
     /// An example of the main crate, by the name of its program.
-    Example(&'static str),
+    Example(&'static str, &'static [&'static str]),
     /// This program.
     Own(fn() -> io::Result<()>),
 }
 
-pub const SERVERS: [Server; 18] = [
+pub const SERVERS: [Server; 19] = [
     own("floor-epoll", Group::Floor, floor_epoll::serve),
     own("floor-tokio", Group::Floor, floor_tokio::serve),
     ours("sansws-tokio", "echo"),
@@ -64,7 +73,13 @@ pub const SERVERS: [Server; 18] = [
     own("yawc-batched", Group::Peer, yawc::batched),
     own("soketto", Group::Peer, soketto::serve),
     Server {
-        memory_only: true,
+        name: "sansws-tokio-2-threads",
+        group: Group::Ours,
+        part: For::Scale,
+        program: Program::Example("echo", &["--threads", "2"]),
+    },
+    Server {
+        part: For::Memory,
         ..own("tokio-tungstenite-tuned", Group::Peer, tokio_tungstenite::tuned)
     },
 ];
@@ -74,12 +89,12 @@ pub fn find(name: &str) -> Option<&'static Server> {
 }
 
 const fn own(name: &'static str, group: Group, serve: fn() -> io::Result<()>) -> Server {
-    Server { name, group, memory_only: false, program: Program::Own(serve) }
+    Server { name, group, part: For::Everything, program: Program::Own(serve) }
 }
 
 const fn ours(name: &'static str, example: &'static str) -> Server {
-    let program = Program::Example(example);
-    Server { name, group: Group::Ours, memory_only: false, program }
+    let program = Program::Example(example, &[]);
+    Server { name, group: Group::Ours, part: For::Everything, program }
 }
 
 /// Prints where the server is, as the examples do.
