@@ -41,7 +41,7 @@ impl LentTx {
 /// The memory outlives the connection; what is left in it does not, nor what it grew to for that.
 impl Drop for LentTx {
     fn drop(&mut self) {
-        if let Some(mut tx) = self.0.take_if(|tx| tx.capacity() <= MAX_CAPACITY) {
+        if let Some(mut tx) = self.0.take_if(|tx| tx.is_empty() || tx.capacity() <= MAX_CAPACITY) {
             tx.clear();
             keep(tx);
         }

@@ -57,7 +57,9 @@ impl LentRx {
 /// The memory outlives the connection; what is left in it does not, nor what it grew to for that.
 impl Drop for LentRx {
     fn drop(&mut self) {
-        if let Some(mut rx) = self.buffer.take_if(|rx| rx.capacity() <= MAX_CAPACITY) {
+        if let Some(mut rx) =
+            self.buffer.take_if(|rx| rx.is_idle() || rx.capacity() <= MAX_CAPACITY)
+        {
             rx.clear();
             keep(rx);
         }
