@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::vec;
 use core::future::{Future, poll_fn};
 use core::time::Duration;
 
@@ -258,7 +259,8 @@ where
     let goodbye = async {
         write_all(&mut io, tx).await?;
         io.shutdown().await?;
-        let mut scratch = [0; 1024];
+        // not an array, which the future of every handshake would have room for
+        let mut scratch = vec![0; 1024];
         let mut drained = 0;
         while drained < MAX_DRAINED as usize {
             match io.read(&mut scratch).await? {
