@@ -60,6 +60,12 @@ pub(super) fn is_hollow<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
 
 /// Whether `token` is an element of the list, in any case.
 pub(super) fn contains<'a>(lines: impl Iterator<Item = &'a [u8]> + Clone, token: &str) -> bool {
+    // as a rule there is one line with nothing else in it
+    let mut rest = lines.clone();
+    let first = rest.next().is_some_and(|line| line.eq_ignore_ascii_case(token.as_bytes()));
+    if first && rest.next().is_none() {
+        return true;
+    }
     !is_hollow(lines.clone())
         && elements(lines).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
 }

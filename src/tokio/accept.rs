@@ -1,6 +1,8 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use core::time::Duration;
 
 use bytes::Buf;
@@ -202,24 +204,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
                 return Err(error.into());
             }
         };
-        in_time(&config, write_all(&mut io, tx.fetch())).await?;
+        write_in_time(&config, &mut io, tx.fetch()).await?;
         Ok(WebSocket::new(io, conn, rx, tx).with_subprotocol(accept.subprotocol))
     }
 
     async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
         let Self { mut io, mut tx, config, request, .. } = self;
         request.reject(reject, tx.fetch())?;
-        in_time(&config, write_all(&mut io, tx.fetch())).await?;
+        write_in_time(&config, &mut io, tx.fetch()).await?;
         finish(io, tx.fetch()).await;
         Ok(())
     }
 }
 
-async fn in_time<T>(
-    config: &Config,
-    future: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    timeout(config.handshake_timeout, future).await.unwrap_or(Err(Error::HandshakeTimeout))
+/// Writes everything in the time that a handshake may take. A socket that takes it at once needs no
+/// clock for that.
+async fn write_in_time<S>(config: &Config, io: &mut S, tx: &mut SendBuffer) -> Result<(), Error>
+where
+    S: AsyncWrite + Unpin,
+{
+    let mut writing = pin!(write_all(io, tx));
+    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx))).await {
+        return result;
+    }
+    timeout(config.handshake_timeout, writing).await.unwrap_or(Err(Error::HandshakeTimeout))
 }
 
 /// Reads once; holds no memory while it waits for the beginning of something.
