@@ -7,6 +7,8 @@
 mod recv;
 mod send;
 
+#[cfg(feature = "deflate")]
+pub(crate) use recv::FIRST_PIECE;
 pub(crate) use recv::Payload;
 pub use recv::RecvBuffer;
 pub use send::SendBuffer;
