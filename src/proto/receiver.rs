@@ -77,7 +77,6 @@ pub(crate) enum Ready {
     Close(u8),
 }
 
-#[cfg(feature = "std")]
 impl Ready {
     /// Whether the peer is owed something for it.
     #[inline]
@@ -275,9 +274,9 @@ impl Receiver {
         self.ready.is_some()
     }
 
-    /// Whoever found the pending event, if there is one, has answered it.
+    /// Whoever found the pending event, if there is one that wants an answer, has answered it.
     pub(crate) fn mark_answered(&mut self) {
-        self.answered = self.is_ready();
+        self.answered = self.ready.is_some_and(Ready::is_control);
     }
 
     /// The event that [`advance`](Self::advance) found.
