@@ -107,7 +107,7 @@ fn nothing_without_a_message() {
     });
     assert!(kept <= 256, "{kept}");
     // what it costs those that have not agreed
-    assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 256, "{}", size_of::<Connection>());
 }
 
 /// D-39, T-13: without context takeover an idle connection holds neither engine.

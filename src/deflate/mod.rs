@@ -22,7 +22,7 @@
 //! - **Limits**: [`Config::max_message_len`](crate::proto::Config::max_message_len) holds for what
 //!   comes out, while it comes out: a bomb costs the limit, 16 KiB of output, the decompressor and what
 //!   was received of it. What goes in may be an eighth longer, which is the most that a compressor makes
-//!   of a message.
+//!   of a message, and a little for each fragment.
 //! - **Handshake done elsewhere**: [`handshake::deflate`](crate::handshake::deflate) and
 //!   [`Connection::with_deflate`](crate::proto::Connection::with_deflate).
 //!
@@ -51,7 +51,8 @@
 //! | no takeover | 80 | 80 | 80 |
 //!
 //! and about 420 KiB for each thread with connections of the last kind. A smaller window saves less
-//! than one would think: half of a compressor is a table of a fixed size. The decompressor's window is
+//! than one would think: a table of 128 KiB stays, and with it buffers of 112 KiB, which shrink with
+//! [`Deflate::mem_level`] instead. The decompressor's window is
 //! 32 KiB whatever was agreed; beside it, as much as the agreed window of the last output is kept, for
 //! the blocks with BFINAL set that RFC 7692 allows between and inside messages and the engine takes for
 //! the end.

@@ -405,7 +405,7 @@ impl Receiver {
         #[cfg(feature = "deflate")]
         let limit = match message.compressed {
             // What comes out is checked as it comes out.
-            true => Inflation::compressed_limit(self.max_message_len),
+            true => Inflation::compressed_limit(self.max_message_len, message.fragments),
             false => self.max_message_len,
         };
         #[cfg(not(feature = "deflate"))]

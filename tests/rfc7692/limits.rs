@@ -118,6 +118,23 @@ fn the_limit_on_what_goes_in() {
     });
 }
 
+/// A message at the limit may be compressed badly: byte by byte, every byte in a fragment.
+#[test]
+fn a_message_at_the_limit_in_the_longest_form() {
+    let config = Config::new().max_message_len(3000);
+    each_role(|role| {
+        let mut sender = end(other(role));
+        let mut receiver = end_with(role, &config, agreed(false, 15), &eager());
+        let payload = noise(3000);
+        let mut writer = sender.conn.start_message(sansws::proto::MessageKind::Binary).unwrap();
+        for byte in &payload[..2999] {
+            writer.write(&mut sender.tx, &[*byte]).unwrap();
+        }
+        writer.finish(&mut sender.tx, &payload[2999..]).unwrap();
+        assert!(receiver.events(&sender.sent()) == [Got::Binary(payload)]);
+    });
+}
+
 /// D-32: blocks that say nothing cost no more than their bytes.
 #[test]
 fn a_flood_of_empty_blocks() {

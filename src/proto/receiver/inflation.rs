@@ -134,12 +134,14 @@ impl Inflation {
         self.agreement
     }
 
-    /// Longest compressed form of a message of `limit` bytes.
+    /// Longest compressed form of a message of `limit` bytes in so many fragments.
     ///
     /// RFC 1951 §3.2.6: the fixed code spends up to 9 bits on a byte, which is worse than any block
-    /// without compression. The rest is for the blocks that end fragments.
-    pub(super) const fn compressed_limit(limit: u64) -> u64 {
-        limit.saturating_add(limit / 8).saturating_add(1024)
+    /// without compression. A fragment may end with an empty block of 5 bytes, and begin with one of
+    /// another type. The rest is for senders that flush for reasons of their own.
+    pub(super) const fn compressed_limit(limit: u64, fragments: u32) -> u64 {
+        let ends = 16 * (fragments as u64);
+        limit.saturating_add(limit / 8).saturating_add(ends).saturating_add(1024)
     }
 
     /// Inflates what has been assembled in `rx` into its second region.
