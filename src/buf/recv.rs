@@ -324,7 +324,9 @@ impl RecvBuffer {
 
     fn make_space(&mut self) {
         #[cfg(feature = "deflate")]
-        self.shrink_inflated();
+        if self.inflated.is_some() {
+            self.shrink_inflated();
+        }
         if self.start == self.filled {
             (self.start, self.assembled, self.parsed, self.filled) = (0, 0, 0, 0);
         }

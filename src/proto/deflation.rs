@@ -112,6 +112,7 @@ impl Sender {
     }
 
     /// Sends a message compressed, if that is worth it; otherwise nothing was written.
+    #[cold]
     #[inline(never)]
     pub(super) fn compress(&mut self, tx: &mut SendBuffer, opcode: Opcode, payload: &[u8]) -> bool {
         // RFC 7692 §6.1: control frames are never compressed.

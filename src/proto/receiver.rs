@@ -286,20 +286,8 @@ impl Receiver {
         match ready {
             Ready::Message(MessageKind::Binary) => Event::Binary(Binary::new(rx.take_message())),
             #[cfg(feature = "deflate")]
-            Ready::InflatedMessage(MessageKind::Binary) => {
-                Event::Binary(Binary::new(rx.take_inflated()))
-            }
-            #[cfg(feature = "deflate")]
-            Ready::InflatedMessage(MessageKind::Text) => {
-                // SAFETY: `inflate_payload` makes a text message ready only when the validator has
-                // passed every byte of it, as written to the second region of `rx`, and its end.
-                #[allow(unsafe_code)]
-                let text = unsafe { Text::new_unchecked(rx.take_inflated()) };
-                Event::Text(text)
-            }
-            #[cfg(feature = "deflate")]
-            Ready::InflatedChunk { kind, first, last } => {
-                Event::Chunk(Chunk { kind, first, last, payload: rx.take_inflated().into_slice() })
+            Ready::InflatedMessage(_) | Ready::InflatedChunk { .. } => {
+                inflation::take_event(rx, ready)
             }
             Ready::Message(MessageKind::Text) => {
                 // SAFETY: `parse` makes a text message ready only when the validator has passed

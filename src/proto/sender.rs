@@ -67,7 +67,9 @@ impl Sender {
     /// # Errors
     ///
     /// [`SendError`]; nothing was written then.
-    #[inline]
+    // Always: with the way into compression it is just over what the compiler inlines by itself, which
+    // would cost 2 ns for every message.
+    #[inline(always)]
     pub fn send<'m>(
         &mut self,
         tx: &mut SendBuffer,

@@ -146,6 +146,7 @@ impl RecvBuffer {
     }
 
     /// Gives back the memory of a large message that was not handed over.
+    #[cold]
     pub(super) fn shrink_inflated(&mut self) {
         self.inflated.take_if(|it| it.is_idle() && it.capacity() > MAX_KEPT);
     }

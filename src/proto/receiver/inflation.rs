@@ -3,7 +3,7 @@ use alloc::boxed::Box;
 use super::{Ready, Receiver};
 use crate::buf::{FIRST_PIECE, RecvBuffer};
 use crate::deflate::{self, Agreement, Decompressor, Progress, Stop};
-use crate::proto::{Delivery, MessageKind, Role};
+use crate::proto::{Binary, Chunk, Delivery, Event, MessageKind, Role, Text};
 use crate::wire::{Opcode, ProtocolError, Utf8Validator};
 
 impl Receiver {
@@ -61,6 +61,27 @@ impl Receiver {
             rx.complete_inflated();
         }
         Ok(last.then_some(Ready::InflatedMessage(kind)))
+    }
+}
+
+/// The event that lies complete in the second region of the buffer. By itself, so that plain messages do
+/// not pay for it.
+#[cold]
+#[inline(never)]
+pub(super) fn take_event(rx: &mut RecvBuffer, ready: Ready) -> Event<'_> {
+    let payload = rx.take_inflated();
+    match ready {
+        Ready::InflatedMessage(MessageKind::Text) => {
+            // SAFETY: `inflate_payload` makes a text message ready only when the validator has passed
+            // every byte of it, as written to the second region of `rx`, and its end.
+            #[allow(unsafe_code)]
+            let text = unsafe { Text::new_unchecked(payload) };
+            Event::Text(text)
+        }
+        Ready::InflatedChunk { kind, first, last } => {
+            Event::Chunk(Chunk { kind, first, last, payload: payload.into_slice() })
+        }
+        _ => Event::Binary(Binary::new(payload)),
     }
 }
 
