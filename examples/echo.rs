@@ -1,6 +1,7 @@
 //! A WebSocket server that sends every message back, on tokio.
 //!
-//! `cargo run --release --example echo -- [ADDR] [--max-message-len N] [--threads N]`
+//! `cargo run --release --example echo -- [ADDR] [--max-message-len N] [--threads N]
+//! [--deflate [--no-context-takeover] [--window-bits N]]`
 
 mod cli;
 

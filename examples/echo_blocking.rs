@@ -1,6 +1,7 @@
 //! A WebSocket server that sends every message back, on `std::net` with a thread a connection.
 //!
-//! `cargo run --release --example echo_blocking -- [ADDR] [--max-message-len N]`
+//! `cargo run --release --example echo_blocking -- [ADDR] [--max-message-len N]
+//! [--deflate [--no-context-takeover] [--window-bits N]]`
 
 mod cli;
 

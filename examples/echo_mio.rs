@@ -1,7 +1,8 @@
 //! A WebSocket server that sends every message back: the core embedded in a `mio` loop on one
 //! thread, with nothing in between.
 //!
-//! `cargo run --release --example echo_mio -- [ADDR] [--max-message-len N]`
+//! `cargo run --release --example echo_mio -- [ADDR] [--max-message-len N]
+//! [--deflate [--no-context-takeover] [--window-bits N]]`
 //!
 //! All connections share one receive buffer and one send buffer. A connection has buffers of its own
 //! only while it holds half a message, or bytes that the socket does not take.

@@ -23,7 +23,10 @@ seconds=${1:-20}
 shift || true
 targets=("$@")
 if ((${#targets[@]} == 0)); then
-    targets=(frame_stream_server frame_stream_client handshake_request handshake_response utf8)
+    targets=(
+        frame_stream_server frame_stream_client compressed_messages handshake_request
+        handshake_response utf8
+    )
 fi
 
 if ! command -v rustup >/dev/null || ! rustup toolchain list | grep -q '^nightly'; then

@@ -7,6 +7,7 @@ are what src/fuzzing/mod.rs describes: switches, and a plan of how the rest is c
 
 import pathlib
 import struct
+import zlib
 
 ROOT = pathlib.Path(__file__).parent / "corpus"
 PLANS = [b"", b"\x00", b"\x02\x41\x84\xc0", b"\x30\x06\xbf", b"\x07\xc3"]
@@ -290,6 +291,32 @@ def texts():
     yield "block_cut", b"a" * 126 + b"\xe2\x82"
 
 
+def compressed():
+    """Pairs of a name and payloads of compressed messages, those of RFC 7692 7.2.3 first."""
+    hello = bytes.fromhex("f248cdc9c90700")
+    again = bytes.fromhex("f200110000")
+    final = bytes.fromhex("f348cdc9c9070000")
+    yield "hello", [hello, hello]
+    yield "takeover", [hello, again, again]
+    yield "stored", [bytes.fromhex("000500faff48656c6c6f00"), again]
+    yield "two_blocks", [bytes.fromhex("f24805000000ffffcac9c90700"), again]
+    yield "final_block", [final, again, final, again]
+    yield "many_final_blocks", [bytes.fromhex("0300") * 16 + b"\0"]
+    yield "too_many_final_blocks", [bytes.fromhex("0300") * 20 + b"\0"]
+    yield "empty", [b"\0", b"", hello]
+    yield "truncated", [hello[:3]]
+    yield "block_type_3", [b"\xff"]
+    yield "no_such_distance", [again]
+    yield "empty_blocks", [bytes.fromhex("000000ffff") * 40 + b"\0"]
+    for level in (1, 6, 9):
+        for size in (100, 2000, 99_999, 100_000, 100_001):
+            deflate = zlib.compressobj(level, wbits=-15)
+            text = b"".join(b"%d bottles of beer, " % i for i in range(size))[:size]
+            text = text if size < 5000 else b"a" * size
+            data = deflate.compress(text) + deflate.flush(zlib.Z_SYNC_FLUSH)
+            yield f"level_{level}_of_{size}", [data[:-4]]
+
+
 def main():
     for target, masked in (("frame_stream_server", True), ("frame_stream_client", False)):
         for i, (name, data) in enumerate(streams(masked)):
@@ -308,6 +335,11 @@ def main():
         write("handshake_response", name, switches, PLANS[i % len(PLANS)], data)
     for i, (name, data) in enumerate(texts()):
         write("utf8", name, 0, PLANS[i % len(PLANS)], data)
+    for i, (name, payloads) in enumerate(compressed()):
+        *first, last = payloads
+        data = b"".join(bytes([len(it)]) + it for it in first) + b"\xff" + last
+        for switches in (0xE0, 0x07):
+            write("compressed_messages", f"{name}_{switches}", switches, PLANS[i % len(PLANS)], data)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! wire  <-  buf  <-  proto  <-  handshake        the core: no_std + alloc
-//!                                  ^
-//!                      blocking (std)   tokio (feature)
+//!            ^       /             ^
+//!            deflate     blocking (std)   tokio (feature)
 //! ```
 //!
 //! Arrows point at what a layer may use. Take what fits:
@@ -13,6 +13,7 @@
 //! - [`proto::Connection`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: the protocol for a
 //!   runtime, a game loop or a device of your own. Its documentation is the manual for that, and
 //!   [`handshake`] is what comes before it.
+//! - `deflate` (feature `deflate`): compressed messages, off until [`Config`] turns them on.
 //! - [`wire`]: frame headers, masking, UTF-8 and close codes as plain functions.
 //!
 //! # What is where
@@ -33,7 +34,9 @@
 //!
 //! - `std` (default): [`blocking`], randomness from the operating system, UTF-8 validation with vector
 //!   instructions;
-//! - `tokio` (default): [`tokio`].
+//! - `tokio` (default): [`tokio`];
+//! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through std,
+//!   so this turns on `std`.
 //!
 //! A feature adds API and never changes behaviour.
 #![no_std]
@@ -49,6 +52,8 @@ extern crate std;
 #[cfg(feature = "std")]
 pub mod blocking;
 pub mod buf;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 #[cfg(feature = "std")]
 mod entropy;
 #[cfg(feature = "std")]

@@ -359,7 +359,7 @@ pub(crate) fn take_event<'b>(
     pay: impl FnOnce(Reply),
 ) -> Event<'b> {
     let event = receiver.take_event(rx, ready);
-    if !matches!(ready, Ready::Message(_) | Ready::Chunk { .. }) {
+    if ready.is_control() {
         pay(receiver.reply_to(&event));
     }
     event

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts of the checklist that the map covers, and how many rules each has.
-const PARTS: [(&str, usize); 8] = [
+const PARTS: [(&str, usize); 9] = [
     ("P", 26), // parsing of HTTP
     ("H", 43), // opening handshake, server
     ("C", 34), // opening handshake, client
@@ -14,6 +14,7 @@ const PARTS: [(&str, usize); 8] = [
     ("U", 13), // UTF-8
     ("K", 9),  // ping and pong
     ("X", 25), // closing
+    ("D", 39), // permessage-deflate
     ("A", 7),  // interface
 ];
 

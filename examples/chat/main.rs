@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sansws::deflate::Deflate;
 use sansws::handshake::server::{Accept, Reject};
 use sansws::tokio::{Incoming, WebSocket};
 use sansws::{CloseCode, Config, Error, Message, PreparedMessage};
@@ -26,6 +27,10 @@ type Ws = WebSocket<TcpStream>;
 
 /// A newcomer may post this much at most.
 const MAX_MESSAGE_LEN: usize = 2 * 1024 * 1024;
+
+/// Nothing that is said here is a secret, so it may be compressed; by default without context takeover,
+/// so that those who only listen cost no memory for it.
+const DEFLATE: Deflate = Deflate::new();
 
 /// Messages that may wait for one client. A client that falls behind further is let go: the chat does
 /// not remember for it.
@@ -77,7 +82,7 @@ async fn serve(
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let config = Config::new().max_message_len(MAX_MESSAGE_LEN);
+    let config = Config::new().max_message_len(MAX_MESSAGE_LEN).deflate(DEFLATE);
     let incoming = tokio::select! {
         incoming = sansws::tokio::read_request(stream, &config) => incoming?,
         _ = stopped.changed() => return Ok(()), // a browser may have connected for later
@@ -176,9 +181,9 @@ impl Room {
         self.say(&format!("here: {}", ids.join(", ")));
     }
 
-    /// Sends a text to everyone: encoded once, queued by reference.
+    /// Sends a text to everyone: encoded and compressed once, queued by reference.
     fn say(&self, text: &str) {
-        let Ok(message) = PreparedMessage::new(text) else { return };
+        let Ok(message) = PreparedMessage::with_deflate(text, &DEFLATE) else { return };
         // whoever cannot keep up loses the sender, which ends the connection
         self.lock().inboxes.retain(|_, inbox| inbox.try_send(message.clone()).is_ok());
     }

@@ -10,20 +10,29 @@ pub struct Options {
     pub addr: String,
     pub max_message_len: Option<usize>,
     pub threads: usize,
+    pub compression: Compression,
 }
 
 impl Options {
     /// Reads the command line; on anything unknown prints how to use `name` and exits.
     pub fn parse(name: &str, default_addr: &str) -> Self {
-        let mut options =
-            Self { addr: default_addr.to_string(), max_message_len: None, threads: 1 };
+        let mut options = Self {
+            addr: default_addr.to_string(),
+            max_message_len: None,
+            threads: 1,
+            compression: Compression::default(),
+        };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--max-message-len" => options.max_message_len = Some(number(name, args.next())),
                 "--threads" => options.threads = number(name, args.next()).max(1),
                 addr if !addr.starts_with('-') => options.addr = addr.to_string(),
-                unknown => usage(name, &format!("unknown option {unknown}")),
+                option => match options.compression.read(option, &mut args) {
+                    Ok(true) => {}
+                    Ok(false) => usage(name, &format!("unknown option {option}")),
+                    Err(problem) => usage(name, &problem),
+                },
             }
         }
         options
@@ -31,11 +40,66 @@ impl Options {
 
     /// The configuration that the options ask for.
     pub fn config(&self) -> sansws::Config {
-        let config = sansws::Config::new();
+        let config = self.compression.apply(sansws::Config::new());
         match self.max_message_len {
             Some(len) => config.max_message_len(len),
             None => config,
         }
+    }
+}
+
+/// Whether and how to compress: options of servers and clients.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Compression {
+    on: bool,
+    no_context_takeover: bool,
+    window_bits: Option<u8>,
+}
+
+impl Compression {
+    pub const USAGE: &str = "[--deflate [--no-context-takeover] [--window-bits N]]";
+
+    /// Reads one option; says whether it was one of these.
+    pub fn read(
+        &mut self,
+        option: &str,
+        args: &mut impl Iterator<Item = String>,
+    ) -> Result<bool, String> {
+        match option {
+            "--deflate" if !cfg!(feature = "deflate") => {
+                return Err("--deflate needs the feature `deflate`".to_string());
+            }
+            "--deflate" => self.on = true,
+            "--no-context-takeover" => self.no_context_takeover = true,
+            "--window-bits" => {
+                let bits = args.next().and_then(|bits| bits.parse().ok());
+                let bits = bits.filter(|bits| (8..=15).contains(bits));
+                self.window_bits = Some(bits.ok_or("--window-bits needs a number from 8 to 15")?);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The same in both directions. Both keep their context, where nothing else is said, which is not
+    /// what a server does by default: it takes half a megabyte for every connection.
+    #[cfg(feature = "deflate")]
+    pub fn apply(self, config: sansws::Config) -> sansws::Config {
+        if !self.on {
+            return config;
+        }
+        let bits = self.window_bits.unwrap_or(15);
+        let deflate = sansws::deflate::Deflate::new()
+            .server_no_context_takeover(self.no_context_takeover)
+            .client_no_context_takeover(self.no_context_takeover)
+            .server_max_window_bits(bits)
+            .client_max_window_bits(Some(bits));
+        config.deflate(deflate)
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    pub fn apply(self, config: sansws::Config) -> sansws::Config {
+        config
     }
 }
 
@@ -48,7 +112,7 @@ fn number(name: &str, arg: Option<String>) -> usize {
 
 fn usage(name: &str, problem: &str) -> ! {
     eprintln!("{name}: {problem}");
-    eprintln!("usage: {name} [ADDR] [--max-message-len N] [--threads N]");
+    eprintln!("usage: {name} [ADDR] [--max-message-len N] [--threads N] {}", Compression::USAGE);
     exit(2);
 }
 

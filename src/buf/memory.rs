@@ -31,6 +31,11 @@ impl Memory {
         Self { bytes, allocated, pristine }
     }
 
+    #[cfg(feature = "deflate")]
+    pub(super) fn into_bytes_mut(self) -> BytesMut {
+        self.bytes
+    }
+
     /// The size of the allocation.
     pub(super) fn capacity(&self) -> usize {
         self.allocated
@@ -75,6 +80,14 @@ impl Memory {
     pub(super) fn take_back(&mut self, tail: BytesMut) {
         self.bytes.unsplit(tail);
         self.allocated = self.allocated.max(self.bytes.capacity());
+    }
+}
+
+/// Of which nothing is known but the bytes up to the length.
+#[cfg(feature = "deflate")]
+impl From<BytesMut> for Memory {
+    fn from(bytes: BytesMut) -> Self {
+        Self { allocated: bytes.capacity(), pristine: 0, bytes }
     }
 }
 

@@ -8,6 +8,8 @@ mod memory;
 mod recv;
 mod send;
 
+#[cfg(feature = "deflate")]
+pub(crate) use recv::FIRST_PIECE;
 pub(crate) use recv::Payload;
 pub use recv::RecvBuffer;
 pub use send::SendBuffer;

@@ -5,6 +5,14 @@ use bytes::{Bytes, BytesMut};
 use super::memory::Memory;
 use crate::wire::apply_mask;
 
+#[cfg(feature = "deflate")]
+mod inflated;
+
+#[cfg(feature = "deflate")]
+pub(crate) use inflated::FIRST_PIECE;
+#[cfg(feature = "deflate")]
+use inflated::Inflated;
+
 /// Bytes received and not yet consumed, in one contiguous piece.
 ///
 /// Fill it in one of three ways, then let the connection work on it:
@@ -19,7 +27,9 @@ use crate::wire::apply_mask;
 ///
 /// Memory: nothing before the first byte, then [`DEFAULT_READ_AHEAD`](Self::DEFAULT_READ_AHEAD)
 /// bytes (or what [`with_read_ahead`](Self::with_read_ahead) says), then at most twice what has
-/// arrived of the message under way. What a header announces reserves nothing.
+/// arrived of the message under way. What a header announces reserves nothing. Compressed messages are
+/// inflated into memory besides, as much as has come out of them; a complete one is then copied if
+/// it is longer than 16 KiB.
 pub struct RecvBuffer {
     storage: Memory,
     /// The message under way: its payload so far, unmasked and contiguous, is `start..assembled`.
@@ -38,6 +48,10 @@ pub struct RecvBuffer {
     read_ahead: usize,
     /// The last read filled the buffer: more may be waiting than there was room for.
     cut: bool,
+    /// What compressed messages are inflated to; there while it holds something, or has a little
+    /// memory for the next one.
+    #[cfg(feature = "deflate")]
+    inflated: Option<alloc::boxed::Box<Inflated>>,
 }
 
 impl RecvBuffer {
@@ -64,6 +78,8 @@ impl RecvBuffer {
             expected: 0,
             cut: false,
             read_ahead: read_ahead.clamp(Self::MIN_READ_AHEAD, Self::MAX_READ_AHEAD),
+            #[cfg(feature = "deflate")]
+            inflated: None,
         }
     }
 
@@ -144,11 +160,18 @@ impl RecvBuffer {
     /// An idle buffer carries no state: it may serve another connection.
     #[inline]
     pub fn is_idle(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        if !self.is_inflated_idle() {
+            return false;
+        }
         self.start == self.filled
     }
 
     /// The bytes of memory held, all of what a payload that was handed over shares with this buffer.
     pub fn capacity(&self) -> usize {
+        #[cfg(feature = "deflate")]
+        return self.storage.capacity() + self.inflated_capacity();
+        #[cfg(not(feature = "deflate"))]
         self.storage.capacity()
     }
 
@@ -173,6 +196,10 @@ impl RecvBuffer {
         self.control = 0;
         self.release();
         self.expected = 0;
+        #[cfg(feature = "deflate")]
+        {
+            self.inflated = None;
+        }
     }
 
     /// Drops the assembled payload: it has been delivered.
@@ -296,6 +323,10 @@ impl RecvBuffer {
 
     #[inline]
     fn make_space(&mut self) {
+        #[cfg(feature = "deflate")]
+        if self.inflated.is_some() {
+            self.shrink_inflated();
+        }
         if self.start == self.filled {
             (self.start, self.assembled, self.parsed, self.filled) = (0, 0, 0, 0);
             self.storage.reclaim();

@@ -6,6 +6,9 @@ use bytes::{Buf, Bytes};
 
 use crate::wire::{FrameHeader, apply_mask};
 
+#[cfg(feature = "deflate")]
+mod made;
+
 /// Frames on their way out, in the order in which they leave.
 ///
 /// Headers, small payloads and everything masked stand in one flat piece of memory; large owned

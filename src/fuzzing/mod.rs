@@ -10,6 +10,8 @@
 //! [switches] [length of the plan, 0 to 15] [plan] [what the peer sends]
 //! ```
 
+#[cfg(feature = "deflate")]
+mod deflate;
 mod frames;
 mod request;
 mod response;
@@ -18,6 +20,8 @@ mod utf8;
 
 use alloc::vec::Vec;
 
+#[cfg(feature = "deflate")]
+pub use deflate::compressed_messages;
 pub use frames::{frame_stream_client, frame_stream_server};
 pub use request::handshake_request;
 pub use response::handshake_response;
@@ -118,7 +122,9 @@ mod tests {
 
     type Entry = fn(&[u8]);
 
-    const TARGETS: [(&str, Entry); 5] = [
+    const TARGETS: &[(&str, Entry)] = &[
+        #[cfg(feature = "deflate")]
+        ("compressed_messages", compressed_messages),
         ("frame_stream_server", frame_stream_server),
         ("frame_stream_client", frame_stream_client),
         ("handshake_request", handshake_request),
@@ -157,7 +163,7 @@ mod tests {
     /// A-6: the seeds, and each of them changed in ways in which a fuzzer would.
     #[test]
     fn seeds_and_what_is_near_them() {
-        for (target, run) in TARGETS {
+        for &(target, run) in TARGETS {
             let seeds = seeds(target);
             let mut random = Random(0x9E37_79B9_7F4A_7C15);
             for seed in &seeds {

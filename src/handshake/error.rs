@@ -98,6 +98,8 @@ pub enum HandshakeError {
     WrongAccept,
     /// The server chose an extension that was not offered.
     UnofferedExtension,
+    /// What the server says about permessage-deflate is invalid, or not what was offered.
+    InvalidDeflate,
     /// The server chose a subprotocol that was not offered.
     UnofferedSubprotocol,
     /// `Sec-WebSocket-Protocol` in the response is empty or stands there more than once.
@@ -119,6 +121,7 @@ impl HandshakeError {
             | Self::RepeatedAccept
             | Self::WrongAccept
             | Self::UnofferedExtension
+            | Self::InvalidDeflate
             | Self::UnofferedSubprotocol
             | Self::InvalidSubprotocol
             | Self::MissingSubprotocol => return None,
@@ -184,6 +187,7 @@ impl HandshakeError {
             Self::InvalidSubprotocols | Self::InvalidSubprotocol => "RFC 6455 §11.3.4",
             Self::InvalidExtensions => "RFC 6455 §9.1",
             Self::RepeatedAccept => "RFC 6455 §11.3.3",
+            Self::InvalidDeflate => "RFC 7692 §7.1",
             Self::ResponseHttpVersion
             | Self::ResponseNotUpgrade
             | Self::MissingAccept
@@ -256,6 +260,9 @@ impl fmt::Display for HandshakeError {
             Self::RepeatedAccept => "Sec-WebSocket-Accept is repeated",
             Self::WrongAccept => "Sec-WebSocket-Accept does not belong to the key that was sent",
             Self::UnofferedExtension => "server chose an extension that was not offered",
+            Self::InvalidDeflate => {
+                "server's answer about permessage-deflate is invalid or not what was offered"
+            }
             Self::UnofferedSubprotocol => "server chose a subprotocol that was not offered",
             Self::InvalidSubprotocol => "Sec-WebSocket-Protocol in the response is not one token",
             Self::MissingSubprotocol => "server chose no subprotocol, and one is required",

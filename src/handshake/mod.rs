@@ -7,7 +7,7 @@
 //!
 //! - [`server`]: read a request, look at it, then accept or reject it;
 //! - [`client`]: write a request, then read what the server says to it;
-//! - [`accept_key`] and [`extensions`], for use inside an HTTP stack of your own.
+//! - [`accept_key`], [`extensions`] and `deflate` (feature `deflate`), for use inside an HTTP stack of your own.
 //!
 //! ```
 //! use sansws::buf::{RecvBuffer, SendBuffer};
@@ -56,6 +56,8 @@
 mod authority;
 pub mod client;
 mod deadline;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod error;
 pub mod extensions;
 mod head;

@@ -2,6 +2,8 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::buf::RecvBuffer;
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 
 /// The settings of a connection. `Copy`; every field has a setter that takes and returns it.
 ///
@@ -64,6 +66,11 @@ pub struct Config {
     pub close_timeout: Duration,
     /// Whether messages are delivered whole. Default [`Delivery::Messages`].
     pub delivery: Delivery,
+    /// Whether to compress messages, where the peer agrees to that in the opening handshake, and how.
+    /// Default `None`. [`max_message_len`](Self#structfield.max_message_len) then holds for what comes
+    /// out of a compressed message, while it comes out.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<Deflate>,
 }
 
 /// When keep-alive pings are sent.
@@ -109,6 +116,8 @@ impl Config {
             pong_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(10),
             delivery: Delivery::Messages,
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 
@@ -217,12 +226,26 @@ impl Config {
         self
     }
 
+    /// Sets [`deflate`](Self#structfield.deflate): compression is on.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn deflate(mut self, deflate: Deflate) -> Self {
+        self.deflate = Some(deflate);
+        self
+    }
+
     /// Looks for values that cannot be meant, and returns the configuration if there are none.
     ///
     /// # Errors
     ///
     /// A [`ConfigError`] that names the field and what it may be.
     pub const fn check(self) -> Result<Self, ConfigError> {
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = self.deflate
+            && let Some(problem) = deflate.problem()
+        {
+            return Err(ConfigError(problem));
+        }
         let error = if self.max_head_len < 256 {
             ConfigError("max_head_len must be at least 256 bytes: no request fits into less")
         } else if self.max_headers < 8 {

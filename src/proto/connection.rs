@@ -6,6 +6,8 @@ use super::{
     Receiver, Role, SendError, Sender, State, Timeout, Transport,
 };
 use crate::buf::{RecvBuffer, SendBuffer};
+#[cfg(feature = "deflate")]
+use crate::deflate::{Agreement, Deflate};
 use crate::wire::{CloseFrame, ProtocolError};
 
 /// One end of an open WebSocket connection.
@@ -66,6 +68,26 @@ impl Connection {
 
     fn new(receiver: Receiver, sender: Sender) -> Self {
         Self { receiver, sender }
+    }
+
+    /// The same connection with compression, as it was agreed on in an opening handshake done elsewhere
+    /// ([`handshake::deflate`](crate::handshake::deflate) reads and writes the header for that).
+    ///
+    /// Of `settings`, the level, the memory and the threshold are used. Call it before anything is
+    /// sent or received.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(mut self, agreed: Agreement, settings: &Deflate) -> Self {
+        let agreed = agreed.clamped();
+        self.receiver.set_deflate(agreed);
+        self.sender.set_deflate(agreed, settings);
+        self
+    }
+
+    /// What was agreed about compression; `None` if messages are not compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<Agreement> {
+        self.sender.deflate()
     }
 
     /// The next event, or `None` when `rx` holds no complete one.
@@ -294,7 +316,6 @@ impl Connection {
     #[inline]
     fn answer(&mut self, rx: &RecvBuffer, tx: &mut SendBuffer, ready: Ready) {
         match ready {
-            Ready::Message(_) | Ready::Chunk { .. } => {}
             Ready::Ping(len) => self.sender.pong(tx, rx.control(len.into())),
             Ready::Pong(len) => self.sender.pong_came(rx.control(len.into())),
             Ready::Close(len) => {
@@ -302,6 +323,7 @@ impl Connection {
                 let close = CloseFrame::parse(rx.control(len.into())).unwrap_or(None);
                 self.sender.peer_closed(tx, close);
             }
+            _ => {}
         }
     }
 

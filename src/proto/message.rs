@@ -119,6 +119,8 @@ impl MessageKind {
 pub struct MessageRef<'a> {
     pub(crate) opcode: Opcode,
     pub(crate) payload: PayloadRef<'a>,
+    /// Not to be compressed.
+    pub(crate) plain: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -141,24 +143,41 @@ impl<'a> MessageRef<'a> {
     /// A text message.
     #[inline]
     pub const fn text(text: &'a str) -> Self {
-        Self { opcode: Opcode::Text, payload: PayloadRef::Borrowed(text.as_bytes()) }
+        Self::borrowed(Opcode::Text, text.as_bytes())
     }
 
     /// A binary message.
     #[inline]
     pub const fn binary(bytes: &'a [u8]) -> Self {
-        Self { opcode: Opcode::Binary, payload: PayloadRef::Borrowed(bytes) }
+        Self::borrowed(Opcode::Binary, bytes)
     }
 
     /// A ping with at most 125 bytes. The peer sends them back in a pong.
     pub const fn ping(payload: &'a [u8]) -> Self {
-        Self { opcode: Opcode::Ping, payload: PayloadRef::Borrowed(payload) }
+        Self::borrowed(Opcode::Ping, payload)
     }
 
     /// An unsolicited pong with at most 125 bytes: a heartbeat that asks for no answer. Pings are
     /// answered without it.
     pub const fn pong(payload: &'a [u8]) -> Self {
-        Self { opcode: Opcode::Pong, payload: PayloadRef::Borrowed(payload) }
+        Self::borrowed(Opcode::Pong, payload)
+    }
+
+    /// Keeps the message from being compressed, on a connection that compresses.
+    ///
+    /// For messages that carry a secret beside something an attacker can choose: the length of the
+    /// compressed message would tell how much of the one is in the other (RFC 7692 §8, CRIME and
+    /// BREACH). Also for what is compressed already, such as pictures; that is found out otherwise
+    /// by trying. Without compression this changes nothing.
+    #[must_use]
+    pub const fn uncompressed(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    #[inline]
+    const fn borrowed(opcode: Opcode, payload: &'a [u8]) -> Self {
+        Self { opcode, payload: PayloadRef::Borrowed(payload), plain: false }
     }
 
     /// What is in a receive buffer: handed over where it would be queued by reference.
@@ -168,11 +187,11 @@ impl<'a> MessageRef<'a> {
             Ok(bytes) => PayloadRef::Owned(bytes),
             Err(slice) => PayloadRef::Borrowed(slice),
         };
-        Self { opcode: kind.opcode(), payload }
+        Self { opcode: kind.opcode(), payload, plain: false }
     }
 
     const fn owned(opcode: Opcode, bytes: Bytes) -> Self {
-        Self { opcode, payload: PayloadRef::Owned(bytes) }
+        Self { opcode, payload: PayloadRef::Owned(bytes), plain: false }
     }
 }
 

@@ -7,6 +7,8 @@
 mod closing;
 mod config;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflation;
 mod error;
 mod event;
 mod mask_keys;

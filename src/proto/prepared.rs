@@ -1,6 +1,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{MessageRef, SendError};
+#[cfg(feature = "deflate")]
+use crate::deflate::{self, CompressorKind, Deflate};
 use crate::wire::{FrameHeader, MAX_CONTROL_PAYLOAD, Opcode};
 
 /// A message encoded once, for many connections.
@@ -8,6 +10,9 @@ use crate::wire::{FrameHeader, MAX_CONTROL_PAYLOAD, Opcode};
 /// On a server's connection it is queued as it is: N receivers cost N reference counts (or, below
 /// a few hundred bytes, N small copies, which cost less). A client has to mask every frame
 /// with a key of its own, so there only the message is shared.
+///
+/// Made with [`new`](Self::new) it is sent as it is on every connection, also where messages are
+/// compressed. With `with_deflate` (feature `deflate`) it is compressed as well, once for all.
 ///
 /// Cloning costs a reference count.
 #[derive(Clone, Debug)]
@@ -17,6 +22,19 @@ pub struct PreparedMessage {
     pub(crate) frame: Bytes,
     /// Where its payload begins.
     pub(crate) payload_at: usize,
+    #[cfg(feature = "deflate")]
+    pub(crate) compressed: Option<Compressed>,
+}
+
+/// The same message compressed.
+#[cfg(feature = "deflate")]
+#[derive(Clone, Debug)]
+pub(crate) struct Compressed {
+    /// The whole frame as a server sends it.
+    pub(crate) frame: Bytes,
+    pub(crate) payload_at: usize,
+    /// No distance in it is longer than 2 to the power of this.
+    pub(crate) window_bits: u8,
 }
 
 impl PreparedMessage {
@@ -31,15 +49,72 @@ impl PreparedMessage {
         if message.opcode.is_control() && payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(SendError::ControlTooLong { len: payload.len() });
         }
-        let header = FrameHeader::new(message.opcode, payload.len() as u64, None).encode();
-        let mut frame = BytesMut::with_capacity(header.len() + payload.len());
-        frame.extend_from_slice(&header);
-        frame.extend_from_slice(payload);
-        Ok(Self { opcode: message.opcode, frame: frame.freeze(), payload_at: header.len() })
+        let (frame, payload_at) = encode(message.opcode, false, payload);
+        Ok(Self {
+            opcode: message.opcode,
+            frame,
+            payload_at,
+            #[cfg(feature = "deflate")]
+            compressed: None,
+        })
+    }
+
+    /// Encodes a message twice: as it is, and compressed for the connections that agreed on
+    /// permessage-deflate, if that makes it smaller.
+    ///
+    /// Level, threshold and window are those of `settings`. What is compressed serves all connections
+    /// whose window is as large, or as large as the message; on others the message is compressed
+    /// when it is sent. It refers to nothing that was sent before. On a connection with context
+    /// takeover, what is compressed next does not either, as the compressor there has not seen it.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    #[cfg(feature = "deflate")]
+    pub fn with_deflate<'a>(
+        message: impl Into<MessageRef<'a>>,
+        settings: &Deflate,
+    ) -> Result<Self, SendError> {
+        let message = message.into();
+        let plain = message.plain;
+        let mut this = Self::new(message)?;
+        if !plain && !this.opcode.is_control() && this.payload().len() >= settings.threshold.max(1)
+        {
+            this.compressed = this.compress(&settings.clamped());
+        }
+        Ok(this)
+    }
+
+    #[cfg(feature = "deflate")]
+    fn compress(&self, settings: &Deflate) -> Option<Compressed> {
+        let payload = self.payload();
+        let client_bits = settings.client_max_window_bits.unwrap_or(15);
+        // no distance is longer than what there is
+        let len_bits = payload.len().next_power_of_two().ilog2().clamp(8, 15) as u8;
+        let window_bits = settings.server_max_window_bits.min(client_bits).min(len_bits);
+        let mut compressor = deflate::take_compressor(CompressorKind::new(settings, window_bits));
+        let mut compressed = alloc::vec::Vec::new();
+        let smaller = compressor.message(payload, &mut compressed);
+        deflate::keep_compressor(compressor);
+        smaller.then(|| {
+            let (frame, payload_at) = encode(self.opcode, true, &compressed);
+            Compressed { frame, payload_at, window_bits }
+        })
     }
 
     /// The payload.
     pub fn payload(&self) -> &[u8] {
         &self.frame[self.payload_at..]
     }
+}
+
+/// A frame as a server sends it, and where its payload begins.
+fn encode(opcode: Opcode, compressed: bool, payload: &[u8]) -> (Bytes, usize) {
+    let mut header = FrameHeader::new(opcode, payload.len() as u64, None);
+    header.rsv1 = compressed;
+    let header = header.encode();
+    let mut frame = BytesMut::with_capacity(header.len() + payload.len());
+    frame.extend_from_slice(&header);
+    frame.extend_from_slice(payload);
+    (frame.freeze(), header.len())
 }

@@ -6,6 +6,12 @@ use crate::wire::{
     check_second_byte, is_utf8,
 };
 
+#[cfg(feature = "deflate")]
+mod inflation;
+
+#[cfg(feature = "deflate")]
+use inflation::Inflation;
+
 /// The receiving direction of a connection: frames in, events out.
 ///
 /// It shares nothing with the [`Sender`](super::Sender). What it owes the peer (a pong, the reply to
@@ -34,6 +40,9 @@ pub struct Receiver {
     between_messages: bool,
     frame: Frame,
     message: MessageProgress,
+    /// There if compressed messages may come.
+    #[cfg(feature = "deflate")]
+    inflation: Option<alloc::boxed::Box<Inflation>>,
 }
 
 /// Why nothing more is parsed.
@@ -49,16 +58,37 @@ enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
     Message(MessageKind),
-    Chunk { kind: MessageKind, first: bool, last: bool },
+    Chunk {
+        kind: MessageKind,
+        first: bool,
+        last: bool,
+    },
+    /// The same in the second region of the buffer, where compressed messages are inflated to.
+    #[cfg(feature = "deflate")]
+    InflatedMessage(MessageKind),
+    #[cfg(feature = "deflate")]
+    InflatedChunk {
+        kind: MessageKind,
+        first: bool,
+        last: bool,
+    },
     Ping(u8),
     Pong(u8),
     Close(u8),
 }
 
+impl Ready {
+    /// Whether the peer is owed something for it.
+    #[inline]
+    pub(crate) fn is_control(self) -> bool {
+        matches!(self, Self::Ping(_) | Self::Pong(_) | Self::Close(_))
+    }
+}
+
 /// The data frame whose payload is arriving. Control frames are taken whole.
 #[derive(Debug, Default)]
 struct Frame {
-    /// Inside a payload; otherwise a header is next.
+    /// Inside a payload, or what it inflates to; otherwise a header is next.
     open: bool,
     fin: bool,
     mask: Option<[u8; 4]>,
@@ -79,6 +109,8 @@ struct MessageProgress {
     empty_fragments: u32,
     /// A chunk of it has been delivered.
     begun: bool,
+    #[cfg(feature = "deflate")]
+    compressed: bool,
     utf8: Utf8Validator,
 }
 
@@ -99,6 +131,8 @@ impl Receiver {
             between_messages: config.delivery == Delivery::Messages && config.max_fragments > 0,
             frame: Frame::default(),
             message: MessageProgress::default(),
+            #[cfg(feature = "deflate")]
+            inflation: None,
         }
     }
 
@@ -245,9 +279,9 @@ impl Receiver {
         self.ready.is_some()
     }
 
-    /// Whoever found the pending event, if there is one, has answered it.
+    /// Whoever found the pending event, if there is one that wants an answer, has answered it.
     pub(crate) fn mark_answered(&mut self) {
-        self.answered = self.is_ready();
+        self.answered = self.ready.is_some_and(Ready::is_control);
     }
 
     /// The event that [`advance`](Self::advance) found.
@@ -256,6 +290,10 @@ impl Receiver {
         self.ready = None;
         match ready {
             Ready::Message(kind) => Self::take_message(kind, rx),
+            #[cfg(feature = "deflate")]
+            Ready::InflatedMessage(_) | Ready::InflatedChunk { .. } => {
+                inflation::take_event(rx, ready)
+            }
             Ready::Chunk { kind, first, last } => {
                 Event::Chunk(Chunk { kind, first, last, payload: rx.take_message().into_slice() })
             }
@@ -322,7 +360,13 @@ impl Receiver {
         // RFC 6455 §5.2: the reserved bits "MUST be 0 unless an extension is negotiated that
         // defines meanings for non-zero values".
         if first & 0x70 != 0 {
-            return Err(ProtocolError::ReservedBits);
+            #[cfg(feature = "deflate")]
+            let has_meaning = self.means_compressed(first, opcode);
+            #[cfg(not(feature = "deflate"))]
+            let has_meaning = false;
+            if !has_meaning {
+                return Err(ProtocolError::ReservedBits);
+            }
         }
         match (opcode, self.message.kind) {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
@@ -355,12 +399,24 @@ impl Receiver {
             Opcode::Binary => message.begin(MessageKind::Binary),
             _ => {}
         }
+        #[cfg(feature = "deflate")]
+        if header.opcode != Opcode::Continuation {
+            message.compressed = header.rsv1;
+        }
+        #[cfg(feature = "deflate")]
+        let limit = match message.compressed {
+            // What comes out is checked as it comes out.
+            true => Inflation::compressed_limit(self.max_message_len, message.fragments),
+            false => self.max_message_len,
+        };
+        #[cfg(not(feature = "deflate"))]
+        let limit = self.max_message_len;
         // RFC 6455 §10.4: "implementations that have implementation- and/or platform-specific
         // limitations regarding the frame size or total message size after reassembly from multiple
         // frames MUST protect themselves against exceeding those limits". The sum is checked before
         // any of the payload is kept.
         message.len = message.len.saturating_add(header.payload_len);
-        if message.len > self.max_message_len {
+        if message.len > limit {
             return Err(ProtocolError::MessageTooBig {
                 announced: message.len,
                 limit: self.max_message_len,
@@ -399,6 +455,10 @@ impl Receiver {
         frame.missing -= n as u64;
         frame.phase = ((usize::from(frame.phase) + n) % 4) as u8;
         frame.open = frame.missing != 0;
+        #[cfg(feature = "deflate")]
+        if message.compressed {
+            return self.inflate_payload(rx, kind);
+        }
         let last = frame.fin && !frame.open;
         if kind == MessageKind::Text {
             // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that

@@ -23,11 +23,20 @@ pub(super) struct Fragments {
     /// The first fragment is out: the next ones are continuations.
     begun: bool,
     utf8: Utf8Validator,
+    /// What is to happen to the fragments, and from the first one on what happens.
+    #[cfg(feature = "deflate")]
+    compress: bool,
 }
 
 impl Fragments {
     pub(super) fn new(kind: MessageKind) -> Self {
-        Self { kind, begun: false, utf8: Utf8Validator::new() }
+        Self {
+            kind,
+            begun: false,
+            utf8: Utf8Validator::new(),
+            #[cfg(feature = "deflate")]
+            compress: true,
+        }
     }
 }
 
@@ -36,9 +45,24 @@ impl<'a> MessageWriter<'a> {
         Self { sender }
     }
 
+    /// Keeps the message from being compressed, on a connection that compresses; for the reasons why,
+    /// see [`MessageRef::uncompressed`](super::MessageRef::uncompressed). Does nothing once the first
+    /// fragment is out.
+    #[must_use]
+    pub fn uncompressed(self) -> Self {
+        #[cfg(feature = "deflate")]
+        if let Some(fragments) = &mut self.sender.fragments
+            && !fragments.begun
+        {
+            fragments.compress = false;
+        }
+        self
+    }
+
     /// Sends a fragment. Nothing is written for an empty one.
     ///
-    /// A fragment of a text message may end inside a code point.
+    /// A fragment of a text message may end inside a code point. On a connection that compresses, each
+    /// fragment is compressed so that the peer can inflate all of it: fragments should not be small.
     ///
     /// # Errors
     ///
@@ -77,7 +101,17 @@ impl<'a> MessageWriter<'a> {
         // RFC 6455 §5.4: the first fragment has "an opcode other than 0", the others "the opcode set
         // to 0", and the last one "the FIN bit set".
         let opcode = if fragments.begun { Opcode::Continuation } else { fragments.kind.opcode() };
-        fragments.begun = true;
+        let first = !core::mem::replace(&mut fragments.begun, true);
+        #[cfg(feature = "deflate")]
+        if self.compresses(first, fin, payload.len()) {
+            if fin {
+                self.sender.fragments = None;
+            }
+            self.sender.compress_fragment(tx, opcode, fin, payload);
+            return Ok(());
+        }
+        #[cfg(not(feature = "deflate"))]
+        let _ = first;
         if fin {
             self.sender.fragments = None;
         }
@@ -85,5 +119,16 @@ impl<'a> MessageWriter<'a> {
         header.fin = fin;
         tx.put_frame(&header, payload);
         Ok(())
+    }
+
+    /// Whether the next fragment goes out compressed. The first one decides for all of them.
+    #[cfg(feature = "deflate")]
+    fn compresses(&mut self, first: bool, fin: bool, len: usize) -> bool {
+        // The length of the message is known only if its first fragment is also its last.
+        let least = if fin { len } else { usize::MAX };
+        let worth = !first || self.sender.is_worth_compressing(least);
+        let Some(fragments) = &mut self.sender.fragments else { return false };
+        fragments.compress &= worth && (len > 0 || !first);
+        fragments.compress && self.sender.deflation.is_some()
     }
 }

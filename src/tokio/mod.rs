@@ -84,11 +84,11 @@
 //!
 //! | | bytes |
 //! |---|---|
-//! | `WebSocket<TcpStream>` | 352 |
+//! | `WebSocket<TcpStream>` | 368 |
 //! | future of [`recv`](WebSocket::recv), [`flush`](WebSocket::flush) | 24 |
 //! | future of [`next_event`](WebSocket::next_event) | 64 |
 //! | future of [`send`](WebSocket::send) | 144 |
-//! | future of [`accept`] (the rest in a box, until it is done) | 208 |
+//! | future of [`accept`] (the rest in a box, until it is done) | 224 |
 
 mod accept;
 mod connect;

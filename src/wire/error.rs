@@ -2,7 +2,7 @@ use core::fmt;
 
 use super::CloseCode;
 
-/// The peer broke a rule of RFC 6455.
+/// The peer broke a rule of RFC 6455, or of RFC 7692 where messages may be compressed.
 ///
 /// A connection that returns one of these has failed: a Close frame with [`close_code`] is already
 /// in the send buffer, nothing more is read from the peer, and every later call returns the same
@@ -57,6 +57,14 @@ pub enum ProtocolError {
         /// [`Config::max_empty_fragments`](crate::proto::Config::max_empty_fragments).
         limit: u32,
     },
+    /// A compressed message is no deflate stream, or ends inside one (RFC 7692 §7.2.2).
+    InvalidDeflate,
+    /// A compressed message has more than `limit` blocks with BFINAL set. RFC 7692 §7.2.1 allows
+    /// any number, but no compressor makes many, and each costs the receiver more than the sender.
+    TooManyFinalBlocks {
+        /// 16, and one for every 64 compressed bytes.
+        limit: u64,
+    },
 }
 
 impl ProtocolError {
@@ -65,9 +73,9 @@ impl ProtocolError {
         match self {
             Self::InvalidUtf8 | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
-            Self::TooManyFragments { .. } | Self::TooManyEmptyFragments { .. } => {
-                CloseCode::POLICY_VIOLATION
-            }
+            Self::TooManyFragments { .. }
+            | Self::TooManyEmptyFragments { .. }
+            | Self::TooManyFinalBlocks { .. } => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -88,6 +96,8 @@ impl ProtocolError {
             Self::MessageTooBig { .. }
             | Self::TooManyFragments { .. }
             | Self::TooManyEmptyFragments { .. } => "RFC 6455 §10.4",
+            Self::TooManyFinalBlocks { .. } => "RFC 7692 §7.2.1",
+            Self::InvalidDeflate => "RFC 7692 §7.2.2",
         }
     }
 }
@@ -127,6 +137,10 @@ impl fmt::Display for ProtocolError {
                 f,
                 "more than {limit} empty fragments in a row; raise Config::max_empty_fragments"
             )?,
+            Self::InvalidDeflate => f.write_str("compressed message is corrupt or cut off")?,
+            Self::TooManyFinalBlocks { limit } => {
+                write!(f, "compressed message with more than {limit} final blocks")?;
+            }
         }
         write!(f, " ({})", self.section())
     }
@@ -154,6 +168,14 @@ mod tests {
         assert_eq!(
             ProtocolError::ReservedOpcode(0xb).to_string(),
             "opcode 0xb is reserved (RFC 6455 §5.2)"
+        );
+        assert_eq!(
+            ProtocolError::InvalidDeflate.to_string(),
+            "compressed message is corrupt or cut off (RFC 7692 §7.2.2)"
+        );
+        assert_eq!(
+            ProtocolError::TooManyFinalBlocks { limit: 16 }.to_string(),
+            "compressed message with more than 16 final blocks (RFC 7692 §7.2.1)"
         );
     }
 }

@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sansws::blocking::{Plain, read_request};
+use sansws::blocking::{Plain, WebSocket, read_request};
+use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::server::Accept;
-use sansws::proto::KeepAlive;
+use sansws::proto::{Connection, KeepAlive};
 use sansws::{CloseCode, Config, Error};
 
 use crate::peer::{Peer, bounded, client_and_peer, server, server_on, tcp};
@@ -15,6 +16,24 @@ use crate::wire;
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// K-1: a message that was found before the connection became a socket's, and the ping behind it.
+#[test]
+fn a_ping_behind_a_message_that_was_found_before() {
+    bounded(|| {
+        let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+        let mut conn = Connection::server(&Config::new());
+        rx.feed(&wire::client(wire::TEXT, b"m"));
+        rx.feed(&wire::client(wire::PING, b"p"));
+        assert_eq!(conn.advance(&mut rx, &mut tx), Ok(true));
+        let io = Script::new([], []);
+        let log = io.log.clone();
+        let mut ws = WebSocket::from_parts(Plain(io), conn, rx);
+        assert_eq!(ws.recv().unwrap(), Some("m".into()));
+        ws.recv().unwrap_err(); // the end of the stream
+        assert_eq!(log.written(), wire::server(wire::PONG, b"p"));
+    });
 }
 
 /// Hazard 12: the other end answers the Close and never ends TCP.

@@ -6,6 +6,8 @@ use super::body::BodyReader;
 use super::{Accepted, Refused, Request, Response};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::handshake::deadline::Deadline;
+#[cfg(feature = "deflate")]
+use crate::handshake::deflate;
 use crate::handshake::head::{Count, Head};
 use crate::handshake::key::{accept_key, encode_nonce};
 use crate::handshake::reader::{HeadReader, Kind, StatusLine};
@@ -38,7 +40,7 @@ impl Handshake {
     /// early hint or two.
     pub const MAX_INTERIM_RESPONSES: usize = 8;
 
-    /// Writes the request to `tx`.
+    /// Writes the request to `tx`. Offers compression where `config` turns it on.
     ///
     /// `nonce` must come from a strong source of randomness and serve for one connection only:
     /// RFC 6455 §4.1 "The nonce MUST be selected randomly for each connection." Nothing else may be
@@ -57,7 +59,11 @@ impl Handshake {
             return Err(UsageError::NoSubprotocols);
         }
         let key = encode_nonce(nonce);
-        tx.put_slice(request.write(key).as_bytes());
+        #[cfg(feature = "deflate")]
+        let offer = config.deflate.map(|settings| deflate::offer(&settings));
+        #[cfg(not(feature = "deflate"))]
+        let offer: Option<String> = None;
+        tx.put_slice(request.write(key, offer.as_deref()).as_bytes());
         Ok(Self {
             config: *config,
             reader: HeadReader::new(Kind::Response, config),
@@ -226,15 +232,22 @@ impl Handshake {
         // indicates the use of an extension that was not present in the client's handshake (the
         // server has indicated an extension not requested by the client), the client MUST _Fail the
         // WebSocket Connection_."
+        self.check_extensions(head)?;
+        self.check_subprotocol(head)
+    }
+
+    fn check_extensions(&self, head: &Head) -> Result<(), HandshakeError> {
+        let lines = head.all("sec-websocket-extensions");
+        #[cfg(feature = "deflate")]
+        if let Some(settings) = &self.config.deflate {
+            return deflate::confirm(lines, settings).map(drop);
+        }
         let mut unoffered = false;
-        for extension in extensions::parse(head.all("sec-websocket-extensions")) {
+        for extension in extensions::parse(lines) {
             extension.map_err(|_| HandshakeError::InvalidExtensions)?;
             unoffered = true;
         }
-        if unoffered {
-            return Err(HandshakeError::UnofferedExtension);
-        }
-        self.check_subprotocol(head)
+        if unoffered { Err(HandshakeError::UnofferedExtension) } else { Ok(()) }
     }
 
     /// "If the response includes a |Sec-WebSocket-Protocol| header field and this header field

@@ -113,8 +113,8 @@ impl Request {
         &self.url.resource
     }
 
-    /// The head of the request, with the key that carries `nonce`.
-    pub(super) fn write(&self, key: [u8; key::KEY_LEN]) -> String {
+    /// The head of the request, with the key that carries the nonce and the extensions on offer.
+    pub(super) fn write(&self, key: [u8; key::KEY_LEN], extensions: Option<&str>) -> String {
         let mut head = String::new();
         head.extend(["GET ", self.target(), " HTTP/1.1\r\n"]);
         let mut line = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
@@ -125,6 +125,9 @@ impl Request {
         line("Sec-WebSocket-Version", "13");
         if !self.subprotocols.is_empty() {
             line("Sec-WebSocket-Protocol", &self.subprotocols.join(", "));
+        }
+        if let Some(extensions) = extensions {
+            line("Sec-WebSocket-Extensions", extensions);
         }
         let has_authorization =
             self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));

@@ -3,6 +3,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Agreement;
+#[cfg(feature = "deflate")]
+use crate::handshake::deflate;
 use crate::handshake::head::{Head, Headers};
 use crate::handshake::reader::StatusLine;
 use crate::handshake::status;
@@ -51,7 +55,20 @@ impl Accepted {
     /// `mask_seed` drives the generator of masking keys. It must come from a strong source of
     /// randomness and serve for one connection only (RFC 6455 §10.3).
     pub fn into_connection(self, mask_seed: [u8; 32]) -> Connection {
-        Connection::client(&self.config, mask_seed)
+        let connection = Connection::client(&self.config, mask_seed);
+        #[cfg(feature = "deflate")]
+        if let (Some(agreed), Some(settings)) = (self.deflate(), &self.config.deflate) {
+            return connection.with_deflate(agreed, settings);
+        }
+        connection
+    }
+
+    /// What was agreed about compression; `None` if messages are not compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<Agreement> {
+        let lines = self.head.all("sec-websocket-extensions");
+        // the handshake has found it to be an answer to the offer
+        deflate::confirm(lines, self.config.deflate.as_ref()?).ok().flatten()
     }
 }
 

@@ -1,7 +1,13 @@
+#[cfg(feature = "deflate")]
+use alloc::string::String;
 use core::fmt;
 
 use super::{Request, reject};
 use crate::buf::SendBuffer;
+#[cfg(feature = "deflate")]
+use crate::deflate::{Agreement, Deflate};
+#[cfg(feature = "deflate")]
+use crate::handshake::deflate;
 use crate::handshake::key::accept_key;
 use crate::handshake::usage::{check_headers, is_framing, is_websocket};
 use crate::handshake::{HandshakeError, UsageError, list};
@@ -19,6 +25,9 @@ pub struct Accept<'a> {
 
 impl Request {
     /// Opens the connection: writes the response with status 101 to `tx`.
+    ///
+    /// Where `config` turns compression on, it is agreed on with a client that offers it
+    /// (`Connection::deflate` says what). An offer that cannot be accepted is passed over.
     ///
     /// # Errors
     ///
@@ -50,13 +59,34 @@ impl Request {
              Upgrade: websocket\r\n\
              Connection: Upgrade\r\n");
         let accept_header = ("Sec-WebSocket-Accept", str::from_utf8(&proof).unwrap_or_default());
+        #[cfg(feature = "deflate")]
+        let agreed = self.choose_deflate(config);
+        #[cfg(feature = "deflate")]
+        if let Some((_, _, answer)) = &agreed {
+            ["Sec-WebSocket-Extensions: ", answer, "\r\n"].into_iter().for_each(&mut put);
+        }
         let subprotocol = accept.subprotocol.map(|name| ("Sec-WebSocket-Protocol", name));
         let headers = [accept_header].into_iter().chain(subprotocol);
         for (name, value) in headers.chain(accept.headers.iter().copied()) {
             [name, ": ", value, "\r\n"].into_iter().for_each(&mut put);
         }
         put("\r\n");
-        Ok(Connection::server(config))
+        let connection = Connection::server(config);
+        #[cfg(feature = "deflate")]
+        if let Some((agreed, settings, _)) = agreed {
+            return Ok(connection.with_deflate(agreed, &settings));
+        }
+        Ok(connection)
+    }
+
+    /// What is agreed about compression and the header that says so, if it is on and offered.
+    #[cfg(feature = "deflate")]
+    fn choose_deflate(&self, config: &Config) -> Option<(Agreement, Deflate, String)> {
+        let settings = config.deflate?;
+        // `check` has found the lines to follow their grammar
+        let lines = self.head.all("sec-websocket-extensions");
+        let (agreed, answer) = deflate::choose(lines, &settings).ok()??;
+        Some((agreed, settings, answer))
     }
 }
 

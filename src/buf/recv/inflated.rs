@@ -1,0 +1,232 @@
+//! The second region of a receive buffer: what compressed messages become.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::BytesMut;
+
+use super::{Memory, Payload, RecvBuffer};
+
+/// The inflated part of the message under way, then the whole message until it was taken.
+///
+/// It grows piece by piece, as output comes, and nothing is copied to grow it: with a limit on the
+/// message the memory is at most that limit and the first piece. The pieces are put together when
+/// the message is complete.
+#[derive(Default)]
+pub(crate) struct Inflated {
+    /// Full ones.
+    pieces: Vec<BytesMut>,
+    /// The sum of their lengths.
+    in_pieces: usize,
+    /// The piece being filled, initialised throughout.
+    piece: BytesMut,
+    filled: usize,
+    /// A complete message, or the memory of the last one.
+    whole: RecvBuffer,
+}
+
+impl Inflated {
+    /// The number of bytes in it.
+    pub(crate) fn len(&self) -> usize {
+        self.in_pieces + self.filled
+    }
+
+    /// Space for more output, at most `most` bytes; empty only if that is 0.
+    pub(crate) fn space(&mut self, most: usize) -> &mut [u8] {
+        if self.filled == self.piece.len() {
+            self.next_piece(most);
+        }
+        let end = self.piece.len().min(self.filled.saturating_add(most));
+        &mut self.piece[self.filled..end]
+    }
+
+    #[cold]
+    fn next_piece(&mut self, most: usize) {
+        if self.filled > 0 {
+            self.in_pieces += self.filled;
+            self.filled = 0;
+            self.pieces.push(mem::take(&mut self.piece));
+        } else if let Some(piece) = self.whole.take_empty_storage(MAX_KEPT) {
+            self.piece = piece;
+            return;
+        }
+        // as much again as there is, so that the number of pieces stays small
+        let len = self.len().clamp(FIRST_PIECE, LARGEST_PIECE).min(most);
+        self.piece = BytesMut::zeroed(len);
+    }
+
+    /// Takes the first `n` bytes of the [`space`](Self::space) as written.
+    pub(crate) fn commit(&mut self, n: usize) {
+        self.filled = (self.filled + n).min(self.piece.len());
+    }
+
+    /// What has been written from position `from` on.
+    pub(crate) fn since(&self, from: usize) -> impl Iterator<Item = &[u8]> {
+        let last = &self.piece[..self.filled];
+        let all = self.pieces.iter().map(|piece| &piece[..]).chain([last]);
+        all.scan(from, |skip, piece| {
+            let part = piece.get(*skip..).unwrap_or_default();
+            *skip = skip.saturating_sub(piece.len());
+            Some(part)
+        })
+    }
+
+    /// Ends the message (or chunk): it can be taken.
+    fn complete(&mut self) {
+        let len = self.len();
+        let mut storage = mem::take(&mut self.piece);
+        if !self.pieces.is_empty() {
+            let mut all = BytesMut::with_capacity(len);
+            for piece in self.pieces.drain(..) {
+                all.extend_from_slice(&piece);
+            }
+            all.extend_from_slice(&storage[..self.filled]);
+            storage = all;
+        } else if storage.is_empty() {
+            // nothing came out: what is kept stays where it is
+            storage = self.whole.take_empty_storage(MAX_KEPT).unwrap_or_default();
+        }
+        (self.in_pieces, self.filled) = (0, 0);
+        self.whole = RecvBuffer::with_assembled(storage, len);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.len() == 0 && self.whole.is_idle()
+    }
+
+    fn capacity(&self) -> usize {
+        let pieces: usize = self.pieces.iter().map(BytesMut::capacity).sum();
+        pieces + self.piece.capacity() + self.whole.capacity()
+    }
+}
+
+/// Output is made in steps of this size at least: a chunk.
+pub(crate) const FIRST_PIECE: usize = 16 * 1024;
+
+/// Beyond this more at once gains nothing.
+const LARGEST_PIECE: usize = 1024 * 1024;
+
+/// The memory of a message that was not handed over serves the next one up to this size.
+const MAX_KEPT: usize = 64 * 1024;
+
+impl RecvBuffer {
+    /// The compressed bytes that were assembled and not yet
+    /// [`consumed`](Self::consume_compressed), and where to inflate them to.
+    pub(crate) fn inflation(&mut self) -> (&[u8], &mut Inflated) {
+        let compressed = &self.storage[self.start..self.assembled];
+        (compressed, self.inflated.get_or_insert_default())
+    }
+
+    /// Drops the first `n` compressed bytes: they have been inflated.
+    pub(crate) fn consume_compressed(&mut self, n: usize) {
+        self.start = self.start.saturating_add(n).min(self.assembled);
+        if self.start == self.assembled {
+            self.release();
+        }
+    }
+
+    /// What has been inflated is complete.
+    pub(crate) fn complete_inflated(&mut self) {
+        self.inflated.get_or_insert_default().complete();
+    }
+
+    /// Lends the complete inflated payload and counts it as consumed.
+    pub(crate) fn take_inflated(&mut self) -> Payload<'_> {
+        self.inflated.get_or_insert_default().whole.take_message()
+    }
+
+    /// Whether the second region holds nothing.
+    pub(super) fn is_inflated_idle(&self) -> bool {
+        self.inflated.as_ref().is_none_or(|inflated| inflated.is_idle())
+    }
+
+    /// The memory of the second region.
+    pub(super) fn inflated_capacity(&self) -> usize {
+        self.inflated.as_ref().map_or(0, |inflated| inflated.capacity())
+    }
+
+    /// Gives back the memory of a large message that was not handed over.
+    #[cold]
+    pub(super) fn shrink_inflated(&mut self) {
+        self.inflated.take_if(|it| it.is_idle() && it.capacity() > MAX_KEPT);
+    }
+
+    /// A buffer with an assembled message and nothing else.
+    fn with_assembled(storage: BytesMut, len: usize) -> Self {
+        let storage = Memory::from(storage);
+        Self { assembled: len, parsed: len, filled: len, storage, ..Self::new() }
+    }
+
+    /// The memory of a buffer that holds nothing, unless it is larger than `most`.
+    fn take_empty_storage(&mut self, most: usize) -> Option<BytesMut> {
+        let storage = mem::take(self).storage.into_bytes_mut();
+        (!storage.is_empty() && storage.capacity() <= most).then_some(storage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(rx: &mut RecvBuffer, mut len: usize, limit: usize) {
+        while len > 0 {
+            let (_, inflated) = rx.inflation();
+            let at = inflated.len();
+            let space = inflated.space(limit - at);
+            let n = space.len().min(len);
+            space[..n].iter_mut().enumerate().for_each(|(i, byte)| *byte = (at + i) as u8);
+            inflated.commit(n);
+            len -= n;
+        }
+    }
+
+    fn is_right(payload: &[u8]) -> bool {
+        payload.iter().enumerate().all(|(i, byte)| *byte == i as u8)
+    }
+
+    #[test]
+    fn messages_of_all_sizes() {
+        let mut rx = RecvBuffer::new();
+        for len in [0, 1, 5, FIRST_PIECE, 0, FIRST_PIECE + 1, 100_000, 3, 5_000_000, 0, 7] {
+            for own in [true, false] {
+                write(&mut rx, len, usize::MAX);
+                assert_eq!(rx.is_idle(), len == 0);
+                rx.complete_inflated();
+                assert_eq!(rx.is_idle(), len == 0);
+                let payload = rx.take_inflated();
+                assert_eq!(payload.as_slice().len(), len);
+                assert!(is_right(payload.as_slice()));
+                if own {
+                    assert!(is_right(&payload.into_bytes()));
+                }
+                assert!(rx.is_idle());
+                rx.space();
+                assert!(rx.capacity() <= MAX_KEPT + RecvBuffer::DEFAULT_READ_AHEAD, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_been_written_since() {
+        let mut rx = RecvBuffer::new();
+        write(&mut rx, 100_000, usize::MAX);
+        let (_, inflated) = rx.inflation();
+        for from in [0, 1, FIRST_PIECE - 1, FIRST_PIECE, FIRST_PIECE + 1, 99_999, 100_000] {
+            let since = inflated.since(from).collect::<Vec<_>>().concat();
+            assert_eq!(since.len(), 100_000 - from);
+            assert!(since.iter().enumerate().all(|(i, byte)| *byte == (from + i) as u8));
+        }
+    }
+
+    /// With a limit there is never more memory than that.
+    #[test]
+    fn the_limit_is_never_exceeded() {
+        for limit in [1, 100, FIRST_PIECE, 100_000, 3_000_000] {
+            let mut rx = RecvBuffer::new();
+            write(&mut rx, limit, limit);
+            assert!(rx.capacity() <= limit, "{} for {limit}", rx.capacity());
+            let (_, inflated) = rx.inflation();
+            assert!(inflated.space(0).is_empty());
+        }
+    }
+}

@@ -1,0 +1,167 @@
+use core::fmt;
+
+use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
+
+use super::history::History;
+use super::settings::MAX_WINDOW_BITS;
+
+/// Inflates the messages of one direction, one after the other (RFC 7692 §7.2.2).
+///
+/// The engine is an ordinary inflater, which believes that a stream ends with its last block, the
+/// one with BFINAL set. For RFC 7692 §7.2.1 it does not: "An endpoint MAY use both DEFLATE blocks with
+/// the "BFINAL" bit set to 0 and DEFLATE blocks with the "BFINAL" bit set to 1", and the window lives
+/// on behind one. So after such a block the engine begins a new stream, and is given as a dictionary
+/// what the old one had in its window. For that the last output is kept here a second time.
+pub(crate) struct Decompressor {
+    engine: Inflate,
+    history: History,
+}
+
+/// How far one call came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    pub(crate) consumed: usize,
+    pub(crate) produced: usize,
+    pub(crate) stop: Stop,
+}
+
+/// Why it came no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The input is used up, and what it says has been written.
+    Input,
+    /// The output is full; there may be more.
+    Output,
+    /// Behind a block with BFINAL set: [`remember`](Decompressor::remember) the output so far, then
+    /// [`restart`](Decompressor::restart).
+    FinalBlock,
+    /// This is no deflate stream. What was written before that is valid.
+    Corrupt,
+}
+
+impl Decompressor {
+    pub(crate) fn new() -> Self {
+        // Whatever window was agreed on: the engine needs the same memory for all of them, and may
+        // know more than the peer uses.
+        Self { engine: Inflate::new(false, MAX_WINDOW_BITS), history: History::new(0) }
+    }
+
+    /// Makes it as new, for a peer whose window is at most 2 to the power of `window_bits`.
+    pub(crate) fn reset(&mut self, window_bits: u8) {
+        self.engine.reset(false);
+        self.history.clear(1 << window_bits);
+    }
+
+    /// Inflates from `input` into `output`, neither of which has to be there whole.
+    pub(crate) fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Progress {
+        self.step(input, output, InflateFlush::NoFlush)
+    }
+
+    fn step(&mut self, input: &[u8], output: &mut [u8], flush: InflateFlush) -> Progress {
+        let (total_in, total_out) = (self.engine.total_in(), self.engine.total_out());
+        let result: Result<Status, InflateError> = self.engine.decompress(input, output, flush);
+        // no more than a slice can be long
+        let consumed = (self.engine.total_in() - total_in) as usize;
+        let produced = (self.engine.total_out() - total_out) as usize;
+        let stop = match result {
+            Ok(Status::StreamEnd) => Stop::FinalBlock,
+            Err(_) => Stop::Corrupt,
+            Ok(_) if produced == output.len() => Stop::Output,
+            Ok(_) => Stop::Input,
+        };
+        Progress { consumed, produced, stop }
+    }
+
+    /// Ends a message, all of which has been inflated. Returns whether it could end there.
+    ///
+    /// RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the
+    /// message." They must be the rest of an empty stored block: a message that was cut off takes
+    /// them for something else, or for part of something. So the engine is told to stop at the next
+    /// end of a block, which has to be where these four end. Another empty block then shows that it
+    /// is at the border of a byte.
+    pub(crate) fn finish(&mut self) -> bool {
+        const TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff];
+        let mut output = [0; 16];
+        [&TAIL[..], &TAIL[4..]].iter().zip([4, 5]).all(|(input, expected)| {
+            let progress = self.step(input, &mut output, InflateFlush::Block);
+            progress.stop == Stop::Input && progress.consumed == expected && progress.produced == 0
+        })
+    }
+
+    /// Takes note of the output for a [`restart`](Self::restart). What is not noted before one is
+    /// forgotten by it, and what is noted must be all of it, in order.
+    pub(crate) fn remember(&mut self, output: &[u8]) {
+        self.history.push(output);
+    }
+
+    /// Goes on behind a block with BFINAL set. Costs a copy of the window.
+    pub(crate) fn restart(&mut self) {
+        self.engine.reset(false);
+        for part in self.history.parts() {
+            // it takes any dictionary at the beginning of a raw stream
+            let _ = self.engine.set_dictionary(part);
+        }
+    }
+}
+
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decompressor").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    /// The messages one after the other; `None` for one that is not valid.
+    fn inflate(messages: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
+        let mut it = Decompressor::new();
+        it.reset(15);
+        let one = |message: &&[u8]| {
+            let (mut input, mut all) = (*message, Vec::new());
+            loop {
+                let mut output = vec![0; 4];
+                let progress = it.inflate(input, &mut output);
+                input = &input[progress.consumed..];
+                all.extend_from_slice(&output[..progress.produced]);
+                it.remember(&output[..progress.produced]);
+                match progress.stop {
+                    Stop::Input => break,
+                    Stop::Output => {}
+                    Stop::FinalBlock => it.restart(),
+                    Stop::Corrupt => return None,
+                }
+            }
+            it.finish().then_some(all)
+        };
+        messages.iter().map(one).collect()
+    }
+
+    const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    const AGAIN: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
+    const FINAL: [u8; 8] = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
+
+    #[test]
+    fn examples_of_the_rfc() {
+        let hello = || Some(b"Hello".to_vec());
+        let stored = [0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00];
+        let two = [0xf2, 0x48, 0x05, 0, 0, 0, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00];
+        assert_eq!(inflate(&[&HELLO, &AGAIN]), [hello(), hello()]);
+        assert_eq!(inflate(&[&FINAL, &AGAIN, &FINAL, &HELLO]), vec![hello(); 4]);
+        assert_eq!(inflate(&[&stored, &two, &AGAIN]), vec![hello(); 3]);
+        assert_eq!(inflate(&[&[0], &HELLO]), [Some(vec![]), hello()]);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_not_valid() {
+        for message in [&HELLO[..], &AGAIN, &FINAL] {
+            for len in 0..message.len() {
+                assert_eq!(inflate(&[&message[..len]]), [None], "{:02x?}", &message[..len]);
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! permessage-deflate: compressed messages (RFC 7692).
+//!
+//! Compiled in with feature `deflate`, off until [`Config::deflate`](crate::proto::Config::deflate)
+//! turns it on. Then a client offers it and a server agrees to it in the opening handshake, and
+//! messages are compressed and inflated on the way. Nothing else changes: the connection, its events
+//! and its limits are the same.
+//!
+//! ```
+//! use sansws::Config;
+//! use sansws::deflate::Deflate;
+//!
+//! let config = Config::new().deflate(Deflate::new());
+//! // for sansws::tokio::connect_with, accept_with, and so on
+//! # let _ = config;
+//! ```
+//!
+//! - **What is compressed**: messages from [`Deflate::threshold`] on, unless that makes them no
+//!   smaller or [`MessageRef::uncompressed`](crate::proto::MessageRef::uncompressed) says no. Messages
+//!   in fragments are, whatever their length. Control frames never are.
+//! - **For many receivers**:
+//!   [`PreparedMessage::with_deflate`](crate::proto::PreparedMessage::with_deflate) compresses once.
+//! - **Limits**: [`Config::max_message_len`](crate::proto::Config::max_message_len) holds for what
+//!   comes out, while it comes out: a bomb costs the limit, 16 KiB of output, the decompressor and what
+//!   was received of it. What goes in may be an eighth longer, which is the most that a compressor makes
+//!   of a message, and a little for each fragment.
+//! - **Handshake done elsewhere**: [`handshake::deflate`](crate::handshake::deflate) and
+//!   [`Connection::with_deflate`](crate::proto::Connection::with_deflate).
+//!
+//! # Memory
+//!
+//! With *context takeover* a compressor refers to earlier messages, which makes small ones much
+//! smaller. For that both ends keep it in memory for as long as the connection lives, from the first
+//! compressed message on. Without, an idle connection holds nothing: compressors and decompressors are
+//! the thread's, at most four of each, and are lent for the duration of a message.
+//!
+//! So a server asks for no takeover in both directions, unless it is told otherwise
+//! ([`Deflate::server_no_context_takeover`], [`Deflate::client_no_context_takeover`]). A client does
+//! not ask, and does what the server says.
+//!
+//! Bytes per idle connection, by the allocator's account (`cargo bench --bench deflate_memory`):
+//!
+//! | window bits | compressor | with `mem_level` 1 | decompressor |
+//! |---|---|---|---|
+//! | 8, 9 | 251 224 | 137 432 | 48 312 |
+//! | 10 | 253 272 | 139 480 | 48 824 |
+//! | 11 | 257 368 | 143 576 | 49 848 |
+//! | 12 | 265 560 | 151 768 | 51 896 |
+//! | 13 | 281 944 | 168 152 | 55 992 |
+//! | 14 | 314 712 | 200 920 | 64 184 |
+//! | 15 | 380 248 | 266 456 | 80 568 |
+//! | no takeover | 80 | 80 | 80 |
+//!
+//! and about 420 KiB for each thread with connections of the last kind. A smaller window saves less
+//! than one would think: a table of 128 KiB stays, and with it buffers of 112 KiB, which shrink with
+//! [`Deflate::mem_level`] instead. The decompressor's window is
+//! 32 KiB whatever was agreed; beside it, as much as the agreed window of the last output is kept, for
+//! the blocks with BFINAL set that RFC 7692 allows between and inside messages and the engine takes for
+//! the end.
+//!
+//! # Security
+//!
+//! The length of a compressed message tells how much of it repeats. Who can make a victim send
+//! chosen bytes beside a secret, in one message or with takeover in one connection, and sees the
+//! lengths on the wire (TLS does not hide them), can guess the secret piece by piece: CRIME and BREACH,
+//! RFC 7692 §8. Keep secrets out: send what holds them with
+//! [`uncompressed`](crate::proto::MessageRef::uncompressed), and do not turn on takeover where users can
+//! address each other.
+//!
+//! Inflating is work that the peer decides about: a byte may become a thousand. The limit on messages
+//! bounds it, and what arrives is inflated as it arrives.
+//!
+//! # Windows of 256 bytes
+//!
+//! 8 window bits are legal, and no engine of the zlib family makes them; some fail on the value. Here
+//! such a connection compresses with 9 and never refers farther back than 250 bytes, which is a
+//! property of the engine that the tests hold on to.
+
+mod compressor;
+mod decompressor;
+mod history;
+mod params;
+mod pool;
+mod settings;
+
+pub use params::Agreement;
+pub use settings::Deflate;
+
+pub(crate) use compressor::{Compressor, CompressorKind};
+pub(crate) use decompressor::{Decompressor, Progress, Stop};
+pub(crate) use params::{NAME, Params};
+pub(crate) use pool::{keep_compressor, keep_decompressor, take_compressor, take_decompressor};
