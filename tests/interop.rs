@@ -74,11 +74,15 @@ impl Peer {
     /// Runs `server` with our client, twice: the first connection ends with 1000, the second
     /// with 4001.
     fn serve(self, client_arguments: &[&str]) {
+        self.serve_with(&[], client_arguments);
+    }
+
+    fn serve_with(self, server_arguments: &[&str], client_arguments: &[&str]) {
         let mut command = match self.command() {
             Ok(command) => command,
             Err(reason) => return skip(&format!("echo_client against {self:?} server"), &reason),
         };
-        let mut server = Process::spawn(command.arg("server"));
+        let mut server = Process::spawn(command.arg("server").args(server_arguments));
         let url = format!("ws://127.0.0.1:{}/any/path?and=query", server.stdout_line(START));
         for _ in 0..2 {
             let finished = echo_client(&url, client_arguments).finish(RUN);
@@ -174,6 +178,36 @@ fn node_server_with_tokio_client() {
 #[test]
 fn node_server_with_blocking_client() {
     Node.serve(&["--blocking"]);
+}
+
+/// Both directions of permessage-deflate, with windows from 2^9 to 2^15 bytes, with and without context
+/// takeover; what the peer asks for wins, whatever the server does by itself.
+#[cfg(feature = "deflate")]
+#[test]
+fn clients_that_compress() {
+    for peer in [Python, Node] {
+        for server in ["echo", "echo_blocking", "echo_mio"] {
+            peer.run_against(server, &["--deflate"], "deflate", &[]);
+        }
+        let arguments = ["--deflate", "--no-context-takeover", "--window-bits", "12"];
+        peer.run_against("echo", &arguments, "deflate", &[]);
+    }
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn servers_that_compress() {
+    for peer in [Python, Node] {
+        for bits in ["9", "12", "15"] {
+            for takeover in ["takeover", "no-takeover"] {
+                for adapter in [&[][..], &["--blocking"]] {
+                    let arguments = [&["--deflate", "--window-bits", bits][..], adapter].concat();
+                    peer.serve_with(&[bits, takeover], &arguments);
+                }
+            }
+        }
+        peer.serve_with(&["15", "takeover"], &["--deflate", "--no-context-takeover"]);
+    }
 }
 
 // The tests above take the client's exit status for an answer, so it must not always be 0.

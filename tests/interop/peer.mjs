@@ -192,8 +192,32 @@ async function limit(url, length) {
   assert.equal((await peer.closed.shift()).code, 1009);
 }
 
-async function server() {
-  const listener = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate: true });
+function deflateOptions(bits, noTakeover) {
+  return {
+    threshold: 0,
+    // `false` would forbid it to the other end
+    serverNoContextTakeover: noTakeover || undefined,
+    clientNoContextTakeover: noTakeover || undefined,
+    serverMaxWindowBits: bits,
+    clientMaxWindowBits: bits,
+  };
+}
+
+async function deflate(url) {
+  for (let bits = 9; bits <= 15; bits++) {
+    for (const noTakeover of [false, true]) {
+      const peer = await connect(url, { perMessageDeflate: deflateOptions(bits, noTakeover) });
+      assert.equal(peer.ws.extensions, "permessage-deflate");
+      await scenario(peer);
+      await peer.close(1000, REASON);
+    }
+  }
+}
+
+async function server(bits, takeover) {
+  const compressed = bits !== undefined;
+  const perMessageDeflate = compressed ? deflateOptions(bits, takeover === "no-takeover") : true;
+  const listener = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate });
   await once(listener, "listening");
   console.log(listener.address().port);
 
@@ -203,7 +227,7 @@ async function server() {
       const run = async (number) => {
         const peer = new Peer(ws);
         assert.equal(request.headers["sec-websocket-protocol"], undefined);
-        assert.equal(ws.extensions, "");
+        assert.equal(ws.extensions, compressed ? "permessage-deflate" : "");
         if (number === 1) {
           await scenario(peer);
           await peer.close(1000, REASON);
@@ -224,12 +248,14 @@ setTimeout(() => {
   process.exit(1);
 }, TIME_LIMIT).unref();
 
-const [mode, url, length] = process.argv.slice(2);
+const [mode, url, length] = process.argv.slice(2); // of `server`: the window bits and the takeover
 if (mode === "client" && url) await client(url);
 else if (mode === "limit" && url && length) await limit(url, Number(length));
+else if (mode === "deflate" && url) await deflate(url);
+else if (mode === "server" && url) await server(Number(url), length);
 else if (mode === "server") await server();
 else {
-  console.error("usage: peer.mjs client URL | limit URL LEN | server");
+  console.error("usage: peer.mjs client URL | limit URL LEN | deflate URL | server [BITS TAKEOVER]");
   process.exit(2);
 }
 console.log("ok");

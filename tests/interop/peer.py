@@ -2,7 +2,12 @@
 
     peer.py client URL       runs the scenario against an echo server
     peer.py limit URL LEN    checks that the server takes messages of LEN bytes and no longer ones
-    peer.py server           prints its port, runs the scenario against two echo clients in turn
+    peer.py deflate URL      runs the scenario with permessage-deflate, with every window and with
+                             and without context takeover
+    peer.py server [BITS TAKEOVER]
+                             prints its port, runs the scenario against two echo clients in turn;
+                             compressed with windows of 2^BITS bytes, if those are given, and with
+                             TAKEOVER `takeover` or `no-takeover`
 
 Prints `ok` and exits 0 when everything came back as it should; any failure is a traceback and a
 non-zero exit status.
@@ -14,6 +19,10 @@ import sys
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import (
+    ClientPerMessageDeflateFactory,
+    ServerPerMessageDeflateFactory,
+)
 
 # A run takes about a second; a peer that hangs must not take the test runner with it.
 TIME_LIMIT = 45
@@ -129,14 +138,31 @@ async def limit(url: str, length: int) -> None:
             assert closed.rcvd.code == 1009, closed.rcvd
 
 
-async def server() -> None:
+async def deflate(url: str) -> None:
+    for bits in range(9, 16):
+        for no_takeover in [False, True]:
+            factory = ClientPerMessageDeflateFactory(
+                server_no_context_takeover=no_takeover,
+                client_no_context_takeover=no_takeover,
+                server_max_window_bits=bits,
+                client_max_window_bits=bits,
+            )
+            async with connect(url, proxy=None, compression=None, extensions=[factory]) as ws:
+                [agreed] = ws.protocol.extensions
+                assert agreed.remote_no_context_takeover or not no_takeover, agreed
+                assert agreed.remote_max_window_bits <= bits, agreed
+                await scenario(ws)
+                await close(ws, 1000, REASON)
+
+
+async def server(extensions: list) -> None:
     finished = asyncio.Queue()
 
     async def handler(ws) -> None:
         try:
             headers = ws.request.headers
             assert "Sec-WebSocket-Protocol" not in headers, headers
-            assert ws.protocol.extensions == [], ws.protocol.extensions
+            assert len(ws.protocol.extensions) == len(extensions), ws.protocol.extensions
             if server.connections == 0:
                 server.connections += 1
                 await scenario(ws)
@@ -151,7 +177,9 @@ async def server() -> None:
             raise
 
     server.connections = 0
-    async with serve(handler, "127.0.0.1", 0) as listener:
+    compression = None if extensions else "deflate"  # which no client of ours offers by itself
+    served = serve(handler, "127.0.0.1", 0, extensions=extensions, compression=compression)
+    async with served as listener:
         print(listener.sockets[0].getsockname()[1], flush=True)
         for _ in range(2):
             if error := await finished.get():
@@ -165,8 +193,19 @@ async def main(arguments: list[str]) -> None:
                 await client(url)
             case ["limit", url, length]:
                 await limit(url, int(length))
+            case ["deflate", url]:
+                await deflate(url)
             case ["server"]:
-                await server()
+                await server([])
+            case ["server", bits, takeover]:
+                no_takeover = {"takeover": False, "no-takeover": True}[takeover]
+                factory = ServerPerMessageDeflateFactory(
+                    server_no_context_takeover=no_takeover,
+                    client_no_context_takeover=no_takeover,
+                    server_max_window_bits=int(bits),
+                    client_max_window_bits=int(bits),
+                )
+                await server([factory])
             case _:
                 sys.exit(__doc__)
     print("ok", flush=True)
