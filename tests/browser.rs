@@ -136,6 +136,60 @@ fn every_echo_server_answers() {
     }
 }
 
+// With the browser's offer, whatever the server makes of it: its compressor and ours, with and without
+// context takeover, with large and small windows, for texts and for bytes that cannot be compressed.
+#[cfg(feature = "deflate")]
+#[test]
+fn messages_are_compressed() {
+    let Some(mut browser) = Chromium::start("messages_are_compressed") else { return };
+    let chat = Server::start("chat", &[]);
+    let (page, _) = join(&mut browser, &chat);
+    let script = |url: &str| {
+        format!(
+            r"new Promise((resolve, reject) => {{
+                const socket = new WebSocket('{url}');
+                const noise = crypto.getRandomValues(new Uint8Array(60000));
+                const sent = ['', 'again', 'again', 'κόσμε '.repeat(20000), 'x'.repeat(70000), noise];
+                const got = [];
+                socket.binaryType = 'arraybuffer';
+                socket.onerror = () => reject(new Error('no connection'));
+                socket.onopen = () => sent.concat(sent).forEach((message) => socket.send(message));
+                socket.onmessage = ({{ data }}) => {{
+                    const expected = sent[got.length % sent.length];
+                    const same = typeof data === 'string' ? data === expected
+                        : new Uint8Array(data).every((byte, at) => byte === noise[at]);
+                    got.push(same);
+                    if (got.length === 2 * sent.length) socket.close(1000);
+                }};
+                socket.onclose = ({{ code, wasClean }}) => {{
+                    resolve([socket.extensions, got.every((same) => same), got.length, code, wasClean]);
+                }};
+            }})"
+        )
+    };
+    let settings: [&[&str]; 4] = [
+        &["--deflate"],
+        &["--deflate", "--no-context-takeover"],
+        &["--deflate", "--window-bits", "9"],
+        &["--deflate", "--no-context-takeover", "--window-bits", "12"],
+    ];
+    let echo_of_chat = format!("ws://{}/echo", chat.addr);
+    let mut urls = vec![(echo_of_chat, None)];
+    for name in ["echo", "echo_blocking", "echo_mio"] {
+        for arguments in settings {
+            let server = Server::start(name, arguments);
+            urls.push((server.url("/"), Some((name, server))));
+        }
+    }
+    for (url, server) in &urls {
+        let result = browser.evaluate(&page, &script(url));
+        let extensions = result[0].as_str().unwrap();
+        assert!(extensions.starts_with("permessage-deflate"), "{extensions}");
+        let name = server.as_ref().map_or("chat", |(name, _)| name);
+        assert_eq!(result, serde_json::json!([extensions, true, 12, 1000, true]), "{name}");
+    }
+}
+
 #[test]
 fn page_closes_and_comes_back() {
     let Some(mut browser) = Chromium::start("page_closes_and_comes_back") else { return };
