@@ -60,6 +60,12 @@ impl<S> WebSocket<S> {
         self.subprotocol.as_deref()
     }
 
+    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
+        self.link.session.sender.deflate()
+    }
+
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
         self.link.session.sender.state()

@@ -6,6 +6,8 @@ mod wire;
 
 mod bounds;
 mod cancel;
+#[cfg(feature = "deflate")]
+mod compression;
 mod corners;
 mod ends;
 mod faulty;
