@@ -48,15 +48,14 @@ fn settings() -> Vec<Setting> {
         without("no takeover, level 2", base.level(2)),
         without("no takeover, level 3", base.level(3)),
         without("no takeover, level 6", base.level(6)),
-        without("no takeover, level 1, mem 5", base.mem_level(5)),
-        without("no takeover, level 6, mem 5", base.level(6).mem_level(5)),
+        without("no takeover, level 1, mem 8", base.mem_level(8)),
         without("no takeover, level 6, 12 bits", base.level(6).server_max_window_bits(12)),
         with("takeover, level 1", base),
         with("takeover, level 2", base.level(2)),
         with("takeover, level 3", base.level(3)),
         with("takeover, level 6", base.level(6)),
-        with("takeover, level 6, mem 5", base.level(6).mem_level(5)),
-        with("takeover, level 6, 12 bits", base.level(6).server_max_window_bits(12).mem_level(5)),
+        with("takeover, level 1, 12 bits", base.server_max_window_bits(12)),
+        with("takeover, level 1, mem 8", base.mem_level(8)),
     ]
 }
 
