@@ -5,7 +5,6 @@
 //! say that they have not run, and fail where `CI=true` is set.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-#[allow(dead_code)] // every test target uses a part of it
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
