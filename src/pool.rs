@@ -38,13 +38,10 @@ impl LentTx {
     }
 }
 
-/// The memory outlives the connection; what is left in it does not, nor what it grew to for that.
+/// The memory of a buffer with nothing in it outlives the connection.
 impl Drop for LentTx {
     fn drop(&mut self) {
-        if let Some(mut tx) = self.0.take_if(|tx| tx.is_empty() || tx.capacity() <= MAX_CAPACITY) {
-            tx.clear();
-            keep(tx);
-        }
+        self.release();
     }
 }
 
@@ -99,7 +96,7 @@ impl<T: Buffer> Shelf<T> {
 const MAX_BUFFERS: usize = 8;
 
 /// What grew beyond this for one large message goes back to the allocator, except for one buffer.
-pub(crate) const MAX_CAPACITY: usize = 256 * 1024;
+const MAX_CAPACITY: usize = 256 * 1024;
 
 /// The size of that one at most, in bytes: with it a stream of messages of 1 MiB takes 40 % of the
 /// time, as a fresh buffer has to be faulted in page by page.

@@ -101,16 +101,6 @@ impl SendBuffer {
         self.flat.capacity()
     }
 
-    /// Drops everything, and keeps the memory.
-    #[cfg(feature = "std")]
-    pub(crate) fn clear(&mut self) {
-        self.flat.clear();
-        self.head = 0;
-        self.segments.clear();
-        self.referenced = 0;
-        self.pongs = Pongs::default();
-    }
-
     /// Appends a copy of `bytes`.
     #[inline]
     pub(crate) fn put_slice(&mut self, bytes: &[u8]) {

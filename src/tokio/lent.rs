@@ -1,7 +1,7 @@
 use alloc::boxed::Box;
 
 use crate::buf::RecvBuffer;
-use crate::pool::{Buffer, MAX_CAPACITY, Shelf};
+use crate::pool::{Buffer, Shelf};
 
 std::thread_local! {
     static SHELF: Shelf<RecvBuffer> = const { Shelf::new() };
@@ -54,15 +54,10 @@ impl LentRx {
     }
 }
 
-/// The memory outlives the connection; what is left in it does not, nor what it grew to for that.
+/// The memory of a buffer with nothing in it outlives the connection.
 impl Drop for LentRx {
     fn drop(&mut self) {
-        if let Some(mut rx) =
-            self.buffer.take_if(|rx| rx.is_idle() || rx.capacity() <= MAX_CAPACITY)
-        {
-            rx.clear();
-            keep(rx);
-        }
+        self.release();
     }
 }
 
