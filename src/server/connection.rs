@@ -45,10 +45,7 @@ impl<H: Handler> Endpoint for H {
     }
 
     fn start(self: Arc<Self>, ws: WebSocket<TcpStream>, client: Client, hold: (Place, TaskGuard)) {
-        tokio::spawn(async move {
-            serve(&*self, ws, &client).await;
-            drop(hold);
-        });
+        tokio::spawn(serve(self, ws, client, hold));
     }
 }
 
@@ -58,41 +55,49 @@ pub(super) fn internal_error() -> Page {
 }
 
 /// A connection from its opening to its end.
-async fn serve<H: Handler>(handler: &H, mut ws: WebSocket<TcpStream>, client: &Client) {
-    let registered = Registered::new(client);
-    let mut flow = drive(client, ws.outgoing(), async { handler.on_open(client).await }).await;
+///
+/// No `async fn`, whose future would have room for the socket twice: as an argument, and as a variable.
+fn serve<H: Handler>(
+    handler: Arc<H>,
+    ws: WebSocket<TcpStream>,
+    client: Client,
+    hold: (Place, TaskGuard),
+) -> impl Future<Output = ()> + Send {
+    let mut ws = Some(ws);
+    async move {
+        let registered = Registered::new(&client);
+        if let Some(ws) = &mut ws {
+            converse(&*handler, ws, &client).await;
+        }
+        let info = take_close_info(&mut ws);
+        drop(registered);
+        finish(&client, pin!(async { handler.on_close(&client, &info).await })).await;
+        drop(hold);
+    }
+}
+
+/// Everything but the end.
+async fn converse<H: Handler>(handler: &H, ws: &mut WebSocket<TcpStream>, client: &Client) {
+    let call = pin!(async { handler.on_open(client).await });
+    let mut flow = drive(client, ws.outgoing(), call).await;
     loop {
-        if flow == Flow::Panicked {
-            Counters::add(&client.hub().counters().panics);
-            // it may be closing already
-            let _ = client.close(CloseCode::INTERNAL_ERROR, "");
+        match flow {
+            Flow::GoOn => {}
+            Flow::Panicked => {
+                Counters::add(&client.hub().counters().panics);
+                // it may be closing already
+                let _ = client.close(CloseCode::INTERNAL_ERROR, "");
+            }
+            Flow::Cut => return,
         }
-        if flow == Flow::Cut {
-            break;
-        }
-        let ready = match poll_fn(|cx| poll_next(&mut ws, client, cx)).await {
-            Next::Event(ready) => ready,
-            Next::End => break,
-        };
+        let Next::Event(ready) = poll_fn(|cx| poll_next(ws, client, cx)).await else { return };
+        let (message, out) = take_message(ws, client, ready);
         flow = Flow::GoOn;
-        let (event, out) = ws.take_ready(ready);
-        if matches!(event, Event::Close(_)) {
-            client.mailbox().end(); // whoever sends learns it now
-        }
-        if let Some(message) = Received::from_event(event)
-            && client.is_open()
-        {
-            let call = async { handler.on_message(client, message).await };
+        if let Some(message) = message {
+            let call = pin!(async { handler.on_message(client, message).await });
             flow = drive(client, out, call).await;
         }
     }
-    let info = match ws.close_info() {
-        Some(info) => info.into_owned(),
-        None => cut_off(),
-    };
-    drop(ws);
-    drop(registered);
-    finish(client, async { handler.on_close(client, &info).await }).await;
 }
 
 /// How a call of a handler ended.
@@ -127,14 +132,35 @@ fn poll_next(ws: &mut WebSocket<TcpStream>, client: &Client, cx: &mut Context<'_
     }
 }
 
-/// Runs a call of a handler. While it waits, what is sent to the client leaves.
-async fn drive(
+/// Takes an event, and gives it to the handler if it is a message and the connection is open.
+fn take_message<'a>(
+    ws: &'a mut WebSocket<TcpStream>,
     client: &Client,
-    mut out: Outgoing<'_, TcpStream>,
-    call: impl Future<Output = ()>,
-) -> Flow {
-    let mut call = pin!(call);
-    poll_fn(|cx| {
+    ready: Ready,
+) -> (Option<Received<'a>>, Outgoing<'a, TcpStream>) {
+    let (event, out) = ws.take_ready(ready);
+    if matches!(event, Event::Close(_)) {
+        client.mailbox().end(); // whoever sends learns it now
+    }
+    (Received::from_event(event).filter(|_| client.is_open()), out)
+}
+
+/// How it ended; the socket is gone then.
+fn take_close_info(ws: &mut Option<WebSocket<TcpStream>>) -> CloseInfo<'static> {
+    let ws = ws.take();
+    match ws.as_ref().and_then(WebSocket::close_info) {
+        Some(info) => info.into_owned(),
+        None => cut_off(),
+    }
+}
+
+/// Runs a call of a handler. While it waits, what is sent to the client leaves.
+fn drive<'a>(
+    client: &'a Client,
+    mut out: Outgoing<'a, TcpStream>,
+    mut call: Pin<&'a mut impl Future<Output = ()>>,
+) -> impl Future<Output = Flow> {
+    poll_fn(move |cx| {
         match caught(call.as_mut(), cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Flow::GoOn),
             Poll::Ready(Err(Panicked)) => return Poll::Ready(Flow::Panicked),
@@ -151,13 +177,14 @@ async fn drive(
             }
         }
     })
-    .await
 }
 
 /// Runs the last call; once the connection is to end at once, no further than to where it waits.
-async fn finish(client: &Client, call: impl Future<Output = ()>) {
-    let mut call = pin!(call);
-    poll_fn(|cx| match caught(call.as_mut(), cx) {
+fn finish<'a>(
+    client: &'a Client,
+    mut call: Pin<&'a mut impl Future<Output = ()>>,
+) -> impl Future<Output = ()> {
+    poll_fn(move |cx| match caught(call.as_mut(), cx) {
         Poll::Ready(Ok(())) => Poll::Ready(()),
         Poll::Ready(Err(Panicked)) => {
             Counters::add(&client.hub().counters().panics);
@@ -166,7 +193,6 @@ async fn finish(client: &Client, call: impl Future<Output = ()>) {
         Poll::Pending if client.mailbox().park_for_cut(cx.waker()) => Poll::Pending,
         Poll::Pending => Poll::Ready(()),
     })
-    .await;
 }
 
 struct Panicked;

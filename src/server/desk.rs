@@ -6,6 +6,7 @@ use core::panic::AssertUnwindSafe;
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
+use std::io::Write;
 use std::panic::catch_unwind;
 
 use tokio::net::TcpStream;
@@ -46,7 +47,9 @@ impl Desk {
         let Some(pending) = self.control.pending(self.max_pending) else {
             Counters::add(&self.hub.counters().refused);
             // No waiting, not even for the request: as good as it gets without taking part.
-            let _ = stream.try_write(TOO_MANY_HANDSHAKES);
+            if let Ok(mut stream) = stream.into_std() {
+                let _ = stream.write(TOO_MANY_HANDSHAKES);
+            }
             return;
         };
         let task = self.control.task();
