@@ -1,4 +1,4 @@
-//! RFC 6455 WebSockets: a sans-IO core, and thin adapters for `std::net` and tokio.
+//! RFC 6455 WebSockets: a sans-IO core, thin adapters for `std::net` and tokio, and an event server.
 //!
 //! ```text
 //! wire  <-  buf  <-  proto  <-  handshake        the core: no_std + alloc
@@ -83,6 +83,6 @@ pub use proto::{Config, Event, Message, PreparedMessage, Utf8Bytes};
 pub use wire::{CloseCode, CloseFrame, ProtocolError};
 
 /// The programs in the README.
-#[cfg(all(doctest, feature = "tokio"))]
+#[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

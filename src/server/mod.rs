@@ -38,6 +38,17 @@
 //! Beyond that [`SlowClients`] says whether it is closed (1013) or messages are dropped. Nobody else
 //! waits for it. While its send buffer is full, nothing is read from it either.
 //!
+//! # Cost
+//!
+//! A message to a handler is lent from the receive buffer and costs no allocation; nor does one that
+//! is sent to a client that keeps up. A broadcast costs three allocations, whatever the number of
+//! clients.
+//!
+//! An idle client costs 1.7 KB of resident memory with everything that belongs to it, in 1.4 KB of the
+//! heap: its task, socket, timer, handle and place in the hub (`cargo bench --bench idle_memory`, 10 000
+//! connections). What its request's head said is kept on top of that, about as it was sent: some 500
+//! bytes from a browser; as is what the future of a handler holds while it waits.
+//!
 //! # Limits
 //!
 //! | setting | default | at the limit |
