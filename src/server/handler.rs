@@ -1,4 +1,5 @@
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{Future, ready};
 
@@ -87,6 +88,29 @@ pub trait Handler: Send + Sync + 'static {
     fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
         let _ = (client, info);
         ready(())
+    }
+}
+
+/// The same handler for several routes, or one that the rest of the program keeps a hand on.
+impl<H: Handler> Handler for Arc<H> {
+    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
+        (**self).on_request(request)
+    }
+
+    fn on_open(&self, client: &Client) -> impl Future<Output = ()> + Send {
+        (**self).on_open(client)
+    }
+
+    fn on_message(
+        &self,
+        client: &Client,
+        message: Received<'_>,
+    ) -> impl Future<Output = ()> + Send {
+        (**self).on_message(client, message)
+    }
+
+    fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
+        (**self).on_close(client, info)
     }
 }
 

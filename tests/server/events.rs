@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sansws::proto::CloseInfo;
-use sansws::server::{Acceptance, Client, Decision, Handler, Page, Received, Request, handler};
+use sansws::proto::{CloseInfo, KeepAlive};
+use sansws::server::{
+    Acceptance, Client, Decision, Handler, Page, Received, Request, Server, handler,
+};
 use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
@@ -239,6 +241,30 @@ async fn clients_are_known_by_what_they_said() {
     let ids: Vec<u64> = server.hub.clients().iter().map(Client::id).collect();
     assert!(client.id() == ids[0] && ids[0] < ids[1], "{ids:?}");
     drop((ws, other));
+    server.stop().await;
+}
+
+/// Pain 2, hazard 13: a peer that is gone without a word, for a server that only waits and for one
+/// whose socket takes no more.
+#[tokio::test]
+async fn a_dead_network_is_told_too() {
+    let log = Log::default();
+    let config = Server::default_config()
+        .keep_alive(KeepAlive::Every(Duration::from_millis(50)))
+        .pong_timeout(Duration::from_millis(50))
+        .close_timeout(Duration::from_millis(100));
+    let server = start(bind().await.route("/{room}", Recorder(log.clone())).config(config));
+    let _silent = server.raw("/silent").await;
+    let blocked = server.raw("/blocked").await;
+    until(|| server.hub.len() == 2).await;
+    for client in server.hub.clients() {
+        while client.info().path() == "/blocked" && client.send(vec![0; 900_000]).is_ok() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let closes = || log.lines().iter().filter(|line| line.starts_with("close 1006")).count();
+    until(|| closes() == 2 && server.hub.is_empty()).await;
+    drop(blocked);
     server.stop().await;
 }
 

@@ -77,6 +77,45 @@ async fn rooms_are_left_with_the_connection() {
     server.stop().await;
 }
 
+/// Compressed once for those who agreed on it, and not at all for the others.
+#[cfg(feature = "deflate")]
+#[tokio::test]
+async fn broadcasts_are_compressed() {
+    use sansws::Config;
+    use sansws::deflate::Deflate;
+    use sansws::server::Server;
+    use sansws::tokio::connect_with;
+    use tokio::io::AsyncReadExt;
+
+    use crate::wire;
+
+    let config = Server::default_config().deflate(Deflate::new());
+    let echo = handler().on_message(|client, message| client.send(message));
+    let server = start(bind().await.route("/", echo).config(config));
+    let request = server.request("/");
+    let config = Config::new().deflate(Deflate::new());
+    let mut compressed = within(connect_with(&request, &config)).await.unwrap();
+    let mut plain = server.connect("/").await;
+    let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let offer = wire::REQUEST.replacen("/chat", "/", 1).replacen("\r\n\r\n", offer, 1);
+    let mut raw = server.raw_with(&offer).await;
+    until(|| server.hub.len() == 3).await;
+    let large = "again and ".repeat(10_000);
+    assert_eq!(server.hub.broadcast(&large), Ok(3));
+    // FIN, RSV1 and text; not even a length of three bytes
+    let start = [within(raw.read_u8()).await.unwrap(), within(raw.read_u8()).await.unwrap()];
+    assert!(start[0] == 0xc1 && start[1] <= 126, "{start:x?}");
+    server.hub.clients().iter().for_each(|client| client.send(&large).unwrap());
+    for ws in [&mut compressed, &mut plain] {
+        ws.send("echo").await.unwrap();
+        for _ in 0..2 {
+            assert!(text(ws).await == large);
+        }
+        assert_eq!(text(ws).await, "echo");
+    }
+    server.stop().await;
+}
+
 #[test]
 fn a_hub_needs_no_server() {
     let hub = Hub::default();

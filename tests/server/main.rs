@@ -4,6 +4,7 @@
 #[path = "../adapters_support/wire.rs"]
 mod wire;
 
+mod descriptors;
 mod events;
 mod handshakes;
 mod hub;

@@ -57,29 +57,27 @@ impl Slow {
     }
 }
 
-struct Shared(Arc<Slow>);
-
-impl Handler for Shared {
+impl Handler for Slow {
     async fn on_request(&self, request: &Request<'_>) -> Decision {
         if request.query() == Some("slow") {
-            self.0.enter.notify_one();
-            self.0.go_on.notified().await;
+            self.enter.notify_one();
+            self.go_on.notified().await;
         }
         Ok(sansws::server::Acceptance::new())
     }
 
     async fn on_message(&self, client: &Client, message: Received<'_>) {
-        self.0.enter.notify_one();
+        self.enter.notify_one();
         if message.as_text() == Some("for ever") {
             pending::<()>().await;
         }
-        self.0.go_on.notified().await;
+        self.go_on.notified().await;
         let _ = client.send("finished");
-        self.0.log.add("finished");
+        self.log.add("finished");
     }
 
     async fn on_close(&self, _: &Client, info: &CloseInfo<'_>) {
-        self.0.log.add(format!("close {}", info.code));
+        self.log.add(format!("close {}", info.code));
         if info.code == 1006 {
             pending::<()>().await;
         }
@@ -89,7 +87,7 @@ impl Handler for Shared {
 #[tokio::test]
 async fn handlers_may_finish() {
     let slow = Slow::new();
-    let server = start(bind().await.route("/", Shared(Arc::clone(&slow))));
+    let server = start(bind().await.route("/", Arc::clone(&slow)));
     let mut ws = server.connect("/").await;
     ws.send("work").await.unwrap();
     within(slow.enter.notified()).await;
@@ -117,7 +115,7 @@ async fn closed_while(ws: &mut sansws::tokio::WebSocket<TcpStream>, slow: &Slow)
 #[tokio::test]
 async fn the_deadline_holds() {
     let slow = Slow::new();
-    let server = start(bind().await.route("/", Shared(Arc::clone(&slow))));
+    let server = start(bind().await.route("/", Arc::clone(&slow)));
     let mut hangs = server.connect("/").await;
     hangs.send("for ever").await.unwrap();
     within(slow.enter.notified()).await;
@@ -144,7 +142,7 @@ async fn the_deadline_holds() {
 #[tokio::test]
 async fn handshakes_under_way_get_a_503() {
     let slow = Slow::new();
-    let server = start(bind().await.route("/", Shared(Arc::clone(&slow))));
+    let server = start(bind().await.route("/", Arc::clone(&slow)));
     let request = crate::wire::REQUEST.replacen("/chat", "/", 1);
     let (first, second) = request.split_at(20);
     let mut half = TcpStream::connect(server.addr).await.unwrap();
@@ -188,6 +186,47 @@ async fn a_server_that_is_dropped_ends_its_connections() {
     assert_eq!(closed(&mut ws).await.0, 1006);
     until(|| closes.load(Ordering::SeqCst) == 1 && server.hub.is_empty()).await;
     within(server.handle.shutdown(CloseCode::NORMAL, "", LONG)).await.unwrap();
+}
+
+/// Handshakes, messages and ends of all kinds while the server shuts down: it ends, and tells of every
+/// end once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_middle_of_everything() {
+    for round in 0..10 {
+        let (opens, closes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (open, close) = (Arc::clone(&opens), Arc::clone(&closes));
+        let route = handler()
+            .on_open(move |_| open.fetch_add(1, Ordering::SeqCst))
+            .on_message(|client, message| client.hub().broadcast(message))
+            .on_close(move |_, _| close.fetch_add(1, Ordering::SeqCst));
+        let server = start(bind().await.route("/", route));
+        let clients: Vec<_> = (0..8)
+            .map(|at| {
+                let request = server.request("/");
+                tokio::spawn(async move {
+                    // until nobody answers any more
+                    while let Ok(mut ws) =
+                        sansws::tokio::connect_with(&request, &sansws::Config::new()).await
+                    {
+                        for _ in 0..at {
+                            if ws.send("hello").await.is_err() || ws.recv().await.is_err() {
+                                break;
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        until(|| server.hub.stats().opened > 10 * round).await;
+        within(server.handle.shutdown(CloseCode::GOING_AWAY, "", LONG)).await.unwrap();
+        within(server.run).await.unwrap().unwrap();
+        let (opens, closes) = (opens.load(Ordering::SeqCst), closes.load(Ordering::SeqCst));
+        assert!(opens > 0 && opens == closes, "{opens} opened, {closes} closed");
+        assert!(server.hub.is_empty());
+        for client in clients {
+            within(client).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

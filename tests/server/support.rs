@@ -82,8 +82,12 @@ impl Running {
 
     /// A connection that speaks in bytes, its handshake done.
     pub async fn raw(&self, path: &str) -> TcpStream {
+        self.raw_with(&wire::REQUEST.replacen("/chat", path, 1)).await
+    }
+
+    /// The same with a request of its own.
+    pub async fn raw_with(&self, request: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        let request = wire::REQUEST.replacen("/chat", path, 1);
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
