@@ -2,7 +2,7 @@
 //!
 //! `cargo build --release --examples && cargo bench --bench idle_memory [-- CONNECTIONS]`
 //!
-//! Starts `echo` and `echo_mio`, opens 10 000 connections to each from this process, and reads the
+//! Starts `echo`, `echo_events` and `echo_mio`, opens 10 000 connections to each from this process, and reads the
 //! server's resident set: after the handshakes, after every connection has echoed 125 bytes, and
 //! after every connection has echoed 1 MiB. Linux only.
 
@@ -17,7 +17,7 @@ fn main() {
     let count = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(10_000);
     println!("bytes of RSS per idle connection, {count} connections");
     println!("{:12} {:>8} {:>11} {:>11}", "", "opened", "echoed 125", "echoed 1Mi");
-    for name in ["echo", "echo_mio"] {
+    for name in ["echo", "echo_events", "echo_mio"] {
         measure(name, count);
     }
 }

@@ -1,15 +1,17 @@
-//! RFC 6455 WebSockets: a sans-IO core, and thin adapters for `std::net` and tokio.
+//! RFC 6455 WebSockets: a sans-IO core, thin adapters for `std::net` and tokio, and an event server.
 //!
 //! ```text
 //! wire  <-  buf  <-  proto  <-  handshake        the core: no_std + alloc
 //!            ^       /             ^
-//!            deflate     blocking (std)   tokio (feature)
+//!            deflate     blocking (std)   tokio (feature)  <-  server (feature)
 //! ```
 //!
 //! Arrows point at what a layer may use. Take what fits:
 //!
-//! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there; each has a client and a
-//!   server in its first lines.
+//! - [`server`]: a server with events, clients that can be sent to from anywhere, rooms, and pages on
+//!   the same port. Start there for a server.
+//! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there for a client; each has a
+//!   client and a server in its first lines.
 //! - [`proto::Connection`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: the protocol for a
 //!   runtime, a game loop or a device of your own. Its documentation is the manual for that, and
 //!   [`handshake`] is what comes before it.
@@ -35,6 +37,7 @@
 //! - `std` (default): [`blocking`], randomness from the operating system, UTF-8 validation with vector
 //!   instructions;
 //! - `tokio` (default): [`tokio`];
+//! - `server` (default): [`server`];
 //! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through std,
 //!   so this turns on `std`.
 //!
@@ -65,6 +68,8 @@ pub mod handshake;
 #[cfg(feature = "std")]
 mod pool;
 pub mod proto;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "std")]
 mod session;
 #[cfg(feature = "tokio")]
@@ -78,6 +83,6 @@ pub use proto::{Config, Event, Message, PreparedMessage, Utf8Bytes};
 pub use wire::{CloseCode, CloseFrame, ProtocolError};
 
 /// The programs in the README.
-#[cfg(all(doctest, feature = "tokio"))]
+#[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

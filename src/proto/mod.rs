@@ -25,6 +25,8 @@ pub use config::{Config, ConfigError, Delivery, KeepAlive};
 pub use connection::Connection;
 pub use error::{SendError, Timeout};
 pub use event::{Binary, Chunk, Event, Text};
+#[cfg(feature = "server")]
+pub(crate) use message::PayloadRef;
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use receiver::Receiver;

@@ -11,6 +11,8 @@ use super::link::{Direct, message_in_hand, poll_ready_event};
 use crate::buf::RecvBuffer;
 use crate::error::Error;
 use crate::pool::LentTx;
+#[cfg(feature = "server")]
+use crate::proto::Ready;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };
@@ -253,6 +255,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.link.session.start_close(code, reason)
     }
 
+    /// The session, for an owner that queues from more than one place.
+    #[cfg(feature = "server")]
+    pub(crate) fn session(&mut self) -> &mut Session {
+        &mut self.link.session
+    }
+
+    /// The first half of [`next_event`](Self::next_event): until there is an event to
+    /// [take](Self::take_ready), or the connection is over in good order (`None`).
+    #[cfg(feature = "server")]
+    pub(crate) fn poll_ready(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Ready>, Error>> {
+        let Self { rx, receiver, link, .. } = self;
+        poll_ready_event(receiver, rx, link, cx)
+    }
+
+    /// The second half.
+    #[cfg(feature = "server")]
+    pub(crate) fn take_ready(&mut self, ready: Ready) -> (Event<'_>, Outgoing<'_, S>) {
+        let Self { rx, receiver, link, .. } = self;
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        (event, Outgoing { link })
+    }
+
+    /// The sending side while there is no event.
+    #[cfg(feature = "server")]
+    pub(crate) fn outgoing(&mut self) -> Outgoing<'_, S> {
+        Outgoing { link: &mut self.link }
+    }
+
     pub(super) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -330,6 +363,17 @@ impl<S> Outgoing<'_, S> {
 }
 
 impl<S: AsyncWrite + Unpin> Outgoing<'_, S> {
+    #[cfg(feature = "server")]
+    pub(crate) fn session(&mut self) -> &mut Session {
+        &mut self.link.session
+    }
+
+    /// As [`flush`](Self::flush).
+    #[cfg(feature = "server")]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.link.poll_write_all(cx)
+    }
+
     /// Sends a message and flushes; see [`WebSocket::send`].
     ///
     /// # Errors

@@ -69,7 +69,7 @@ pub(super) fn write_error(tx: &mut SendBuffer, error: &HandshakeError, head_only
 }
 
 impl Reject<'_> {
-    pub(super) fn check(&self) -> Result<(), UsageError> {
+    pub(crate) fn check(&self) -> Result<(), UsageError> {
         if !matches!(self.status, 200..=599) {
             return Err(UsageError::InvalidStatus(self.status));
         }

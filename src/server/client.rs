@@ -1,0 +1,278 @@
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::error::NotSent;
+use super::hub::Hub;
+use super::mailbox::{Letter, Mailbox};
+use super::request::{Request, find_cookie};
+use super::route::{Params, Pattern};
+use crate::proto::{MessageRef, PreparedMessage};
+use crate::wire::CloseCode;
+
+/// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and as
+/// long as one likes: once the connection is over, sending is an error.
+///
+/// All methods may be called from any task or thread; none of them waits. Messages are queued whole,
+/// in the order in which they are sent, and leave together in as few writes as possible.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    info: ClientInfo,
+    hub: Hub,
+    mailbox: Mailbox,
+}
+
+impl Client {
+    pub(super) fn new(info: ClientInfo, hub: Hub) -> Self {
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        Self(Arc::new(Inner { id, info, hub, mailbox: Mailbox::default() }))
+    }
+
+    /// A number that no other client of this process has or will have. Later clients have larger ones.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// What the client said when it connected.
+    pub fn info(&self) -> &ClientInfo {
+        &self.0.info
+    }
+
+    /// All clients of the server.
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// Queues a message: text from strings, binary from bytes, pings from
+    /// [`MessageRef::ping`].
+    ///
+    /// A payload below 16 KiB is copied, an owned one from there on is kept by reference. Costs no
+    /// allocation as long as the client keeps up.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when it reads too
+    /// slowly: what becomes of it says [`SlowClients`](super::SlowClients). [`NotSent::Invalid`] for a ping or pong
+    /// of more than 125 bytes. Success means that the message is queued, not that it has arrived.
+    pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
+        self.push(Letter::Message(message.into()))
+    }
+
+    /// Queues a message that is encoded already. Costs a reference count and, once for each call, the
+    /// memory for that; [`Hub::broadcast`] pays this once for all.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), NotSent> {
+        self.push(Letter::Prepared(&Arc::new(message.clone())))
+    }
+
+    /// Closes the connection once the messages that wait are sent. The handler gets no further
+    /// message, only `on_close`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent::Closed`] when the client is closing or gone already, [`NotSent::Invalid`] for a
+    /// reason of more than 123 bytes.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
+        self.0.mailbox.close(code, reason)
+    }
+
+    /// Whether messages can be sent: neither end has closed, and the network is not known to be dead.
+    pub fn is_open(&self) -> bool {
+        self.0.mailbox.is_open()
+    }
+
+    /// The bytes that wait in the queue. Those in the socket's send buffer are not among them.
+    pub fn queued(&self) -> usize {
+        self.0.mailbox.queued()
+    }
+
+    /// Enters a room; see [`Hub::join`].
+    pub fn join(&self, room: &str) -> bool {
+        self.0.hub.join(self, room)
+    }
+
+    /// Leaves a room; see [`Hub::leave`].
+    pub fn leave(&self, room: &str) -> bool {
+        self.0.hub.leave(self, room)
+    }
+
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.0.mailbox
+    }
+
+    pub(super) fn push(&self, letter: Letter<'_>) -> Result<(), NotSent> {
+        self.0.mailbox.push(letter, self.0.hub.limits(), self.0.hub.counters())
+    }
+}
+
+impl PartialEq for Client {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Client {}
+
+impl Hash for Client {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id())
+            .field("peer_addr", &self.info().peer_addr())
+            .field("path", &self.info().path())
+            .field("is_open", &self.is_open())
+            .finish()
+    }
+}
+
+/// What a client said when it connected. Kept in one piece of memory of about the length of the
+/// request's head.
+pub struct ClientInfo {
+    peer_addr: SocketAddr,
+    /// Path, `?` and query if there is one, host, then `name: value` and a line feed for each header.
+    text: Box<str>,
+    path_end: u32,
+    query_end: u32,
+    host_end: u32,
+    subprotocol: Option<Box<str>>,
+    pattern: Arc<Pattern>,
+    params: Params,
+}
+
+impl ClientInfo {
+    pub(super) fn new(
+        request: &Request<'_>,
+        subprotocol: Option<&str>,
+        pattern: Arc<Pattern>,
+        params: Params,
+    ) -> Self {
+        let mut text = String::with_capacity(512);
+        let end = |text: &String| u32::try_from(text.len()).unwrap_or(u32::MAX);
+        text.push_str(request.path());
+        let path_end = end(&text);
+        if let Some(query) = request.query() {
+            text.push('?');
+            text.push_str(query);
+        }
+        let query_end = end(&text);
+        text.push_str(request.host());
+        let host_end = end(&text);
+        for (name, value) in request.http.headers() {
+            if let Ok(value) = core::str::from_utf8(value)
+                && !is_of_the_handshake(name)
+            {
+                [name, ": ", value, "\n"].into_iter().for_each(|part| text.push_str(part));
+            }
+        }
+        Self {
+            peer_addr: request.peer_addr,
+            text: text.into(),
+            path_end,
+            query_end,
+            host_end,
+            subprotocol: subprotocol.map(Box::from),
+            pattern,
+            params,
+        }
+    }
+
+    /// The address of the other end of the TCP connection: of a proxy, if there is one.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// The path, not decoded.
+    pub fn path(&self) -> &str {
+        self.part(0, self.path_end)
+    }
+
+    /// What follows the `?`, not decoded.
+    pub fn query(&self) -> Option<&str> {
+        self.part(self.path_end, self.query_end).strip_prefix('?')
+    }
+
+    /// The route that was taken, as it was given to [`Server::route`](super::Server::route).
+    pub fn route(&self) -> &str {
+        self.pattern.text()
+    }
+
+    /// The value of a parameter of the route, percent-decoded: of `room` for the route
+    /// `/chat/{room}`. The client chose it.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.get(self.pattern.position(name)?).map(|value| &**value)
+    }
+
+    /// The host and, if there is one, the port that the client addressed.
+    pub fn host(&self) -> &str {
+        self.part(self.query_end, self.host_end)
+    }
+
+    /// The site whose script opened the connection. Only browsers send it.
+    pub fn origin(&self) -> Option<&str> {
+        self.header("origin")
+    }
+
+    /// The value of the first header with this name, in any case; `None` if there is none or its
+    /// value is not UTF-8. Those that only the handshake needs are not kept.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|it| it.1)
+    }
+
+    /// The headers, in order, but for those that only the handshake needs: `Upgrade`, `Connection` and
+    /// `Sec-WebSocket-…`.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.text.get(self.host_end as usize..).unwrap_or_default().lines();
+        lines.filter_map(|line| line.split_once(": "))
+    }
+
+    /// The value of the first cookie with this name, as it was sent.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let values = self.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+        find_cookie(values.map(|it| it.1), name)
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    fn part(&self, from: u32, to: u32) -> &str {
+        self.text.get(from as usize..to as usize).unwrap_or_default()
+    }
+}
+
+/// What of a browser's request says nothing about who it is.
+fn is_of_the_handshake(name: &str) -> bool {
+    const PREFIX: &str = "sec-websocket-";
+    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+        || ["upgrade", "connection", "host"].iter().any(|it| it.eq_ignore_ascii_case(name))
+}
+
+/// Without headers, which hold what logs should not.
+impl fmt::Debug for ClientInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientInfo")
+            .field("peer_addr", &self.peer_addr)
+            .field("path", &self.path())
+            .field("query", &self.query())
+            .field("host", &self.host())
+            .field("subprotocol", &self.subprotocol)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+use alloc::boxed::Box;
+use core::fmt;
+use std::io;
+
+use super::route::InvalidPath;
+use crate::handshake::UsageError;
+use crate::proto::{ConfigError, SendError};
+
+/// A server cannot run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address is none of `ws://HOST:PORT` and `HOST:PORT`.
+    Address(Box<str>),
+    /// The address is `wss://`.
+    Tls,
+    /// The operating system gave no socket for the address.
+    Io(io::Error),
+    /// The path of a route or page.
+    Path(InvalidPath),
+    /// A string that is not an origin.
+    Origin(Box<str>),
+    /// A page that cannot be sent.
+    Page {
+        /// Its path.
+        path: Box<str>,
+        /// What is wrong with it.
+        error: UsageError,
+    },
+    /// A setting.
+    Config(ConfigError),
+    /// Handlers get whole messages: [`Delivery::Chunks`](crate::proto::Delivery::Chunks) is set.
+    ChunkedDelivery,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(
+                f,
+                "{address:?} is no address to listen on: write `ws://HOST:PORT` without a path, such \
+                 as `ws://127.0.0.1:8181`"
+            ),
+            Self::Tls => f.write_str(
+                "`wss://` needs TLS, which this crate does not bring: listen on `ws://` behind a \
+                 proxy that ends TLS",
+            ),
+            Self::Io(error) => error.fmt(f),
+            Self::Path(error) => error.fmt(f),
+            Self::Origin(origin) => write!(
+                f,
+                "{origin:?} is no origin: write `https://HOST` or `https://HOST:PORT`, without a \
+                 path and without a slash at the end"
+            ),
+            Self::Page { path, error } => write!(f, "the page at {path:?}: {error}"),
+            Self::Config(error) => error.fmt(f),
+            Self::ChunkedDelivery => f.write_str(
+                "handlers get whole messages: leave Config::delivery at Delivery::Messages",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for ServerError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<InvalidPath> for ServerError {
+    fn from(error: InvalidPath) -> Self {
+        Self::Path(error)
+    }
+}
+
+impl From<ConfigError> for ServerError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<ServerError> for io::Error {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Io(error) => error,
+            error => Self::new(io::ErrorKind::InvalidInput, error),
+        }
+    }
+}
+
+/// A message or a Close was not queued for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotSent {
+    /// The client is closing or gone. Drop what was kept of it.
+    Closed,
+    /// The client reads too slowly, and its queue is full.
+    QueueFull {
+        /// The messages that wait.
+        messages: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
+    /// No connection could send it.
+    Invalid(SendError),
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the client is closing or gone: forget it"),
+            Self::QueueFull { messages, bytes } => write!(
+                f,
+                "{messages} messages of together {bytes} bytes wait for a client that reads slowly: \
+                 send it less, or raise Server::max_queued_bytes and Server::max_queued_messages"
+            ),
+            Self::Invalid(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for NotSent {}

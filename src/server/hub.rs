@@ -1,0 +1,297 @@
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::client::Client;
+use super::error::NotSent;
+use super::limits::Limits;
+use super::mailbox::Letter;
+use super::stats::{Counters, Stats};
+use crate::proto::{MessageRef, PreparedMessage, SendError};
+use crate::wire::CloseCode;
+
+/// All clients of a server, and the rooms they are in. Cloning it costs a reference count; it may be
+/// used from any task or thread, and outlives the server.
+///
+/// A broadcast is encoded once, and compressed once if the server compresses; a client that keeps up
+/// costs a reference count then and nothing else. One that does not never delays the others: each has
+/// a queue of its own. Messages of one task arrive in their order; how those of different tasks mix may
+/// differ from client to client.
+///
+/// No lock is held while a message is encoded or a client is woken.
+#[derive(Clone, Default)]
+pub struct Hub(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    limits: OnceLock<Limits>,
+    counters: Counters,
+}
+
+type Clients = BTreeMap<u64, Client>;
+
+#[derive(Default)]
+struct State {
+    clients: Clients,
+    rooms: BTreeMap<Arc<str>, Clients>,
+    /// The rooms of those who are in any.
+    joined: BTreeMap<u64, Vec<Arc<str>>>,
+    /// The server shuts down: what newcomers are told.
+    closing: Option<(CloseCode, Box<str>)>,
+    cut: bool,
+}
+
+impl Hub {
+    /// The client with this id; `None` once it is gone.
+    pub fn get(&self, id: u64) -> Option<Client> {
+        self.lock().clients.get(&id).cloned()
+    }
+
+    /// All clients, the oldest first.
+    pub fn clients(&self) -> Vec<Client> {
+        self.lock().clients.values().cloned().collect()
+    }
+
+    /// The number of clients.
+    pub fn len(&self) -> usize {
+        self.lock().clients.len()
+    }
+
+    /// Whether there are no clients.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Queues a message for one client.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::send`]; [`NotSent::Closed`] if there is no client with this id.
+    pub fn send_to<'m>(&self, id: u64, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
+        self.get(id).ok_or(NotSent::Closed)?.send(message)
+    }
+
+    /// Queues a message for all clients. Returns for how many: those who are closing, and those whose
+    /// queue is full, are left out.
+    ///
+    /// # Errors
+    ///
+    /// A ping or pong of more than 125 bytes; nothing was sent then.
+    pub fn broadcast<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<usize, SendError> {
+        self.deliver(self.clients(), message)
+    }
+
+    /// [`broadcast`](Self::broadcast) to all but the client with this id, as a rule the one whose
+    /// message is passed on.
+    ///
+    /// # Errors
+    ///
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_except<'m>(
+        &self,
+        id: u64,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<usize, SendError> {
+        let mut clients = self.clients();
+        clients.retain(|client| client.id() != id);
+        self.deliver(clients, message)
+    }
+
+    /// [`broadcast`](Self::broadcast) of a message that is encoded already.
+    pub fn broadcast_prepared(&self, message: &PreparedMessage) -> usize {
+        deliver(self.clients(), &Arc::new(message.clone()))
+    }
+
+    /// Puts a client into a room, which is there while anybody is in it. Whether it was not there
+    /// before; `false` also for a client that is gone.
+    ///
+    /// It leaves the room when it closes.
+    pub fn join(&self, client: &Client, room: &str) -> bool {
+        let mut state = self.lock();
+        let State { clients, rooms, joined, .. } = &mut *state;
+        if !clients.contains_key(&client.id()) {
+            return false;
+        }
+        let name = match rooms.get_key_value(room) {
+            Some((name, _)) => Arc::clone(name),
+            None => Arc::from(room),
+        };
+        let members = rooms.entry(Arc::clone(&name)).or_default();
+        if members.insert(client.id(), client.clone()).is_some() {
+            return false;
+        }
+        joined.entry(client.id()).or_default().push(name);
+        true
+    }
+
+    /// Takes a client out of a room. Whether it was there.
+    pub fn leave(&self, client: &Client, room: &str) -> bool {
+        let mut state = self.lock();
+        if !state.leave(client.id(), room) {
+            return false;
+        }
+        if let Some(rooms) = state.joined.get_mut(&client.id()) {
+            rooms.retain(|other| **other != *room);
+            if rooms.is_empty() {
+                state.joined.remove(&client.id());
+            }
+        }
+        true
+    }
+
+    /// The clients in a room, the oldest first.
+    pub fn room(&self, room: &str) -> Vec<Client> {
+        self.lock().rooms.get(room).map_or_else(Vec::new, |it| it.values().cloned().collect())
+    }
+
+    /// [`broadcast`](Self::broadcast) to those in a room.
+    ///
+    /// # Errors
+    ///
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_room<'m>(
+        &self,
+        room: &str,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<usize, SendError> {
+        self.deliver(self.room(room), message)
+    }
+
+    /// [`broadcast_room`](Self::broadcast_room) to all but the client with this id.
+    ///
+    /// # Errors
+    ///
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_room_except<'m>(
+        &self,
+        room: &str,
+        id: u64,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<usize, SendError> {
+        let mut clients = self.room(room);
+        clients.retain(|client| client.id() != id);
+        self.deliver(clients, message)
+    }
+
+    /// Closes all connections that are open now; new ones are still accepted. To end a server, take
+    /// [`ServerHandle::shutdown`](super::ServerHandle::shutdown).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ReasonTooLong`]; nothing was closed then.
+    pub fn close_all(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        for client in self.clients() {
+            // it may be closing already
+            if let Err(NotSent::Invalid(error)) = client.close(code, reason) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server has counted.
+    pub fn stats(&self) -> Stats {
+        self.0.counters.snapshot()
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// The limits; from the first question on those that were set before it.
+    pub(super) fn limits(&self) -> &Limits {
+        self.0.limits.get_or_init(Limits::default)
+    }
+
+    /// Sets the limits, once, before there are clients.
+    pub(super) fn set_limits(&self, limits: Limits) {
+        let _ = self.0.limits.set(limits);
+    }
+
+    pub(super) fn insert(&self, client: &Client) {
+        Counters::add(&self.0.counters.opened);
+        let mut state = self.lock();
+        state.clients.insert(client.id(), client.clone());
+        let closing = state.closing.clone();
+        let cut = state.cut;
+        drop(state);
+        if let Some((code, reason)) = closing {
+            let _ = client.close(code, &reason);
+        }
+        if cut {
+            client.mailbox().cut();
+        }
+    }
+
+    pub(super) fn remove(&self, client: &Client) {
+        let mut state = self.lock();
+        let removed = state.clients.remove(&client.id());
+        for room in state.joined.remove(&client.id()).unwrap_or_default() {
+            state.leave(client.id(), &room);
+        }
+        drop(state);
+        if removed.is_some() {
+            Counters::add(&self.0.counters.closed);
+        }
+    }
+
+    /// Closes all clients, and all that still come.
+    pub(super) fn close_for_good(&self, code: CloseCode, reason: &str) {
+        self.lock().closing = Some((code, reason.into()));
+        // the reason has been looked at
+        let _ = self.close_all(code, reason);
+    }
+
+    /// Ends all connections, and all that still come, without more ado.
+    pub(super) fn cut_all(&self) {
+        self.lock().cut = true;
+        for client in self.clients() {
+            client.mailbox().cut();
+        }
+    }
+
+    fn deliver<'m>(
+        &self,
+        clients: Vec<Client>,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<usize, SendError> {
+        Ok(deliver(clients, &Arc::new(self.prepare(message.into())?)))
+    }
+
+    fn prepare(&self, message: MessageRef<'_>) -> Result<PreparedMessage, SendError> {
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = self.0.limits.get().and_then(|limits| limits.deflate) {
+            return PreparedMessage::with_deflate(message, &deflate);
+        }
+        PreparedMessage::new(message)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn leave(&mut self, id: u64, room: &str) -> bool {
+        let Some(members) = self.rooms.get_mut(room) else { return false };
+        let left = members.remove(&id).is_some();
+        if members.is_empty() {
+            self.rooms.remove(room);
+        }
+        left
+    }
+}
+
+fn deliver(clients: Vec<Client>, message: &Arc<PreparedMessage>) -> usize {
+    clients.iter().filter(|client| client.push(Letter::Prepared(message)).is_ok()).count()
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("clients", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,81 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::bytes::Bytes;
+use crate::handshake::UsageError;
+use crate::handshake::server::Reject;
+
+/// An answer of plain HTTP: a page, a redirect, a refusal. Cloning copies the headers and shares the
+/// body.
+///
+/// ```
+/// use sansws::server::Page;
+///
+/// let page = Page::html("<h1>Hello</h1>").header("Cache-Control", "no-store");
+/// let refusal = Page::text("Log in first.\n").status(401).header("WWW-Authenticate", "Basic");
+/// let icon = Page::new("image/svg+xml", "<svg/>");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Page {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+impl Page {
+    /// A page of any type, with status 200.
+    ///
+    /// Browsers are told not to guess another type.
+    pub fn new(content_type: &str, body: impl Into<Bytes>) -> Self {
+        Self { status: 200, headers: Vec::new(), body: body.into() }
+            .header("Content-Type", content_type)
+            .header("X-Content-Type-Options", "nosniff")
+    }
+
+    /// A page in HTML and UTF-8, with status 200.
+    pub fn html(body: impl Into<Bytes>) -> Self {
+        Self::new("text/html; charset=utf-8", body)
+    }
+
+    /// A page of plain text in UTF-8, with status 200.
+    pub fn text(body: impl Into<Bytes>) -> Self {
+        Self::new("text/plain; charset=utf-8", body)
+    }
+
+    /// Nothing but a status, 200 to 599.
+    pub const fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// Sets the status, 200 to 599.
+    pub const fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Adds a header. `Connection` and `Content-Length` are added when the page is sent.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Whether it can be sent. A page that cannot is answered with status 500 instead.
+    ///
+    /// # Errors
+    ///
+    /// A status outside 200–599, a header that has a name or value HTTP does not allow, or one that
+    /// is added when the page is sent.
+    pub fn check(&self) -> Result<(), UsageError> {
+        self.reject(&self.headers()).check()
+    }
+
+    pub(super) fn headers(&self) -> Vec<(&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// The same in the terms of the handshake.
+    pub(super) fn reject<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Reject<'a> {
+        Reject { status: self.status, headers, body: &self.body }
+    }
+}

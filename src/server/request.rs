@@ -1,0 +1,92 @@
+use core::net::SocketAddr;
+
+use super::route::{Params, Pattern};
+use crate::handshake::server;
+
+/// A request that a handler or a fallback may look at before it is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub(super) http: &'a server::Request,
+    pub(super) peer_addr: SocketAddr,
+    pub(super) route: Option<(&'a Pattern, &'a Params)>,
+}
+
+impl<'a> Request<'a> {
+    /// The address of the other end of the TCP connection: of a proxy, if there is one.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// The path, not decoded.
+    pub fn path(&self) -> &'a str {
+        self.http.path()
+    }
+
+    /// What follows the `?`, not decoded.
+    pub fn query(&self) -> Option<&'a str> {
+        self.http.query()
+    }
+
+    /// The value of a parameter of the route, percent-decoded: of `room` for the route
+    /// `/chat/{room}`. Whoever sent the request chose it.
+    pub fn param(&self, name: &str) -> Option<&'a str> {
+        let (pattern, params) = self.route?;
+        params.get(pattern.position(name)?).map(|value| &**value)
+    }
+
+    /// The host and, if there is one, the port that the client addressed.
+    pub fn host(&self) -> &'a str {
+        self.http.host()
+    }
+
+    /// The site whose script opened the connection. Only browsers send it.
+    pub fn origin(&self) -> Option<&'a str> {
+        self.http.origin()
+    }
+
+    /// The value of the first header with this name, in any case; `None` if there is none or its
+    /// value is not UTF-8.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.http.header(name)
+    }
+
+    /// The value of the first cookie with this name, as it was sent.
+    pub fn cookie(&self, name: &str) -> Option<&'a str> {
+        let values = self.http.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+        find_cookie(values.filter_map(|(_, value)| core::str::from_utf8(value).ok()), name)
+    }
+
+    /// The subprotocols that the client offers, its favourite first.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> {
+        self.http.subprotocols()
+    }
+
+    /// All of the request.
+    pub fn http(&self) -> &'a server::Request {
+        self.http
+    }
+}
+
+/// Looks a cookie up in the values of `Cookie` headers (RFC 6265 §4.2.1).
+pub(super) fn find_cookie<'a>(
+    values: impl Iterator<Item = &'a str>,
+    name: &str,
+) -> Option<&'a str> {
+    let pairs = values.flat_map(|value| value.split(';'));
+    pairs.filter_map(|pair| pair.trim().split_once('=')).find(|pair| pair.0 == name).map(|it| it.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies() {
+        let find = |name| find_cookie(["a=1; b=x=y", "c=; a=2;d"].into_iter(), name);
+        assert_eq!(find("a"), Some("1"));
+        assert_eq!(find("b"), Some("x=y"));
+        assert_eq!(find("c"), Some(""));
+        assert_eq!(find("d"), None);
+        assert_eq!(find("A"), None);
+    }
+}

@@ -1,0 +1,371 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::pin::pin;
+use core::sync::atomic::Ordering;
+use core::task::Poll;
+use core::time::Duration;
+use std::io;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout, timeout_at};
+
+use super::connection::Endpoint;
+use super::desk::Desk;
+use super::error::ServerError;
+use super::handler::Handler;
+use super::hub::Hub;
+use super::limits::{Limits, SlowClients};
+use super::origin::OriginPolicy;
+use super::page::Page;
+use super::request::Request;
+use super::route::Table;
+use super::shutdown::{Control, Phase, ServerHandle};
+use super::stats::Counters;
+use crate::handshake::Origin;
+use crate::proto::{Config, Delivery};
+
+/// A WebSocket server that tells handlers what happens, and serves pages on the same port.
+///
+/// Set it up, then [`run`](Self::run) it. What is wrong with the set-up is an error of `run`.
+#[must_use = "a server does nothing until it runs"]
+pub struct Server {
+    listener: TcpListener,
+    desk: Desk,
+    limits: Limits,
+    /// The first thing that was wrong.
+    problem: Option<ServerError>,
+}
+
+impl Server {
+    /// Listens on an address: `ws://HOST:PORT` or `HOST:PORT`. Port 0 takes one that is free, which
+    /// [`local_addr`](Self::local_addr) tells.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Address`], [`ServerError::Tls`] for `wss://`, [`ServerError::Io`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the listener.
+    pub async fn bind(address: &str) -> Result<Self, ServerError> {
+        let host_and_port = host_and_port(address)?;
+        Ok(Self::on(TcpListener::bind(host_and_port).await?))
+    }
+
+    /// Takes a listener that was made elsewhere, with options of its own.
+    pub fn on(listener: TcpListener) -> Self {
+        let desk = Desk {
+            routes: Table::default(),
+            pages: Table::default(),
+            fallback: None,
+            origins: OriginPolicy::default(),
+            config: Self::default_config(),
+            max_connections: default_max_connections(),
+            max_pending: DEFAULT_MAX_PENDING,
+            hub: Hub::default(),
+            control: Arc::new(Control::new()),
+        };
+        Self { listener, desk, limits: Limits::default(), problem: None }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    ///
+    /// That of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// All clients.
+    pub fn hub(&self) -> Hub {
+        self.desk.hub.clone()
+    }
+
+    /// What ends the server.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { control: Arc::clone(&self.desk.control), hub: self.hub() }
+    }
+
+    /// Puts WebSockets at a path: `/chat`, `/chat/{room}`, `/files/{*rest}`.
+    ///
+    /// A parameter is a whole segment; `{*name}` takes all segments that follow and stands last.
+    /// Literal segments are preferred to parameters, in whatever order the paths were added.
+    /// Parameters are percent-decoded, what is no UTF-8 then matches nothing.
+    pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
+        let endpoint: Arc<dyn Endpoint> = Arc::new(handler);
+        let inserted = self.desk.routes.insert(path, endpoint);
+        self.note(inserted);
+        self
+    }
+
+    /// Puts a page at a path, for requests of plain HTTP with GET or HEAD. The path has the form of
+    /// those of [`route`](Self::route), and may be the same.
+    pub fn page(mut self, path: &str, page: Page) -> Self {
+        if let Err(error) = page.check() {
+            self.note::<()>(Err(ServerError::Page { path: path.into(), error }));
+        }
+        let inserted = self.desk.pages.insert(path, page);
+        self.note(inserted);
+        self
+    }
+
+    /// Answers requests of plain HTTP for which there is no page and no route, in place of a 404. Called
+    /// for every method; the body of a request is not read.
+    pub fn fallback(
+        mut self,
+        answer: impl Fn(&Request<'_>) -> Page + Send + Sync + 'static,
+    ) -> Self {
+        self.desk.fallback = Some(Box::new(answer));
+        self
+    }
+
+    /// Says whose scripts may connect. By default those from the host that they connect to; everybody
+    /// else's get a 403.
+    pub fn origins(mut self, policy: OriginPolicy) -> Self {
+        self.desk.origins = policy;
+        self
+    }
+
+    /// Lets scripts from these origins connect, such as `https://example.com`, and no others.
+    pub fn allow_origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut list = Vec::new();
+        for text in origins {
+            match Origin::parse(text) {
+                Some(origin) => list.push(origin),
+                None => self.note::<()>(Err(ServerError::Origin(text.into()))),
+            }
+        }
+        self.desk.origins = OriginPolicy::List(list);
+        self
+    }
+
+    /// The settings of connections, if they are not [`default_config`](Self::default_config).
+    pub const fn config(mut self, config: Config) -> Self {
+        self.desk.config = config;
+        self
+    }
+
+    /// The settings of connections where nothing else is said: those of [`Config::new`], but for
+    /// messages of at most 1 MiB, and 64 KiB as what may be unsent before the queue fills.
+    pub const fn default_config() -> Config {
+        Config::new().max_message_len(1024 * 1024).max_unsent(64 * 1024)
+    }
+
+    /// The longest message that is taken, in bytes. Default 1 MiB.
+    pub const fn max_message_len(mut self, bytes: usize) -> Self {
+        self.desk.config = self.desk.config.max_message_len(bytes);
+        self
+    }
+
+    /// The most connections at a time; a handshake beyond them gets a 503. Default: as many as the
+    /// process may open files, less 128 for everything else, where that can be read (Linux), and
+    /// 10 000 elsewhere.
+    pub const fn max_connections(mut self, connections: usize) -> Self {
+        self.desk.max_connections = connections;
+        self
+    }
+
+    /// The most handshakes and requests of plain HTTP under way at a time; a connection beyond them
+    /// gets a 503 and is dropped. Default 1 024.
+    pub const fn max_pending(mut self, handshakes: usize) -> Self {
+        self.desk.max_pending = handshakes;
+        self
+    }
+
+    /// The most bytes that may wait for one client, besides those in its send buffer. Default 1 MiB.
+    /// One message may be longer.
+    pub const fn max_queued_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_queued_bytes = bytes;
+        self
+    }
+
+    /// The most messages that may wait for one client, besides those in its send buffer. Default
+    /// 4 096.
+    pub const fn max_queued_messages(mut self, messages: usize) -> Self {
+        self.limits.max_queued_messages = messages;
+        self
+    }
+
+    /// What becomes of clients that read too slowly. By default they are closed with 1013.
+    pub const fn slow_clients(mut self, policy: SlowClients) -> Self {
+        self.limits.slow_clients = policy;
+        self
+    }
+
+    /// Serves until [`ServerHandle::shutdown`].
+    ///
+    /// Errors of accepting, such as the want of descriptors, do not end it: it waits for 50 ms and
+    /// tries again ([`Stats::accept_errors`](super::Stats::accept_errors) counts them).
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with the set-up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the server: the listener is dropped and all connections are cut off,
+    /// each as soon as its task runs.
+    pub async fn run(self) -> Result<(), ServerError> {
+        let Self { listener, mut desk, mut limits, problem } = self;
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        desk.config = desk.config.check()?;
+        if desk.config.delivery != Delivery::Messages {
+            return Err(ServerError::ChunkedDelivery);
+        }
+        #[cfg(feature = "deflate")]
+        {
+            limits.deflate = desk.config.deflate;
+        }
+        limits.max_queued_messages = limits.max_queued_messages.max(1);
+        desk.hub.set_limits(limits);
+        let desk = Arc::new(desk);
+        let control = &desk.control;
+        let running = Running::new(&desk);
+        accept_until_stopped(&listener, &desk).await;
+        drop(listener);
+        if let Some(stop) = control.stop() {
+            desk.hub.close_for_good(stop.code, &stop.reason);
+            if timeout_at(stop.until, control.idle()).await.is_err() {
+                control.phase.send_replace(Phase::Cut);
+                desk.hub.cut_all();
+                // those that do not even come to a point where they wait are left behind
+                let _ = timeout(LAST_WAIT, control.idle()).await;
+            }
+        }
+        drop(running);
+        Ok(())
+    }
+
+    fn note<T>(&mut self, result: Result<T, impl Into<ServerError>>) {
+        if let Err(error) = result {
+            self.problem.get_or_insert_with(|| error.into());
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+async fn accept_until_stopped(listener: &TcpListener, desk: &Arc<Desk>) {
+    let mut stopped = pin!(desk.control.reached(|phase| !matches!(phase, Phase::Serving)));
+    loop {
+        let accepted: Option<io::Result<(TcpStream, SocketAddr)>> = poll_fn(|cx| {
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            listener.poll_accept(cx).map(Some)
+        })
+        .await;
+        match accepted {
+            None => return,
+            Some(Ok((stream, peer_addr))) => desk.receive(stream, peer_addr),
+            // somebody has gone again before we came to it
+            Some(Err(error))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::Interrupted
+                ) => {}
+            Some(Err(_)) => {
+                // out of descriptors, most likely: they come back when connections close
+                Counters::add(&desk.hub.counters().accept_errors);
+                sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// A server that runs; when it is dropped, everything ends.
+struct Running<'a>(&'a Desk);
+
+impl<'a> Running<'a> {
+    fn new(desk: &'a Desk) -> Self {
+        desk.control.running.store(true, Ordering::SeqCst);
+        Self(desk)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.control.running.store(false, Ordering::SeqCst);
+        self.0.control.phase.send_replace(Phase::Over);
+        self.0.hub.cut_all();
+    }
+}
+
+/// What `bind` of a socket takes.
+fn host_and_port(address: &str) -> Result<&str, ServerError> {
+    let invalid = || ServerError::Address(address.into());
+    let rest = match address.split_once("://") {
+        None => address,
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") => rest,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("wss") => return Err(ServerError::Tls),
+        Some(_) => return Err(invalid()),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = rest.rsplit_once(':').ok_or_else(invalid)?;
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) || !is_port {
+        return Err(invalid());
+    }
+    Ok(rest)
+}
+
+/// The limit on open files, less what the rest of the program may need.
+fn default_max_connections() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = soft.and_then(|limits| limits.split_whitespace().next()?.parse().ok());
+    soft.map_or(10_000, |files: usize| files.saturating_sub(128).max(1))
+}
+
+const DEFAULT_MAX_PENDING: usize = 1024;
+
+/// After an error of accepting.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// For tasks that have been told to end at once.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(host_and_port("ws://127.0.0.1:8181").unwrap(), "127.0.0.1:8181");
+        assert_eq!(host_and_port("WS://[::1]:0/").unwrap(), "[::1]:0");
+        assert_eq!(host_and_port("localhost:80").unwrap(), "localhost:80");
+        assert!(matches!(host_and_port("wss://h:1"), Err(ServerError::Tls)));
+        for address in [
+            "",
+            "h",
+            "ws://h",
+            "http://h:1",
+            "ws://h:1/path",
+            "h:+1",
+            "h:70000",
+            ":1",
+            "ws://u@h:1",
+        ] {
+            let error = host_and_port(address).unwrap_err();
+            assert!(matches!(error, ServerError::Address(_)), "{address}");
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_connections() {
+        assert!(default_max_connections() > 0);
+    }
+}

@@ -1,0 +1,51 @@
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// What a server has counted since it was made. A snapshot; see [`Hub::stats`](super::Hub::stats).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that were opened.
+    pub opened: u64,
+    /// Connections that are over.
+    pub closed: u64,
+    /// Handshakes that were refused, by the server or by a handler.
+    pub refused: u64,
+    /// Messages that were dropped for clients that read too slowly.
+    pub dropped: u64,
+    /// Clients that were closed because they read too slowly.
+    pub slow_closed: u64,
+    /// Panics of handlers.
+    pub panics: u64,
+    /// Times that accepting a connection failed, for want of descriptors as a rule.
+    pub accept_errors: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) opened: AtomicU64,
+    pub(super) closed: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) slow_closed: AtomicU64,
+    pub(super) panics: AtomicU64,
+    pub(super) accept_errors: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn snapshot(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            opened: read(&self.opened),
+            closed: read(&self.closed),
+            refused: read(&self.refused),
+            dropped: read(&self.dropped),
+            slow_closed: read(&self.slow_closed),
+            panics: read(&self.panics),
+            accept_errors: read(&self.accept_errors),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What handlers are told, and when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sansws::proto::{CloseInfo, KeepAlive};
+use sansws::server::{
+    Acceptance, Client, Decision, Handler, Page, Received, Request, Server, handler,
+};
+use sansws::{CloseCode, Message};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::support::{Log, bind, closed, frames, start, text, until, within};
+use crate::wire;
+
+/// Writes everything down; knows some words.
+struct Recorder(Log);
+
+impl Handler for Recorder {
+    async fn on_request(&self, request: &Request<'_>) -> Decision {
+        assert!(request.peer_addr().ip().is_loopback());
+        if request.cookie("user").is_none() && request.query() == Some("members") {
+            return Err(Page::text("log in\n").status(401).header("WWW-Authenticate", "Basic"));
+        }
+        if request.query() == Some("panic") {
+            panic!("on_request panics, as the test wants");
+        }
+        let acceptance = Acceptance::new().header("Set-Cookie", "seen=1");
+        Ok(match request.subprotocols().any(|name| name == "v2") {
+            true => acceptance.subprotocol("v2"),
+            false => acceptance,
+        })
+    }
+
+    async fn on_open(&self, client: &Client) {
+        self.0.add(format!("open {}", client.info().param("room").unwrap()));
+    }
+
+    async fn on_message(&self, client: &Client, message: Received<'_>) {
+        self.0.add(format!("message {}", String::from_utf8_lossy(message.as_bytes())));
+        match message.as_text() {
+            Some("panic") => panic!("on_message panics, as the test wants"),
+            Some("close") => {
+                client.send("last words").unwrap();
+                client.close(CloseCode::new(4000).unwrap(), "told to").unwrap();
+            }
+            Some("wait") => {
+                client.send("waiting").unwrap();
+                sleep(Duration::from_millis(50)).await;
+                client.send("waited").unwrap();
+            }
+            _ => client.send(message).unwrap(),
+        }
+    }
+
+    async fn on_close(&self, client: &Client, info: &CloseInfo<'_>) {
+        assert!(client.hub().get(client.id()).is_none());
+        assert!(!client.is_open());
+        let CloseInfo { initiator, code, reason, clean, .. } = info;
+        self.0.add(format!("close {code} {reason:?} {initiator:?} clean={clean}"));
+    }
+}
+
+#[tokio::test]
+async fn events_come_in_order() {
+    let log = Log::default();
+    let server = start(bind().await.route("/chat/{room}", Recorder(log.clone())));
+    let mut ws = server.connect("/chat/caf%C3%A9").await;
+    ws.send("one").await.unwrap();
+    assert_eq!(text(&mut ws).await, "one");
+    ws.send(&[1, 2][..]).await.unwrap();
+    let echoed = within(ws.recv()).await.unwrap();
+    assert_eq!(echoed, Some(Message::from(&[1, 2][..])));
+    // what is sent before a wait leaves before it is over
+    ws.send("wait").await.unwrap();
+    assert_eq!(text(&mut ws).await, "waiting");
+    assert_eq!(text(&mut ws).await, "waited");
+    within(ws.close(CloseCode::NORMAL, "bye")).await.unwrap();
+    until(|| log.lines().len() == 5).await;
+    assert_eq!(
+        log.lines(),
+        [
+            "open caf\u{e9}",
+            "message one",
+            "message \u{1}\u{2}",
+            "message wait",
+            "close 1000 \"bye\" Peer clean=true"
+        ]
+    );
+    server.stop().await;
+}
+
+/// Each way to end, with one `on_close` for it.
+#[tokio::test]
+async fn every_end_is_told_once() {
+    let log = Log::default();
+    let server = start(bind().await.route("/{room}", Recorder(log.clone())));
+    let last = |count| {
+        let log = log.clone();
+        async move {
+            let closes = || log.lines().into_iter().filter(|line| line.starts_with("close"));
+            until(|| closes().count() == count).await;
+            closes().next_back().unwrap()
+        }
+    };
+
+    let mut ws = server.connect("/closed-by-the-handler").await;
+    ws.send("close").await.unwrap();
+    ws.send("not delivered any more").await.unwrap();
+    assert_eq!(text(&mut ws).await, "last words");
+    assert_eq!(closed(&mut ws).await, (4000, "told to".into(), true));
+    assert_eq!(last(1).await, "close 4000 \"\" Local clean=true");
+    assert!(!log.lines().contains(&"message not delivered any more".to_string()));
+
+    drop(server.connect("/dropped").await);
+    assert_eq!(last(2).await, "close 1006 \"\" Network clean=false");
+
+    let mut raw = server.raw("/breaks-a-rule").await;
+    raw.write_all(&wire::server(wire::TEXT, b"not masked")).await.unwrap();
+    let seen = frames(&mut raw, |_| false).await;
+    assert_eq!(seen[0].close_code(), Some(1002));
+    drop(raw);
+    assert_eq!(last(3).await, "close 1006 \"\" Local clean=false");
+
+    // an end of file in the middle of a frame
+    let mut raw = server.raw("/torn").await;
+    raw.write_all(&wire::client(wire::TEXT, b"torn")[..5]).await.unwrap();
+    drop(raw);
+    assert_eq!(last(4).await, "close 1006 \"\" Network clean=false");
+
+    sleep(Duration::from_millis(20)).await;
+    let lines = log.lines();
+    let count = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!((count("open"), count("close")), (4, 4));
+    until(|| server.hub.stats().closed == 4).await;
+    assert_eq!(server.hub.stats().opened, 4);
+    assert!(server.hub.is_empty());
+    server.stop().await;
+}
+
+/// Hazard 26
+#[tokio::test]
+async fn a_panic_closes_its_connection_only() {
+    let log = Log::default();
+    let server = start(bind().await.route("/{room}", Recorder(log.clone())));
+    let mut other = server.connect("/other").await;
+    for _ in 0..3 {
+        let mut ws = server.connect("/one").await;
+        ws.send("panic").await.unwrap();
+        assert_eq!(closed(&mut ws).await, (1011, String::new(), true));
+    }
+    assert_eq!(server.refused(&server.request("/one?panic")).await.0, 500);
+    other.send("still here").await.unwrap();
+    assert_eq!(text(&mut other).await, "still here");
+    let closes = || log.lines().iter().filter(|line| line.starts_with("close 1011")).count();
+    until(|| closes() == 3).await;
+    assert_eq!((server.hub.len(), server.hub.stats().panics), (1, 4));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn panics_around_a_connection_are_caught_too() {
+    let log = Log::default();
+    let on_open = log.clone();
+    let route = handler()
+        .on_open(|client| assert!(client.info().query().is_none(), "as the test wants"))
+        .on_close(move |_, info| {
+            on_open.add(format!("{}", info.code));
+            panic!("on_close panics, as the test wants");
+        });
+    let server = start(bind().await.route("/", route));
+    let mut ws = server.connect("/?q").await;
+    assert_eq!(closed(&mut ws).await.0, 1011);
+    until(|| server.hub.stats().panics == 2).await;
+    assert_eq!(log.lines(), ["1011"]);
+    until(|| server.hub.is_empty()).await;
+    let ws = server.connect("/").await;
+    until(|| server.hub.len() == 1).await;
+    drop(ws);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_are_accepted_and_refused() {
+    let server = start(bind().await.route("/{room}", Recorder(Log::default())));
+    let (status, body) = server.refused(&server.request("/a?members")).await;
+    assert_eq!((status, &*body), (401, "log in\n"));
+    let member = server.request("/a?members").with_header("Cookie", "x=1; user=me").unwrap();
+    server.try_connect(&member).await.unwrap();
+
+    let request = server.request("/a").with_subprotocol("v1").unwrap();
+    let ws = server.try_connect(&request.with_subprotocol("v2").unwrap()).await.unwrap();
+    assert_eq!(ws.subprotocol(), Some("v2"));
+    // the server closes, because this is no frame
+    let answer = server.http(&format!("{}bye", wire::REQUEST)).await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert_eq!(wire::header(&answer, "set-cookie"), Some("seen=1"));
+    assert_eq!(server.hub.stats().refused, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_acceptance_is_a_500() {
+    let unoffered = handler().on_request(|_| Ok(Acceptance::new().subprotocol("never offered")));
+    let header = handler().on_request(|_| Ok(Acceptance::new().header("Upgrade", "h2c")));
+    let page = handler().on_request(|_| Err(Page::text("").status(99)));
+    let server = bind().await.route("/a", unoffered).route("/b", header).route("/c", page);
+    let server = start(server);
+    for path in ["/a", "/b", "/c"] {
+        assert_eq!(server.refused(&server.request(path)).await.0, 500, "{path}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn clients_are_known_by_what_they_said() {
+    let server = start(bind().await.route("/u/{name}/{*rest}", handler()));
+    let request = server.request("/u/J%C3%B6rg/a/b?x=1&y");
+    let request = request.with_header("Cookie", "session=abc; theme=dark").unwrap();
+    let request = request.with_header("X-Twice", "1").unwrap().with_header("x-twice", "2").unwrap();
+    let ws = server.try_connect(&request).await.unwrap();
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    let info = client.info();
+    assert_eq!(info.path(), "/u/J%C3%B6rg/a/b");
+    assert_eq!((info.query(), info.route()), (Some("x=1&y"), "/u/{name}/{*rest}"));
+    assert_eq!((info.param("name"), info.param("rest")), (Some("J\u{f6}rg"), Some("a/b")));
+    assert_eq!((info.param("none"), info.origin(), info.subprotocol()), (None, None, None));
+    assert_eq!(info.host(), server.addr.to_string());
+    assert_eq!((info.cookie("theme"), info.cookie("none")), (Some("dark"), None));
+    assert_eq!((info.header("X-TWICE"), info.header("upgrade")), (Some("1"), None));
+    assert_eq!(info.headers().filter(|(name, _)| name.eq_ignore_ascii_case("x-twice")).count(), 2);
+    assert_eq!(info.peer_addr(), ws.io_ref().local_addr().unwrap());
+    let shown = format!("{client:?} {info:?}");
+    assert!(!shown.contains("abc"), "a secret in {shown}");
+
+    let other = server.connect("/u/a/b").await;
+    until(|| server.hub.len() == 2).await;
+    let ids: Vec<u64> = server.hub.clients().iter().map(Client::id).collect();
+    assert!(client.id() == ids[0] && ids[0] < ids[1], "{ids:?}");
+    drop((ws, other));
+    server.stop().await;
+}
+
+/// Pain 2, hazard 13: a peer that is gone without a word, for a server that only waits and for one
+/// whose socket takes no more.
+#[tokio::test]
+async fn a_dead_network_is_told_too() {
+    let log = Log::default();
+    let config = Server::default_config()
+        .keep_alive(KeepAlive::Every(Duration::from_millis(50)))
+        .pong_timeout(Duration::from_millis(50))
+        .close_timeout(Duration::from_millis(100));
+    let server = start(bind().await.route("/{room}", Recorder(log.clone())).config(config));
+    let _silent = server.raw("/silent").await;
+    let blocked = server.raw("/blocked").await;
+    until(|| server.hub.len() == 2).await;
+    for client in server.hub.clients() {
+        while client.info().path() == "/blocked" && client.send(vec![0; 900_000]).is_ok() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let closes = || log.lines().iter().filter(|line| line.starts_with("close 1006")).count();
+    until(|| closes() == 2 && server.hub.is_empty()).await;
+    drop(blocked);
+    server.stop().await;
+}
+
+/// A handler that waits for a long time holds up nobody else, and its client may go meanwhile.
+#[tokio::test]
+async fn a_handler_that_waits_holds_up_nobody_else() {
+    struct Waits(Arc<Notify>);
+    impl Handler for Waits {
+        async fn on_message(&self, client: &Client, message: Received<'_>) {
+            if message.as_text() == Some("wait") {
+                self.0.notified().await;
+            }
+            let _ = client.send(message);
+        }
+    }
+    let release = Arc::new(Notify::new());
+    let server = start(bind().await.route("/", Waits(Arc::clone(&release))));
+    let (mut one, mut two) = (server.connect("/").await, server.connect("/").await);
+    one.send("wait").await.unwrap();
+    for _ in 0..10 {
+        two.send("go on").await.unwrap();
+        assert_eq!(text(&mut two).await, "go on");
+    }
+    // sent to while its handler waits
+    until(|| server.hub.len() == 2).await;
+    server.hub.broadcast("from outside").unwrap();
+    assert_eq!(text(&mut one).await, "from outside");
+    release.notify_one();
+    assert_eq!(text(&mut one).await, "wait");
+    server.stop().await;
+}

@@ -1,0 +1,183 @@
+//! Who is let in, and what the others are told.
+
+use std::time::Duration;
+
+use sansws::handshake::Origin;
+use sansws::server::{OriginPolicy, Server, ServerError, handler};
+use sansws::{CloseCode, Config, proto::Delivery};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Running, bind, closed, start, text, until, within};
+use crate::wire;
+
+async fn status(server: &Running, origin: Option<&str>) -> u16 {
+    let request = server.request("/");
+    let request = match origin {
+        Some(origin) => request.with_header("Origin", origin).unwrap(),
+        None => request,
+    };
+    match server.try_connect(&request).await {
+        Ok(_) => 101,
+        Err(_) => server.refused(&request).await.0,
+    }
+}
+
+/// Pain 7: by default the page has to come from the same host.
+#[tokio::test]
+async fn origins() {
+    let server = start(bind().await.route("/", handler()));
+    let same = format!("http://{}", server.addr);
+    assert_eq!(status(&server, None).await, 101);
+    assert_eq!(status(&server, Some(&same)).await, 101);
+    assert_eq!(status(&server, Some("http://evil.example")).await, 403);
+    assert_eq!(status(&server, Some("null")).await, 403);
+    let request = server.request("/").with_header("Origin", "http://evil.example").unwrap();
+    let (_, body) = server.refused(&request).await;
+    assert!(body.contains("\"http://evil.example\"") && body.contains("allow_origins"), "{body}");
+    server.stop().await;
+
+    let server = start(bind().await.route("/", handler()).origins(OriginPolicy::Any));
+    assert_eq!(status(&server, Some("http://evil.example")).await, 101);
+    server.stop().await;
+
+    let list = bind().await.route("/", handler()).allow_origins(["https://app.example:8443"]);
+    let server = start(list);
+    assert_eq!(status(&server, Some("https://APP.example:8443")).await, 101);
+    assert_eq!(status(&server, Some("https://app.example")).await, 403);
+    assert_eq!(status(&server, None).await, 101);
+    let twice = wire::REQUEST.replacen("/chat", "/", 1).replacen(
+        "\r\n\r\n",
+        "\r\nOrigin: https://app.example:8443\r\nOrigin: http://evil.example\r\n\r\n",
+        1,
+    );
+    assert!(server.http(&twice).await.starts_with("HTTP/1.1 403 "));
+    server.stop().await;
+
+    let ours = Origin::parse("https://ours.example").unwrap();
+    let policy = OriginPolicy::Fn(Box::new(move |request| {
+        request.origin().and_then(Origin::parse).as_ref() == Some(&ours)
+    }));
+    let server = start(bind().await.route("/", handler()).origins(policy));
+    assert_eq!(status(&server, Some("https://ours.example")).await, 101);
+    assert_eq!(status(&server, None).await, 403);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn connections_are_limited() {
+    let server = start(bind().await.route("/", handler()).max_connections(2));
+    let one = server.connect("/").await;
+    let mut two = server.connect("/").await;
+    let (status, body) = server.refused(&server.request("/")).await;
+    assert_eq!(status, 503);
+    assert!(body.contains("too many connections"), "{body}");
+    drop(one);
+    until(|| server.hub.len() == 1).await;
+    // the place is free once the handler is done
+    let mut three = within(async {
+        loop {
+            if let Ok(ws) = server.try_connect(&server.request("/")).await {
+                return ws;
+            }
+        }
+    })
+    .await;
+    until(|| server.hub.len() == 2).await;
+    server.hub.broadcast("both").unwrap();
+    assert_eq!((text(&mut two).await, text(&mut three).await), ("both".into(), "both".into()));
+    server.stop().await;
+}
+
+/// Hazard 29
+#[tokio::test]
+async fn handshakes_under_way_are_limited() {
+    let server = start(bind().await.route("/", handler()).max_pending(2));
+    let mut ws = server.connect("/").await;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        stream.write_all(b"GET / HT").await.unwrap();
+        slow.push(stream);
+    }
+    let mut third = TcpStream::connect(server.addr).await.unwrap();
+    let mut answer = String::new();
+    within(third.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    // who is in already does not notice
+    until(|| server.hub.len() == 1).await;
+    server.hub.broadcast("hello").unwrap();
+    assert_eq!(text(&mut ws).await, "hello");
+    drop(slow);
+    within(async { while server.try_connect(&server.request("/")).await.is_err() {} }).await;
+    server.stop().await;
+}
+
+/// Hazard 1: one deadline for the whole head.
+#[tokio::test]
+async fn slow_handshakes_are_given_up() {
+    let config = Server::default_config().handshake_timeout(Duration::from_millis(100));
+    let server = start(bind().await.route("/", handler()).config(config));
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn messages_have_a_limit_of_one_mebibyte() {
+    assert_eq!(Server::default_config().max_message_len, 1024 * 1024);
+    let echo = handler().on_message(|client, message| client.send(message));
+    let server = start(bind().await.route("/", echo).max_message_len(1000));
+    let mut ws = server.connect("/").await;
+    ws.send(vec![0; 1000]).await.unwrap();
+    assert_eq!(within(ws.recv()).await.unwrap().unwrap().len(), 1000);
+    ws.send(vec![0; 1001]).await.unwrap();
+    assert_eq!(closed(&mut ws).await.0, CloseCode::MESSAGE_TOO_BIG.as_u16());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn invalid_handshakes_are_answered() {
+    let server = start(bind().await.route("/chat", handler()));
+    for (from, to, status) in [
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426),
+        ("Sec-WebSocket-Key: dGhl", "Sec-WebSocket-Key: short", 400),
+        ("GET", "POST", 405),
+        ("/chat", "/nowhere", 404),
+        ("Host: server.example.com\r\n", "", 400),
+        ("HTTP/1.1", "HTTP/1.0", 505),
+    ] {
+        let request = wire::REQUEST.replacen(from, to, 1);
+        let answer = server.http(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{from}: {answer}");
+    }
+    assert!(server.hub.stats().refused >= 4);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_set_up_is_said_by_run() {
+    let run = |server: Server| async { within(server.run()).await.unwrap_err().to_string() };
+    assert_eq!(
+        run(bind().await.route("chat", handler())).await,
+        "the path \"chat\": begin it with `/`"
+    );
+    let twice = bind().await.route("/{a}", handler()).route("/{b}", handler());
+    assert!(run(twice).await.starts_with("the path \"/{b}\": another one"));
+    assert_eq!(
+        run(bind().await.allow_origins(["example.com"])).await,
+        "\"example.com\" is no origin: write `https://HOST` or `https://HOST:PORT`, without a path \
+         and without a slash at the end"
+    );
+    let config = Config::new().delivery(Delivery::Chunks);
+    assert!(matches!(bind().await.config(config).run().await, Err(ServerError::ChunkedDelivery)));
+    let config = Config::new().handshake_timeout(Duration::ZERO);
+    assert!(matches!(bind().await.config(config).run().await, Err(ServerError::Config(_))));
+    let error = Server::bind("wss://127.0.0.1:0").await.unwrap_err();
+    assert!(error.to_string().contains("behind a proxy"), "{error}");
+    let taken = bind().await;
+    let address = taken.local_addr().unwrap().to_string();
+    assert!(matches!(Server::bind(&address).await, Err(ServerError::Io(_))));
+}

@@ -1,0 +1,148 @@
+//! All clients at once, and rooms of them.
+
+use sansws::CloseCode;
+use sansws::server::{Hub, handler};
+
+use crate::support::{bind, closed, start, text, until, within};
+
+#[tokio::test]
+async fn broadcasts_reach_whom_they_should() {
+    let server = start(bind().await.route("/", handler()));
+    let hub = server.hub.clone();
+    assert_eq!(hub.broadcast("to nobody"), Ok(0));
+    let mut all = Vec::new();
+    for at in 1..=3 {
+        all.push(server.connect("/").await);
+        until(|| hub.len() == at).await;
+    }
+    let ids: Vec<u64> = hub.clients().iter().map(|client| client.id()).collect();
+    assert_eq!(hub.broadcast("all"), Ok(3));
+    assert_eq!(hub.broadcast_except(ids[0], "not the first"), Ok(2));
+    hub.send_to(ids[0], "the first").unwrap();
+    let large = "large ".repeat(20_000);
+    assert_eq!(hub.broadcast(&large), Ok(3));
+    for (at, ws) in all.iter_mut().enumerate() {
+        assert_eq!(text(ws).await, "all");
+        assert_eq!(text(ws).await, if at == 0 { "the first" } else { "not the first" });
+        assert_eq!(text(ws).await, large);
+    }
+    assert_eq!(hub.get(ids[1]).unwrap().id(), ids[1]);
+    assert!(hub.get(0).is_none());
+
+    hub.close_all(CloseCode::SERVICE_RESTART, "be right back").unwrap();
+    for ws in &mut all {
+        assert_eq!(closed(ws).await, (1012, "be right back".into(), true));
+    }
+    until(|| hub.is_empty()).await;
+    // new ones are welcome
+    let _ws = server.connect("/").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn rooms_are_left_with_the_connection() {
+    let route = handler().on_open(|client| client.join(client.info().param("room").unwrap()));
+    let server = start(bind().await.route("/{room}", route));
+    let hub = server.hub.clone();
+    let mut one = server.connect("/a").await;
+    until(|| hub.room("a").len() == 1).await;
+    let mut two = server.connect("/a").await;
+    until(|| hub.room("a").len() == 2).await;
+    let mut three = server.connect("/b").await;
+    until(|| hub.room("b").len() == 1).await;
+
+    assert_eq!(hub.broadcast_room("a", "in a"), Ok(2));
+    assert_eq!(hub.broadcast_room("none", "in none"), Ok(0));
+    let first = hub.room("a").remove(0);
+    assert_eq!(hub.broadcast_room_except("a", first.id(), "the other in a"), Ok(1));
+    assert_eq!(hub.broadcast("all"), Ok(3));
+    for (ws, expected) in [
+        (&mut one, vec!["in a", "all"]),
+        (&mut two, vec!["in a", "the other in a", "all"]),
+        (&mut three, vec!["all"]),
+    ] {
+        for message in expected {
+            assert_eq!(text(ws).await, message);
+        }
+    }
+
+    assert!(first.join("b") && !first.join("b"), "entered twice");
+    assert!(first.leave("a") && !first.leave("a"), "left twice");
+    assert_eq!((hub.room("a").len(), hub.room("b").len()), (1, 2));
+    within(one.close(CloseCode::NORMAL, "")).await.unwrap();
+    until(|| hub.room("b").len() == 1).await;
+    assert!(!first.join("a"), "it is gone");
+    drop(two);
+    until(|| hub.room("a").is_empty()).await;
+    server.stop().await;
+}
+
+/// Compressed once for those who agreed on it, and not at all for the others.
+#[cfg(feature = "deflate")]
+#[tokio::test]
+async fn broadcasts_are_compressed() {
+    use sansws::Config;
+    use sansws::deflate::Deflate;
+    use sansws::server::Server;
+    use sansws::tokio::connect_with;
+    use tokio::io::AsyncReadExt;
+
+    use crate::wire;
+
+    let config = Server::default_config().deflate(Deflate::new());
+    let echo = handler().on_message(|client, message| client.send(message));
+    let server = start(bind().await.route("/", echo).config(config));
+    let request = server.request("/");
+    let config = Config::new().deflate(Deflate::new());
+    let mut compressed = within(connect_with(&request, &config)).await.unwrap();
+    let mut plain = server.connect("/").await;
+    let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let offer = wire::REQUEST.replacen("/chat", "/", 1).replacen("\r\n\r\n", offer, 1);
+    let mut raw = server.raw_with(&offer).await;
+    until(|| server.hub.len() == 3).await;
+    let large = "again and ".repeat(10_000);
+    assert_eq!(server.hub.broadcast(&large), Ok(3));
+    // FIN, RSV1 and text; not even a length of three bytes
+    let start = [within(raw.read_u8()).await.unwrap(), within(raw.read_u8()).await.unwrap()];
+    assert!(start[0] == 0xc1 && start[1] <= 126, "{start:x?}");
+    server.hub.clients().iter().for_each(|client| client.send(&large).unwrap());
+    for ws in [&mut compressed, &mut plain] {
+        ws.send("echo").await.unwrap();
+        for _ in 0..2 {
+            assert!(text(ws).await == large);
+        }
+        assert_eq!(text(ws).await, "echo");
+    }
+    server.stop().await;
+}
+
+#[test]
+fn a_hub_needs_no_server() {
+    let hub = Hub::default();
+    assert_eq!((hub.len(), hub.broadcast("x"), hub.clients().len()), (0, Ok(0), 0));
+    assert!(hub.broadcast(sansws::proto::MessageRef::ping(&[0; 126])).is_err());
+    assert!(hub.close_all(CloseCode::NORMAL, "").is_ok());
+}
+
+/// Connections that come and go while others broadcast.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broadcasting_while_clients_come_and_go() {
+    let server = start(bind().await.route("/", handler()));
+    let hub = server.hub.clone();
+    let mut faithful = server.connect("/").await;
+    until(|| hub.len() == 1).await;
+    let talking = std::thread::spawn(move || {
+        for at in 0..2000 {
+            hub.broadcast(format!("{at}")).unwrap();
+        }
+    });
+    for _ in 0..20 {
+        drop(server.connect("/").await);
+    }
+    for at in 0..2000 {
+        assert_eq!(text(&mut faithful).await, at.to_string());
+    }
+    talking.join().unwrap();
+    until(|| server.hub.len() == 1).await;
+    server.stop().await;
+}

@@ -1,0 +1,15 @@
+//! The event server, over loopback: with the crate's own client, and byte by byte.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../adapters_support/wire.rs"]
+mod wire;
+
+mod descriptors;
+mod events;
+mod handshakes;
+mod hub;
+mod pages;
+mod sending;
+mod shutdown;
+mod slow;
+mod support;

@@ -1,0 +1,165 @@
+//! Clients that do not read. Hazards 15 and 16.
+
+use std::time::Duration;
+
+use sansws::CloseCode;
+use sansws::server::{NotSent, SlowClients, handler};
+use tokio::time::sleep;
+
+use crate::support::{Running, bind, frames, start, text, until};
+use crate::wire;
+
+const QUEUED_BYTES: usize = 256 * 1024;
+const CHUNK: usize = 8 * 1024;
+
+async fn with_policy(policy: SlowClients) -> Running {
+    let server = bind().await.route("/", handler()).max_queued_bytes(QUEUED_BYTES);
+    start(server.slow_clients(policy))
+}
+
+/// One client never reads, fifty do: they get everything, and what waits for the one is bounded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_client_that_does_not_read() {
+    const READERS: usize = 50;
+    const MESSAGES: usize = 2000;
+    let server = with_policy(SlowClients::Close(CloseCode::TRY_AGAIN_LATER)).await;
+    let raw = server.raw("/").await;
+    until(|| server.hub.len() == 1).await;
+    let slow = server.hub.clients().remove(0);
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(server.connect("/").await);
+    }
+    until(|| server.hub.len() == READERS + 1).await;
+    let readers: Vec<_> = readers
+        .into_iter()
+        .map(|mut ws| {
+            tokio::spawn(async move {
+                for at in 0..MESSAGES {
+                    let message = text(&mut ws).await;
+                    assert!(message.starts_with(&format!("{at} ")), "{at}: {}", &message[..20]);
+                }
+                ws // closed by whoever gets it
+            })
+        })
+        .collect();
+    let mut most = 0;
+    for at in 0..MESSAGES {
+        let filler = "x".repeat(CHUNK);
+        server.hub.broadcast(format!("{at} {filler}")).unwrap();
+        most = most.max(slow.queued());
+        // the readers' queues are bounded as well
+        while server.hub.clients().iter().any(|it| it != &slow && it.queued() > QUEUED_BYTES / 2) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let mut done = Vec::new();
+    for reader in readers {
+        done.push(reader.await.unwrap());
+    }
+    assert!(most <= QUEUED_BYTES, "{most} bytes waited");
+    assert!(most > QUEUED_BYTES / 2, "its queue was never full");
+    assert!(!slow.is_open());
+    let stats = server.hub.stats();
+    assert_eq!((stats.slow_closed, stats.dropped), (1, 0));
+
+    // if it reads after all, it finds out why
+    let mut raw = raw;
+    let seen = frames(&mut raw, |frames| frames.last().is_some_and(|it| it.opcode == 8)).await;
+    let (close, before) = seen.split_last().unwrap();
+    assert_eq!(close.close_code(), Some(1013));
+    assert_eq!(&close.payload[2..], b"the client reads too slowly");
+    assert!(before.iter().all(|frame| frame.opcode == wire::TEXT));
+    server.stop().await;
+}
+
+/// Sends to a client that does not read until that is refused, or `count` messages; then reads.
+async fn flood(server: &Running, count: usize) -> (Vec<usize>, Option<NotSent>) {
+    let mut raw = server.raw("/").await;
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    let mut refused = None;
+    for at in 0..count {
+        let message = format!("{at:06}{}", "x".repeat(CHUNK));
+        if let Err(error) = client.send(message) {
+            refused = Some(error);
+        }
+        assert!(client.queued() <= QUEUED_BYTES);
+        if at % 16 == 0 {
+            sleep(Duration::from_millis(1)).await; // so that the socket fills
+        }
+    }
+    // a message of control is sent behind all that waits
+    until(|| client.send("end").is_ok() || !client.is_open()).await;
+    let is_end = |frame: &wire::Frame| frame.opcode == 8 || frame.payload == b"end";
+    let seen = frames(&mut raw, |frames| frames.iter().any(is_end)).await;
+    let numbers = seen.iter().filter(|frame| frame.payload.len() > 10);
+    let numbers = numbers.map(|frame| frame.text()[..6].parse().unwrap()).collect();
+    (numbers, refused)
+}
+
+#[tokio::test]
+async fn the_oldest_are_dropped() {
+    let server = with_policy(SlowClients::DropOldest).await;
+    let (numbers, refused) = flood(&server, 3000).await;
+    assert_eq!(refused, None);
+    assert!(numbers.is_sorted() && numbers.len() < 3000);
+    assert_eq!((numbers.first(), numbers.last()), (Some(&0), Some(&2999)));
+    let dropped = server.hub.stats().dropped as usize;
+    assert_eq!(numbers.len() + dropped, 3000);
+    assert_eq!(server.hub.stats().slow_closed, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_newest_are_dropped() {
+    let server = with_policy(SlowClients::DropNewest).await;
+    let mut raw = server.raw("/").await;
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    let mut taken = Vec::new();
+    for at in 0..3000 {
+        match client.send(format!("{at:06}{}", "x".repeat(CHUNK))) {
+            Ok(()) => taken.push(at),
+            Err(NotSent::QueueFull { messages, bytes }) => {
+                assert!(messages > 0 && bytes > QUEUED_BYTES - 2 * CHUNK);
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        if at % 16 == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert!(taken.len() < 3000);
+    let count = taken.len();
+    let seen = frames(&mut raw, |frames| frames.len() == count).await;
+    let numbers: Vec<usize> = seen.iter().map(|it| it.text()[..6].parse().unwrap()).collect();
+    assert_eq!(numbers, taken);
+    assert_eq!(server.hub.stats().dropped as usize, 3000 - count);
+    server.stop().await;
+}
+
+/// The limit in messages, and the one message that is always taken.
+#[tokio::test]
+async fn messages_are_counted_too() {
+    let server = bind().await.route("/", handler()).max_queued_messages(3).max_queued_bytes(10);
+    let server = start(server.slow_clients(SlowClients::DropNewest));
+    let _ws = server.connect("/").await;
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    // nothing is taken out while this does not wait
+    client.send("longer than the limit").unwrap();
+    assert_eq!(client.send(""), Err(NotSent::QueueFull { messages: 1, bytes: 21 }));
+    until(|| client.queued() == 0).await;
+    for _ in 0..3 {
+        client.send("x").unwrap();
+    }
+    let error = client.send("x").unwrap_err();
+    assert_eq!(error, NotSent::QueueFull { messages: 3, bytes: 3 });
+    assert_eq!(
+        error.to_string(),
+        "3 messages of together 3 bytes wait for a client that reads slowly: send it less, or raise \
+         Server::max_queued_bytes and Server::max_queued_messages"
+    );
+    server.stop().await;
+}

@@ -1,0 +1,165 @@
+//! A server under test, and both kinds of clients for it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sansws::handshake::client::Request;
+use sansws::server::{Hub, Server, ServerError, ServerHandle};
+use sansws::tokio::{WebSocket, connect_with};
+use sansws::{CloseCode, Config, Error, Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::wire::{self, Frame};
+
+/// Waits for something that must happen soon.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(10), future).await.expect("it takes too long")
+}
+
+/// Waits until something is true.
+pub async fn until(mut is_it: impl FnMut() -> bool) {
+    within(async {
+        while !is_it() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+pub async fn bind() -> Server {
+    Server::bind("ws://127.0.0.1:0").await.unwrap()
+}
+
+/// A server that runs.
+pub struct Running {
+    pub addr: SocketAddr,
+    pub hub: Hub,
+    pub handle: ServerHandle,
+    pub run: JoinHandle<Result<(), ServerError>>,
+}
+
+pub fn start(server: Server) -> Running {
+    Running {
+        addr: server.local_addr().unwrap(),
+        hub: server.hub(),
+        handle: server.handle(),
+        run: tokio::spawn(server.run()),
+    }
+}
+
+impl Running {
+    pub fn url(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.addr)
+    }
+
+    pub fn request(&self, path: &str) -> Request {
+        Request::new(&self.url(path)).unwrap()
+    }
+
+    pub async fn connect(&self, path: &str) -> WebSocket<TcpStream> {
+        self.try_connect(&self.request(path)).await.unwrap()
+    }
+
+    pub async fn try_connect(&self, request: &Request) -> Result<WebSocket<TcpStream>, Error> {
+        within(connect_with(request, &Config::new())).await
+    }
+
+    /// The status and the body with which a handshake is refused.
+    pub async fn refused(&self, request: &Request) -> (u16, String) {
+        match self.try_connect(request).await.unwrap_err() {
+            Error::Refused(refused) => {
+                let body = String::from_utf8(refused.body().to_vec()).unwrap();
+                (refused.status(), body)
+            }
+            error => panic!("{error:?}"),
+        }
+    }
+
+    /// A connection that speaks in bytes, its handshake done.
+    pub async fn raw(&self, path: &str) -> TcpStream {
+        self.raw_with(&wire::REQUEST.replacen("/chat", path, 1)).await
+    }
+
+    /// The same with a request of its own.
+    pub async fn raw_with(&self, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within(stream.read_u8()).await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        stream
+    }
+
+    /// What the server answers to these bytes until it closes.
+    pub async fn http(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        within(stream.read_to_end(&mut answer)).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub async fn get(&self, path: &str) -> String {
+        self.http(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await
+    }
+
+    /// Ends the server at once.
+    pub async fn stop(self) {
+        within(self.handle.shutdown(CloseCode::GOING_AWAY, "", Duration::ZERO)).await.unwrap();
+        within(self.run).await.unwrap().unwrap();
+    }
+}
+
+/// The next message, which is text.
+pub async fn text(ws: &mut WebSocket<TcpStream>) -> String {
+    match within(ws.recv()).await.unwrap() {
+        Some(Message::Text(text)) => text.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Until the connection is over: its code and reason, and whether it ended cleanly.
+pub async fn closed(ws: &mut WebSocket<TcpStream>) -> (u16, String, bool) {
+    while let Ok(Some(_)) = within(ws.recv()).await {}
+    let info = ws.close_info().unwrap();
+    (info.code, info.reason.to_string(), info.clean)
+}
+
+/// Whole frames until `done` says that these are enough, or the stream ends.
+pub async fn frames(stream: &mut TcpStream, done: impl Fn(&[Frame]) -> bool) -> Vec<Frame> {
+    let mut bytes = Vec::new();
+    let mut all = Vec::new();
+    while !done(&all) {
+        let mut more = vec![0; 64 * 1024];
+        let n = within(stream.read(&mut more)).await.unwrap();
+        if n == 0 {
+            break;
+        }
+        bytes.extend(&more[..n]);
+        let (frames, used) = wire::frames_in(&bytes);
+        bytes.drain(..used);
+        all.extend(frames);
+    }
+    all
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub fn add(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
