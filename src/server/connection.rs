@@ -90,8 +90,9 @@ async fn converse<H: Handler>(handler: &H, ws: &mut WebSocket<TcpStream>, client
             }
             Flow::Cut => return,
         }
-        let Next::Event(ready) = poll_fn(|cx| poll_next(ws, client, cx)).await else { return };
-        let (message, out) = take_message(ws, client, ready);
+        let next = poll_fn(|cx| poll_next(ws, client, cx)).await;
+        let Next::Event { ready, open } = next else { return };
+        let (message, out) = take_message(ws, client, ready, open);
         flow = Flow::GoOn;
         if let Some(message) = message {
             let call = pin!(async { handler.on_message(client, message).await });
@@ -110,18 +111,25 @@ enum Flow {
 }
 
 enum Next {
-    Event(Ready),
+    Event {
+        ready: Ready,
+        /// Nobody has closed.
+        open: bool,
+    },
     End,
 }
 
 /// Until there is an event, sending what comes into the mailbox meanwhile.
 fn poll_next(ws: &mut WebSocket<TcpStream>, client: &Client, cx: &mut Context<'_>) -> Poll<Next> {
     loop {
-        if client.mailbox().drain(ws.session()) == Drained::Cut {
+        let drained = client.mailbox().drain(ws.session());
+        if drained == Drained::Cut {
             return Poll::Ready(Next::End);
         }
         match ws.poll_ready(cx) {
-            Poll::Ready(Ok(Some(ready))) => return Poll::Ready(Next::Event(ready)),
+            Poll::Ready(Ok(Some(ready))) => {
+                return Poll::Ready(Next::Event { ready, open: drained == Drained::Open });
+            }
             // what went wrong stands in the close info
             Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Next::End),
             Poll::Pending => {}
@@ -132,17 +140,18 @@ fn poll_next(ws: &mut WebSocket<TcpStream>, client: &Client, cx: &mut Context<'_
     }
 }
 
-/// Takes an event, and gives it to the handler if it is a message and the connection is open.
+/// Takes an event. It is for the handler if it is a message and nobody has closed.
 fn take_message<'a>(
     ws: &'a mut WebSocket<TcpStream>,
     client: &Client,
     ready: Ready,
+    open: bool,
 ) -> (Option<Received<'a>>, Outgoing<'a, TcpStream>) {
     let (event, out) = ws.take_ready(ready);
     if matches!(event, Event::Close(_)) {
         client.mailbox().end(); // whoever sends learns it now
     }
-    (Received::from_event(event).filter(|_| client.is_open()), out)
+    (Received::from_event(event).filter(|_| open), out)
 }
 
 /// How it ended; the socket is gone then.

@@ -17,7 +17,7 @@ use crate::wire::{CloseCode, CloseFrame, MAX_CONTROL_PAYLOAD, Opcode};
 /// What waits to be sent to one client. Any thread puts messages in, the connection's task takes them
 /// out into the send buffer of the socket.
 ///
-/// An empty one has allocated nothing.
+/// An empty one has allocated nothing while the task waits.
 #[derive(Default)]
 pub(super) struct Mailbox(Mutex<State>);
 
@@ -25,7 +25,7 @@ pub(super) struct Mailbox(Mutex<State>);
 struct State {
     /// Comes before the queue. A broadcast to a client that keeps up needs nothing else.
     first: Option<Arc<PreparedMessage>>,
-    /// Not there while it would be empty.
+    /// Not there while it would be empty and the task waits.
     queue: Option<Box<Queue>>,
     /// The payloads of both, in bytes.
     bytes: usize,
@@ -50,7 +50,10 @@ pub(super) enum Letter<'a> {
 /// What the task does after [`Mailbox::drain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drained {
-    GoOn,
+    /// Go on.
+    Open,
+    /// Go on to the end: nobody wants to hear any more.
+    Closed,
     /// End now.
     Cut,
 }
@@ -149,20 +152,23 @@ impl Mailbox {
             if state.cut {
                 return Drained::Cut;
             }
-            if state.messages() == 0 {
-                if let Some(close) = state.close.take() {
-                    // fails if the peer was faster
-                    let _ = session.start_close(close.0, &close.1);
+            if state.messages() > 0 {
+                if session.check_writable().is_err() {
+                    state.forget(); // nothing reaches the peer
+                } else if session.has_room() {
+                    state.send_first(session);
+                } else {
+                    return state.drained();
                 }
-                return Drained::GoOn;
+                if state.messages() > 0 {
+                    continue;
+                }
             }
-            if session.check_writable().is_err() {
-                state.forget(); // nothing reaches the peer
-            } else if session.has_room() {
-                state.send_first(session);
-            } else {
-                return Drained::GoOn;
+            if let Some(close) = state.close.take() {
+                // fails if the peer was faster
+                let _ = session.start_close(close.0, &close.1);
             }
+            return state.drained();
         }
     }
 
@@ -176,6 +182,7 @@ impl Mailbox {
         if state.cut || ready {
             return false;
         }
+        state.release();
         if state.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
             state.waker = Some(waker.clone());
         }
@@ -222,6 +229,13 @@ impl State {
                 || self.bytes.saturating_add(len) > limits.max_queued_bytes)
     }
 
+    fn drained(&self) -> Drained {
+        match self.closed {
+            false => Drained::Open,
+            true => Drained::Closed,
+        }
+    }
+
     fn full(&self) -> NotSent {
         NotSent::QueueFull { messages: self.messages(), bytes: self.bytes }
     }
@@ -243,7 +257,6 @@ impl State {
             let _ = session.feed_prepared(&message);
         } else if let Some(queue) = &mut self.queue {
             self.bytes -= queue.send_first(session);
-            self.release();
         }
     }
 
@@ -252,7 +265,6 @@ impl State {
             self.bytes -= message.frame.len();
         } else if let Some(queue) = &mut self.queue {
             self.bytes -= queue.drop_first();
-            self.release();
         }
     }
 
