@@ -39,7 +39,7 @@ async fn nobody_waits_for_a_client_that_does_not_read() {
                     let message = text(&mut ws).await;
                     assert!(message.starts_with(&format!("{at} ")), "{at}: {}", &message[..20]);
                 }
-                ws // closed by whoever gets it
+                ws // open until all have read
             })
         })
         .collect();
@@ -89,7 +89,7 @@ async fn flood(server: &Running, count: usize) -> (Vec<usize>, Option<NotSent>) 
             sleep(Duration::from_millis(1)).await; // so that the socket fills
         }
     }
-    // a message of control is sent behind all that waits
+    // behind all that waits
     until(|| client.send("end").is_ok() || !client.is_open()).await;
     let is_end = |frame: &wire::Frame| frame.opcode == 8 || frame.payload == b"end";
     let seen = frames(&mut raw, |frames| frames.iter().any(is_end)).await;
