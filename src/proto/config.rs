@@ -49,7 +49,8 @@ pub struct Config {
     /// Most fragments without payload in a row. Default 1 024. Beyond it the connection fails with
     /// 1008.
     pub max_empty_fragments: u32,
-    /// Space reserved for reading ahead of any data, in bytes. Default 16 KiB.
+    /// Space reserved for reading ahead of any data, in bytes. Default 16 KiB. A buffer that a read
+    /// fills grows up to four times that.
     pub read_ahead: usize,
     /// Pongs that may wait for a peer that does not read; after that only the newest is kept
     /// (RFC 6455 §5.5.3 allows it). Default 16.
