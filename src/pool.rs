@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use std::thread::LocalKey;
 
 use crate::buf::SendBuffer;
 
@@ -26,14 +27,14 @@ impl LentTx {
     /// The buffer, fetched if need be.
     #[inline]
     pub(crate) fn fetch(&mut self) -> &mut SendBuffer {
-        self.0.get_or_insert_with(|| SHELF.try_with(Shelf::take).ok().flatten().unwrap_or_default())
+        self.0.get_or_insert_with(|| Shelf::take(&SHELF).unwrap_or_default())
     }
 
     /// Gives the buffer back before a wait, unless it holds something.
     #[inline]
     pub(crate) fn release(&mut self) {
         if let Some(tx) = self.0.take_if(|tx| tx.is_empty()) {
-            keep(tx);
+            Shelf::keep(&SHELF, tx);
         }
     }
 }
@@ -43,12 +44,6 @@ impl Drop for LentTx {
     fn drop(&mut self) {
         self.release();
     }
-}
-
-#[inline]
-fn keep(tx: Box<SendBuffer>) {
-    // without its thread's shelf, at the end of the thread, it goes to the allocator
-    let _ = SHELF.try_with(|shelf| shelf.keep(tx));
 }
 
 /// What a shelf keeps.
@@ -73,13 +68,21 @@ impl<T: Buffer> Shelf<T> {
         Self(RefCell::new(Vec::new()))
     }
 
+    /// A buffer from the shelf of this thread.
     #[inline]
-    pub(crate) fn take(&self) -> Option<Box<T>> {
-        self.0.borrow_mut().pop()
+    pub(crate) fn take(shelf: &'static LocalKey<Self>) -> Option<Box<T>> {
+        shelf.try_with(|shelf| shelf.0.borrow_mut().pop()).ok().flatten()
+    }
+
+    /// Puts an empty buffer on it. Without a shelf, at the end of the thread, or where that has enough, the
+    /// buffer goes to the allocator.
+    #[inline]
+    pub(crate) fn keep(shelf: &'static LocalKey<Self>, buffer: Box<T>) {
+        let _ = shelf.try_with(|shelf| shelf.put(buffer));
     }
 
     #[inline]
-    pub(crate) fn keep(&self, buffer: Box<T>) {
+    fn put(&self, buffer: Box<T>) {
         let mut shelf = self.0.borrow_mut();
         let is_large = |buffer: &T| buffer.capacity() > MAX_CAPACITY;
         if shelf.len() == MAX_BUFFERS

@@ -2,67 +2,22 @@
 //!
 //! One test function: the counters are the process's.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
-// A global allocator cannot be written without it.
-#![allow(unsafe_code)]
 
+#[path = "support/counting.rs"]
+mod counting;
 #[path = "rfc6455/pair.rs"]
 #[allow(dead_code)] // every test target uses a part of it
 mod pair;
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::alloc::System;
+use core::sync::atomic::Ordering::Relaxed;
 
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes};
 use sansws::proto::{Config, Connection, Delivery, Event, PreparedMessage, Role};
 use sansws::wire::Opcode;
 
+use crate::counting::{COUNT, HELD, PEAK};
 use crate::pair::*;
-
-struct Counting;
-
-/// Bytes held now, the most since [`measure`] began, and the number of allocations.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-fn took(bytes: usize) {
-    COUNT.fetch_add(1, Relaxed);
-    let held = HELD.fetch_add(bytes, Relaxed) + bytes;
-    PEAK.fetch_max(held, Relaxed);
-}
-
-// SAFETY: every call goes to the system allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        took(layout.size());
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        took(layout.size());
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        took(new_size);
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What a piece of code took.
 #[derive(Debug)]

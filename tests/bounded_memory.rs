@@ -4,18 +4,16 @@
 //! One test function: both accounts are the process's.
 #![cfg(all(feature = "tokio", target_os = "linux"))]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
-// A global allocator cannot be written without it.
-#![allow(unsafe_code)]
 
+#[path = "support/counting.rs"]
+mod counting;
 #[path = "split/wire.rs"]
 #[allow(dead_code)] // every test target uses a part of it
 mod wire;
 
-use core::alloc::{GlobalAlloc, Layout};
 use core::pin::Pin;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
-use std::alloc::System;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -28,32 +26,8 @@ use sansws::tokio::WebSocket;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
+use crate::counting::{HELD, PEAK};
 use crate::wire::{PING, TEXT, masked};
-
-struct Counting;
-
-/// Bytes held now, and the most since it was last set back.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(held, Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

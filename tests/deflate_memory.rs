@@ -2,8 +2,9 @@
 //!
 //! One test function: the counters are the process's.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
-// A global allocator cannot be written without it.
-#![allow(unsafe_code)]
+
+#[path = "support/counting.rs"]
+mod counting;
 
 #[path = "rfc6455/pair.rs"]
 #[allow(dead_code)] // every test target uses a part of it
@@ -17,41 +18,15 @@ mod reference;
 #[allow(dead_code)]
 mod support;
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::alloc::System;
+use core::sync::atomic::Ordering::Relaxed;
 
 use sansws::deflate::{Agreement, Deflate};
 use sansws::proto::{Config, Connection, Delivery, PreparedMessage, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
+use crate::counting::{HELD, PEAK};
 use crate::pair::*;
 use crate::support::*;
-
-struct Counting;
-
-/// Bytes held now, and the most since it was last set back.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(held, Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

@@ -3,12 +3,11 @@
 //! One test function: the counters are the process's. The other ends are blocking sockets that
 //! allocate nothing.
 #![allow(missing_docs, clippy::unwrap_used)]
-// A global allocator cannot be written without it.
-#![allow(unsafe_code)]
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::alloc::System;
+#[path = "support/counting.rs"]
+mod counting;
+
+use core::sync::atomic::Ordering::Relaxed;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -17,47 +16,7 @@ use sansws::CloseCode;
 use sansws::server::{Server, handler};
 use tokio::runtime::{Builder, Runtime};
 
-struct Counting;
-
-/// Bytes held now, and the number of allocations.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-fn took(bytes: usize) {
-    COUNT.fetch_add(1, Relaxed);
-    HELD.fetch_add(bytes, Relaxed);
-}
-
-// SAFETY: every call goes to the system allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        took(layout.size());
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        took(layout.size());
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        took(new_size);
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::counting::{COUNT, HELD};
 
 /// Clients that are measured; as many again come before them and pay for what all share.
 const CLIENTS: usize = 200;

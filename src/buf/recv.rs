@@ -27,9 +27,9 @@ use inflated::Inflated;
 ///
 /// Memory: nothing before the first byte, then [`DEFAULT_READ_AHEAD`](Self::DEFAULT_READ_AHEAD)
 /// bytes (or what [`with_read_ahead`](Self::with_read_ahead) says; up to four times that once a read
-/// fills it), then at most twice what has arrived of the message under way. What a header announces reserves nothing. Compressed messages are
-/// inflated into memory besides, as much as has come out of them; a complete one is then copied if
-/// it is longer than 16 KiB.
+/// fills it), then at most twice what has arrived of the message under way. What a header announces
+/// reserves nothing. Compressed messages are inflated into memory besides, as much as has come out of
+/// them; a complete one is then copied if it is longer than 16 KiB.
 pub struct RecvBuffer {
     storage: Memory,
     /// The message under way: its payload so far, unmasked and contiguous, is `start..assembled`.

@@ -281,8 +281,7 @@ impl State {
     /// Gives the memory of an empty queue back.
     fn release(&mut self) {
         if let Some(queue) = self.queue.take_if(|queue| queue.letters.is_empty()) {
-            // without its thread's shelf, at the end of the thread, it goes to the allocator
-            let _ = SHELF.try_with(|shelf| shelf.keep(queue));
+            Shelf::keep(&SHELF, queue);
         }
     }
 }
@@ -292,7 +291,7 @@ std::thread_local! {
 }
 
 fn fetch() -> Box<Queue> {
-    SHELF.try_with(Shelf::take).ok().flatten().unwrap_or_default()
+    Shelf::take(&SHELF).unwrap_or_default()
 }
 
 /// Messages in order. Small payloads lie one behind the other in one piece of memory.

@@ -36,7 +36,7 @@ impl LentRx {
     #[inline]
     pub(super) fn fetch(&mut self) -> &mut RecvBuffer {
         let read_ahead = self.read_ahead as usize;
-        self.buffer.get_or_insert_with(|| match SHELF.try_with(Shelf::take).ok().flatten() {
+        self.buffer.get_or_insert_with(|| match Shelf::take(&SHELF) {
             Some(mut rx) => {
                 rx.set_read_ahead(read_ahead);
                 rx
@@ -49,7 +49,7 @@ impl LentRx {
     #[inline]
     pub(super) fn release(&mut self) {
         if let Some(rx) = self.buffer.take_if(|rx| rx.is_idle()) {
-            keep(rx);
+            Shelf::keep(&SHELF, rx);
         }
     }
 }
@@ -59,12 +59,6 @@ impl Drop for LentRx {
     fn drop(&mut self) {
         self.release();
     }
-}
-
-#[inline]
-fn keep(rx: Box<RecvBuffer>) {
-    // without its thread's shelf, at the end of the thread, it goes to the allocator
-    let _ = SHELF.try_with(|shelf| shelf.keep(rx));
 }
 
 impl Buffer for RecvBuffer {
