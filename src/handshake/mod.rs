@@ -74,3 +74,9 @@ pub use head::Headers;
 pub use key::accept_key;
 pub use origin::Origin;
 pub use usage::UsageError;
+
+/// Whether this is `host[:port]`.
+#[cfg(feature = "server")]
+pub(crate) fn is_authority(text: &str) -> bool {
+    authority::Authority::parse(text).is_ok()
+}

@@ -1,10 +1,12 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::any::Any;
 use core::fmt;
 use core::hash::{Hash, Hasher};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::error::NotSent;
 use super::hub::Hub;
@@ -25,15 +27,20 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     id: u64,
     info: ClientInfo,
+    state: Option<Box<dyn Any + Send + Sync>>,
     hub: Hub,
     mailbox: Mailbox,
 }
 
 impl Client {
-    pub(super) fn new(info: ClientInfo, hub: Hub) -> Self {
+    pub(super) fn new(
+        info: ClientInfo,
+        state: Option<Box<dyn Any + Send + Sync>>,
+        hub: Hub,
+    ) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { id, info, hub, mailbox: Mailbox::default() }))
+        Self(Arc::new(Inner { id, info, state, hub, mailbox: Mailbox::default() }))
     }
 
     /// A number that no other client of this process has or will have. Later clients have larger ones.
@@ -44,6 +51,12 @@ impl Client {
     /// What the client said when it connected.
     pub fn info(&self) -> &ClientInfo {
         &self.0.info
+    }
+
+    /// The value that [`Acceptance::state`](super::Acceptance::state) has put there; `None` if there is
+    /// none, or one of another type.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.state.as_deref()?.downcast_ref()
     }
 
     /// All clients of the server.
@@ -85,6 +98,13 @@ impl Client {
     /// reason of more than 123 bytes.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
         self.0.mailbox.close(code, reason)
+    }
+
+    /// Ends the connection at once, without a closing handshake: what waits to be sent is lost, and a
+    /// handler that waits is dropped there. The peer sees the network break. For one that misbehaves, and
+    /// for whom even a Close frame is too much.
+    pub fn cut_off(&self) {
+        self.0.mailbox.cut();
     }
 
     /// Whether messages can be sent: neither end has closed, and the network is not known to be dead.
@@ -145,6 +165,9 @@ impl fmt::Debug for Client {
 /// request's head.
 pub struct ClientInfo {
     peer_addr: SocketAddr,
+    remote_ip: IpAddr,
+    secure: bool,
+    opened: Instant,
     /// Path, `?` and query if there is one, host, then `name: value` and a line feed for each header.
     text: Box<str>,
     path_end: u32,
@@ -181,7 +204,10 @@ impl ClientInfo {
             }
         }
         Self {
-            peer_addr: request.peer_addr,
+            peer_addr: request.peer_addr(),
+            remote_ip: request.remote_ip(),
+            secure: request.is_secure(),
+            opened: Instant::now(),
             text: text.into(),
             path_end,
             query_end,
@@ -195,6 +221,23 @@ impl ClientInfo {
     /// The address of the other end of the TCP connection: of a proxy, if there is one.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer_addr
+    }
+
+    /// The address of the client: what the [trusted proxies](super::Server::trusted_proxies) say, or
+    /// that of the peer.
+    pub fn remote_ip(&self) -> IpAddr {
+        self.remote_ip
+    }
+
+    /// Whether the client speaks TLS: with the trusted proxies, as they say, or with whoever
+    /// [handed the stream over](super::ServerHandle::accept).
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// When the connection was opened.
+    pub fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// The path, not decoded.
@@ -218,7 +261,8 @@ impl ClientInfo {
         self.params.get(self.pattern.position(name)?).map(|value| &**value)
     }
 
-    /// The host and, if there is one, the port that the client addressed.
+    /// The host and, if there is one, the port that the client addressed, as far as the trusted
+    /// proxies or the `Host` header tell.
     pub fn host(&self) -> &str {
         self.part(self.query_end, self.host_end)
     }
@@ -269,6 +313,7 @@ impl fmt::Debug for ClientInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientInfo")
             .field("peer_addr", &self.peer_addr)
+            .field("remote_ip", &self.remote_ip)
             .field("path", &self.path())
             .field("query", &self.query())
             .field("host", &self.host())

@@ -7,15 +7,17 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use std::panic::catch_unwind;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::acceptance::Decision;
 use super::client::Client;
-use super::handler::{Decision, Handler, Received};
+use super::control::{Place, TaskGuard};
+use super::handler::{Handler, Received};
 use super::mailbox::Drained;
 use super::page::Page;
 use super::request::Request;
-use super::shutdown::{Place, TaskGuard};
-use super::stats::Counters;
+use crate::error::Error;
 use crate::proto::{CloseInfo, Event, Initiator, Ready};
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
@@ -30,8 +32,14 @@ pub(super) trait Endpoint: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Option<Decision>> + Send + 'a>>;
 
     /// Serves a connection in a task of its own.
-    fn start(self: Arc<Self>, ws: WebSocket<TcpStream>, client: Client, hold: (Place, TaskGuard));
+    fn start(self: Arc<Self>, ws: WebSocket<TcpStream>, client: Client, hold: Hold);
+
+    /// The same for a stream that is not from the server's listener.
+    fn start_foreign(self: Arc<Self>, ws: WebSocket<Foreign>, client: Client, hold: Hold);
 }
+
+/// What a connection gives back at its end.
+pub(super) type Hold = (Place, TaskGuard);
 
 impl<H: Handler> Endpoint for H {
     fn decide<'a>(
@@ -44,10 +52,39 @@ impl<H: Handler> Endpoint for H {
         })
     }
 
-    fn start(self: Arc<Self>, ws: WebSocket<TcpStream>, client: Client, hold: (Place, TaskGuard)) {
+    fn start(self: Arc<Self>, ws: WebSocket<TcpStream>, client: Client, hold: Hold) {
+        tokio::spawn(serve(self, ws, client, hold));
+    }
+
+    fn start_foreign(self: Arc<Self>, ws: WebSocket<Foreign>, client: Client, hold: Hold) {
         tokio::spawn(serve(self, ws, client, hold));
     }
 }
+
+/// A stream that connections run on. There are two types of them, so that each handler is compiled
+/// twice and not for every type of stream.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + Sized + 'static {
+    fn start(ws: WebSocket<Self>, endpoint: Arc<dyn Endpoint>, client: Client, hold: Hold);
+}
+
+impl Transport for TcpStream {
+    fn start(ws: WebSocket<Self>, endpoint: Arc<dyn Endpoint>, client: Client, hold: Hold) {
+        endpoint.start(ws, client, hold);
+    }
+}
+
+impl Transport for Foreign {
+    fn start(ws: WebSocket<Self>, endpoint: Arc<dyn Endpoint>, client: Client, hold: Hold) {
+        endpoint.start_foreign(ws, client, hold);
+    }
+}
+
+/// A stream that was accepted elsewhere.
+pub(super) type Foreign = Box<dyn Duplex>;
+
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// The answer in place of that of a handler that panicked.
 pub(super) fn internal_error() -> Page {
@@ -57,48 +94,95 @@ pub(super) fn internal_error() -> Page {
 /// A connection from its opening to its end.
 ///
 /// No `async fn`, whose future would have room for the socket twice: as an argument, and as a variable.
-fn serve<H: Handler>(
+/// For the same reason there are as few variables as possible while something is awaited: every
+/// connection has that room for its whole life.
+fn serve<H: Handler, S: Transport>(
     handler: Arc<H>,
-    ws: WebSocket<TcpStream>,
+    ws: WebSocket<S>,
     client: Client,
-    hold: (Place, TaskGuard),
+    hold: Hold,
 ) -> impl Future<Output = ()> + Send {
     let mut ws = Some(ws);
     async move {
         let registered = Registered::new(&client);
-        if let Some(ws) = &mut ws {
-            converse(&*handler, ws, &client).await;
-        }
-        let info = take_close_info(&mut ws);
+        let error = match &mut ws {
+            Some(ws) => converse(&*handler, ws, &client).await,
+            None => None,
+        };
         drop(registered);
-        finish(&client, pin!(async { handler.on_close(&client, &info).await })).await;
+        let info = take_close_info(&mut ws);
+        Box::pin(conclude(&*handler, &client, error, info)).await;
         drop(hold);
     }
 }
 
-/// Everything but the end.
-async fn converse<H: Handler>(handler: &H, ws: &mut WebSocket<TcpStream>, client: &Client) {
-    let call = pin!(async { handler.on_open(client).await });
-    let mut flow = drive(client, ws.outgoing(), call).await;
-    loop {
-        match flow {
-            Flow::GoOn => {}
-            Flow::Panicked => {
-                Counters::add(&client.hub().counters().panics);
-                // it may be closing already
-                let _ = client.close(CloseCode::INTERNAL_ERROR, "");
+/// Everything but the end; the error that it ended with, if it was one.
+#[allow(clippy::manual_async_fn)] // it would have its arguments twice, see `serve`
+fn converse<'a, H: Handler, S: Transport>(
+    handler: &'a H,
+    ws: &'a mut WebSocket<S>,
+    client: &'a Client,
+) -> impl Future<Output = Option<Box<Error>>> + Send + 'a {
+    async move {
+        let mut flow = {
+            let call = pin!(async { handler.on_open(client).await });
+            drive(client, ws.outgoing(), call).await
+        };
+        loop {
+            match flow {
+                Flow::GoOn => {}
+                Flow::Panicked => {
+                    panicked(client);
+                    // it may be closing already
+                    let _ = client.close(CloseCode::INTERNAL_ERROR, "");
+                }
+                Flow::Cut => return None,
             }
-            Flow::Cut => return,
-        }
-        let next = poll_fn(|cx| poll_next(ws, client, cx)).await;
-        let Next::Event { ready, open } = next else { return };
-        let (message, out) = take_message(ws, client, ready, open);
-        flow = Flow::GoOn;
-        if let Some(message) = message {
-            let call = pin!(async { handler.on_message(client, message).await });
-            flow = drive(client, out, call).await;
+            let next = match poll_fn(|cx| poll_next(ws, client, cx)).await {
+                Ok(next) => next,
+                Err(End(error)) => return error,
+            };
+            flow = match next {
+                Next::Event { ready, open } => {
+                    let (event, out) = take_event(ws, client, ready);
+                    match Received::from_event(event) {
+                        // whoever has closed wants to hear no more
+                        _ if !open => Flow::GoOn,
+                        Ok(message) => {
+                            let call = pin!(async { handler.on_message(client, message).await });
+                            drive(client, out, call).await
+                        }
+                        Err(Event::Ping(payload)) => {
+                            let call = pin!(async { handler.on_ping(client, payload).await });
+                            drive(client, out, call).await
+                        }
+                        Err(Event::Pong(payload)) => {
+                            let call = pin!(async { handler.on_pong(client, payload).await });
+                            drive(client, out, call).await
+                        }
+                        Err(_) => Flow::GoOn,
+                    }
+                }
+                Next::CaughtUp => {
+                    let call = pin!(async { handler.on_drain(client).await });
+                    drive(client, ws.outgoing(), call).await
+                }
+            };
         }
     }
+}
+
+/// The end.
+async fn conclude<H: Handler>(
+    handler: &H,
+    client: &Client,
+    error: Option<Box<Error>>,
+    info: CloseInfo<'static>,
+) {
+    if let Some(error) = error {
+        finish(client, pin!(async { handler.on_error(client, &error).await })).await;
+    }
+    finish(client, pin!(async { handler.on_close(client, &info).await })).await;
 }
 
 /// How a call of a handler ended.
@@ -110,28 +194,40 @@ enum Flow {
     Cut,
 }
 
+#[derive(Clone, Copy)]
 enum Next {
     Event {
         ready: Ready,
         /// Nobody has closed.
         open: bool,
     },
-    End,
+    /// The queue is empty again.
+    CaughtUp,
 }
 
+/// There is no event any more.
+struct End(Option<Box<Error>>);
+
 /// Until there is an event, sending what comes into the mailbox meanwhile.
-fn poll_next(ws: &mut WebSocket<TcpStream>, client: &Client, cx: &mut Context<'_>) -> Poll<Next> {
+fn poll_next<S: Transport>(
+    ws: &mut WebSocket<S>,
+    client: &Client,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Next, End>> {
     loop {
-        let drained = client.mailbox().drain(ws.session());
-        if drained == Drained::Cut {
-            return Poll::Ready(Next::End);
-        }
-        match ws.poll_ready(cx) {
-            Poll::Ready(Ok(Some(ready))) => {
-                return Poll::Ready(Next::Event { ready, open: drained == Drained::Open });
+        let open = match client.mailbox().drain(ws.session()) {
+            Drained::Open => true,
+            Drained::CaughtUp => {
+                client.mailbox().note_caught_up();
+                return Poll::Ready(Ok(Next::CaughtUp));
             }
-            // what went wrong stands in the close info
-            Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Next::End),
+            Drained::Closed => false,
+            Drained::Cut => return Poll::Ready(Err(End(None))),
+        };
+        match ws.poll_ready(cx) {
+            Poll::Ready(Ok(Some(ready))) => return Poll::Ready(Ok(Next::Event { ready, open })),
+            Poll::Ready(Ok(None)) => return Poll::Ready(Err(End(None))),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(End(Some(Box::new(error))))),
             Poll::Pending => {}
         }
         if client.mailbox().park(cx.waker(), ws.session().has_room()) {
@@ -140,22 +236,20 @@ fn poll_next(ws: &mut WebSocket<TcpStream>, client: &Client, cx: &mut Context<'_
     }
 }
 
-/// Takes an event. It is for the handler if it is a message and nobody has closed.
-fn take_message<'a>(
-    ws: &'a mut WebSocket<TcpStream>,
+fn take_event<'a, S: Transport>(
+    ws: &'a mut WebSocket<S>,
     client: &Client,
     ready: Ready,
-    open: bool,
-) -> (Option<Received<'a>>, Outgoing<'a, TcpStream>) {
+) -> (Event<'a>, Outgoing<'a, S>) {
     let (event, out) = ws.take_ready(ready);
     if matches!(event, Event::Close(_)) {
         client.mailbox().end(); // whoever sends learns it now
     }
-    (Received::from_event(event).filter(|_| open), out)
+    (event, out)
 }
 
 /// How it ended; the socket is gone then.
-fn take_close_info(ws: &mut Option<WebSocket<TcpStream>>) -> CloseInfo<'static> {
+fn take_close_info<S>(ws: &mut Option<WebSocket<S>>) -> CloseInfo<'static> {
     let ws = ws.take();
     match ws.as_ref().and_then(WebSocket::close_info) {
         Some(info) => info.into_owned(),
@@ -164,9 +258,9 @@ fn take_close_info(ws: &mut Option<WebSocket<TcpStream>>) -> CloseInfo<'static> 
 }
 
 /// Runs a call of a handler. While it waits, what is sent to the client leaves.
-fn drive<'a>(
+fn drive<'a, S: Transport>(
     client: &'a Client,
-    mut out: Outgoing<'a, TcpStream>,
+    mut out: Outgoing<'a, S>,
     mut call: Pin<&'a mut impl Future<Output = ()>>,
 ) -> impl Future<Output = Flow> {
     poll_fn(move |cx| {
@@ -196,12 +290,16 @@ fn finish<'a>(
     poll_fn(move |cx| match caught(call.as_mut(), cx) {
         Poll::Ready(Ok(())) => Poll::Ready(()),
         Poll::Ready(Err(Panicked)) => {
-            Counters::add(&client.hub().counters().panics);
+            panicked(client);
             Poll::Ready(())
         }
         Poll::Pending if client.mailbox().park_for_cut(cx.waker()) => Poll::Pending,
         Poll::Pending => Poll::Ready(()),
     })
+}
+
+fn panicked(client: &Client) {
+    client.hub().panicked(client.info().peer_addr(), client.info().path());
 }
 
 struct Panicked;

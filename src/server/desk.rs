@@ -10,17 +10,20 @@ use std::io::Write;
 use std::panic::catch_unwind;
 
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::acceptance::Decision;
 use super::client::{Client, ClientInfo};
-use super::connection::{Endpoint, internal_error};
+use super::connection::{Endpoint, Transport, internal_error};
+use super::control::{Control, PendingGuard, Phase, Place, TaskGuard};
 use super::hub::Hub;
+use super::notice::Notice;
 use super::origin::OriginPolicy;
 use super::page::Page;
-use super::request::Request;
+use super::request::{Peer, Request};
 use super::route::Table;
-use super::shutdown::{Control, PendingGuard, Phase, TaskGuard};
 use super::stats::Counters;
+use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::handshake::server::Accept;
 use crate::proto::Config;
@@ -31,9 +34,13 @@ pub(super) struct Desk {
     pub(super) routes: Table<Arc<dyn Endpoint>>,
     pub(super) pages: Table<Page>,
     pub(super) fallback: Option<Box<Fallback>>,
+    /// Where a load balancer asks whether to send clients.
+    pub(super) health: Option<Box<str>>,
     pub(super) origins: OriginPolicy,
+    pub(super) trusted_proxies: usize,
     pub(super) config: Config,
     pub(super) max_connections: usize,
+    pub(super) max_connections_per_ip: Option<usize>,
     pub(super) max_pending: usize,
     pub(super) hub: Hub,
     pub(super) control: Arc<Control>,
@@ -42,8 +49,8 @@ pub(super) struct Desk {
 pub(super) type Fallback = dyn Fn(&Request<'_>) -> Page + Send + Sync;
 
 impl Desk {
-    /// Takes care of a connection that was accepted.
-    pub(super) fn receive(self: &Arc<Self>, stream: TcpStream, peer_addr: SocketAddr) {
+    /// Takes care of a connection that the server's listener has accepted.
+    pub(super) fn receive(self: &Arc<Self>, stream: TcpStream, addr: SocketAddr) {
         let Some(pending) = self.control.pending(self.max_pending) else {
             Counters::add(&self.hub.counters().refused);
             // No waiting, not even for the request: as good as it gets without taking part.
@@ -52,106 +59,153 @@ impl Desk {
             }
             return;
         };
+        // a socket that is gone already shows that when it is read
+        let _ = stream.set_nodelay(true);
+        self.start(stream, Peer { addr, secure: false }, pending);
+    }
+
+    /// Answers the request of a connection in a task of its own.
+    pub(super) fn start<S: Transport>(
+        self: &Arc<Self>,
+        stream: S,
+        peer: Peer,
+        pending: PendingGuard,
+    ) {
         let task = self.control.task();
         let desk = Arc::clone(self);
         tokio::spawn(async move {
             let control = Arc::clone(&desk.control);
             let cut = control.reached(|phase| matches!(phase, Phase::Cut | Phase::Over));
             // in a box that is gone before the task is
-            Box::pin(either(desk.serve(stream, peer_addr, (pending, &task)), cut)).await;
+            Box::pin(either(desk.serve(stream, peer, (pending, &task)), cut)).await;
             drop(task);
         });
     }
 
-    async fn serve(
+    async fn serve<S: Transport>(
         &self,
-        stream: TcpStream,
-        peer_addr: SocketAddr,
+        stream: S,
+        peer: Peer,
         (pending, _task): (PendingGuard, &TaskGuard),
     ) {
-        // a socket that is gone already shows that when it is read
-        let _ = stream.set_nodelay(true);
         // A browser may have connected for later. One that is at it may finish.
         let late = async {
-            self.control.reached(|phase| !matches!(phase, Phase::Serving)).await;
+            self.control.reached(|phase| !matches!(phase, Phase::Serving | Phase::Draining)).await;
             sleep(GRACE).await;
         };
-        // what failed has been answered
-        let Some(Ok(incoming)) = either(read_request(stream, &self.config), late).await else {
-            return;
+        let incoming = match either(read_request(stream, &self.config), late).await {
+            Some(Ok(incoming)) => incoming,
+            // what failed has been answered
+            Some(Err(error)) => return self.bad_request(peer, &error),
+            None => return,
         };
-        if !self.control.is_serving() {
-            self.refuse(incoming, &unavailable("the server is shutting down")).await;
+        if self.control.is_stopping() {
+            self.refuse(incoming, peer, &unavailable("the server is shutting down")).await;
         } else if incoming.request().is_upgrade() {
-            self.open(incoming, peer_addr).await;
+            self.open(incoming, peer).await;
         } else {
-            self.show(incoming, peer_addr).await;
+            self.show(incoming, peer).await;
         }
         drop(pending);
     }
 
     /// Answers a handshake.
-    async fn open(&self, incoming: Incoming<TcpStream>, peer_addr: SocketAddr) {
+    async fn open<S: Transport>(&self, incoming: Incoming<S>, peer: Peer) {
         let http = incoming.request();
         let Some((pattern, endpoint, params)) = self.routes.find(http.path()) else {
-            return self.refuse(incoming, &not_found()).await;
+            return self.refuse(incoming, peer, &not_found()).await;
         };
         let (pattern, endpoint) = (Arc::clone(pattern), Arc::clone(endpoint));
         match http.check() {
             Ok(()) => {}
             Err(HandshakeError::UpgradeRemoved) => {
-                return self.refuse(incoming, &upgrade_removed()).await;
+                self.bad_request(peer, &HandshakeError::UpgradeRemoved.into());
+                return answer(incoming, &upgrade_removed()).await;
             }
-            Err(_) => {
-                Counters::add(&self.hub.counters().refused);
+            Err(error) => {
+                self.bad_request(peer, &error.into());
                 // this is what answers it
                 let _ = incoming.accept(&Accept::default()).await;
                 return;
             }
         }
-        let request = Request { http, peer_addr, route: Some((&pattern, &params)) };
-        match self.caught(|| self.origins.refuse(&request)) {
+        let route = Some((&*pattern, &params));
+        let request = Request { http, peer, trusted_proxies: self.trusted_proxies, route };
+        match self.caught(&request, |request| self.origins.refuse(request)) {
             Ok(None) => {}
-            Ok(Some(page)) | Err(page) => return self.refuse(incoming, &page).await,
+            Ok(Some(page)) | Err(page) => return self.refuse(incoming, peer, &page).await,
         }
-        let Some(place) = self.control.place(self.max_connections) else {
-            return self.refuse(incoming, &unavailable("there are too many connections")).await;
+        let place = match self.place(&request) {
+            Ok(place) => place,
+            Err(page) => return self.refuse(incoming, peer, &page).await,
         };
-        let acceptance = match endpoint.decide(&request).await {
-            Some(Ok(acceptance)) => acceptance,
-            Some(Err(page)) => return self.refuse(incoming, &page).await,
-            None => {
-                Counters::add(&self.hub.counters().panics);
-                return self.refuse(incoming, &internal_error()).await;
-            }
+        let acceptance = match self.decide(&*endpoint, &request).await {
+            Ok(acceptance) => acceptance,
+            Err(page) => return self.refuse(incoming, peer, &page).await,
         };
-        if !self.control.is_serving() {
-            return self.refuse(incoming, &unavailable("the server is shutting down")).await;
+        if self.control.is_draining() {
+            let page = unavailable("the server is shutting down");
+            return self.refuse(incoming, peer, &page).await;
         }
         let subprotocol = acceptance.subprotocol.as_deref();
         let info = ClientInfo::new(&request, subprotocol, Arc::clone(&pattern), params.clone());
         let headers = acceptance.headers();
         match incoming.accept(&acceptance.accept(&headers)).await {
             Ok(ws) => {
-                let client = Client::new(info, self.hub.clone());
-                endpoint.start(ws, client, (place, self.control.task()));
+                drop(headers);
+                let client = Client::new(info, acceptance.state, self.hub.clone());
+                S::start(ws, endpoint, client, (place, self.control.task()));
             }
             // the client is gone, or was answered with status 500
-            Err(_) => Counters::add(&self.hub.counters().refused),
+            Err(error) => {
+                Counters::add(&self.hub.counters().refused);
+                if matches!(error, Error::Usage(_)) {
+                    let path = info.path();
+                    self.hub.notice(&Notice::Refused { peer_addr: peer.addr, path, status: 500 });
+                }
+            }
+        }
+    }
+
+    /// A place for a connection, or why there is none.
+    fn place(&self, request: &Request<'_>) -> Result<Place, Page> {
+        if self.control.is_draining() {
+            return Err(unavailable("the server takes no new connections"));
+        }
+        let place = self.control.place(self.max_connections);
+        let mut place = place.ok_or_else(|| unavailable("there are too many connections"))?;
+        if let Some(max) = self.max_connections_per_ip
+            && !place.in_network_of(request.remote_ip(), max)
+        {
+            return Err(Page::text(TOO_MANY_OF_YOU).status(429));
+        }
+        Ok(place)
+    }
+
+    /// What the handler says, unless it panics or takes too long over it.
+    async fn decide(&self, endpoint: &dyn Endpoint, request: &Request<'_>) -> Decision {
+        match timeout(self.config.handshake_timeout, endpoint.decide(request)).await {
+            Ok(Some(decision)) => decision,
+            Ok(None) => {
+                self.hub.panicked(request.peer_addr(), request.path());
+                Err(internal_error())
+            }
+            Err(_) => Err(unavailable("the application did not decide in time")),
         }
     }
 
     /// Answers any other request.
-    async fn show(&self, incoming: Incoming<TcpStream>, peer_addr: SocketAddr) {
+    async fn show<S: Transport>(&self, incoming: Incoming<S>, peer: Peer) {
         let http = incoming.request();
-        if let Some((_, page, _)) = self.pages.find(http.path()) {
-            // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405
-            // response".
-            let not_allowed = Page::text("405 Method Not Allowed\n").status(405);
-            return match http.method() {
-                "GET" | "HEAD" => answer(incoming, page).await,
-                _ => answer(incoming, &not_allowed.header("Allow", "GET, HEAD")).await,
+        if self.health.as_deref() == Some(http.path()) {
+            let page = match self.control.is_draining() {
+                true => unavailable("the server takes no new connections"),
+                false => Page::text("ok\n"),
             };
+            return show(incoming, &page.header("Cache-Control", "no-store")).await;
+        }
+        if let Some((_, page, _)) = self.pages.find(http.path()) {
+            return show(incoming, page).await;
         }
         if self.routes.find(http.path()).is_some() {
             // says that this is a WebSocket endpoint
@@ -161,28 +215,53 @@ impl Desk {
         let page = match &self.fallback {
             None => not_found(),
             Some(fallback) => {
-                let request = Request { http, peer_addr, route: None };
-                self.caught(|| fallback(&request)).unwrap_or_else(|page| page)
+                let trusted_proxies = self.trusted_proxies;
+                let request = Request { http, peer, trusted_proxies, route: None };
+                self.caught(&request, |request| fallback(request)).unwrap_or_else(|page| page)
             }
         };
         answer(incoming, &page).await;
     }
 
     /// What a closure of the application says; if it panics, the answer to that.
-    fn caught<T>(&self, ask: impl FnOnce() -> T) -> Result<T, Page> {
-        catch_unwind(AssertUnwindSafe(ask)).map_err(|_| {
-            Counters::add(&self.hub.counters().panics);
+    fn caught<T>(
+        &self,
+        request: &Request<'_>,
+        ask: impl FnOnce(&Request<'_>) -> T,
+    ) -> Result<T, Page> {
+        catch_unwind(AssertUnwindSafe(|| ask(request))).map_err(|_| {
+            self.hub.panicked(request.peer_addr(), request.path());
             internal_error()
         })
     }
 
-    async fn refuse(&self, incoming: Incoming<TcpStream>, page: &Page) {
+    async fn refuse<S: Transport>(&self, incoming: Incoming<S>, peer: Peer, page: &Page) {
         Counters::add(&self.hub.counters().refused);
+        self.hub.notice(&Notice::Refused {
+            peer_addr: peer.addr,
+            path: incoming.request().path(),
+            status: page.status_code(),
+        });
         answer(incoming, page).await;
+    }
+
+    fn bad_request(&self, peer: Peer, error: &Error) {
+        Counters::add(&self.hub.counters().bad_requests);
+        self.hub.notice(&Notice::BadRequest { peer_addr: peer.addr, error });
     }
 }
 
-async fn answer(incoming: Incoming<TcpStream>, page: &Page) {
+/// Answers a request for a page that is there.
+async fn show<S: Transport>(incoming: Incoming<S>, page: &Page) {
+    // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
+    let not_allowed = Page::text("405 Method Not Allowed\n").status(405);
+    match incoming.request().method() {
+        "GET" | "HEAD" => answer(incoming, page).await,
+        _ => answer(incoming, &not_allowed.header("Allow", "GET, HEAD")).await,
+    }
+}
+
+async fn answer<S: Transport>(incoming: Incoming<S>, page: &Page) {
     let substitute;
     let page = match page.check() {
         Ok(()) => page,
@@ -224,6 +303,9 @@ const UPGRADE_REMOVED: &str = "426 Upgrade Required: this is a WebSocket handsha
     proxy_http_version 1.1;\n\
     proxy_set_header Upgrade $http_upgrade;\n\
     proxy_set_header Connection \"upgrade\";\n";
+
+const TOO_MANY_OF_YOU: &str =
+    "429 Too Many Requests: there are too many connections from your address; close one first.\n";
 
 const TOO_MANY_HANDSHAKES: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";

@@ -129,3 +129,30 @@ impl fmt::Display for NotSent {
 }
 
 impl core::error::Error for NotSent {}
+
+/// A stream was not taken by [`ServerHandle::accept`](super::ServerHandle::accept).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotServed {
+    /// The server does not run yet, shuts down, or is over.
+    NotRunning,
+    /// [`Server::max_pending`](super::Server::max_pending) handshakes are under way.
+    TooManyPending,
+}
+
+impl fmt::Display for NotServed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotRunning => {
+                "the server does not run: call Server::run first, and accept nothing \
+                                 once it shuts down"
+            }
+            Self::TooManyPending => {
+                "too many handshakes are under way: drop the stream, or raise \
+                                     Server::max_pending"
+            }
+        })
+    }
+}
+
+impl core::error::Error for NotServed {}

@@ -1,29 +1,30 @@
-use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::future::{Future, ready};
 
+use super::acceptance::{Acceptance, Decision};
 use super::client::Client;
-use super::page::Page;
 use super::request::Request;
 use crate::bytes::Bytes;
-use crate::handshake::server::Accept;
+use crate::error::Error;
 use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 
 /// What happens on the connections of a route. One handler serves all of them.
 ///
 /// Write the methods as `async fn`; those that are left out do nothing. For closures that do not wait
-/// there is [`handler`].
+/// there is [`handler`](super::handler()).
 ///
 /// ```
 /// use sansws::server::{Acceptance, Client, Decision, Handler, Page, Received, Request};
 ///
 /// struct Chat;
 ///
+/// /// What is kept for each connection.
+/// struct User(String);
+///
 /// impl Handler for Chat {
 ///     async fn on_request(&self, request: &Request<'_>) -> Decision {
 ///         match request.cookie("user") {
-///             Some(_) => Ok(Acceptance::new()),
+///             Some(user) => Ok(Acceptance::new().state(User(user.to_string()))),
 ///             None => Err(Page::text("Log in first.\n").status(401)),
 ///         }
 ///     }
@@ -33,8 +34,8 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 ///     }
 ///
 ///     async fn on_message(&self, client: &Client, message: Received<'_>) {
-///         if let Some(text) = message.as_text() {
-///             let _ = client.hub().broadcast(format!("{} says: {text}", client.id()));
+///         if let (Some(text), Some(User(name))) = (message.as_text(), client.state()) {
+///             let _ = client.hub().broadcast(format!("{name} says: {text}"));
 ///         }
 ///     }
 /// }
@@ -46,6 +47,10 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 /// time. While a method waits, its connection receives nothing, not even pings and pongs, but what is
 /// sent to the client leaves. Work that takes long belongs into a task of its own, which may keep a
 /// clone of the [`Client`]; work that blocks, into `tokio::task::spawn_blocking`.
+///
+/// What a connection needs to remember is given to [`Acceptance::state`] and found again with
+/// [`Client::state`]. `on_request` should not take longer than
+/// [`Config::handshake_timeout`](crate::Config::handshake_timeout): the client gets a 503 then.
 ///
 /// # Panics
 ///
@@ -81,6 +86,35 @@ pub trait Handler: Send + Sync + 'static {
         ready(())
     }
 
+    /// A ping. It is answered already.
+    fn on_ping(&self, client: &Client, payload: &[u8]) -> impl Future<Output = ()> + Send {
+        let _ = (client, payload);
+        ready(())
+    }
+
+    /// A pong: the answer to a ping of [`Client::send`], to one of keep-alive, or to none.
+    fn on_pong(&self, client: &Client, payload: &[u8]) -> impl Future<Output = ()> + Send {
+        let _ = (client, payload);
+        ready(())
+    }
+
+    /// A client that had fallen behind has caught up: messages had to wait in its queue, and now the
+    /// queue is empty. The place to go on sending what one held back.
+    fn on_drain(&self, client: &Client) -> impl Future<Output = ()> + Send {
+        let _ = client;
+        ready(())
+    }
+
+    /// The connection failed: the network broke it, the peer broke a rule, or it did not answer in
+    /// time. [`on_close`](Self::on_close) follows at once, and the client is gone as it is there.
+    ///
+    /// A browser whose window is closed counts as a network that breaks, so most of these errors are
+    /// [`is_disconnect`](Error::is_disconnect).
+    fn on_error(&self, client: &Client, error: &Error) -> impl Future<Output = ()> + Send {
+        let _ = (client, error);
+        ready(())
+    }
+
     /// The connection is over, however that came: once for each `on_open`. The client is in no room
     /// and not in the [`Hub`](super::Hub) any more.
     ///
@@ -109,47 +143,24 @@ impl<H: Handler> Handler for Arc<H> {
         (**self).on_message(client, message)
     }
 
+    fn on_ping(&self, client: &Client, payload: &[u8]) -> impl Future<Output = ()> + Send {
+        (**self).on_ping(client, payload)
+    }
+
+    fn on_pong(&self, client: &Client, payload: &[u8]) -> impl Future<Output = ()> + Send {
+        (**self).on_pong(client, payload)
+    }
+
+    fn on_drain(&self, client: &Client) -> impl Future<Output = ()> + Send {
+        (**self).on_drain(client)
+    }
+
+    fn on_error(&self, client: &Client, error: &Error) -> impl Future<Output = ()> + Send {
+        (**self).on_error(client, error)
+    }
+
     fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
         (**self).on_close(client, info)
-    }
-}
-
-/// What becomes of a handshake: the connection, or any other answer.
-pub type Decision = Result<Acceptance, Page>;
-
-/// How a handshake is accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct Acceptance {
-    pub(super) subprotocol: Option<String>,
-    headers: Vec<(String, String)>,
-}
-
-impl Acceptance {
-    /// Without a subprotocol and further headers.
-    pub const fn new() -> Self {
-        Self { subprotocol: None, headers: Vec::new() }
-    }
-
-    /// Chooses one of [`Request::subprotocols`]. Any other is answered with status 500.
-    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.subprotocol = Some(name.into());
-        self
-    }
-
-    /// Adds a header, such as a cookie. One that HTTP does not allow, or that the handshake writes
-    /// itself, is answered with status 500.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    pub(super) fn headers(&self) -> Vec<(&str, &str)> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-    }
-
-    pub(super) fn accept<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Accept<'a> {
-        Accept { subprotocol: self.subprotocol.as_deref(), headers }
     }
 }
 
@@ -164,12 +175,12 @@ pub enum Received<'b> {
 }
 
 impl<'b> Received<'b> {
-    /// `None` for control frames.
-    pub(super) fn from_event(event: Event<'b>) -> Option<Self> {
+    /// The message, if the event is one.
+    pub(super) fn from_event(event: Event<'b>) -> Result<Self, Event<'b>> {
         match event {
-            Event::Text(text) => Some(Self::Text(text)),
-            Event::Binary(binary) => Some(Self::Binary(binary)),
-            _ => None,
+            Event::Text(text) => Ok(Self::Text(text)),
+            Event::Binary(binary) => Ok(Self::Binary(binary)),
+            other => Err(other),
         }
     }
 
@@ -218,127 +229,5 @@ impl<'a> From<&'a Received<'_>> for MessageRef<'a> {
             Received::Text(text) => text.into(),
             Received::Binary(binary) => binary.into(),
         }
-    }
-}
-
-/// A handler made of closures. Begin with [`handler`].
-///
-/// What the closures for events return is dropped: a message that cannot be sent is for a client that
-/// is going, of which `on_close` will tell.
-#[derive(Clone, Copy, Debug)]
-#[must_use]
-pub struct Closures<R, O, M, C> {
-    request: R,
-    open: O,
-    message: M,
-    close: C,
-}
-
-/// A handler that does nothing yet.
-///
-/// ```
-/// use sansws::server::handler;
-///
-/// let echo = handler()
-///     .on_open(|client| println!("{} is here", client.id()))
-///     .on_message(|client, message| client.send(message))
-///     .on_close(|client, info| println!("{} is gone: {}", client.id(), info.code));
-/// ```
-#[allow(clippy::type_complexity)] // it is told nowhere else
-pub fn handler() -> Closures<
-    impl Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
-    impl Fn(&Client) + Send + Sync + 'static,
-    impl Fn(&Client, Received<'_>) + Send + Sync + 'static,
-    impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static,
-> {
-    Closures {
-        request: |_: &Request<'_>| Ok(Acceptance::new()),
-        open: |_: &Client| {},
-        message: |_: &Client, _: Received<'_>| {},
-        close: |_: &Client, _: &CloseInfo<'_>| {},
-    }
-}
-
-impl<R, O, M, C> Closures<R, O, M, C> {
-    /// What [`Handler::on_request`] does.
-    pub fn on_request<F>(self, then: F) -> Closures<F, O, M, C>
-    where
-        F: Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
-    {
-        let Self { open, message, close, .. } = self;
-        Closures { request: then, open, message, close }
-    }
-
-    /// What [`Handler::on_open`] does.
-    pub fn on_open<F, T>(
-        self,
-        then: F,
-    ) -> Closures<R, impl Fn(&Client) + Send + Sync + 'static, M, C>
-    where
-        F: Fn(&Client) -> T + Send + Sync + 'static,
-        T: 'static,
-    {
-        let Self { request, message, close, .. } = self;
-        let open = move |client: &Client| drop(then(client));
-        Closures { request, open, message, close }
-    }
-
-    /// What [`Handler::on_message`] does.
-    pub fn on_message<F, T>(
-        self,
-        then: F,
-    ) -> Closures<R, O, impl Fn(&Client, Received<'_>) + Send + Sync + 'static, C>
-    where
-        F: Fn(&Client, Received<'_>) -> T + Send + Sync + 'static,
-        T: 'static,
-    {
-        let Self { request, open, close, .. } = self;
-        let message = move |client: &Client, message: Received<'_>| drop(then(client, message));
-        Closures { request, open, message, close }
-    }
-
-    /// What [`Handler::on_close`] does.
-    pub fn on_close<F, T>(
-        self,
-        then: F,
-    ) -> Closures<R, O, M, impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static>
-    where
-        F: Fn(&Client, &CloseInfo<'_>) -> T + Send + Sync + 'static,
-        T: 'static,
-    {
-        let Self { request, open, message, .. } = self;
-        let close = move |client: &Client, info: &CloseInfo<'_>| drop(then(client, info));
-        Closures { request, open, message, close }
-    }
-}
-
-impl<R, O, M, C> Handler for Closures<R, O, M, C>
-where
-    R: Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
-    O: Fn(&Client) + Send + Sync + 'static,
-    M: Fn(&Client, Received<'_>) + Send + Sync + 'static,
-    C: Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static,
-{
-    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
-        ready((self.request)(request))
-    }
-
-    fn on_open(&self, client: &Client) -> impl Future<Output = ()> + Send {
-        (self.open)(client);
-        ready(())
-    }
-
-    fn on_message(
-        &self,
-        client: &Client,
-        message: Received<'_>,
-    ) -> impl Future<Output = ()> + Send {
-        (self.message)(client, message);
-        ready(())
-    }
-
-    fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
-        (self.close)(client, info);
-        ready(())
     }
 }

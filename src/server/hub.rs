@@ -3,12 +3,17 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
+use core::panic::AssertUnwindSafe;
+use core::time::Duration;
+use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::client::Client;
 use super::error::NotSent;
 use super::limits::Limits;
 use super::mailbox::Letter;
+use super::notice::Notice;
 use super::stats::{Counters, Stats};
 use crate::proto::{MessageRef, PreparedMessage, SendError};
 use crate::wire::CloseCode;
@@ -29,8 +34,12 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     limits: OnceLock<Limits>,
+    log: OnceLock<Box<Log>>,
     counters: Counters,
 }
+
+/// Where notices go.
+pub(super) type Log = dyn Fn(&Notice<'_>) + Send + Sync;
 
 type Clients = BTreeMap<u64, Client>;
 
@@ -212,6 +221,24 @@ impl Hub {
         let _ = self.0.limits.set(limits);
     }
 
+    /// Sets where notices go, once.
+    pub(super) fn set_log(&self, log: Box<Log>) {
+        let _ = self.0.log.set(log);
+    }
+
+    /// Tells the log. That it panics must not end the server; the panic hook has said so.
+    pub(super) fn notice(&self, notice: &Notice<'_>) {
+        if let Some(log) = self.0.log.get() {
+            let _ = catch_unwind(AssertUnwindSafe(|| log(notice)));
+        }
+    }
+
+    /// Counts and tells a panic of a handler.
+    pub(super) fn panicked(&self, peer_addr: SocketAddr, path: &str) {
+        Counters::add(&self.0.counters.panics);
+        self.notice(&Notice::Panic { peer_addr, path });
+    }
+
     pub(super) fn insert(&self, client: &Client) {
         Counters::add(&self.0.counters.opened);
         let mut state = self.lock();
@@ -239,11 +266,29 @@ impl Hub {
         }
     }
 
-    /// Closes all clients, and all that still come.
-    pub(super) fn close_for_good(&self, code: CloseCode, reason: &str) {
-        self.lock().closing = Some((code, reason.into()));
-        // the reason has been looked at
-        let _ = self.close_all(code, reason);
+    /// Closes all that still come. Those who are here are left to the caller.
+    pub(super) fn close_newcomers(&self, code: CloseCode, reason: &str) -> Vec<Client> {
+        let mut state = self.lock();
+        state.closing = Some((code, reason.into()));
+        state.clients.values().cloned().collect()
+    }
+
+    /// Closes those that have been open for `lifetime`, some up to a tenth earlier: clients that came
+    /// together do not go together.
+    pub(super) fn close_older_than(&self, lifetime: Duration) {
+        let earliest = lifetime - lifetime / 10;
+        let age = |client: &Client| client.info().opened().elapsed();
+        let state = self.lock();
+        // in the order of their ids, which is about that of their ages
+        let old = state.clients.values().take_while(|client| age(client) >= earliest);
+        let over: Vec<_> = old
+            .filter(|it| age(it) >= lifetime - lifetime / 10_000 * share(it.id()))
+            .cloned()
+            .collect();
+        drop(state);
+        for client in over {
+            let _ = client.close(CloseCode::GOING_AWAY, "the connection has served its time"); // again
+        }
     }
 
     /// Ends all connections, and all that still come, without more ado.
@@ -284,6 +329,11 @@ impl State {
         }
         left
     }
+}
+
+/// A number from 0 to 999, about as often as any other for ids in a row (Knuth's multiplicative hash).
+fn share(id: u64) -> u32 {
+    (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 % 1000
 }
 
 fn deliver(clients: Vec<Client>, message: &Arc<PreparedMessage>) -> usize {

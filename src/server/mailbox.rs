@@ -35,6 +35,8 @@ struct State {
     waker: Option<Waker>,
     /// The task has to be woken to notice anything.
     parked: bool,
+    /// The task has waited while messages did.
+    behind: bool,
     /// Nothing is taken any more.
     closed: bool,
     /// The task is to end at once.
@@ -52,6 +54,8 @@ pub(super) enum Letter<'a> {
 pub(super) enum Drained {
     /// Go on.
     Open,
+    /// Go on; messages had to wait, and now none does. Until [`Mailbox::note_caught_up`].
+    CaughtUp,
     /// Go on to the end: nobody wants to hear any more.
     Closed,
     /// End now.
@@ -172,6 +176,11 @@ impl Mailbox {
         }
     }
 
+    /// The handler is being told of [`Drained::CaughtUp`].
+    pub(super) fn note_caught_up(&self) {
+        self.lock().behind = false;
+    }
+
     /// Before the task waits: whether it may. From then on it is woken for what comes.
     pub(super) fn park(&self, waker: &Waker, has_room: bool) -> bool {
         let mut state = self.lock();
@@ -187,6 +196,7 @@ impl Mailbox {
             state.waker = Some(waker.clone());
         }
         state.parked = true;
+        state.behind |= state.messages() > 0;
         true
     }
 
@@ -231,8 +241,9 @@ impl State {
 
     fn drained(&self) -> Drained {
         match self.closed {
-            false => Drained::Open,
             true => Drained::Closed,
+            false if self.behind && self.messages() == 0 => Drained::CaughtUp,
+            false => Drained::Open,
         }
     }
 

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! - A [`Handler`] is told what happens on the connections of a route: `on_request`, `on_open`,
-//!   `on_message`, `on_close`. [`handler`] makes one from closures.
+//!   `on_message`, `on_close`, and, if it wants to know, `on_ping`, `on_pong`, `on_drain` and `on_error`.
+//!   [`handler`] makes one from closures.
 //! - A [`Client`] is a handle on one connection that may be kept and used anywhere: `send` never
 //!   waits, never panics, and is an error once the client is gone.
 //! - The [`Hub`] knows all clients by their ids and has rooms and broadcasts.
@@ -27,8 +28,35 @@
 //! By default only scripts from the host that they connect to, and programs that are no browsers:
 //! [`OriginPolicy`]. Then the handler decides ([`Handler::on_request`]). In the order in which they are
 //! looked at, answers to a handshake are 503 while the server shuts down, 404 for an unknown path, 400,
-//! 405 or 426 for what is no valid handshake, 403 for the origin, 503 for too many connections, and
-//! whatever the handler says.
+//! 405 or 426 for what is no valid handshake, 403 for the origin, 503 while the server drains and for too
+//! many connections, 429 for too many from one address, and whatever the handler says.
+//!
+//! # Behind a proxy
+//!
+//! A reverse proxy has to pass the upgrade and the host on; for nginx:
+//!
+//! ```text
+//! location / {
+//!     proxy_pass http://127.0.0.1:8181;
+//!     proxy_http_version 1.1;
+//!     proxy_set_header Upgrade $http_upgrade;
+//!     proxy_set_header Connection "upgrade";
+//!     proxy_set_header Host $http_host;
+//! }
+//! ```
+//!
+//! Where the upgrade was removed, the client gets an answer that names these lines. Connections on which
+//! nothing is said outlive `proxy_read_timeout` (60 s by default), because keep-alive pings every 20 s.
+//! To see addresses of clients and not of the proxy, let it add `X-Forwarded-For` and say
+//! [`trusted_proxies`](Server::trusted_proxies).
+//!
+//! For TLS, put such a proxy in front, or hand streams from a TLS library to [`ServerHandle::accept`].
+//!
+//! # When servers are replaced
+//!
+//! [`ServerHandle::drain`] sends new clients elsewhere (a load balancer asks [`Server::health`]),
+//! [`ServerHandle::shutdown`] ends the connections in good order and spreads that over a time, and
+//! [`Server::max_lifetime`] makes clients come back now and then, so that they find new servers.
 //!
 //! # Clients that read slowly
 //!
@@ -54,40 +82,52 @@
 //! | setting | default | at the limit |
 //! |---|---|---|
 //! | [`max_connections`](Server::max_connections) | limit on open files less 128 | 503 |
+//! | [`max_connections_per_ip`](Server::max_connections_per_ip) | none | 429 |
 //! | [`max_pending`](Server::max_pending) | 1 024 handshakes under way | 503 |
 //! | [`max_message_len`](Server::max_message_len) | 1 MiB | close code 1009 |
 //! | [`max_queued_bytes`](Server::max_queued_bytes) | 1 MiB for a client | [`SlowClients`] |
 //! | [`max_queued_messages`](Server::max_queued_messages) | 4 096 for a client | [`SlowClients`] |
 //! | everything in [`Config`](crate::Config) | [`Server::default_config`] | as it says there |
 //!
-//! The time for a handshake ends with the request; what [`Handler::on_request`] takes is up to it.
+//! [`Config::handshake_timeout`](crate::Config::handshake_timeout) is the time for a request to arrive, and
+//! again the time for [`Handler::on_request`], which is given up with a 503 then.
 
+mod acceptance;
+mod arrival;
 mod client;
+mod closures;
 mod connection;
+mod control;
 mod desk;
 mod error;
+mod forwarded;
+mod handle;
 mod handler;
 mod hub;
 mod limits;
 mod mailbox;
+mod notice;
 mod origin;
 mod page;
 mod request;
 mod route;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
-mod shutdown;
 mod stats;
 
+pub use acceptance::{Acceptance, Decision};
+pub use arrival::Arrival;
 pub use client::{Client, ClientInfo};
-pub use error::{NotSent, ServerError};
-pub use handler::{Acceptance, Closures, Decision, Handler, Received, handler};
+pub use closures::{Closures, handler};
+pub use error::{NotSent, NotServed, ServerError};
+pub use handle::ServerHandle;
+pub use handler::{Handler, Received};
 pub use hub::Hub;
 pub use limits::SlowClients;
+pub use notice::{Level, Notice};
 pub use origin::OriginPolicy;
 pub use page::Page;
 pub use request::Request;
 pub use route::InvalidPath;
 pub use server::Server;
-pub use shutdown::ServerHandle;
 pub use stats::Stats;

@@ -15,9 +15,11 @@ use crate::handshake::Origin;
 #[derive(Default)]
 #[non_exhaustive]
 pub enum OriginPolicy {
-    /// Scripts from the host and port that they connect to. The default.
+    /// Scripts from the host and port that they connect to; where the client is known to speak TLS, not
+    /// those of a page that came without. The default.
     ///
-    /// Behind a proxy that replaces `Host`, use [`List`](Self::List).
+    /// Behind a proxy that replaces `Host`, let it say `X-Forwarded-Host` and
+    /// [trust it](super::Server::trusted_proxies), or use [`List`](Self::List).
     #[default]
     SameHost,
     /// Everybody's.
@@ -33,8 +35,8 @@ impl OriginPolicy {
     pub(super) fn refuse(&self, request: &Request<'_>) -> Option<Page> {
         let allowed = match self {
             Self::Any => true,
-            Self::SameHost => request.http.is_same_origin() != Some(false),
-            Self::List(origins) => is_in(origins, request),
+            Self::SameHost => request.http.is_origin(|it| is_same(it, request)) != Some(false),
+            Self::List(origins) => request.http.is_origin(|it| origins.contains(it)) != Some(false),
             Self::Fn(allows) => allows(request),
         };
         if allowed {
@@ -44,26 +46,18 @@ impl OriginPolicy {
         let host = request.host();
         Some(
             Page::text(format!(
-                "403 Forbidden: scripts from the origin {origin:?} may not connect to {host:?}; the \
-                 server can allow them with Server::allow_origins\n"
+                "403 Forbidden: scripts from the origin {origin:?} may not connect to {host:?}. The \
+                 server can allow them with Server::allow_origins. If {host:?} is not what the \
+                 browser was told to connect to, a reverse proxy has replaced the Host header; \
+                 for nginx, write into the location:\n\nproxy_set_header Host $http_host;\n"
             ))
             .status(403),
         )
     }
 }
 
-/// Whether the origin is absent, or is there once and one of these.
-fn is_in(origins: &[Origin], request: &Request<'_>) -> bool {
-    let mut headers =
-        request.http.headers().filter(|(name, _)| name.eq_ignore_ascii_case("origin"));
-    match (headers.next(), headers.next()) {
-        (None, _) => true,
-        (Some((_, value)), None) => core::str::from_utf8(value)
-            .ok()
-            .and_then(Origin::parse)
-            .is_some_and(|origin| origins.contains(&origin)),
-        (Some(_), Some(_)) => false,
-    }
+fn is_same(origin: &Origin, request: &Request<'_>) -> bool {
+    origin.is_host(request.host()) && !(request.is_secure() && origin.scheme() == "http")
 }
 
 impl fmt::Debug for OriginPolicy {

@@ -70,6 +70,10 @@ impl Page {
         self.reject(&self.headers()).check()
     }
 
+    pub(super) fn status_code(&self) -> u16 {
+        self.status
+    }
+
     pub(super) fn headers(&self) -> Vec<(&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }

@@ -1,5 +1,6 @@
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
+use super::forwarded;
 use super::route::{Params, Pattern};
 use crate::handshake::server;
 
@@ -7,14 +8,37 @@ use crate::handshake::server;
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     pub(super) http: &'a server::Request,
-    pub(super) peer_addr: SocketAddr,
+    pub(super) peer: Peer,
+    /// See [`Server::trusted_proxies`](super::Server::trusted_proxies).
+    pub(super) trusted_proxies: usize,
     pub(super) route: Option<(&'a Pattern, &'a Params)>,
+}
+
+/// The other end of the transport.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) addr: SocketAddr,
+    /// TLS lies between, and was ended by whoever handed us the stream.
+    pub(super) secure: bool,
 }
 
 impl<'a> Request<'a> {
     /// The address of the other end of the TCP connection: of a proxy, if there is one.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.peer_addr
+        self.peer.addr
+    }
+
+    /// The address of the client: what the [trusted proxies](super::Server::trusted_proxies) say, or
+    /// that of the peer.
+    pub fn remote_ip(&self) -> IpAddr {
+        forwarded::remote_ip(self.http, self.trusted_proxies)
+            .unwrap_or_else(|| self.peer.addr.ip().to_canonical())
+    }
+
+    /// Whether the client speaks TLS: with the trusted proxies, as they say, or with whoever
+    /// [handed the stream over](super::ServerHandle::accept).
+    pub fn is_secure(&self) -> bool {
+        forwarded::is_secure(self.http, self.trusted_proxies).unwrap_or(self.peer.secure)
     }
 
     /// The path, not decoded.
@@ -34,9 +58,10 @@ impl<'a> Request<'a> {
         params.get(pattern.position(name)?).map(|value| &**value)
     }
 
-    /// The host and, if there is one, the port that the client addressed.
+    /// The host and, if there is one, the port that the client addressed, as far as the trusted
+    /// proxies or the `Host` header tell.
     pub fn host(&self) -> &'a str {
-        self.http.host()
+        forwarded::host(self.http, self.trusted_proxies).unwrap_or_else(|| self.http.host())
     }
 
     /// The site whose script opened the connection. Only browsers send it.

@@ -94,6 +94,10 @@ impl Pattern {
     pub(super) fn text(&self) -> &str {
         &self.text
     }
+
+    pub(super) fn is_literal(&self) -> bool {
+        self.names.is_empty()
+    }
 }
 
 /// Paths and what is there.
@@ -160,9 +164,15 @@ enum Problem {
     Name,
     Character,
     Taken,
+    Parameters,
 }
 
 impl InvalidPath {
+    /// Where a path can have no parameters.
+    pub(super) fn with_parameters(path: &str) -> Self {
+        Self { path: path.into(), problem: Problem::Parameters }
+    }
+
     /// The path.
     pub fn path(&self) -> &str {
         &self.path
@@ -179,6 +189,7 @@ impl fmt::Display for InvalidPath {
                 "each parameter needs a name of its own of letters, digits, `_` and `-`"
             }
             Problem::Character => "write it as it stands in a request: percent-encoded, no query",
+            Problem::Parameters => "this one can have no parameters: write it out",
             Problem::Taken => "another one has the same form: change one of them",
         };
         write!(f, "the path {:?}: {what}", self.path)

@@ -2,28 +2,31 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::{Future, pending, poll_fn};
+use core::mem;
 use core::net::SocketAddr;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::sync::atomic::Ordering;
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::connection::Endpoint;
+use super::control::{Control, Phase, Stop};
 use super::desk::Desk;
 use super::error::ServerError;
+use super::handle::ServerHandle;
 use super::handler::Handler;
 use super::hub::Hub;
 use super::limits::{Limits, SlowClients};
+use super::notice::Notice;
 use super::origin::OriginPolicy;
 use super::page::Page;
 use super::request::Request;
-use super::route::Table;
-use super::shutdown::{Control, Phase, ServerHandle};
+use super::route::{InvalidPath, Pattern, Table};
 use super::stats::Counters;
 use crate::handshake::Origin;
 use crate::proto::{Config, Delivery};
@@ -36,6 +39,8 @@ pub struct Server {
     listener: TcpListener,
     desk: Desk,
     limits: Limits,
+    max_lifetime: Option<Duration>,
+    close_window: Option<Duration>,
     /// The first thing that was wrong.
     problem: Option<ServerError>,
 }
@@ -62,14 +67,24 @@ impl Server {
             routes: Table::default(),
             pages: Table::default(),
             fallback: None,
+            health: None,
             origins: OriginPolicy::default(),
+            trusted_proxies: 0,
             config: Self::default_config(),
             max_connections: default_max_connections(),
+            max_connections_per_ip: None,
             max_pending: DEFAULT_MAX_PENDING,
             hub: Hub::default(),
             control: Arc::new(Control::new()),
         };
-        Self { listener, desk, limits: Limits::default(), problem: None }
+        Self {
+            listener,
+            desk,
+            limits: Limits::default(),
+            max_lifetime: None,
+            close_window: None,
+            problem: None,
+        }
     }
 
     /// Where it listens.
@@ -124,6 +139,38 @@ impl Server {
         self
     }
 
+    /// Puts an answer for load balancers at a path: 200 while the server takes connections, 503 while it
+    /// [drains](ServerHandle::drain) or shuts down.
+    pub fn health(mut self, path: &str) -> Self {
+        match Pattern::parse(path) {
+            Ok(pattern) if pattern.is_literal() => self.desk.health = Some(path.into()),
+            Ok(_) => self.note::<()>(Err(InvalidPath::with_parameters(path))),
+            Err(error) => self.note::<()>(Err(error)),
+        }
+        self
+    }
+
+    /// Sends what belongs into a log to this closure, which must not wait. By default it is only
+    /// [counted](Hub::stats).
+    ///
+    /// Port scanners and probes are [`Level::Debug`](super::Level::Debug), so that a log can leave them
+    /// out.
+    ///
+    /// ```no_run
+    /// # use sansws::server::{Level, Server};
+    /// # fn set_up(server: Server) -> Server {
+    /// server.log(|notice| {
+    ///     if notice.level() >= Level::Warn {
+    ///         eprintln!("{notice}");
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn log(self, log: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
+        self.desk.hub.set_log(Box::new(log));
+        self
+    }
+
     /// Says whose scripts may connect. By default those from the host that they connect to; everybody
     /// else's get a 403.
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
@@ -141,6 +188,19 @@ impl Server {
             }
         }
         self.desk.origins = OriginPolicy::List(list);
+        self
+    }
+
+    /// Believes what that many reverse proxies in front of the server say about the client in
+    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`: of each header, the last
+    /// `proxies` elements. Default 0, which believes none: anybody can send these headers.
+    ///
+    /// [`Request::remote_ip`], [`Request::host`], [`Request::is_secure`], their like in
+    /// [`ClientInfo`](super::ClientInfo), [`OriginPolicy::SameHost`] and
+    /// [`max_connections_per_ip`](Self::max_connections_per_ip) go by it. Nobody but the proxies should be
+    /// able to reach the server then.
+    pub const fn trusted_proxies(mut self, proxies: usize) -> Self {
+        self.desk.trusted_proxies = proxies;
         self
     }
 
@@ -167,6 +227,14 @@ impl Server {
     /// 10 000 elsewhere.
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.desk.max_connections = connections;
+        self
+    }
+
+    /// The most connections of one address at a time, if there is to be a limit; a handshake beyond them
+    /// gets a 429. The address is [`Request::remote_ip`]; of IPv6 addresses those count as one that share
+    /// their first 64 bits, as those of one customer do.
+    pub const fn max_connections_per_ip(mut self, connections: usize) -> Self {
+        self.desk.max_connections_per_ip = Some(connections);
         self
     }
 
@@ -197,6 +265,23 @@ impl Server {
         self
     }
 
+    /// The longest that a connection may last, if there is to be a limit: it is closed with 1001 then, or
+    /// up to a tenth earlier, so that connections that came together do not go together. Clients that come
+    /// back find their way to servers that have been added meanwhile.
+    ///
+    /// Looked at each hundredth of this time, 10 ms and 1 s being the limits.
+    pub const fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = Some(lifetime);
+        self
+    }
+
+    /// The time over which a shutdown spreads its Close frames, but at most half of its deadline.
+    /// Default: a millisecond for each connection.
+    pub const fn close_window(mut self, window: Duration) -> Self {
+        self.close_window = Some(window);
+        self
+    }
+
     /// Serves until [`ServerHandle::shutdown`].
     ///
     /// Errors of accepting, such as the want of descriptors, do not end it: it waits for 50 ms and
@@ -211,7 +296,7 @@ impl Server {
     /// Dropping the future ends the server: the listener is dropped and all connections are cut off,
     /// each as soon as its task runs.
     pub async fn run(self) -> Result<(), ServerError> {
-        let Self { listener, mut desk, mut limits, problem } = self;
+        let Self { listener, mut desk, mut limits, max_lifetime, close_window, problem } = self;
         if let Some(problem) = problem {
             return Err(problem);
         }
@@ -227,12 +312,19 @@ impl Server {
         desk.hub.set_limits(limits);
         let desk = Arc::new(desk);
         let control = &desk.control;
+        let _ = control.desk.set(Arc::downgrade(&desk));
         let running = Running::new(&desk);
-        accept_until_stopped(&listener, &desk).await;
+        {
+            let ageing = pin!(close_the_old(&desk.hub, max_lifetime));
+            accept_until_stopped(&listener, &desk, ageing).await;
+        }
         drop(listener);
         if let Some(stop) = control.stop() {
-            desk.hub.close_for_good(stop.code, &stop.reason);
-            if timeout_at(stop.until, control.idle()).await.is_err() {
+            let shutdown = async {
+                close_all(&desk.hub, &stop, close_window).await;
+                control.idle().await;
+            };
+            if timeout_at(stop.until, shutdown).await.is_err() {
                 control.phase.send_replace(Phase::Cut);
                 desk.hub.cut_all();
                 // those that do not even come to a point where they wait are left behind
@@ -256,19 +348,29 @@ impl fmt::Debug for Server {
     }
 }
 
-async fn accept_until_stopped(listener: &TcpListener, desk: &Arc<Desk>) {
-    let mut stopped = pin!(desk.control.reached(|phase| !matches!(phase, Phase::Serving)));
+async fn accept_until_stopped(
+    listener: &TcpListener,
+    desk: &Arc<Desk>,
+    mut meanwhile: Pin<&mut impl Future<Output = ()>>,
+) {
+    let mut stopped =
+        pin!(desk.control.reached(|phase| !matches!(phase, Phase::Serving | Phase::Draining)));
+    let mut failing = false;
     loop {
         let accepted: Option<io::Result<(TcpStream, SocketAddr)>> = poll_fn(|cx| {
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
+            let _ = meanwhile.as_mut().poll(cx); // has no end
             listener.poll_accept(cx).map(Some)
         })
         .await;
         match accepted {
             None => return,
-            Some(Ok((stream, peer_addr))) => desk.receive(stream, peer_addr),
+            Some(Ok((stream, peer_addr))) => {
+                failing = false;
+                desk.receive(stream, peer_addr);
+            }
             // somebody has gone again before we came to it
             Some(Err(error))
                 if matches!(
@@ -277,11 +379,45 @@ async fn accept_until_stopped(listener: &TcpListener, desk: &Arc<Desk>) {
                         | io::ErrorKind::ConnectionReset
                         | io::ErrorKind::Interrupted
                 ) => {}
-            Some(Err(_)) => {
+            Some(Err(error)) => {
                 // out of descriptors, most likely: they come back when connections close
                 Counters::add(&desk.hub.counters().accept_errors);
+                if !mem::replace(&mut failing, true) {
+                    desk.hub.notice(&Notice::AcceptFailed(&error));
+                }
                 sleep(BACK_OFF).await;
             }
+        }
+    }
+}
+
+/// Closes connections that have lasted long enough, for ever.
+async fn close_the_old(hub: &Hub, lifetime: Option<Duration>) {
+    let Some(lifetime) = lifetime else { return pending().await };
+    let mut clock = interval((lifetime / 100).clamp(TICK, Duration::from_secs(1)));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        hub.close_older_than(lifetime);
+    }
+}
+
+/// Closes all connections, some at each tick.
+async fn close_all(hub: &Hub, stop: &Stop, window: Option<Duration>) {
+    let clients = hub.close_newcomers(stop.code, &stop.reason);
+    let all = CLOSE_INTERVAL.saturating_mul(u32::try_from(clients.len()).unwrap_or(u32::MAX));
+    let rest = stop.until.saturating_duration_since(Instant::now());
+    let window = window.unwrap_or(all).min(rest / 2);
+    let ticks = usize::try_from(window.as_nanos() / TICK.as_nanos()).unwrap_or(usize::MAX);
+    let at_a_time = clients.len().div_ceil(ticks.max(1)).max(1);
+    let times = clients.len().div_ceil(at_a_time).max(1);
+    let mut clock =
+        interval((window / u32::try_from(times).unwrap_or(u32::MAX)).max(Duration::from_millis(1)));
+    for clients in clients.chunks(at_a_time) {
+        clock.tick().await; // the first one is now
+        for client in clients {
+            // the reason has been looked at; somebody may have closed before
+            let _ = client.close(stop.code, &stop.reason);
         }
     }
 }
@@ -331,6 +467,12 @@ fn default_max_connections() -> usize {
 }
 
 const DEFAULT_MAX_PENDING: usize = 1024;
+
+/// From one Close frame of a shutdown to the next.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How often things are looked at that happen over a time, at the most.
+const TICK: Duration = Duration::from_millis(10);
 
 /// After an error of accepting.
 const BACK_OFF: Duration = Duration::from_millis(50);

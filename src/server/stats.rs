@@ -8,7 +8,10 @@ pub struct Stats {
     pub opened: u64,
     /// Connections that are over.
     pub closed: u64,
-    /// Handshakes that were refused, by the server or by a handler.
+    /// Requests that were none, or no valid handshake; those who left before they had sent one are
+    /// among them.
+    pub bad_requests: u64,
+    /// Valid handshakes that were refused, by the server or by a handler.
     pub refused: u64,
     /// Messages that were dropped for clients that read too slowly.
     pub dropped: u64,
@@ -24,6 +27,7 @@ pub struct Stats {
 pub(super) struct Counters {
     pub(super) opened: AtomicU64,
     pub(super) closed: AtomicU64,
+    pub(super) bad_requests: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) slow_closed: AtomicU64,
@@ -41,6 +45,7 @@ impl Counters {
         Stats {
             opened: read(&self.opened),
             closed: read(&self.closed),
+            bad_requests: read(&self.bad_requests),
             refused: read(&self.refused),
             dropped: read(&self.dropped),
             slow_closed: read(&self.slow_closed),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sansws::proto::{CloseInfo, KeepAlive};
+use sansws::proto::{CloseInfo, Event, KeepAlive, MessageRef};
 use sansws::server::{
     Acceptance, Client, Decision, Handler, Page, Received, Request, Server, handler,
 };
@@ -294,5 +294,151 @@ async fn a_handler_that_waits_holds_up_nobody_else() {
     assert_eq!(text(&mut one).await, "from outside");
     release.notify_one();
     assert_eq!(text(&mut one).await, "wait");
+    server.stop().await;
+}
+
+/// What a connection remembers, for its handler and for everybody who knows the client.
+#[tokio::test]
+async fn state() {
+    struct User(String);
+    let route = handler()
+        .on_request(|request| match request.query() {
+            Some(name) => Ok(Acceptance::new().state(User(name.to_string()))),
+            None => Ok(Acceptance::new()),
+        })
+        .on_message(|client, _| {
+            let name = |it: &Client| it.state().map_or("nobody", |User(name)| name).to_string();
+            let names: Vec<_> = client.hub().clients().iter().map(name).collect();
+            client.send(names.join(" "))
+        });
+    let server = start(bind().await.route("/", route));
+    let mut ann = server.connect("/?ann").await;
+    let _other = server.connect("/").await;
+    let _bob = server.connect("/?bob").await;
+    until(|| server.hub.len() == 3).await;
+    ann.send("who?").await.unwrap();
+    assert_eq!(text(&mut ann).await, "ann nobody bob");
+    let client = server.hub.clients().remove(0);
+    assert_eq!(client.state::<User>().unwrap().0, "ann");
+    assert!(client.state::<String>().is_none());
+    server.stop().await;
+    // as long as somebody has the client
+    assert_eq!(client.state::<User>().unwrap().0, "ann");
+}
+
+#[tokio::test]
+async fn pings_and_pongs() {
+    let log = Log::default();
+    let (pings, pongs) = (log.clone(), log.clone());
+    let show = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
+    let route = handler()
+        .on_open(|client| client.send(MessageRef::ping(b"from the server")))
+        .on_ping(move |_, payload| pings.add(format!("ping {}", show(payload))))
+        .on_pong(move |_, payload| pongs.add(format!("pong {}", show(payload))));
+    let server = start(bind().await.route("/", route));
+    let mut ws = server.connect("/").await;
+    ws.send(MessageRef::ping(b"from the client")).await.unwrap();
+    let answer = within(async {
+        loop {
+            let (event, _) = ws.next_event().await.unwrap().unwrap();
+            if let Event::Pong(payload) = event {
+                return payload.to_vec();
+            }
+        }
+    })
+    .await;
+    assert_eq!(answer, b"from the client");
+    until(|| log.lines().len() == 2).await;
+    let mut lines = log.lines();
+    lines.sort();
+    assert_eq!(lines, ["ping from the client", "pong from the server"]);
+    server.stop().await;
+}
+
+/// Before `on_close`, once, and only if something went wrong.
+#[tokio::test]
+async fn errors_are_told() {
+    let log = Log::default();
+    let route = || {
+        let (errors, closes) = (log.clone(), log.clone());
+        handler()
+            .on_error(move |client, error| {
+                assert!(client.hub().get(client.id()).is_none());
+                let code = error.close_code();
+                errors.add(format!("{} {} {code:?}", error.is_disconnect(), error.is_timeout()));
+            })
+            .on_close(move |_, info| closes.add(format!("close {}", info.code)))
+    };
+    let server = start(bind().await.route("/", route()));
+
+    let mut ws = server.connect("/").await;
+    within(ws.close(CloseCode::NORMAL, "")).await.unwrap();
+    until(|| log.lines().len() == 1).await;
+
+    drop(server.connect("/").await);
+    until(|| log.lines().len() == 3).await;
+
+    let mut raw = server.raw("/").await;
+    raw.write_all(&wire::server(wire::TEXT, b"not masked")).await.unwrap();
+    frames(&mut raw, |_| false).await;
+    drop(raw);
+    until(|| log.lines().len() == 5).await;
+    server.stop().await;
+
+    // one that answers no pings
+    let time = Duration::from_millis(20);
+    let config = Server::default_config().keep_alive(KeepAlive::Every(time)).pong_timeout(time);
+    let server = start(bind().await.route("/", route()).config(config));
+    let _raw = server.raw("/").await;
+    until(|| log.lines().len() == 7).await;
+    assert_eq!(
+        log.lines(),
+        [
+            "close 1000",
+            "true false None",
+            "close 1006",
+            "false false Some(1002 (protocol error))",
+            "close 1006",
+            "false true None",
+            "close 1006",
+        ]
+    );
+    server.stop().await;
+}
+
+/// A handler that waits for longer than keep-alive would is no reason to give the peer up.
+#[tokio::test]
+async fn a_handler_that_waits_does_not_end_its_connection() {
+    struct Slow;
+    impl Handler for Slow {
+        async fn on_message(&self, client: &Client, message: Received<'_>) {
+            sleep(Duration::from_millis(300)).await;
+            client.send(message).unwrap();
+        }
+    }
+    let time = Duration::from_millis(30);
+    let config = Server::default_config().keep_alive(KeepAlive::Every(time)).pong_timeout(time);
+    let server = start(bind().await.route("/", Slow).config(config));
+    let mut ws = server.connect("/").await;
+    for _ in 0..3 {
+        ws.send("slowly").await.unwrap();
+        // receiving answers the pings
+        assert_eq!(text(&mut ws).await, "slowly");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_is_cut_off() {
+    let log = Log::default();
+    let closes = log.clone();
+    let route = handler()
+        .on_message(|client, _| client.cut_off())
+        .on_close(move |_, info| closes.add(format!("{}", info.code)));
+    let server = start(bind().await.route("/", route));
+    let mut ws = server.connect("/").await;
+    ws.send("misbehave").await.unwrap();
+    assert_eq!(closed(&mut ws).await.0, 1006);
+    until(|| log.lines() == ["1006"]).await;
     server.stop().await;
 }

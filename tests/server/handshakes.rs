@@ -1,14 +1,15 @@
 //! Who is let in, and what the others are told.
 
+use std::future::pending;
 use std::time::Duration;
 
 use sansws::handshake::Origin;
-use sansws::server::{OriginPolicy, Server, ServerError, handler};
+use sansws::server::{Decision, Handler, OriginPolicy, Request, Server, ServerError, handler};
 use sansws::{CloseCode, Config, proto::Delivery};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Running, bind, closed, start, text, until, within};
+use crate::support::{Log, Running, bind, closed, start, text, until, within};
 use crate::wire;
 
 async fn status(server: &Running, origin: Option<&str>) -> u16 {
@@ -153,7 +154,84 @@ async fn invalid_handshakes_are_answered() {
         let answer = server.http(&request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{from}: {answer}");
     }
-    assert!(server.hub.stats().refused >= 4);
+    let stats = || server.hub.stats();
+    until(|| stats().bad_requests == 5).await;
+    assert_eq!(stats().refused, 1);
+    server.stop().await;
+}
+
+/// A handler that takes too long to decide does not hold a place for ever.
+#[tokio::test]
+async fn decisions_have_a_limit() {
+    struct Undecided;
+    impl Handler for Undecided {
+        async fn on_request(&self, _: &Request<'_>) -> Decision {
+            pending().await
+        }
+    }
+    let config = Server::default_config().handshake_timeout(Duration::from_millis(100));
+    let server = start(bind().await.route("/", Undecided).config(config).max_connections(1));
+    for _ in 0..2 {
+        let (status, body) = server.refused(&server.request("/")).await;
+        assert_eq!(status, 503);
+        assert!(body.contains("did not decide in time"), "{body}");
+    }
+    server.stop().await;
+}
+
+/// What a log is told, by how much it matters.
+#[tokio::test]
+async fn notices() {
+    let log = Log::default();
+    let lines = log.clone();
+    let server = bind()
+        .await
+        .route("/", handler())
+        .route("/panics", handler().on_open(|_| panic!("on_open panics, as the test wants")));
+    let server = start(server.max_connections(1).log(move |notice| {
+        let text = notice.to_string();
+        // the address first, whose port is any
+        let text = match text.strip_prefix("127.0.0.1:") {
+            Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()),
+            None => &text,
+        };
+        lines.add(format!("{:?}{text}", notice.level()));
+        assert!(!text.contains("panicked"), "a log that panics harms nobody");
+    }));
+    drop(TcpStream::connect(server.addr).await.unwrap());
+    until(|| log.lines().len() == 1).await;
+    server.http("\x16\x03\x01\x02\x00").await;
+    until(|| log.lines().len() == 2).await;
+    server.refused(&server.request("/nowhere")).await;
+    let request = server.request("/").with_header("Origin", "http://evil.example").unwrap();
+    server.refused(&request).await;
+    let mut ws = server.connect("/panics").await;
+    assert_eq!(closed(&mut ws).await.0, 1011);
+    until(|| server.hub.is_empty()).await;
+    let ws = within(async {
+        loop {
+            if let Ok(ws) = server.try_connect(&server.request("/")).await {
+                return ws;
+            }
+        }
+    })
+    .await;
+    let seen = log.lines();
+    let (full, seen): (Vec<_>, Vec<_>) = seen.into_iter().partition(|line| line.contains("503"));
+    assert_eq!(
+        seen,
+        [
+            "Debug: no valid request: the connection ended before the handshake was complete \
+             (RFC 9112 §8)",
+            "Debug: no valid request: TLS bytes on a plain `ws://` port (RFC 9112 §3)",
+            "Info at \"/nowhere\": refused with status 404",
+            "Info at \"/\": refused with status 403",
+            "Error at \"/panics\": a handler panicked",
+        ]
+        .map(String::from)
+    );
+    assert!(full.iter().all(|line| line == "Warn at \"/\": refused with status 503"));
+    drop(ws);
     server.stop().await;
 }
 

@@ -4,12 +4,15 @@
 #[path = "../adapters_support/wire.rs"]
 mod wire;
 
+mod ageing;
 mod descriptors;
 mod events;
+mod forwarded;
 mod handshakes;
 mod hub;
 mod pages;
 mod sending;
 mod shutdown;
 mod slow;
+mod streams;
 mod support;

@@ -1,5 +1,7 @@
 //! Clients that do not read. Hazards 15 and 16.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sansws::CloseCode;
@@ -161,5 +163,51 @@ async fn messages_are_counted_too() {
         "3 messages of together 3 bytes wait for a client that reads slowly: send it less, or raise \
          Server::max_queued_bytes and Server::max_queued_messages"
     );
+    server.stop().await;
+}
+
+/// A client that had fallen behind and reads again.
+#[tokio::test]
+async fn on_drain_tells_that_a_client_has_caught_up() {
+    let (drains, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (drained, closed) = (Arc::clone(&drains), Arc::clone(&count));
+    let route = handler()
+        .on_drain(move |client| {
+            assert_eq!(client.queued(), 0);
+            drained.fetch_add(1, Ordering::SeqCst);
+            client.send("caught up")
+        })
+        .on_close(move |_, _| closed.fetch_add(1, Ordering::SeqCst));
+    let server = start(bind().await.route("/", route).max_queued_bytes(64 * 1024 * 1024));
+    let mut ws = server.connect("/").await;
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    // one that keeps up is not told
+    for _ in 0..10 {
+        client.send("small").unwrap();
+        assert_eq!(text(&mut ws).await, "small");
+    }
+    assert_eq!(drains.load(Ordering::SeqCst), 0);
+    let mut told = 0;
+    for _ in 0..3 {
+        let mut sent = 0;
+        // until the sockets are full and the queue stays
+        until(|| {
+            client.send("x".repeat(256 * 1024)).unwrap();
+            sent += 1;
+            client.queued() > 1024 * 1024
+        })
+        .await;
+        let before = drains.load(Ordering::SeqCst);
+        while sent > 0 || told == before {
+            match text(&mut ws).await.len() {
+                9 => told += 1,
+                _ => sent -= 1,
+            }
+        }
+        assert_eq!(drains.load(Ordering::SeqCst), told);
+    }
+    drop(ws);
+    until(|| count.load(Ordering::SeqCst) == 1).await;
     server.stop().await;
 }

@@ -108,10 +108,15 @@ impl Request {
     /// §10.2). The port is compared as well, the scheme is not: a server behind a TLS proxy does
     /// not know its own. An `Origin` that is repeated, `null` or malformed is not the same.
     pub fn is_same_origin(&self) -> Option<bool> {
+        self.is_origin(|origin| origin.is_host(self.host()))
+    }
+
+    /// Whether the script comes from an origin for which this is true; `None` if there is no `Origin`.
+    pub(crate) fn is_origin(&self, is_it: impl FnOnce(&Origin) -> bool) -> Option<bool> {
         let mut origins = self.head.all("origin");
         let first = origins.next()?;
         let origin = str::from_utf8(first).ok().and_then(Origin::parse);
-        Some(origins.next().is_none() && origin.is_some_and(|origin| origin.is_host(self.host())))
+        Some(origins.next().is_none() && origin.is_some_and(|origin| is_it(&origin)))
     }
 
     /// The subprotocols the client offers, its favourite first.

@@ -1,81 +1,24 @@
 use alloc::boxed::Box;
-use alloc::sync::Arc;
-use core::fmt;
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
+use alloc::sync::{Arc, Weak};
+use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::hub::Hub;
-use crate::proto::SendError;
-use crate::wire::{CloseCode, CloseFrame};
-
-/// Ends a server from anywhere. Cloning it costs a reference count.
-#[derive(Clone)]
-pub struct ServerHandle {
-    pub(super) control: Arc<Control>,
-    pub(super) hub: Hub,
-}
-
-impl ServerHandle {
-    /// Shuts the server down: it accepts nothing more, answers handshakes under way with status 503,
-    /// closes all connections with this code and reason, and waits for them and their handlers up to
-    /// the deadline. What is left then is cut off. [`Server::run`](super::Server::run) returns after
-    /// that, and so does this.
-    ///
-    /// [`CloseCode::GOING_AWAY`] is the usual code, [`CloseCode::SERVICE_RESTART`] says that coming
-    /// back helps. When it is called again, the first call counts; all of them return when it is over.
-    /// A server that does not run yet will not run.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::ReasonTooLong`]; nothing was done then.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future once it was polled leaves a server that shuts down.
-    pub async fn shutdown(
-        &self,
-        code: CloseCode,
-        reason: &str,
-        deadline: Duration,
-    ) -> Result<(), SendError> {
-        let len = reason.len();
-        if len > CloseFrame::MAX_REASON_LEN {
-            return Err(SendError::ReasonTooLong { len });
-        }
-        self.control.phase.send_if_modified(|phase| {
-            let first = matches!(phase, Phase::Serving);
-            if first {
-                let until = Instant::now() + deadline;
-                *phase = Phase::Stopping(Arc::new(Stop { code, reason: reason.into(), until }));
-            }
-            first
-        });
-        if self.control.running.load(Ordering::SeqCst) {
-            self.control.reached(|phase| matches!(phase, Phase::Over)).await;
-        }
-        Ok(())
-    }
-
-    /// All clients of the server.
-    pub fn hub(&self) -> &Hub {
-        &self.hub
-    }
-}
-
-impl fmt::Debug for ServerHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerHandle").field("hub", &self.hub).finish_non_exhaustive()
-    }
-}
+use super::desk::Desk;
+use crate::wire::CloseCode;
 
 /// What the accept loop, the handshakes and the handles know of each other.
 pub(super) struct Control {
     pub(super) phase: watch::Sender<Phase>,
     /// [`Server::run`](super::Server::run) has been polled and has not ended.
     pub(super) running: AtomicBool,
+    /// While the server runs.
+    pub(super) desk: OnceLock<Weak<Desk>>,
     /// Handshakes and connections.
     tasks: AtomicUsize,
     no_tasks: Notify,
@@ -83,11 +26,15 @@ pub(super) struct Control {
     pending: AtomicUsize,
     /// Connections, from before their handler is asked.
     connections: AtomicUsize,
+    /// How many there are of each network, while somebody limits that.
+    networks: Mutex<BTreeMap<Network, usize>>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
     Serving,
+    /// New connections are refused.
+    Draining,
     Stopping(Arc<Stop>),
     /// The deadline has passed.
     Cut,
@@ -106,10 +53,12 @@ impl Control {
         Self {
             phase: watch::Sender::new(Phase::Serving),
             running: AtomicBool::new(false),
+            desk: OnceLock::new(),
             tasks: AtomicUsize::new(0),
             no_tasks: Notify::new(),
             pending: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            networks: Mutex::default(),
         }
     }
 
@@ -121,8 +70,14 @@ impl Control {
         }
     }
 
-    pub(super) fn is_serving(&self) -> bool {
-        matches!(&*self.phase.borrow(), Phase::Serving)
+    /// Whether new connections are refused.
+    pub(super) fn is_draining(&self) -> bool {
+        !matches!(&*self.phase.borrow(), Phase::Serving)
+    }
+
+    /// Whether everything is.
+    pub(super) fn is_stopping(&self) -> bool {
+        !matches!(&*self.phase.borrow(), Phase::Serving | Phase::Draining)
     }
 
     /// Until a phase is reached for which this is true.
@@ -155,7 +110,11 @@ impl Control {
 
     /// A place for a connection, unless there are `max`.
     pub(super) fn place(self: &Arc<Self>, max: usize) -> Option<Place> {
-        take(&self.connections, max).then(|| Place(Arc::clone(self)))
+        take(&self.connections, max).then(|| Place { control: Arc::clone(self), network: None })
+    }
+
+    fn networks(&self) -> MutexGuard<'_, BTreeMap<Network, usize>> {
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,10 +147,52 @@ impl Drop for PendingGuard {
 }
 
 /// A connection, open or about to be.
-pub(super) struct Place(Arc<Control>);
+pub(super) struct Place {
+    control: Arc<Control>,
+    network: Option<Network>,
+}
+
+impl Place {
+    /// Takes a place among the connections of the same network too, unless there are `max`.
+    pub(super) fn in_network_of(&mut self, ip: IpAddr, max: usize) -> bool {
+        let network = Network::of(ip);
+        let mut networks = self.control.networks();
+        let taken = networks.get(&network).copied().unwrap_or_default();
+        if taken >= max {
+            return false;
+        }
+        networks.insert(network, taken + 1);
+        drop(networks);
+        self.network = Some(network);
+        true
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+        self.control.connections.fetch_sub(1, Ordering::SeqCst);
+        let Some(network) = self.network.take() else { return };
+        let mut networks = self.control.networks();
+        if let Entry::Occupied(mut entry) = networks.entry(network) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+/// What counts as one address: an IPv4 address, and of IPv6 the 64 bits that a single customer is given
+/// at the least (RFC 6177), who may use any of the 2^64 addresses behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Network(u64);
+
+impl Network {
+    fn of(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            // nobody has an address in ::/64 but the host itself, whose ::1 is counted as 0
+            IpAddr::V4(ip) => u32::from(ip).into(),
+            IpAddr::V6(ip) => (u128::from(ip) >> 64) as u64,
+        })
     }
 }

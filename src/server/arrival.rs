@@ -1,0 +1,47 @@
+use core::net::SocketAddr;
+
+use super::request::Peer;
+
+/// A stream that was accepted elsewhere, for [`ServerHandle::accept`](super::ServerHandle::accept):
+/// from a TLS acceptor, a Unix socket, a tunnel.
+///
+/// ```no_run
+/// use sansws::server::{Arrival, ServerHandle};
+/// use tokio::net::{TcpListener, TcpStream};
+/// # use tokio::io::DuplexStream as TlsStream;
+/// # async fn tls_accept(_: TcpStream) -> std::io::Result<TlsStream> { unimplemented!() }
+///
+/// /// Beside `server.run()`, whose listener takes those without TLS.
+/// async fn serve_tls(listener: TcpListener, handle: ServerHandle) -> std::io::Result<()> {
+///     loop {
+///         let (stream, peer_addr) = listener.accept().await?;
+///         stream.set_nodelay(true)?;
+///         let handle = handle.clone();
+///         tokio::spawn(async move {
+///             if let Ok(stream) = tls_accept(stream).await {
+///                 let _ = handle.accept(Arrival::new(stream, peer_addr).secure(true));
+///             }
+///         });
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "hand it to ServerHandle::accept"]
+pub struct Arrival<S> {
+    pub(super) io: S,
+    pub(super) peer: Peer,
+}
+
+impl<S> Arrival<S> {
+    /// A stream and the address of its other end.
+    pub const fn new(io: S, peer_addr: SocketAddr) -> Self {
+        Self { io, peer: Peer { addr: peer_addr, secure: false } }
+    }
+
+    /// Whether TLS lies between. [`Request::is_secure`](super::Request::is_secure) and
+    /// [`ClientInfo::is_secure`](super::ClientInfo::is_secure) pass it on. Default `false`.
+    pub const fn secure(mut self, secure: bool) -> Self {
+        self.peer.secure = secure;
+        self
+    }
+}

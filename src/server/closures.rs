@@ -1,0 +1,214 @@
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::{Future, ready};
+
+use super::acceptance::{Acceptance, Decision};
+use super::client::Client;
+use super::handler::{Handler, Received};
+use super::request::Request;
+use crate::error::Error;
+use crate::proto::CloseInfo;
+
+/// A handler made of closures. Begin with [`handler`].
+///
+/// What the closures for events return is dropped: a message that cannot be sent is for a client that
+/// is going, of which `on_close` will tell.
+#[derive(Clone)]
+#[must_use]
+pub struct Closures<R, O, M, C> {
+    request: R,
+    open: O,
+    message: M,
+    close: C,
+    rare: Rare,
+}
+
+/// The events that most handlers leave out. No types of their own: there would be eight.
+#[derive(Clone, Default)]
+struct Rare {
+    ping: Option<Arc<OnPayload>>,
+    pong: Option<Arc<OnPayload>>,
+    drain: Option<Arc<OnDrain>>,
+    error: Option<Arc<OnError>>,
+}
+
+type OnPayload = dyn Fn(&Client, &[u8]) + Send + Sync;
+type OnDrain = dyn Fn(&Client) + Send + Sync;
+type OnError = dyn Fn(&Client, &Error) + Send + Sync;
+
+/// A handler that does nothing yet.
+///
+/// ```
+/// use sansws::server::handler;
+///
+/// let echo = handler()
+///     .on_open(|client| println!("{} is here", client.id()))
+///     .on_message(|client, message| client.send(message))
+///     .on_close(|client, info| println!("{} is gone: {}", client.id(), info.code));
+/// ```
+#[allow(clippy::type_complexity)] // it is told nowhere else
+pub fn handler() -> Closures<
+    impl Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+    impl Fn(&Client) + Send + Sync + 'static,
+    impl Fn(&Client, Received<'_>) + Send + Sync + 'static,
+    impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static,
+> {
+    Closures {
+        request: |_: &Request<'_>| Ok(Acceptance::new()),
+        open: |_: &Client| {},
+        message: |_: &Client, _: Received<'_>| {},
+        close: |_: &Client, _: &CloseInfo<'_>| {},
+        rare: Rare::default(),
+    }
+}
+
+impl<R, O, M, C> Closures<R, O, M, C> {
+    /// What [`Handler::on_request`] does.
+    pub fn on_request<F>(self, then: F) -> Closures<F, O, M, C>
+    where
+        F: Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+    {
+        let Self { open, message, close, rare, .. } = self;
+        Closures { request: then, open, message, close, rare }
+    }
+
+    /// What [`Handler::on_open`] does.
+    pub fn on_open<F, T>(
+        self,
+        then: F,
+    ) -> Closures<R, impl Fn(&Client) + Send + Sync + 'static, M, C>
+    where
+        F: Fn(&Client) -> T + Send + Sync + 'static,
+        T: 'static,
+    {
+        let Self { request, message, close, rare, .. } = self;
+        let open = move |client: &Client| drop(then(client));
+        Closures { request, open, message, close, rare }
+    }
+
+    /// What [`Handler::on_message`] does.
+    pub fn on_message<F, T>(
+        self,
+        then: F,
+    ) -> Closures<R, O, impl Fn(&Client, Received<'_>) + Send + Sync + 'static, C>
+    where
+        F: Fn(&Client, Received<'_>) -> T + Send + Sync + 'static,
+        T: 'static,
+    {
+        let Self { request, open, close, rare, .. } = self;
+        let message = move |client: &Client, message: Received<'_>| drop(then(client, message));
+        Closures { request, open, message, close, rare }
+    }
+
+    /// What [`Handler::on_close`] does.
+    pub fn on_close<F, T>(
+        self,
+        then: F,
+    ) -> Closures<R, O, M, impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static>
+    where
+        F: Fn(&Client, &CloseInfo<'_>) -> T + Send + Sync + 'static,
+        T: 'static,
+    {
+        let Self { request, open, message, rare, .. } = self;
+        let close = move |client: &Client, info: &CloseInfo<'_>| drop(then(client, info));
+        Closures { request, open, message, close, rare }
+    }
+
+    /// What [`Handler::on_ping`] does.
+    pub fn on_ping<T>(
+        mut self,
+        then: impl Fn(&Client, &[u8]) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.rare.ping = Some(Arc::new(move |client, payload| drop(then(client, payload))));
+        self
+    }
+
+    /// What [`Handler::on_pong`] does.
+    pub fn on_pong<T>(
+        mut self,
+        then: impl Fn(&Client, &[u8]) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.rare.pong = Some(Arc::new(move |client, payload| drop(then(client, payload))));
+        self
+    }
+
+    /// What [`Handler::on_drain`] does.
+    pub fn on_drain<T>(mut self, then: impl Fn(&Client) -> T + Send + Sync + 'static) -> Self {
+        self.rare.drain = Some(Arc::new(move |client| drop(then(client))));
+        self
+    }
+
+    /// What [`Handler::on_error`] does.
+    pub fn on_error<T>(
+        mut self,
+        then: impl Fn(&Client, &Error) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.rare.error = Some(Arc::new(move |client, error| drop(then(client, error))));
+        self
+    }
+}
+
+impl<R, O, M, C> Handler for Closures<R, O, M, C>
+where
+    R: Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+    O: Fn(&Client) + Send + Sync + 'static,
+    M: Fn(&Client, Received<'_>) + Send + Sync + 'static,
+    C: Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static,
+{
+    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
+        ready((self.request)(request))
+    }
+
+    fn on_open(&self, client: &Client) -> impl Future<Output = ()> + Send {
+        (self.open)(client);
+        ready(())
+    }
+
+    fn on_message(
+        &self,
+        client: &Client,
+        message: Received<'_>,
+    ) -> impl Future<Output = ()> + Send {
+        (self.message)(client, message);
+        ready(())
+    }
+
+    fn on_ping(&self, client: &Client, payload: &[u8]) -> impl Future<Output = ()> + Send {
+        if let Some(then) = &self.rare.ping {
+            then(client, payload);
+        }
+        ready(())
+    }
+
+    fn on_pong(&self, client: &Client, payload: &[u8]) -> impl Future<Output = ()> + Send {
+        if let Some(then) = &self.rare.pong {
+            then(client, payload);
+        }
+        ready(())
+    }
+
+    fn on_drain(&self, client: &Client) -> impl Future<Output = ()> + Send {
+        if let Some(then) = &self.rare.drain {
+            then(client);
+        }
+        ready(())
+    }
+
+    fn on_error(&self, client: &Client, error: &Error) -> impl Future<Output = ()> + Send {
+        if let Some(then) = &self.rare.error {
+            then(client, error);
+        }
+        ready(())
+    }
+
+    fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
+        (self.close)(client, info);
+        ready(())
+    }
+}
+
+impl<R, O, M, C> fmt::Debug for Closures<R, O, M, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closures").finish_non_exhaustive()
+    }
+}

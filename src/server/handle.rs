@@ -1,0 +1,133 @@
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use core::fmt;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::arrival::Arrival;
+use super::connection::Foreign;
+use super::control::{Control, Phase, Stop};
+use super::error::NotServed;
+use super::hub::Hub;
+use crate::proto::SendError;
+use crate::wire::{CloseCode, CloseFrame};
+
+/// Ends a server from anywhere. Cloning it costs a reference count.
+#[derive(Clone)]
+pub struct ServerHandle {
+    pub(super) control: Arc<Control>,
+    pub(super) hub: Hub,
+}
+
+impl ServerHandle {
+    /// Shuts the server down: it accepts nothing more, answers handshakes under way with status 503,
+    /// closes all connections with this code and reason, and waits for them and their handlers up to
+    /// the deadline. What is left then is cut off. [`Server::run`](super::Server::run) returns after
+    /// that, and so does this.
+    ///
+    /// The Close frames are spread over [`Server::close_window`](super::Server::close_window), so that
+    /// the clients do not all come back at the same time.
+    ///
+    /// [`CloseCode::GOING_AWAY`] is the usual code, [`CloseCode::SERVICE_RESTART`] says that coming
+    /// back helps. When it is called again, the first call counts; all of them return when it is over.
+    /// A server that does not run yet will not run.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ReasonTooLong`]; nothing was done then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future once it was polled leaves a server that shuts down.
+    pub async fn shutdown(
+        &self,
+        code: CloseCode,
+        reason: &str,
+        deadline: Duration,
+    ) -> Result<(), SendError> {
+        let len = reason.len();
+        if len > CloseFrame::MAX_REASON_LEN {
+            return Err(SendError::ReasonTooLong { len });
+        }
+        self.control.phase.send_if_modified(|phase| {
+            let first = matches!(phase, Phase::Serving | Phase::Draining);
+            if first {
+                let until = Instant::now() + deadline;
+                *phase = Phase::Stopping(Arc::new(Stop { code, reason: reason.into(), until }));
+            }
+            first
+        });
+        if self.control.running.load(Ordering::SeqCst) {
+            self.control.reached(|phase| matches!(phase, Phase::Over)).await;
+        }
+        Ok(())
+    }
+
+    /// Takes no new connections, for a server behind a load balancer that is to be replaced: handshakes
+    /// are answered with status 503, and so is [`Server::health`](super::Server::health), so that the
+    /// load balancer sends its clients elsewhere. Connections and pages go on as before.
+    ///
+    /// The next step is [`shutdown`](Self::shutdown), or [`resume`](Self::resume) to take it back.
+    pub fn drain(&self) {
+        self.control.phase.send_if_modified(|phase| {
+            let serving = matches!(phase, Phase::Serving);
+            if serving {
+                *phase = Phase::Draining;
+            }
+            serving
+        });
+    }
+
+    /// Ends [`drain`](Self::drain).
+    pub fn resume(&self) {
+        self.control.phase.send_if_modified(|phase| {
+            let draining = matches!(phase, Phase::Draining);
+            if draining {
+                *phase = Phase::Serving;
+            }
+            draining
+        });
+    }
+
+    /// Whether new connections are refused, because the server drains, shuts down or is over.
+    pub fn is_draining(&self) -> bool {
+        self.control.is_draining()
+    }
+
+    /// Serves a stream that was accepted elsewhere, like one from the server's own listener: see
+    /// [`Arrival`]. It is answered in a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`NotServed`]; the stream was dropped then.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn accept<S>(&self, arrival: Arrival<S>) -> Result<(), NotServed>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let desk = self.control.desk.get().and_then(Weak::upgrade);
+        let desk = desk.filter(|_| self.control.running.load(Ordering::SeqCst));
+        let desk = desk.filter(|desk| !desk.control.is_stopping()).ok_or(NotServed::NotRunning)?;
+        let pending = self.control.pending(desk.max_pending).ok_or(NotServed::TooManyPending)?;
+        let io: Foreign = Box::new(arrival.io);
+        desk.start(io, arrival.peer, pending);
+        Ok(())
+    }
+
+    /// All clients of the server.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle").field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
