@@ -136,6 +136,15 @@ impl Session {
         self.end.as_ref().map_or(Ok(()), |end| (**end).clone())
     }
 
+    /// Whether messages are compressed when they are fed, which takes a while.
+    #[cfg(feature = "server")]
+    pub(crate) fn compresses(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.sender.deflate().is_some();
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
     /// Whether a message would be taken, as far as room goes.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {

@@ -18,7 +18,7 @@ use super::mailbox::Drained;
 use super::page::Page;
 use super::request::Request;
 use crate::error::Error;
-use crate::proto::{CloseInfo, Event, Initiator, Ready};
+use crate::proto::{CloseInfo, Event, Initiator, MessageKind, Ready};
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
@@ -143,8 +143,8 @@ fn converse<'a, H: Handler, S: Transport>(
                 Err(End(error)) => return error,
             };
             flow = match next {
-                Next::Event { ready, open } => {
-                    let (event, out) = take_event(ws, client, ready);
+                Next::Event { found, open } => {
+                    let (event, out) = take_event(ws, client, found);
                     match Received::from_event(event) {
                         // whoever has closed wants to hear no more
                         _ if !open => Flow::GoOn,
@@ -197,12 +197,19 @@ enum Flow {
 #[derive(Clone, Copy)]
 enum Next {
     Event {
-        ready: Ready,
+        found: Found,
         /// Nobody has closed.
         open: bool,
     },
     /// The queue is empty again.
     CaughtUp,
+}
+
+/// How an event was found, and is to be taken.
+#[derive(Clone, Copy)]
+enum Found {
+    InHand(MessageKind),
+    Ready(Ready),
 }
 
 /// There is no event any more.
@@ -214,6 +221,12 @@ fn poll_next<S: Transport>(
     client: &Client,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Next, End>> {
+    // A burst needs no look into the mailbox for each message; what is sent meanwhile waits there.
+    if !client.mailbox().is_pressing()
+        && let Some(kind) = ws.message_in_hand()
+    {
+        return Poll::Ready(Ok(Next::Event { found: Found::InHand(kind), open: true }));
+    }
     loop {
         let open = match client.mailbox().drain(ws.session()) {
             Drained::Open => true,
@@ -225,7 +238,9 @@ fn poll_next<S: Transport>(
             Drained::Cut => return Poll::Ready(Err(End(None))),
         };
         match ws.poll_ready(cx) {
-            Poll::Ready(Ok(Some(ready))) => return Poll::Ready(Ok(Next::Event { ready, open })),
+            Poll::Ready(Ok(Some(ready))) => {
+                return Poll::Ready(Ok(Next::Event { found: Found::Ready(ready), open }));
+            }
             Poll::Ready(Ok(None)) => return Poll::Ready(Err(End(None))),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(End(Some(Box::new(error))))),
             Poll::Pending => {}
@@ -239,9 +254,12 @@ fn poll_next<S: Transport>(
 fn take_event<'a, S: Transport>(
     ws: &'a mut WebSocket<S>,
     client: &Client,
-    ready: Ready,
+    found: Found,
 ) -> (Event<'a>, Outgoing<'a, S>) {
-    let (event, out) = ws.take_ready(ready);
+    let (event, out) = match found {
+        Found::InHand(kind) => return ws.take_in_hand(kind),
+        Found::Ready(ready) => ws.take_ready(ready),
+    };
     if matches!(event, Event::Close(_)) {
         client.mailbox().end(); // whoever sends learns it now
     }

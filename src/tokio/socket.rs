@@ -11,11 +11,11 @@ use super::link::{Direct, message_in_hand, poll_ready_event};
 use crate::buf::RecvBuffer;
 use crate::error::Error;
 use crate::pool::LentTx;
-#[cfg(feature = "server")]
-use crate::proto::Ready;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
 };
+#[cfg(feature = "server")]
+use crate::proto::{MessageKind, Ready};
 use crate::session::{Session, into_message, take_event};
 use crate::wire::CloseCode;
 
@@ -278,6 +278,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let Self { rx, receiver, link, .. } = self;
         let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
         (event, Outgoing { link })
+    }
+
+    /// A message that came with the one before, if there is one: it is to be
+    /// [taken](Self::take_in_hand) at once.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn message_in_hand(&mut self) -> Option<MessageKind> {
+        message_in_hand(&mut self.receiver, &mut self.rx, &mut self.link)
+    }
+
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn take_in_hand(&mut self, kind: MessageKind) -> (Event<'_>, Outgoing<'_, S>) {
+        let Self { rx, link, .. } = self;
+        (Receiver::take_message(kind, rx.fetch()), Outgoing { link })
     }
 
     /// The sending side while there is no event.

@@ -120,7 +120,7 @@ pub fn build_examples() -> io::Result<()> {
     if let Some(target) = std::env::current_exe()?.ancestors().nth(2) {
         command.arg("--target-dir").arg(target);
     }
-    for name in ["echo", "echo_mio", "echo_blocking"] {
+    for name in ["echo", "echo_events", "echo_mio", "echo_blocking"] {
         command.args(["--bin", name]);
     }
     if command.status()?.success() {

@@ -54,10 +54,11 @@ pub enum Program {
     Own(fn() -> io::Result<()>),
 }
 
-pub const SERVERS: [Server; 19] = [
+pub const SERVERS: [Server; 20] = [
     own("floor-epoll", Group::Floor, floor_epoll::serve),
     own("floor-tokio", Group::Floor, floor_tokio::serve),
     ours("sansws-tokio", "echo"),
+    ours("sansws-events", "echo_events"),
     ours("sansws-mio", "echo_mio"),
     ours("sansws-blocking", "echo_blocking"),
     own("tungstenite", Group::Peer, tungstenite::serve),
