@@ -1,21 +1,29 @@
 //! The chat example in a real browser: Debian's Chromium without a window, driven through its
 //! DevTools protocol. That protocol is spoken over a WebSocket, by this crate's blocking client,
 //! so each of these tests is a browser against our server and our client against a browser.
+//! `tests/browser/` has what belongs together; what is here is for one room.
 //!
 //! Without Chromium (`chromium` on the path, or what `CHROMIUM` names) the tests say that they have
 //! not run, and fail where `CI=true` is set.
 
 #[path = "browser/chromium.rs"]
 mod chromium;
+#[path = "browser/feed.rs"]
+mod feed;
 #[path = "browser/http.rs"]
 mod http;
+#[path = "browser/proxies.rs"]
+mod proxies;
+#[path = "browser/reconnecting.rs"]
+mod reconnecting;
+#[path = "browser/rooms.rs"]
+mod rooms;
 mod support;
 
 use core::time::Duration;
-use std::fs;
 
 use chromium::{Chromium, Page};
-use support::{Server, target_dir};
+use support::Server;
 
 #[test]
 fn two_pages_chat() {
@@ -46,8 +54,11 @@ fn two_pages_chat() {
     }
     assert_eq!(browser.evaluate(&alice, "document.querySelector('#log b').children.length"), 0);
 
-    fs::create_dir_all(target_dir().join("browser")).unwrap();
-    fs::write(target_dir().join("browser/chat.png"), browser.screenshot(&alice)).unwrap();
+    browser.picture(&alice, "chat");
+    browser.prefer(&alice, "dark");
+    browser.picture(&alice, "chat-dark");
+    browser.shrink(&alice);
+    browser.picture(&alice, "chat-narrow");
 
     // Someone who goes is gone from the list of those who stay.
     browser.close_page(bob);
@@ -235,6 +246,16 @@ fn page_is_served() {
     assert!(response.body == page, "{} bytes are not the page", response.body.len());
 }
 
+// It is one file, and the browser sees to it.
+#[test]
+fn page_loads_nothing_else() {
+    let chat = Server::start("chat", &[]);
+    let response = http::get(&chat.addr, "/");
+    let policy = response.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'unsafe-inline';"), "{policy}");
+    assert!(!policy.contains('*') && !policy.contains("http"), "{policy}");
+}
+
 #[test]
 fn other_paths_are_answered() {
     let chat = Server::start("chat", &[]);
@@ -262,7 +283,12 @@ fn websocket_paths_ask_for_an_upgrade() {
 
 /// Opens the page and waits until the server has told it its id.
 fn join(browser: &mut Chromium, chat: &Server) -> (Page, String) {
-    let page = browser.open(&format!("http://{}/", chat.addr));
+    join_at(browser, &format!("http://{}/", chat.addr))
+}
+
+/// The same for the page at any address.
+fn join_at(browser: &mut Chromium, url: &str) -> (Page, String) {
+    let page = browser.open(url);
     browser.wait_for(&page, "#state", |text, _| text == "open");
     let id = browser.wait_for(&page, "#me", |text, _| text != "–");
     (page, id)

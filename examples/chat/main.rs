@@ -1,206 +1,165 @@
-//! A chat with a page of its own, on one port.
+//! A chat with rooms and a live feed, and the page for them, on one port.
 //!
 //! `cargo run --example chat [-- ADDR]`, then open the address in two browser windows.
 //!
-//! - `/` is the page;
-//! - `/chat` is the chat: every text goes to everyone as `<id> says: <text>`; a binary message goes
-//!   back to its sender;
-//! - `/echo` sends every message back.
+//! | path | is |
+//! |---|---|
+//! | `/` | the page |
+//! | `/chat/{room}`, `/chat` | a room; without a name, the lobby |
+//! | `/feed` | a simulation that all who watch see at the same time |
+//! | `/echo` | sends every message back |
+//!
+//! In a room a newcomer is told `you are <id>`, everybody is told `here: <id>, <id>` when somebody
+//! comes or goes, and every text goes to everybody in the room as `<id> says: <text>`. A binary message
+//! goes back to its sender. The page, `chat.html`, finds all addresses beside its own, so that it works
+//! below any path of a proxy and through TLS.
+//!
+//! Whoever reads too slowly is closed with 1013: a chat with a gap in it would be worse than one that
+//! the page opens again, which begins with a list that is whole. The feed drops messages instead
+//! (`feed.rs`).
 //!
 //! Ctrl-C closes every connection with 1001 and ends the program.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sansws::CloseCode;
 use sansws::deflate::Deflate;
-use sansws::handshake::server::{Accept, Reject};
-use sansws::tokio::{Incoming, WebSocket};
-use sansws::{CloseCode, Config, Error, Message, PreparedMessage};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use sansws::proto::CloseInfo;
+use sansws::server::{
+    Acceptance, Client, Decision, Handler, Hub, Page, Received, Request, Server, ServerError,
+    handler,
+};
+use tokio::sync::mpsc;
 
 #[path = "../cli/mod.rs"]
 mod cli;
+mod feed;
 
-type Ws = WebSocket<TcpStream>;
-
-/// A newcomer may post this much at most.
+/// The longest message. Beyond it the connection is closed with 1009.
 const MAX_MESSAGE_LEN: usize = 2 * 1024 * 1024;
 
 /// Nothing that is said here is a secret, so it may be compressed; by default without context takeover,
 /// so that those who only listen cost no memory for it.
 const DEFLATE: Deflate = Deflate::new();
 
-/// Messages that may wait for one client. A client that falls behind further is let go: the chat does
-/// not remember for it.
-const QUEUE: usize = 256;
+/// How long clients may take to close when the server goes down.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), ServerError> {
     let options = cli::Options::parse("chat", "127.0.0.1:8181");
-    let listener = TcpListener::bind(&options.addr).await?;
-    cli::announce(listener.local_addr()?);
+    let server = Server::bind(&options.addr).await?;
+    let chat = Chat::new(server.hub());
+    let feed = feed::start(server.hub());
+    let server = server
+        .config(Server::default_config().max_message_len(MAX_MESSAGE_LEN).deflate(DEFLATE))
+        .route("/chat", chat.clone())
+        .route("/chat/{room}", chat)
+        .route("/feed", feed)
+        .route("/echo", handler().on_message(|client, message| client.send(message)))
+        .page("/", Page::html(PAGE).header("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+        .page("/favicon.ico", Page::new("image/svg+xml", ICON));
 
-    let room = Arc::new(Room::default());
-    let (stop, stopped) = watch::channel(());
-    // every connection holds a clone of `alive`; the last one to go wakes `gone`
-    let (alive, mut gone) = mpsc::channel::<()>(1);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let (room, stopped) = (Arc::clone(&room), stopped.clone());
-                    let alive = alive.clone();
-                    tokio::spawn(async move {
-                        if let Err(error) = serve(stream, room, stopped).await
-                            && !error.is_disconnect()
-                        {
-                            eprintln!("{error}");
-                        }
-                        drop(alive);
-                    });
-                }
-                Err(error) => {
-                    // out of descriptors, most likely: they come back when connections close
-                    eprintln!("accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-            _ = tokio::signal::ctrl_c() => break,
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            let _ =
+                handle.shutdown(CloseCode::GOING_AWAY, "the server is going down", FAREWELL).await;
         }
-    }
-    drop((listener, stop, alive));
-    let _ = tokio::time::timeout(Duration::from_secs(10), gone.recv()).await;
-    Ok(())
+    });
+    cli::announce(server.local_addr()?);
+    server.run().await
 }
 
-/// Answers one request: with a page, or with a WebSocket.
-async fn serve(
-    stream: TcpStream,
-    room: Arc<Room>,
-    mut stopped: watch::Receiver<()>,
-) -> Result<(), Error> {
-    stream.set_nodelay(true)?;
-    let config = Config::new().max_message_len(MAX_MESSAGE_LEN).deflate(DEFLATE);
-    let incoming = tokio::select! {
-        incoming = sansws::tokio::read_request(stream, &config) => incoming?,
-        _ = stopped.changed() => return Ok(()), // a browser may have connected for later
-    };
-    let request = incoming.request();
-    match request.path() {
-        "/chat" | "/echo" if request.is_same_origin() == Some(false) => {
-            // a page of somebody else must not speak with its visitor's cookies (RFC 6455 §10.2)
-            answer(incoming, 403, "text/plain", b"This chat is for its own page only.\n").await
-        }
-        "/chat" => chat(incoming.accept(&Accept::default()).await?, &room, stopped).await,
-        "/echo" => echo(incoming.accept(&Accept::default()).await?, stopped).await,
-        "/" => answer(incoming, 200, "text/html; charset=utf-8", PAGE.as_bytes()).await,
-        "/favicon.ico" => answer(incoming, 200, "image/svg+xml", ICON.as_bytes()).await,
-        _ => answer(incoming, 404, "text/plain", b"There is nothing here; try /.\n").await,
+/// The handler of all rooms.
+#[derive(Clone)]
+struct Chat {
+    /// Rooms that somebody has entered or left.
+    changed: mpsc::UnboundedSender<String>,
+}
+
+impl Chat {
+    fn new(hub: Hub) -> Self {
+        let (changed, rooms) = mpsc::unbounded_channel();
+        tokio::spawn(announce(hub, rooms));
+        Self { changed }
+    }
+
+    fn note_change(&self, client: &Client) {
+        // nobody listens when the program ends
+        let _ = self.changed.send(room(client).to_owned());
     }
 }
 
-async fn answer(
-    incoming: Incoming<TcpStream>,
-    status: u16,
-    content_type: &str,
-    body: &[u8],
-) -> Result<(), Error> {
-    let headers = [("Content-Type", content_type), ("X-Content-Type-Options", "nosniff")];
-    incoming.reject(&Reject { status, headers: &headers, body }).await
-}
-
-async fn echo(mut ws: Ws, mut stopped: watch::Receiver<()>) -> Result<(), Error> {
-    loop {
-        tokio::select! {
-            message = ws.recv() => match message? {
-                Some(message) => ws.feed(message)?,
-                None => return Ok(()),
-            },
-            _ = stopped.changed() => return go_away(ws).await,
+impl Handler for Chat {
+    async fn on_request(&self, request: &Request<'_>) -> Decision {
+        match request.param("room") {
+            Some(name) if !is_room_name(name) => Err(Page::text(NO_ROOM_NAME).status(400)),
+            _ => Ok(Acceptance::new()),
         }
+    }
+
+    async fn on_open(&self, client: &Client) {
+        // before it can hear anything else
+        let _ = client.send(format!("you are {}", client.id()));
+        client.join(room(client));
+        self.note_change(client);
+    }
+
+    async fn on_message(&self, client: &Client, message: Received<'_>) {
+        // what cannot be sent is for somebody who goes, of which `on_close` tells
+        match message {
+            Received::Text(text) => {
+                let line = format!("{} says: {}", client.id(), &*text);
+                let _ = client.hub().broadcast_room(room(client), line);
+            }
+            Received::Binary(_) => drop(client.send(message)),
+        }
+    }
+
+    async fn on_close(&self, client: &Client, _info: &CloseInfo<'_>) {
+        self.note_change(client);
     }
 }
 
-async fn chat(mut ws: Ws, room: &Room, mut stopped: watch::Receiver<()>) -> Result<(), Error> {
-    let (member, mut inbox) = room.enter();
-    ws.send(format!("you are {}", member.id)).await?;
-    room.announce();
-    loop {
-        tokio::select! {
-            message = ws.recv() => match message? {
-                Some(Message::Text(text)) => room.say(&format!("{} says: {text}", member.id)),
-                Some(Message::Binary(bytes)) => ws.send(bytes).await?,
-                None => return Ok(()),
-            },
-            message = inbox.recv() => match message {
-                Some(message) => ws.send_prepared(&message).await?,
-                None => return ws.close(CloseCode::TRY_AGAIN_LATER, "you read too slowly").await,
-            },
-            _ = stopped.changed() => return go_away(ws).await,
+/// Tells those in a room who is there. One task does it for all rooms: lists arrive in the order in
+/// which they were made, so that the last one is right, and a crowd that comes at once is told once.
+async fn announce(hub: Hub, mut changed: mpsc::UnboundedReceiver<String>) {
+    let mut rooms = Vec::new();
+    while changed.recv_many(&mut rooms, usize::MAX).await > 0 {
+        rooms.sort_unstable();
+        rooms.dedup();
+        for room in rooms.drain(..) {
+            let ids: Vec<String> = hub.room(&room).iter().map(|it| it.id().to_string()).collect();
+            let _ = hub.broadcast_room(&room, format!("here: {}", ids.join(", ")));
         }
     }
 }
 
-async fn go_away(mut ws: Ws) -> Result<(), Error> {
-    ws.close(CloseCode::GOING_AWAY, "the server is going down").await
+/// The room that a client asked for.
+fn room(client: &Client) -> &str {
+    client.info().param("room").unwrap_or("lobby")
 }
 
-/// Who is here.
-#[derive(Default)]
-struct Room {
-    members: Mutex<Members>,
+/// Nothing that cannot be seen, nothing that means something in an address (`/`, `..`), and not too long
+/// for a list of rooms. The page has the same rule.
+fn is_room_name(name: &str) -> bool {
+    let is_allowed = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    (1..=MAX_ROOM_NAME).contains(&name.chars().count()) && name.chars().all(is_allowed)
 }
 
-#[derive(Default)]
-struct Members {
-    last_id: u64,
-    inboxes: BTreeMap<u64, mpsc::Sender<PreparedMessage>>,
-}
+/// In characters.
+const MAX_ROOM_NAME: usize = 32;
 
-/// A place in the room; leaves it when dropped, however the connection ended.
-struct Member<'a> {
-    id: u64,
-    room: &'a Room,
-}
-
-impl Room {
-    fn enter(&self) -> (Member<'_>, mpsc::Receiver<PreparedMessage>) {
-        let (sender, inbox) = mpsc::channel(QUEUE);
-        let mut members = self.lock();
-        members.last_id += 1;
-        let id = members.last_id;
-        members.inboxes.insert(id, sender);
-        (Member { id, room: self }, inbox)
-    }
-
-    /// Tells everyone who is here.
-    fn announce(&self) {
-        let ids: Vec<String> = self.lock().inboxes.keys().map(u64::to_string).collect();
-        self.say(&format!("here: {}", ids.join(", ")));
-    }
-
-    /// Sends a text to everyone: encoded and compressed once, queued by reference.
-    fn say(&self, text: &str) {
-        let Ok(message) = PreparedMessage::with_deflate(text, &DEFLATE) else { return };
-        // whoever cannot keep up loses the sender, which ends the connection
-        self.lock().inboxes.retain(|_, inbox| inbox.try_send(message.clone()).is_ok());
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Member<'_> {
-    fn drop(&mut self) {
-        self.room.lock().inboxes.remove(&self.id);
-        self.room.announce();
-    }
-}
+const NO_ROOM_NAME: &str = "400 Bad Request: this is not the name of a room. A name has 1 to 32 letters, \
+    digits, hyphens and underscores; an address has it percent-encoded, such as /chat/caf%C3%A9\n";
 
 const PAGE: &str = include_str!("chat.html");
+
+/// What the page needs: what it brings along, WebSockets, and to ask whether the server is there.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
+    style-src 'unsafe-inline'; img-src data:; connect-src 'self' ws: wss:; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
 
 const ICON: &str = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>\
     <path fill='#2a7' d='M2 2h12v9H7l-3 3v-3H2z'/></svg>";

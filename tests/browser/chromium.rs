@@ -36,6 +36,11 @@ pub(crate) struct Page {
 impl Chromium {
     /// Starts the browser; `None` after a word about it if there is none and none is required.
     pub(crate) fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(test: &str, arguments: &[&str]) -> Option<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
 
         let program = env::var_os("CHROMIUM").unwrap_or_else(|| "chromium".into());
@@ -61,6 +66,7 @@ impl Chromium {
                 .args(["--disable-component-update", "--disable-sync"])
                 // Shared memory is often too small for it in a container.
                 .args(["--disable-dev-shm-usage", "--window-size=1100,720"])
+                .args(arguments)
                 .arg("--remote-debugging-port=0")
                 .arg(format!("--user-data-dir={}", profile.0.display()))
                 .arg("about:blank"),
@@ -160,10 +166,27 @@ impl Chromium {
         }
     }
 
-    /// What the tab looks like, as a PNG.
-    pub(crate) fn screenshot(&mut self, page: &Page) -> Vec<u8> {
+    /// Takes `light` or `dark` for what the user prefers.
+    pub(crate) fn prefer(&mut self, page: &Page, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        let params = json!({ "features": [feature] });
+        self.cdp.call(Some(page), "Emulation.setEmulatedMedia", params);
+    }
+
+    /// Gives a tab the size of a phone and its density of pixels, which is 2.
+    pub(crate) fn shrink(&mut self, page: &Page) {
+        let params = json!({ "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true });
+        self.cdp.call(Some(page), "Emulation.setDeviceMetricsOverride", params);
+    }
+
+    /// Brings the tab to the front and writes what it looks like to `target/browser/NAME.png`.
+    pub(crate) fn picture(&mut self, page: &Page, name: &str) {
+        self.cdp.call(Some(page), "Page.bringToFront", json!({}));
         let shot = self.cdp.call(Some(page), "Page.captureScreenshot", json!({ "format": "png" }));
-        STANDARD.decode(string(&shot["data"])).unwrap()
+        let directory = target_dir().join("browser");
+        fs::create_dir_all(&directory).unwrap();
+        let png = STANDARD.decode(string(&shot["data"])).unwrap();
+        fs::write(directory.join(name).with_extension("png"), png).unwrap();
     }
 }
 

@@ -1,4 +1,5 @@
-//! One plain HTTP/1.1 request, for what a browser asks besides WebSockets.
+//! Single HTTP/1.1 requests: what a browser asks besides WebSockets, and handshakes whose refusal is
+//! of interest, which no script gets to see.
 
 use core::time::Duration;
 use std::io::{Read, Write};
@@ -22,9 +23,20 @@ impl Response {
 
 /// GETs `path` and checks that the response is one that HTTP allows.
 pub(crate) fn get(addr: &str, path: &str) -> Response {
+    request(addr, path, "Connection: close\r\n")
+}
+
+/// The refusal of a handshake.
+pub(crate) fn refusal(addr: &str, path: &str) -> Response {
+    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    request(addr, path, handshake)
+}
+
+fn request(addr: &str, path: &str, headers: &str) -> Response {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\n{headers}\r\n").unwrap();
     let mut received = Vec::new();
     stream.read_to_end(&mut received).unwrap();
 

@@ -106,6 +106,16 @@ impl Process {
     pub(crate) fn interrupt(&self) {
         signal("INT", self.child.id());
     }
+
+    /// Stops the program where it is: it does nothing any more, and its connections stay.
+    pub(crate) fn freeze(&self) {
+        signal("STOP", self.child.id());
+    }
+
+    /// Ends the program without asking it.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
 }
 
 impl Drop for Process {
@@ -141,8 +151,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the example `name` on a free port of the loopback interface.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut process =
-            Process::spawn(Command::new(example(name)).arg("127.0.0.1:0").args(arguments));
+        Self::start_at("127.0.0.1:0", name, arguments)
+    }
+
+    /// Starts the example `name` at an address.
+    pub(crate) fn start_at(addr: &str, name: &str, arguments: &[&str]) -> Self {
+        let mut process = Process::spawn(Command::new(example(name)).arg(addr).args(arguments));
         let line = process.stdout_line(START);
         let Some(addr) = line.strip_prefix("listening on ws://") else {
             panic!("the first line of {name} is {line:?}, not `listening on ws://HOST:PORT`")
