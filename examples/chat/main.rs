@@ -110,7 +110,7 @@ impl Handler for Chat {
         // what cannot be sent is for somebody who goes, of which `on_close` tells
         match message {
             Received::Text(text) => {
-                let line = format!("{} says: {}", client.id(), &*text);
+                let line = format!("{} says: {text}", client.id());
                 let _ = client.hub().broadcast_room(room(client), line);
             }
             Received::Binary(_) => drop(client.send(message)),

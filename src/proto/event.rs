@@ -128,6 +128,12 @@ impl fmt::Debug for Text<'_> {
     }
 }
 
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
+
 /// A binary message in the receive buffer; a byte slice in all but name.
 pub struct Binary<'b>(Payload<'b>);
 

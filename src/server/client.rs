@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -125,6 +126,11 @@ impl Client {
     /// Leaves a room; see [`Hub::leave`].
     pub fn leave(&self, room: &str) -> bool {
         self.0.hub.leave(self, room)
+    }
+
+    /// The rooms it is in, in the order in which it has joined them.
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        self.0.hub.rooms_of(self.id())
     }
 
     pub(super) fn mailbox(&self) -> &Mailbox {

@@ -157,6 +157,15 @@ impl Hub {
         self.lock().rooms.get(room).map_or_else(Vec::new, |it| it.values().cloned().collect())
     }
 
+    /// The rooms that somebody is in, by name, with how many are in each.
+    pub fn rooms(&self) -> Vec<(Arc<str>, usize)> {
+        self.lock().rooms.iter().map(|(name, them)| (Arc::clone(name), them.len())).collect()
+    }
+
+    pub(super) fn rooms_of(&self, id: u64) -> Vec<Arc<str>> {
+        self.lock().joined.get(&id).cloned().unwrap_or_default()
+    }
+
     /// [`broadcast`](Self::broadcast) to those in a room.
     ///
     /// # Errors

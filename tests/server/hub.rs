@@ -1,7 +1,7 @@
 //! All clients at once, and rooms of them.
 
 use sansws::CloseCode;
-use sansws::server::{Hub, handler};
+use sansws::server::{Client, Hub, handler};
 
 use crate::support::{bind, closed, start, text, until, within};
 
@@ -67,11 +67,17 @@ async fn rooms_are_left_with_the_connection() {
     }
 
     assert!(first.join("b") && !first.join("b"), "entered twice");
+    let names =
+        |client: &Client| client.rooms().iter().map(|it| it.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&first), ["a", "b"]);
+    let rooms: Vec<_> = hub.rooms().iter().map(|(name, n)| format!("{name} {n}")).collect();
+    assert_eq!(rooms, ["a 2", "b 2"]);
     assert!(first.leave("a") && !first.leave("a"), "left twice");
     assert_eq!((hub.room("a").len(), hub.room("b").len()), (1, 2));
     within(one.close(CloseCode::NORMAL, "")).await.unwrap();
     until(|| hub.room("b").len() == 1).await;
     assert!(!first.join("a"), "it is gone");
+    assert_eq!(names(&first), [""; 0]);
     drop(two);
     until(|| hub.room("a").is_empty()).await;
     server.stop().await;
