@@ -33,7 +33,25 @@ pub fn accept<S: Transport>(io: S) -> Result<WebSocket<S>, Error> {
 ///
 /// As [`accept`], and [`Error::Config`].
 pub fn accept_with<S: Transport>(io: S, config: &Config) -> Result<WebSocket<S>, Error> {
-    read_request(io, config)?.accept(&Accept::default())
+    accept_received(io, &[], config)
+}
+
+/// [`accept_with`] for a stream that somebody has begun to read: `received` are the bytes that came out
+/// of it so far, and nothing was answered yet.
+///
+/// They are the head of the request and what came behind it, which is kept as the first frames; or only
+/// a part of the head, of which the rest is read then. So a server can look at the first bytes, and
+/// decide that this connection is to be a WebSocket.
+///
+/// # Errors
+///
+/// As [`accept_with`].
+pub fn accept_received<S: Transport>(
+    io: S,
+    received: &[u8],
+    config: &Config,
+) -> Result<WebSocket<S>, Error> {
+    read_received(io, received, config)?.accept(&Accept::default())
 }
 
 /// Reads the request and leaves the answer to the caller.
@@ -45,10 +63,25 @@ pub fn accept_with<S: Transport>(io: S, config: &Config) -> Result<WebSocket<S>,
 ///
 /// [`Error::Handshake`] when the peer sent no valid HTTP request (it got an answer that says so),
 /// [`Error::HandshakeTimeout`], [`Error::Io`], [`Error::Config`].
-pub fn read_request<S: Transport>(mut io: S, config: &Config) -> Result<Incoming<S>, Error> {
+pub fn read_request<S: Transport>(io: S, config: &Config) -> Result<Incoming<S>, Error> {
+    read_received(io, &[], config)
+}
+
+/// [`read_request`] for a stream that somebody has begun to read: `received` are the bytes that came out
+/// of it so far, as in [`accept_received`].
+///
+/// # Errors
+///
+/// As [`read_request`].
+pub fn read_received<S: Transport>(
+    mut io: S,
+    received: &[u8],
+    config: &Config,
+) -> Result<Incoming<S>, Error> {
     let config = config.check()?;
     let deadline = Deadline::after(config.handshake_timeout);
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
+    rx.feed(received);
     let mut tx = SendBuffer::new();
     let mut handshake = Handshake::new(&config);
     handshake.handle_timeout(Duration::ZERO, &mut tx)?; // its time begins

@@ -52,6 +52,12 @@
 //! # }
 //! ```
 //!
+//! # Another HTTP server
+//!
+//! [`accept_received`] and [`read_received`] go on where somebody has begun to read.
+//! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
+//! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
+//!
 //! # When the network dies
 //!
 //! A blocking stream can only be interrupted by the time-outs of its socket. [`Transport`] is how
@@ -85,7 +91,7 @@ mod socket;
 mod split;
 mod transport;
 
-pub use accept::{Incoming, accept, accept_with, read_request};
+pub use accept::{Incoming, accept, accept_received, accept_with, read_received, read_request};
 pub use connect::{client, connect, connect_with};
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender, SplitTransport};

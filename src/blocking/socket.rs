@@ -8,6 +8,7 @@ use super::Transport;
 use super::link::{Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
+use crate::handshake::server::Upgrade;
 use crate::pool::LentTx;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
@@ -35,6 +36,21 @@ impl<S> WebSocket<S> {
     /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
     pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
         Self::new(io, conn, rx, SendBuffer::new())
+    }
+
+    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
+    /// with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that were given to
+    /// [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    ///
+    /// `received` are the bytes that the stack has read behind the head of the request: the first frames.
+    /// Empty if it hands them on through `io`.
+    pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
+        let mut rx = RecvBuffer::with_read_ahead(upgrade.config_mut().read_ahead);
+        rx.feed(received);
+        let subprotocol = upgrade.subprotocol().map(Box::from);
+        let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
+        ws.subprotocol = subprotocol;
+        ws
     }
 
     pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {

@@ -155,6 +155,29 @@ impl HandshakeError {
         })
     }
 
+    /// The headers that such an answer needs besides those of every response.
+    pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405
+            // response".
+            Self::InvalidMethod => &[("Allow", "GET")],
+            // RFC 6455 §4.4: "If the server doesn't support the requested version, it MUST respond
+            // with a |Sec-WebSocket-Version| header field [...] containing all versions it is willing
+            // to use."
+            Self::MissingVersion | Self::RepeatedVersion => &[VERSION],
+            // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to
+            // indicate the required protocol(s)". §7.8: "A sender of Upgrade MUST also send an
+            // "Upgrade" connection option".
+            Self::NotAnUpgrade
+            | Self::UpgradeRemoved
+            | Self::ConnectionNotUpgrade
+            | Self::UnsupportedVersion => {
+                &[("Connection", "Upgrade"), ("Upgrade", "websocket"), VERSION]
+            }
+            _ => &[],
+        }
+    }
+
     /// The section that holds the broken rule, such as `"RFC 6455 §4.2.1"`.
     pub const fn section(&self) -> &'static str {
         match self {
@@ -272,6 +295,8 @@ impl fmt::Display for HandshakeError {
 }
 
 impl core::error::Error for HandshakeError {}
+
+const VERSION: (&str, &str) = ("Sec-WebSocket-Version", "13");
 
 #[cfg(test)]
 mod tests {

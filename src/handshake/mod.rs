@@ -7,7 +7,9 @@
 //!
 //! - [`server`]: read a request, look at it, then accept or reject it;
 //! - [`client`]: write a request, then read what the server says to it;
-//! - [`accept_key`], [`extensions`] and `deflate` (feature `deflate`), for use inside an HTTP stack of your own.
+//! - inside an HTTP stack of your own: [`server::Request::from_parts`] and
+//!   [`server::Request::upgrade`]; or piece by piece [`accept_key`], [`extensions`] and `deflate`
+//!   (feature `deflate`).
 //!
 //! ```
 //! use sansws::buf::{RecvBuffer, SendBuffer};

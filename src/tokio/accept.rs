@@ -54,8 +54,34 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // In a box, because the task would keep the room that the handshake needs for its whole life.
-    let handshake = async { read(io, config).await?.accept(&Accept::default()).await };
+    let handshake = async { read(io, &[], config).await?.accept(&Accept::default()).await };
     Box::pin(handshake).await
+}
+
+/// [`accept_with`] for a stream that somebody has begun to read: `received` are the bytes that came out
+/// of it so far, and nothing was answered yet.
+///
+/// They are the head of the request and what came behind it, which is kept as the first frames; or only
+/// a part of the head, of which the rest is read then. So a server can look at the first bytes, and
+/// decide that this connection is to be a WebSocket.
+///
+/// # Errors
+///
+/// As [`accept_with`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the stream.
+pub async fn accept_received<S>(
+    io: S,
+    received: &[u8],
+    config: &Config,
+) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let handshake = async { read(io, received, config).await?.accept(&Accept::default()).await };
+    Box::pin(handshake).await // as above
 }
 
 /// Reads the request and leaves the answer to the caller, who may look at it for as long as it takes.
@@ -90,15 +116,33 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // In boxes, because the task would keep the room that the handshake needs for its whole life.
-    Box::pin(async { read(io, config).await.map(|pending| Incoming(Box::new(pending))) }).await
+    Box::pin(async { read(io, &[], config).await.map(Incoming::new) }).await
 }
 
-async fn read<S>(mut io: S, config: &Config) -> Result<Pending<S>, Error>
+/// [`read_request`] for a stream that somebody has begun to read: `received` are the bytes that came out
+/// of it so far, as in [`accept_received`].
+///
+/// # Errors
+///
+/// As [`read_request`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the stream.
+pub async fn read_received<S>(io: S, received: &[u8], config: &Config) -> Result<Incoming<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    Box::pin(async { read(io, received, config).await.map(Incoming::new) }).await // as above
+}
+
+async fn read<S>(mut io: S, received: &[u8], config: &Config) -> Result<Pending<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = with_defaults(&config.check()?);
     let mut rx = LentRx::empty(config.read_ahead);
+    rx.fetch().feed(received);
     let mut tx = LentTx::default();
     let mut handshake = Handshake::new(&config);
     handshake.handle_timeout(Duration::ZERO, tx.fetch())?; // its time begins
@@ -144,6 +188,10 @@ struct Pending<S> {
 }
 
 impl<S> Incoming<S> {
+    fn new(pending: Pending<S>) -> Self {
+        Self(Box::new(pending))
+    }
+
     /// The request.
     pub fn request(&self) -> &Request {
         &self.0.request

@@ -50,6 +50,12 @@
 //! # }
 //! ```
 //!
+//! # Another HTTP server
+//!
+//! [`accept_received`] and [`read_received`] go on where somebody has begun to read.
+//! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
+//! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
+//!
 //! # Dropping a future
 //!
 //! All state is in the socket and none in its futures, so every method may stand in a `select!` loop.
@@ -103,7 +109,7 @@ mod timer;
 
 use core::time::Duration;
 
-pub use accept::{Incoming, accept, accept_with, read_request};
+pub use accept::{Incoming, accept, accept_received, accept_with, read_received, read_request};
 pub use connect::{client, connect, connect_with};
 pub use halves::{Locked, LockedHalf, SplitStream};
 pub use socket::{Outgoing, WebSocket};

@@ -8,8 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::lent::LentRx;
 use super::link::{Direct, message_in_hand, poll_ready_event};
+use super::with_defaults;
 use crate::buf::RecvBuffer;
 use crate::error::Error;
+use crate::handshake::server::Upgrade;
 use crate::pool::LentTx;
 use crate::proto::{
     CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
@@ -43,6 +45,23 @@ impl<S> WebSocket<S> {
     /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
     pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
         Self::new(io, conn, LentRx::new(rx), LentTx::default())
+    }
+
+    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
+    /// with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that were given to
+    /// [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    ///
+    /// `received` are the bytes that the stack has read behind the head of the request: the first frames.
+    /// Empty if it hands them on through `io`.
+    pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
+        let config = upgrade.config_mut();
+        *config = with_defaults(config);
+        let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
+        rx.feed(received);
+        let subprotocol = upgrade.subprotocol().map(Box::from);
+        let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
+        ws.subprotocol = subprotocol;
+        ws
     }
 
     pub(super) fn new(io: S, conn: Connection, mut rx: LentRx, tx: LentTx) -> Self {

@@ -13,3 +13,4 @@ mod messages;
 mod peer;
 mod script;
 mod timeouts;
+mod upgrade;

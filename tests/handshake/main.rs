@@ -9,6 +9,7 @@ mod answers;
 mod client;
 mod http;
 mod pairs;
+mod parts;
 mod properties;
 mod refusals;
 mod server;

@@ -18,3 +18,4 @@ mod messages;
 mod peer;
 mod sizes;
 mod stream_sink;
+mod upgrade;

@@ -1,5 +1,7 @@
+use alloc::boxed::Box;
 #[cfg(feature = "deflate")]
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::{Request, reject};
@@ -45,9 +47,6 @@ impl Request {
             reject::write_error(tx, &error, self.method() == "HEAD");
             return Err(AcceptError::Peer(error));
         }
-        let key = self.head.all("sec-websocket-key").next().unwrap_or_default();
-        let proof = accept_key(key);
-
         let mut put = |text: &str| tx.put_slice(text.as_bytes());
         // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the
         // "100-continue" expectation [...], the server MUST send a 100 (Continue) response before
@@ -55,28 +54,59 @@ impl Request {
         if list::contains(self.head.all("expect"), "100-continue") {
             put("HTTP/1.1 100 Continue\r\n\r\n");
         }
-        put("HTTP/1.1 101 Switching Protocols\r\n\
-             Upgrade: websocket\r\n\
-             Connection: Upgrade\r\n");
-        let accept_header = ("Sec-WebSocket-Accept", str::from_utf8(&proof).unwrap_or_default());
-        #[cfg(feature = "deflate")]
-        let agreed = self.choose_deflate(config);
-        #[cfg(feature = "deflate")]
-        if let Some((_, _, answer)) = &agreed {
-            ["Sec-WebSocket-Extensions: ", answer, "\r\n"].into_iter().for_each(&mut put);
-        }
-        let subprotocol = accept.subprotocol.map(|name| ("Sec-WebSocket-Protocol", name));
-        let headers = [accept_header].into_iter().chain(subprotocol);
-        for (name, value) in headers.chain(accept.headers.iter().copied()) {
+        put("HTTP/1.1 101 Switching Protocols\r\n");
+        let agreed = self.answer(accept, config, |name, value| {
             [name, ": ", value, "\r\n"].into_iter().for_each(&mut put);
-        }
+        });
         put("\r\n");
-        let connection = Connection::server(config);
+        Ok(agreed.connection(config))
+    }
+
+    /// As [`accept`](Self::accept), for an HTTP stack that writes the response itself.
+    ///
+    /// `Expect: 100-continue`, if it is there, is for that stack to answer first (RFC 9110 §7.8).
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept), except that nothing is written: a [`HandshakeError`] has the
+    /// [status](HandshakeError::status) and the [headers](HandshakeError::headers) to answer with.
+    pub fn upgrade(self, accept: &Accept<'_>, config: &Config) -> Result<Upgrade, AcceptError> {
+        accept.check(&self).map_err(AcceptError::Usage)?;
+        self.check().map_err(AcceptError::Peer)?;
+        let mut headers = Vec::new();
+        let agreed = self.answer(accept, config, |name, value| {
+            headers.push((name.into(), value.into()));
+        });
+        let subprotocol = accept.subprotocol.map(Box::from);
+        Ok(Upgrade { headers, subprotocol, agreed, config: *config })
+    }
+
+    /// Says what the headers of the response are, to a request that is valid.
+    fn answer(
+        &self,
+        accept: &Accept<'_>,
+        config: &Config,
+        mut put: impl FnMut(&str, &str),
+    ) -> Agreed {
+        let key = self.head.all("sec-websocket-key").next().unwrap_or_default();
+        put("Upgrade", "websocket");
+        put("Connection", "Upgrade");
         #[cfg(feature = "deflate")]
-        if let Some((agreed, settings, _)) = agreed {
-            return Ok(connection.with_deflate(agreed, &settings));
+        let deflate = self.choose_deflate(config).map(|(agreed, settings, answer)| {
+            put("Sec-WebSocket-Extensions", &answer);
+            (agreed, settings)
+        });
+        #[cfg(not(feature = "deflate"))]
+        let _ = config;
+        put("Sec-WebSocket-Accept", str::from_utf8(&accept_key(key)).unwrap_or_default());
+        if let Some(name) = accept.subprotocol {
+            put("Sec-WebSocket-Protocol", name);
         }
-        Ok(connection)
+        accept.headers.iter().for_each(|(name, value)| put(name, value));
+        Agreed {
+            #[cfg(feature = "deflate")]
+            deflate,
+        }
     }
 
     /// What is agreed about compression and the header that says so, if it is on and offered.
@@ -87,6 +117,68 @@ impl Request {
         let lines = self.head.all("sec-websocket-extensions");
         let (agreed, answer) = deflate::choose(lines, &settings).ok()??;
         Some((agreed, settings, answer))
+    }
+}
+
+/// What was agreed on about extensions.
+#[derive(Clone, Copy, Debug)]
+struct Agreed {
+    #[cfg(feature = "deflate")]
+    deflate: Option<(Agreement, Deflate)>,
+}
+
+impl Agreed {
+    fn connection(self, config: &Config) -> Connection {
+        let connection = Connection::server(config);
+        #[cfg(feature = "deflate")]
+        if let Some((agreed, settings)) = self.deflate {
+            return connection.with_deflate(agreed, &settings);
+        }
+        connection
+    }
+}
+
+/// A request that was accepted, and the response to it as data: for an HTTP stack that writes it
+/// itself. Made by [`Request::upgrade`].
+///
+/// Send the status 101 with the [`headers`](Self::headers). What comes behind the head of the request
+/// is frames from then on; the bytes of them that the stack has read already go along when the stream
+/// is made a WebSocket (`from_upgrade` of the adapters), or into the receive buffer of the
+/// [`Connection`].
+#[derive(Clone, Debug)]
+pub struct Upgrade {
+    headers: Vec<(Box<str>, Box<str>)>,
+    subprotocol: Option<Box<str>>,
+    agreed: Agreed,
+    config: Config,
+}
+
+impl Upgrade {
+    /// The headers of the response, names and values: all that it needs.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The subprotocol that was chosen.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// What was agreed on about compression; `None` if messages are not compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<Agreement> {
+        self.agreed.deflate.map(|(agreed, _)| agreed)
+    }
+
+    /// The connection, with the configuration that was given to [`Request::upgrade`].
+    pub fn into_connection(self) -> Connection {
+        self.agreed.connection(&self.config)
+    }
+
+    /// The configuration.
+    #[cfg(feature = "std")]
+    pub(crate) fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
     }
 }
 
@@ -114,7 +206,7 @@ impl Accept<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The client's handshake is not valid. The answer is in the send buffer.
+    /// The client's handshake is not valid. The answer is in the send buffer, if the caller gave one.
     Peer(HandshakeError),
     /// The [`Accept`] is not valid. Nothing was written.
     Usage(UsageError),

@@ -28,6 +28,9 @@
 //! # }
 //! ```
 //!
+//! Where another HTTP stack reads the request and writes the response, [`Request::from_parts`] and
+//! [`Request::upgrade`] do the same from data to data.
+//!
 //! After an error and after [`Request::reject`] the peer should be able to read the answer: send
 //! what is in the send buffer, shut down writing, and read on for a moment (throwing away what
 //! comes) before closing. A socket closed with unread bytes in it is reset, and the answer is lost
@@ -35,12 +38,13 @@
 
 mod accept;
 mod check;
+mod parts;
 mod reject;
 mod request;
 
 use core::time::Duration;
 
-pub use accept::{Accept, AcceptError};
+pub use accept::{Accept, AcceptError, Upgrade};
 pub use reject::Reject;
 pub use request::Request;
 

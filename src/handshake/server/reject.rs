@@ -54,17 +54,9 @@ pub(super) fn write_error(tx: &mut SendBuffer, error: &HandshakeError, head_only
         ),
         error => format!("{status} {reason}: {error}\n"),
     };
-    let mut headers: Vec<(&str, &str)> = Vec::new();
-    match error {
-        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405
-        // response".
-        HandshakeError::InvalidMethod => headers.push(("Allow", "GET")),
-        // RFC 6455 §4.4: "If the server doesn't support the requested version, it MUST respond with
-        // a |Sec-WebSocket-Version| header field [...] containing all versions it is willing to
-        // use."
-        HandshakeError::MissingVersion | HandshakeError::RepeatedVersion => headers.push(VERSION),
-        _ => {}
-    }
+    // `Connection` has more to say here
+    let headers = error.headers().iter().copied().filter(|(name, _)| *name != "Connection");
+    let headers: Vec<_> = headers.collect();
     Reject { status, headers: &headers, body: body.as_bytes() }.write(tx, head_only);
 }
 
