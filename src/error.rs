@@ -39,6 +39,12 @@ pub enum Error {
     Config(ConfigError),
     /// `wss://` without TLS; the text says what to do.
     Tls(&'static str),
+    /// The peer closed a byte stream with a code that does not stand for the end of its data, such as
+    /// 1001 or 1011.
+    Closed(CloseCode),
+    /// A text message came on a byte stream, which is made of binary ones; the peer has been told so
+    /// (1003).
+    UnexpectedText,
     /// `recv` was called on a connection with [`Delivery::Chunks`](crate::proto::Delivery::Chunks).
     ChunkedDelivery,
 }
@@ -58,6 +64,7 @@ impl Error {
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {
             Self::Protocol(error) => Some(error.close_code()),
+            Self::UnexpectedText => Some(CloseCode::UNSUPPORTED_DATA),
             _ => None,
         }
     }
@@ -83,6 +90,12 @@ impl fmt::Display for Error {
             Self::Usage(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Tls(text) => f.write_str(text),
+            Self::Closed(code) => {
+                write!(f, "the peer closed with {code}, so its data may be incomplete")
+            }
+            Self::UnexpectedText => f.write_str(
+                "a text message on a byte stream (1003): the peer has to send binary messages",
+            ),
             Self::ChunkedDelivery => {
                 f.write_str("recv delivers whole messages: with Delivery::Chunks take next_event")
             }
@@ -158,7 +171,11 @@ impl From<Error> for io::Error {
         let kind = match &error {
             Error::Disconnected(Some(source)) | Error::Io(source) => source.kind(),
             Error::Disconnected(None) => io::ErrorKind::UnexpectedEof,
-            Error::Protocol(_) | Error::Handshake(_) => io::ErrorKind::InvalidData,
+            Error::Protocol(_) | Error::Handshake(_) | Error::UnexpectedText => {
+                io::ErrorKind::InvalidData
+            }
+            Error::Send(SendError::NotOpen) => io::ErrorKind::BrokenPipe,
+            Error::Closed(_) => io::ErrorKind::ConnectionAborted,
             Error::Timeout(_) | Error::HandshakeTimeout => io::ErrorKind::TimedOut,
             Error::Refused(_) => io::ErrorKind::ConnectionRefused,
             _ => io::ErrorKind::InvalidInput,

@@ -34,6 +34,9 @@ pub(crate) struct Session {
     eof: bool,
     /// A write had to wait: the next one that goes through proves that the peer takes bytes.
     stalled: bool,
+    /// Nobody answers to events, so they are delivered although there is no room for answers. Two ends
+    /// that send more than the other takes in would otherwise wait for each other.
+    independent: bool,
     end: Option<Box<Result<(), Error>>>,
 }
 
@@ -73,6 +76,7 @@ impl Session {
             write_shut: false,
             eof: false,
             stalled: false,
+            independent: false,
             end: None,
         }
     }
@@ -86,7 +90,7 @@ impl Session {
             return Some(Step::End);
         }
         // What the application answers to the event must find room. After the end there are none.
-        if !self.has_room() && !self.is_closing() {
+        if !self.has_room() && !self.independent && !self.is_closing() {
             return Some(if write_blocked { Step::Wait } else { Step::Write });
         }
         None
@@ -143,6 +147,35 @@ impl Session {
         return self.sender.deflate().is_some();
         #[cfg(not(feature = "deflate"))]
         false
+    }
+
+    /// From now on what is received has nothing to do with what is sent, or it has again.
+    pub(crate) fn set_independent(&mut self, independent: bool) {
+        self.independent = independent;
+    }
+
+    /// Queues the beginning of `bytes` as a binary message, and says how many bytes that were.
+    pub(crate) fn feed_piece(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        let piece = &bytes[..bytes.len().min(MAX_PIECE)];
+        self.feed(MessageRef::binary(piece))?;
+        Ok(piece.len())
+    }
+
+    /// Tells the peer that a byte stream has no place for text. The connection is closing then.
+    pub(crate) fn refuse_text(&mut self) {
+        // if it is closing already, the peer knows what it needs to know
+        let _ = self.start_close(CloseCode::UNSUPPORTED_DATA, "binary messages only");
+    }
+
+    /// Whether the end that came in good order is also the end of the data on a byte stream.
+    ///
+    /// A peer that goes away or fails closes in good order too, and leaves a stream that is cut off.
+    pub(crate) fn check_complete(&self) -> Result<(), Error> {
+        let code = self.sender.close_info().and_then(|info| CloseCode::new(info.code));
+        match code {
+            None | Some(CloseCode::NORMAL) => Ok(()), // none stands for 1005
+            Some(code) => Err(Error::Closed(code)),
+        }
     }
 
     /// Whether a message would be taken, as far as room goes.
@@ -382,6 +415,12 @@ pub(crate) fn into_message(event: Event<'_>) -> Result<Option<Message>, Error> {
         event => Ok(event.into_message()),
     }
 }
+
+/// The longest message that a byte stream makes of a write, in bytes: long enough for headers and
+/// system calls to cost little, and short enough for every peer's limit on messages. A write that finds
+/// room is taken up to this length, so it is by so much that
+/// [`Config::max_unsent`](crate::Config::max_unsent) can be exceeded.
+pub(crate) const MAX_PIECE: usize = 32 * 1024;
 
 /// A transport that is at its end takes no bytes; one that lies takes more than it was given.
 pub(crate) fn check_written(n: usize, given: usize) -> io::Result<()> {

@@ -23,7 +23,7 @@ use sansws::buf::RecvBuffer;
 use sansws::handshake::client::Request;
 use sansws::proto::{Config, Connection, KeepAlive};
 use sansws::tokio::WebSocket;
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
 use crate::counting::{HELD, PEAK};
@@ -47,6 +47,9 @@ fn memory_is_bounded() {
     each(Box::pin(a_million_pings_from_a_peer_that_never_reads()));
     each(Box::pin(an_echo_to_a_peer_that_never_reads(false)));
     each(Box::pin(an_echo_to_a_peer_that_never_reads(true)));
+    each(Box::pin(a_long_message_as_a_stream_of_bytes(false)));
+    each(Box::pin(a_long_message_as_a_stream_of_bytes(true)));
+    each(Box::pin(a_byte_stream_to_a_peer_that_never_reads()));
     each(Box::pin(sends_that_were_given_up()));
     each(Box::pin(connections_that_come_and_go()));
     a_million_pings_to_a_thread();
@@ -152,6 +155,51 @@ async fn an_echo_to_a_peer_that_never_reads(split: bool) {
     let _ = echoing.await;
     drop(peer);
     before.kept((64 + 16) * KIB); // one receive buffer of 64 KiB waits for the next connection
+}
+
+/// what a byte stream holds of a message of 32 MiB is the receive buffer, whether it is read or not.
+async fn a_long_message_as_a_stream_of_bytes(is_read: bool) {
+    const LEN: usize = 32 * MIB;
+    let message = [&[0x82, 0xff], &(LEN as u64).to_be_bytes()[..], &[0; 4]].concat();
+    let piece = [7; 16 * KIB];
+    let (ws, mut peer) = server(&quiet().max_message_len(LEN), 64 * KIB);
+    let mut stream = ws.into_byte_stream();
+    let before = Before::now();
+    let sending = async {
+        peer.write_all(&message).await.unwrap();
+        let mut sent = 0;
+        while sent < LEN && timeout(STUCK, peer.write_all(&piece)).await.is_ok() {
+            sent += piece.len();
+        }
+        sent
+    };
+    let mut read = [0; 1000];
+    if is_read {
+        let reading = async {
+            for _ in 0..LEN / read.len() {
+                stream.read_exact(&mut read).await.unwrap();
+            }
+        };
+        let (sent, ()) = tokio::join!(sending, reading);
+        assert_eq!(sent, LEN);
+    } else {
+        let (sent, begun) = tokio::join!(sending, stream.read_exact(&mut read));
+        begun.unwrap();
+        assert!(sent < 256 * KIB, "{sent} bytes were taken in and not read");
+    }
+    // a busy receive buffer and the one that it grew out of, and the same for the pipe of the test
+    before.peak((64 + 32) * KIB + (128 + 64) * KIB + 8 * KIB);
+}
+
+/// T-41: the same for one that writes.
+async fn a_byte_stream_to_a_peer_that_never_reads() {
+    let (ws, _peer) = server(&quiet().max_unsent(256 * KIB), 64 * KIB);
+    let mut stream = ws.into_byte_stream();
+    let before = Before::now();
+    let piece = vec![7; 100 * KIB];
+    while timeout(STUCK, stream.write_all(&piece)).await.is_ok() {}
+    // what is unsent doubles its memory in growing
+    before.peak((512 + 256) * KIB + (128 + 64) * KIB + piece.len());
 }
 
 /// A task for each message, each with little patience: those that gave up leave nothing behind, though

@@ -36,6 +36,9 @@ pub(super) trait Link {
 
     /// Shuts down the sending direction.
     fn shutdown_write(&mut self);
+
+    /// Does something to the session.
+    fn session<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> T;
 }
 
 /// Waits until there is an event to take, or the connection is over in good order (`None`).
@@ -218,6 +221,10 @@ impl<S: Transport> Link for Direct<S> {
         // an error means that the other end is gone, which reading will show
         let _ = self.io.shutdown(Shutdown::Write);
         self.session.was_shut_down();
+    }
+
+    fn session<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> T {
+        act(&mut self.session)
     }
 }
 

@@ -52,6 +52,12 @@
 //! # }
 //! ```
 //!
+//! # A stream of bytes
+//!
+//! [`into_byte_stream`](WebSocket::into_byte_stream) makes a [`Read`](std::io::Read),
+//! [`BufRead`](std::io::BufRead) and [`Write`](std::io::Write) of the binary messages, for other protocols
+//! inside.
+//!
 //! # Another HTTP server
 //!
 //! [`accept_received`] and [`read_received`] go on where somebody has begun to read.
@@ -85,14 +91,18 @@
 //! and one message that it does not read.
 
 mod accept;
+mod bytes;
 mod connect;
 mod link;
+mod shared_io;
 mod socket;
 mod split;
 mod transport;
 
 pub use accept::{Incoming, accept, accept_received, accept_with, read_received, read_request};
+pub use bytes::{ByteReader, ByteStream, ByteWriter};
 pub use connect::{client, connect, connect_with};
+pub use shared_io::SplitTransport;
 pub use socket::{Outgoing, WebSocket};
-pub use split::{Receiver, ReuniteError, Sender, SplitTransport};
+pub use split::{Receiver, ReuniteError, Sender};
 pub use transport::{Plain, Transport};

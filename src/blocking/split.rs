@@ -2,19 +2,17 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
+use std::net::Shutdown;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Buf;
 
+use super::WebSocket;
 use super::link::{
     Clock, Direct, Done, GLANCE, Limit, Link, Over, read_some, ready_event, write_some,
 };
-use super::{Transport, WebSocket};
+use super::shared_io::{SharedIo, SplitTransport};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::proto::{
@@ -22,51 +20,6 @@ use crate::proto::{
 };
 use crate::session::{Parsed, Session, Step, check_written, into_message, take_event};
 use crate::wire::CloseCode;
-
-/// A stream that one thread may read while another writes.
-///
-/// `TcpStream` and `UnixStream` are such streams. Implement it for one of your own that has a socket
-/// below and needs no exclusive access for IO.
-pub trait SplitTransport: Transport {
-    /// One read, as [`Read::read`].
-    ///
-    /// # Errors
-    ///
-    /// Those of the stream.
-    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize>;
-
-    /// One vectored write, as [`Write::write_vectored`].
-    ///
-    /// # Errors
-    ///
-    /// Those of the stream.
-    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize>;
-}
-
-impl SplitTransport for TcpStream {
-    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let mut stream = self;
-        stream.read(buf)
-    }
-
-    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-        let mut stream = self;
-        stream.write_vectored(slices)
-    }
-}
-
-#[cfg(unix)]
-impl SplitTransport for UnixStream {
-    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let mut stream = self;
-        stream.read(buf)
-    }
-
-    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-        let mut stream = self;
-        stream.write_vectored(slices)
-    }
-}
 
 impl<S: SplitTransport> WebSocket<S> {
     /// Takes the socket apart into two halves for two threads.
@@ -250,29 +203,6 @@ impl<S: SplitTransport> Shared<S> {
     }
 }
 
-/// `Read` and `Write` through a shared reference.
-struct SharedIo<'a, S>(&'a S);
-
-impl<S: SplitTransport> Read for &SharedIo<'_, S> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read_shared(buf)
-    }
-}
-
-impl<S: SplitTransport> Write for &SharedIo<'_, S> {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        self.0.write_shared(&[std::io::IoSlice::new(buf)])
-    }
-
-    fn write_vectored(&mut self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-        self.0.write_shared(slices)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// How long the receiving half waits for the transport to take bytes. It must not wait for a peer
 /// that does the same: two such ends would never read again.
 const RECEIVERS_WRITE: Duration = Duration::from_millis(1);
@@ -281,7 +211,7 @@ const RECEIVERS_WRITE: Duration = Duration::from_millis(1);
 const WRITE_AGAIN: Duration = Duration::from_millis(20);
 
 /// The receiving half's way to its transport.
-struct SharedLink<S> {
+pub(super) struct SharedLink<S> {
     shared: Arc<Shared<S>>,
     read_limit: Limit,
     /// When the transport last took nothing.
@@ -365,6 +295,10 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         self.shared.lock().session.was_shut_down();
         self.shared.changed.notify_all();
     }
+
+    fn session<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> T {
+        act(&mut self.shared.lock().session)
+    }
 }
 
 /// The receiving half of a socket that was split.
@@ -373,6 +307,13 @@ pub struct Receiver<S> {
     receiver: proto::Receiver,
     link: SharedLink<S>,
     subprotocol: Option<Box<str>>,
+}
+
+impl<S> Receiver<S> {
+    /// What it is made of.
+    pub(super) fn parts(&mut self) -> (&mut RecvBuffer, &mut proto::Receiver, &mut SharedLink<S>) {
+        (&mut self.rx, &mut self.receiver, &mut self.link)
+    }
 }
 
 impl<S: SplitTransport> Receiver<S> {
@@ -514,18 +455,37 @@ impl<S: SplitTransport> Sender<S> {
     /// [`SendError::ReasonTooLong`]; otherwise as [`WebSocket::close`]. A connection that is closing
     /// already is only waited for.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let closed = self.shared.lock().session.start_close(code, reason);
-        match closed {
-            Ok(()) => self.flush()?,
-            Err(Error::Send(SendError::NotOpen)) => {}
-            Err(error) => return Err(error),
-        }
+        self.close_and_flush(code, reason)?;
         let mut shelf = self.shared.lock();
         while !shelf.session.is_over() {
             // The receiver is waiting already, without this deadline: it has to be watched here.
             shelf = self.shared.wait(shelf);
         }
         shelf.session.result()
+    }
+
+    /// Sends a Close frame and does not wait for the answer.
+    pub(super) fn close_and_flush(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let closed = self.shared.lock().session.start_close(code, reason);
+        match closed {
+            Ok(()) => self.flush(),
+            Err(Error::Send(SendError::NotOpen)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends the beginning of `bytes` as a binary message, and says how many bytes that were.
+    pub(super) fn send_piece(&self, bytes: &[u8]) -> Result<usize, Error> {
+        let mut taken = None;
+        let sent = self.queue(|session| {
+            taken = Some(session.feed_piece(bytes)?);
+            Ok(())
+        });
+        match (sent, taken) {
+            // it was taken, so it must not be sent again: it leaves with the next call
+            (Ok(()) | Err(Error::Io(_)), Some(n)) => Ok(n),
+            (sent, _) => sent.map(|()| 0),
+        }
     }
 
     /// The unsent bytes: of all senders, and replies to the peer.

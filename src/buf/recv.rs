@@ -7,6 +7,8 @@ use crate::wire::apply_mask;
 
 #[cfg(feature = "deflate")]
 mod inflated;
+#[cfg(feature = "std")]
+mod pieces;
 
 #[cfg(feature = "deflate")]
 pub(crate) use inflated::FIRST_PIECE;

@@ -8,6 +8,8 @@ use crate::wire::{
 
 #[cfg(feature = "deflate")]
 mod inflation;
+#[cfg(feature = "std")]
+mod pieces;
 
 #[cfg(feature = "deflate")]
 use inflation::Inflation;

@@ -32,6 +32,11 @@ impl LentRx {
         self.buffer.as_deref_mut()
     }
 
+    /// As [`get`](Self::get).
+    pub(super) fn look(&self) -> Option<&RecvBuffer> {
+        self.buffer.as_deref()
+    }
+
     /// The buffer, fetched if need be.
     #[inline]
     pub(super) fn fetch(&mut self) -> &mut RecvBuffer {

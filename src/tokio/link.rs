@@ -194,7 +194,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
     }
 
     /// Writes once.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match poll_write_some(&mut self.io, cx, self.session.tx()) {
             Poll::Ready(Ok(n)) => self.session.was_written(n),
             Poll::Ready(Err(error)) => self.session.write_failed(error),
@@ -210,7 +210,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
     }
 
     /// Empties the transport's own buffer, if it has one; a socket has nothing to do here.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         self.flush_pending = flushed.is_pending();
         if let Poll::Ready(Err(error)) = flushed {

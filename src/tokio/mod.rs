@@ -50,6 +50,11 @@
 //! # }
 //! ```
 //!
+//! # A stream of bytes
+//!
+//! [`into_byte_stream`](WebSocket::into_byte_stream) makes an [`AsyncRead`](::tokio::io::AsyncRead) and
+//! [`AsyncWrite`](::tokio::io::AsyncWrite) of the binary messages, for other protocols inside.
+//!
 //! # Another HTTP server
 //!
 //! [`accept_received`] and [`read_received`] go on where somebody has begun to read.
@@ -91,12 +96,14 @@
 //! | | bytes |
 //! |---|---|
 //! | `WebSocket<TcpStream>` | 368 |
+//! | `ByteStream<TcpStream>` | 400 |
 //! | future of [`recv`](WebSocket::recv), [`flush`](WebSocket::flush) | 24 |
 //! | future of [`next_event`](WebSocket::next_event) | 64 |
 //! | future of [`send`](WebSocket::send) | 144 |
 //! | future of [`accept`] (the rest in a box, until it is done) | 224 |
 
 mod accept;
+mod bytes;
 mod connect;
 mod halves;
 mod lent;
@@ -110,6 +117,7 @@ mod timer;
 use core::time::Duration;
 
 pub use accept::{Incoming, accept, accept_received, accept_with, read_received, read_request};
+pub use bytes::ByteStream;
 pub use connect::{client, connect, connect_with};
 pub use halves::{Locked, LockedHalf, SplitStream};
 pub use socket::{Outgoing, WebSocket};

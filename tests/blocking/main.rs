@@ -4,6 +4,7 @@
 #[path = "../adapters_support/wire.rs"]
 mod wire;
 
+mod byte_stream;
 mod corners;
 mod ends;
 mod faulty;

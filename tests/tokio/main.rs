@@ -5,6 +5,7 @@
 mod wire;
 
 mod bounds;
+mod byte_stream;
 mod cancel;
 #[cfg(feature = "deflate")]
 mod compression;

@@ -8,7 +8,7 @@ use std::mem::{size_of, size_of_val};
 use sansws::Config;
 use sansws::buf::RecvBuffer;
 use sansws::proto::Connection;
-use sansws::tokio::WebSocket;
+use sansws::tokio::{ByteStream, WebSocket};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -28,6 +28,7 @@ async fn futures_and_sockets_are_small() {
         ("flush", flush, 24),
         ("accept", accept, 224),
         ("WebSocket<TcpStream>", size_of::<WebSocket<TcpStream>>(), 368),
+        ("ByteStream<TcpStream>", size_of::<ByteStream<TcpStream>>(), 400),
         ("Connection", size_of::<Connection>(), 200),
     ];
     for (name, size, most) in sizes {

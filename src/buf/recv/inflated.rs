@@ -111,18 +111,10 @@ const MAX_KEPT: usize = 64 * 1024;
 
 impl RecvBuffer {
     /// The compressed bytes that were assembled and not yet
-    /// [`consumed`](Self::consume_compressed), and where to inflate them to.
+    /// [`consumed`](Self::consume_assembled), and where to inflate them to.
     pub(crate) fn inflation(&mut self) -> (&[u8], &mut Inflated) {
         let compressed = &self.storage[self.start..self.assembled];
         (compressed, self.inflated.get_or_insert_default())
-    }
-
-    /// Drops the first `n` compressed bytes: they have been inflated.
-    pub(crate) fn consume_compressed(&mut self, n: usize) {
-        self.start = self.start.saturating_add(n).min(self.assembled);
-        if self.start == self.assembled {
-            self.release();
-        }
     }
 
     /// What has been inflated is complete.
@@ -133,6 +125,16 @@ impl RecvBuffer {
     /// Lends the complete inflated payload and counts it as consumed.
     pub(crate) fn take_inflated(&mut self) -> Payload<'_> {
         self.inflated.get_or_insert_default().whole.take_message()
+    }
+
+    /// The complete inflated payload, as far as it was not consumed.
+    pub(crate) fn inflated(&self) -> &[u8] {
+        self.inflated.as_ref().map_or(&[], |inflated| inflated.whole.assembled())
+    }
+
+    /// Drops the first `n` bytes of the complete inflated payload: somebody has them.
+    pub(crate) fn consume_inflated(&mut self, n: usize) {
+        self.inflated.get_or_insert_default().whole.consume_assembled(n);
     }
 
     /// Whether the second region holds nothing.

@@ -180,7 +180,9 @@ impl Inflation {
                 // the decompressor does not see it.
                 return Ok(if last { Inflated::Message } else { Inflated::Input });
             }
-            let room = if in_chunks { FIRST_PIECE - region.len() } else { usize::MAX };
+            // more than a chunk may have come before chunks were asked for
+            let room =
+                if in_chunks { FIRST_PIECE.saturating_sub(region.len()) } else { usize::MAX };
             if room == 0 {
                 self.remember(rx);
                 return Ok(Inflated::Partly);
@@ -205,7 +207,7 @@ impl Inflation {
             message.produced += produced;
             message.consumed += consumed as u64;
             let input_left = input.len() - consumed;
-            rx.consume_compressed(consumed);
+            rx.consume_assembled(consumed);
             match stop {
                 Stop::Corrupt => return Err(ProtocolError::InvalidDeflate),
                 Stop::FinalBlock => self.pass_final_block(rx)?,

@@ -1,0 +1,74 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+
+use super::Transport;
+
+/// A stream that one thread may read while another writes.
+///
+/// `TcpStream` and `UnixStream` are such streams. Implement it for one of your own that has a socket
+/// below and needs no exclusive access for IO.
+pub trait SplitTransport: Transport {
+    /// One read, as [`Read::read`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize>;
+
+    /// One vectored write, as [`Write::write_vectored`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize>;
+}
+
+impl SplitTransport for TcpStream {
+    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let mut stream = self;
+        stream.read(buf)
+    }
+
+    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        let mut stream = self;
+        stream.write_vectored(slices)
+    }
+}
+
+#[cfg(unix)]
+impl SplitTransport for UnixStream {
+    fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let mut stream = self;
+        stream.read(buf)
+    }
+
+    fn write_shared(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        let mut stream = self;
+        stream.write_vectored(slices)
+    }
+}
+
+/// `Read` and `Write` through a shared reference.
+pub(super) struct SharedIo<'a, S>(pub(super) &'a S);
+
+impl<S: SplitTransport> Read for &SharedIo<'_, S> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_shared(buf)
+    }
+}
+
+impl<S: SplitTransport> Write for &SharedIo<'_, S> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.write_shared(&[std::io::IoSlice::new(buf)])
+    }
+
+    fn write_vectored(&mut self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        self.0.write_shared(slices)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

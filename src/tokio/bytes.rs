@@ -1,0 +1,425 @@
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker, ready};
+use core::{fmt, mem};
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+
+use super::WebSocket;
+use super::link::{Direct, poll_ready_event};
+use crate::error::Error;
+use crate::proto::{CloseInfo, MessageKind, Ready, Receiver, SendError, State};
+use crate::session::take_event;
+use crate::wire::CloseCode;
+
+/// A WebSocket as a stream of bytes: what binary messages carry, without their boundaries.
+///
+/// For another protocol inside a WebSocket: TLS, SSH, a database's, or whatever comes out of a TCP
+/// connection. Made by [`WebSocket::into_byte_stream`], in both roles.
+///
+/// ```no_run
+/// # async fn run(client: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+/// let ws = sansws::tokio::accept(client).await?;
+/// let mut tunnel = ws.into_byte_stream();
+/// let mut database = tokio::net::TcpStream::connect("127.0.0.1:5432").await?;
+/// tokio::io::copy_bidirectional(&mut tunnel, &mut database).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Reading
+///
+/// Reads bring the payloads of binary messages, one after the other. Empty messages do not show.
+/// Payloads are handed on as they arrive, so a message may be far larger than memory, up to
+/// [`Config::max_message_len`](crate::Config::max_message_len); what is held is the receive buffer
+/// ([`Config::read_ahead`](crate::Config::read_ahead) bytes, up to four times that on a busy
+/// connection). Each byte is copied once, into the caller's buffer, and not even that with
+/// [`AsyncBufRead`]. Pings and the peer's Close are answered on the way.
+///
+/// The end of file means that the peer has closed with 1000, or with a Close frame without a code, and
+/// that all of its data has been read. Everything else is an error, so that a stream that was cut off
+/// is never taken for a complete one:
+///
+/// | what happened | [`io::ErrorKind`] | [`Error`] inside |
+/// |---|---|---|
+/// | the connection ended without a closing handshake | `UnexpectedEof`, or the kind of what broke it: `ConnectionReset`, … | [`Error::Disconnected`] |
+/// | the peer closed with another code, such as 1001 or 1011 | `ConnectionAborted` | [`Error::Closed`] |
+/// | a text message; the peer is told with 1003 | `InvalidData` | [`Error::UnexpectedText`] |
+/// | the peer broke a rule; it is told so | `InvalidData` | [`Error::Protocol`] |
+/// | the peer no longer answers | `TimedOut` | [`Error::Timeout`] |
+///
+/// The [`Error`] is what [`io::Error::get_ref`] returns, to be downcast.
+///
+/// # Writing
+///
+/// A write makes one binary message, of at most 32 KiB, and writes as much of it as the transport takes
+/// at once; flushing writes the rest. A write waits while
+/// [`Config::max_unsent`](crate::Config::max_unsent) bytes are unsent. Reading does not wait for that,
+/// so two ends that send a lot at the same time do not block each other. While one task only writes,
+/// pings are answered and keep-alive goes on as well, up to the first data that nobody has read.
+///
+/// After the peer's Close, and after a shutdown, a write fails with `BrokenPipe`.
+///
+/// # Shutting down
+///
+/// A WebSocket has no half-closed state: after a Close frame its sender sends nothing more, and its
+/// receiver answers with a Close and sends nothing more either (RFC 6455 §5.5.1). So
+/// [`poll_shutdown`](AsyncWrite::poll_shutdown), which sends everything and then a Close with 1000, also
+/// ends the other direction soon: what the peer has sent until it sees the Close still arrives, what it
+/// would have sent after that never does.
+///
+/// Shutting down then waits for the end of the closing handshake, but not past data: as soon as some
+/// has arrived that nobody has read, it is done, and reading goes on to the end of file. No data is
+/// dropped. Whoever drops the stream instead of reading on may cost the peer the end of what was
+/// written to it, as with TCP. [`Config::close_timeout`](crate::Config::close_timeout) bounds the wait
+/// for a peer that does not answer.
+///
+/// With [`copy_bidirectional`](::tokio::io::copy_bidirectional) between a stream `tcp` and the byte
+/// stream:
+///
+/// - when `tcp` ends, the Close goes out; what the peer had sent until it got there is copied to `tcp`,
+///   and the copy ends. A client that half-closes to say that its request is complete, and then waits
+///   for the response, is therefore no match for a tunnel through WebSockets;
+/// - when the peer closes, `tcp` is shut down, and the copy waits for the end of `tcp`. It ends well
+///   with it, and with `BrokenPipe` if `tcp` brings another byte: that cannot reach anybody. Where `tcp`
+///   stays open after it has been shut down, let the first direction that is over end both.
+///
+/// # Two tasks
+///
+/// [`tokio::io::split`](::tokio::io::split) works: one task may wait for a read while another waits for a
+/// write. Both are woken for whatever happens.
+///
+/// # Cancel safety
+///
+/// All state is in the stream. A read or write that was given up has read or taken nothing; the bytes of
+/// one that is complete are accounted for.
+pub struct ByteStream<S> {
+    ws: WebSocket<S>,
+    waiting: Arc<Waiting>,
+    /// What wakes those.
+    waker: Waker,
+    /// A text message came: there is no more data.
+    refused: bool,
+}
+
+impl<S> WebSocket<S> {
+    /// The connection as a stream of bytes.
+    ///
+    /// Data that has arrived is read first. A message that is under way is part of it, also the
+    /// [chunks](crate::proto::Delivery::Chunks) of it that were not taken yet. Costs an allocation.
+    pub fn into_byte_stream(mut self) -> ByteStream<S> {
+        self.receiver.deliver_chunks();
+        self.link.session.set_independent(true);
+        let waiting = Arc::new(Waiting::default());
+        let waker = Waker::from(Arc::clone(&waiting));
+        ByteStream { ws: self, waiting, waker, refused: false }
+    }
+}
+
+impl<S> ByteStream<S> {
+    /// The WebSocket.
+    pub fn get_ref(&self) -> &WebSocket<S> {
+        &self.ws
+    }
+
+    /// The WebSocket, to close it with another code than 1000, for example. What it receives is missing
+    /// in the stream.
+    pub fn get_mut(&mut self) -> &mut WebSocket<S> {
+        &mut self.ws
+    }
+
+    /// The WebSocket. Nothing is lost: what has arrived and was not read is its next event.
+    ///
+    /// It goes on delivering [chunks](crate::proto::Delivery::Chunks): take them with
+    /// [`next_event`](WebSocket::next_event).
+    pub fn into_inner(mut self) -> WebSocket<S> {
+        self.ws.link.session.set_independent(false);
+        self.ws
+    }
+
+    /// How the connection closed; `None` while it is open.
+    pub fn close_info(&self) -> Option<CloseInfo<'_>> {
+        self.ws.close_info()
+    }
+
+    /// Data that has arrived. It is there until it was read, whatever becomes of the connection.
+    fn held(&self) -> Option<Ready> {
+        let ready = self.ws.receiver.held().filter(|_| !self.refused)?;
+        let rx = self.ws.rx.look()?;
+        let is_data = ready.kind() == Some(MessageKind::Binary);
+        (is_data && !Receiver::held_payload(rx, ready).is_empty()).then_some(ready)
+    }
+
+    /// What the other direction may be waiting for.
+    fn situation(&self) -> (State, bool, bool, bool, bool) {
+        let session = &self.ws.link.session;
+        let held = self.ws.receiver.held().is_some();
+        let state = session.sender.state();
+        (state, session.is_over(), session.has_room(), session.is_flushed(), held)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
+    /// Polls for one direction. The transport and the timer know one waker each, and each of the two
+    /// directions needs both: so they wake whoever waits in either.
+    fn poll_for<T>(
+        &mut self,
+        direction: Direction,
+        cx: &Context<'_>,
+        poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.waiting.set(direction, cx.waker());
+        let waker = self.waker.clone();
+        let before = self.situation();
+        let result = poll(self, &mut Context::from_waker(&waker));
+        if self.situation() != before {
+            self.waiting.wake_one(direction.other());
+        }
+        result
+    }
+
+    /// Until there is data, or none will come (`None`).
+    fn poll_held(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Ready>, Error>> {
+        if let Some(ready) = self.held() {
+            return Poll::Ready(Ok(Some(ready)));
+        }
+        self.poll_for(Direction::Read, cx, |this, cx| {
+            loop {
+                match ready!(this.poll_next(cx)) {
+                    _ if this.refused => {
+                        if this.ws.link.session.is_over() {
+                            return Poll::Ready(Err(Error::UnexpectedText));
+                        }
+                        this.drop_held();
+                    }
+                    Err(error) => return Poll::Ready(Err(error)),
+                    Ok(None) => {
+                        return Poll::Ready(this.ws.link.session.check_complete().map(|()| None));
+                    }
+                    Ok(Some(MessageKind::Text)) => {
+                        this.refused = true;
+                        this.ws.link.session.refuse_text();
+                    }
+                    Ok(Some(MessageKind::Binary)) => return Poll::Ready(Ok(this.held())),
+                }
+            }
+        })
+    }
+
+    /// Until data is held. Control frames and empty messages are dealt with on the way.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<MessageKind>, Error>> {
+        let WebSocket { rx, receiver, link, .. } = &mut self.ws;
+        loop {
+            let Some(ready) = ready!(poll_ready_event(receiver, rx, link, cx))? else {
+                return Poll::Ready(Ok(None));
+            };
+            let rx = rx.fetch();
+            match ready.kind() {
+                Some(MessageKind::Binary) if Receiver::held_payload(rx, ready).is_empty() => {
+                    receiver.consume_held(rx, ready, 0);
+                }
+                Some(kind) => return Poll::Ready(Ok(Some(kind))),
+                None => drop(take_event(receiver, rx, ready, |reply| link.session.reply(reply))),
+            }
+        }
+    }
+
+    fn drop_held(&mut self) {
+        if let Some(ready) = self.ws.receiver.held() {
+            let rx = self.ws.rx.fetch();
+            let all = Receiver::held_payload(rx, ready).len();
+            self.ws.receiver.consume_held(rx, ready, all);
+        }
+    }
+
+    fn consume_held(&mut self, ready: Ready, n: usize) {
+        self.ws.receiver.consume_held(self.ws.rx.fetch(), ready, n);
+    }
+
+    /// Answers pings and a Close and lets the timers act, while somebody writes. Stops at data: that is
+    /// for those who read. While it lies there, the peer's pong may lie behind it, so nobody judges the
+    /// peer.
+    fn listen(&mut self, cx: &mut Context<'_>) {
+        if self.held().is_none() {
+            // an error comes again
+            let _ = self.poll_next(cx);
+        }
+    }
+
+    fn poll_feed(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Error>> {
+        self.listen(cx);
+        let Direct { session, .. } = &mut self.ws.link;
+        session.check_writable()?;
+        if session.sender.state() != State::Open {
+            return Poll::Ready(Err(SendError::NotOpen.into()));
+        }
+        while !self.ws.link.session.has_room() {
+            ready!(self.ws.link.poll_write(cx));
+            self.ws.link.session.check_writable()?;
+        }
+        let n = self.ws.link.session.feed_piece(buf)?;
+        // What the transport does not take now leaves with the next call; so does the news that it is
+        // broken.
+        while !self.ws.link.session.is_flushed() && self.ws.link.poll_write(cx).is_ready() {}
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.listen(cx);
+        let link = &mut self.ws.link;
+        loop {
+            link.session.check_flushed()?;
+            if !link.session.is_flushed() {
+                ready!(link.poll_write(cx));
+                continue;
+            }
+            if link.flush_pending {
+                link.poll_flush(cx);
+            }
+            return if link.flush_pending { Poll::Pending } else { Poll::Ready(Ok(())) };
+        }
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.ws.link.session.start_close(CloseCode::NORMAL, "") {
+            Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        loop {
+            if self.refused {
+                self.drop_held();
+            } else if self.ws.receiver.held().is_some() {
+                // only the peer's limits and its patience for ours bound this wait
+                return self.ws.link.poll_write_all(cx);
+            }
+            if ready!(self.poll_next(cx))?.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ByteStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let this = &mut *self;
+        let mut held = ready!(this.poll_held(cx))?;
+        // one read takes as many messages as are there
+        while let Some(ready) = held {
+            let rx = this.ws.rx.fetch();
+            let payload = Receiver::held_payload(rx, ready);
+            let n = payload.len().min(buf.remaining());
+            buf.put_slice(&payload[..n]);
+            this.ws.receiver.consume_held(rx, ready, n);
+            if buf.remaining() == 0 {
+                break;
+            }
+            // what is wrong is found again by the next read
+            let _ = this.ws.receiver.advance(rx);
+            held = this.held();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for ByteStream<S> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        Poll::Ready(match ready!(this.poll_held(cx))? {
+            Some(ready) => Ok(Receiver::held_payload(this.ws.rx.fetch(), ready)),
+            None => Ok(&[]),
+        })
+    }
+
+    fn consume(mut self: Pin<&mut Self>, n: usize) {
+        if let Some(ready) = self.held() {
+            self.consume_held(ready, n);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ByteStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let written = self.poll_for(Direction::Write, cx, |this, cx| this.poll_feed(cx, buf));
+        written.map_err(io::Error::from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_for(Direction::Write, cx, Self::poll_flush_all).map_err(io::Error::from)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_for(Direction::Write, cx, Self::poll_close).map_err(io::Error::from)
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for ByteStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByteStream").field("ws", &self.ws).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    fn other(self) -> Self {
+        match self {
+            Self::Read => Self::Write,
+            Self::Write => Self::Read,
+        }
+    }
+}
+
+/// Who waits in a direction.
+#[derive(Default)]
+struct Waiting(Mutex<[Option<Waker>; 2]>);
+
+impl Waiting {
+    fn set(&self, direction: Direction, waker: &Waker) {
+        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = &mut wakers[direction as usize];
+        if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *place = Some(waker.clone());
+        }
+    }
+
+    fn wake_one(&self, direction: Direction) {
+        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waker = wakers[direction as usize].take();
+        drop(wakers);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let wakers = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
