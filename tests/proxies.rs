@@ -1,0 +1,196 @@
+//! The event server behind the proxies that most stand in front of: nginx and haproxy, each test with a
+//! process of its own and the configuration from the README.
+//!
+//! Without nginx or haproxy the tests say that they have not run, and fail where `CI=true` is set.
+#![cfg(unix)]
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "support/mod.rs"]
+mod processes;
+#[path = "proxies/proxy.rs"]
+mod proxy;
+#[path = "proxies/scenarios.rs"]
+mod scenarios;
+#[allow(dead_code)] // those of tests/server need more of it
+#[path = "server/support.rs"]
+mod support;
+#[path = "adapters_support/wire.rs"]
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use sansws::server::{Page, handler};
+
+use crate::proxy::{Kind, Snippet};
+use crate::scenarios::{LOCALHOST, behind, page, record};
+use crate::support::{Log, bind, text, until, within};
+
+/// The same for both.
+macro_rules! behind_both {
+    ($($(#[$attribute:meta])* $scenario:ident)+) => {
+        mod nginx {
+            $($(#[$attribute])*
+            #[tokio::test]
+            async fn $scenario() {
+                crate::scenarios::$scenario(crate::proxy::Kind::Nginx).await;
+            })+
+        }
+
+        mod haproxy {
+            $($(#[$attribute])*
+            #[tokio::test]
+            async fn $scenario() {
+                crate::scenarios::$scenario(crate::proxy::Kind::Haproxy).await;
+            })+
+        }
+    };
+}
+
+behind_both! {
+    messages_pass
+    #[cfg(feature = "deflate")]
+    compressed_messages_pass
+    bytes_pass_as_they_are
+    closing_passes_both_ways
+    pages_pass
+    a_prefix_is_taken_off
+    who_asks_is_passed_on
+    many_connections
+    keep_alive_keeps_a_tunnel_open
+    a_tunnel_that_is_cut_is_told_to_both_ends
+    the_end_of_the_proxy_ends_each_connection_once
+    a_shutdown_reaches_everybody
+    a_full_server_says_so
+}
+
+/// What nginx does where nothing is said: HTTP/1.0, and no `Upgrade`. The client reads what to write.
+#[tokio::test]
+async fn a_bare_proxy_pass_is_answered_with_what_is_missing() {
+    let server = bind().await.route("/", handler()).page("/", Page::html("<h1>Hello</h1>"));
+    let snippet = Snippet::nginx_location("proxy_pass http://127.0.0.1:8181;");
+    let Some((server, _proxy)) = behind(snippet, server).await else { return };
+    let (status, body) = server.refused(&server.request("/")).await;
+    assert_eq!(status, 505, "{body}"); // it is the version that rules an upgrade out
+    for line in [
+        "proxy_http_version 1.1",
+        "proxy_set_header Upgrade $http_upgrade",
+        "proxy_set_header Connection $connection_upgrade",
+    ] {
+        assert!(body.contains(line), "{line} in {body}");
+    }
+    // plain HTTP is not spoken in that version either
+    let answer = page(&server, "/").await;
+    assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
+    assert!(answer.contains("proxy_http_version 1.1"), "{answer}");
+}
+
+/// Each line of the configuration in the README is needed, and who leaves it out is told.
+#[tokio::test]
+async fn each_line_is_needed() {
+    for (line, status, told) in [
+        ("proxy_http_version 1.1;", 505, "proxy_http_version 1.1"),
+        ("proxy_set_header Upgrade ", 426, "proxy_set_header Upgrade $http_upgrade;"),
+        ("proxy_set_header Connection ", 426, "Connection"),
+    ] {
+        let snippet = Kind::Nginx.readme().without(line);
+        let server = bind().await.route("/", handler());
+        let Some((server, _proxy)) = behind(snippet, server).await else { return };
+        let (refused, body) = server.refused(&server.request("/")).await;
+        assert!(refused == status && body.contains(told), "without {line}: {refused} {body}");
+        server.stop().await;
+    }
+}
+
+/// Without `Host`, nginx names itself what it was told to connect to: no origin is that.
+#[tokio::test]
+async fn an_origin_needs_the_host() {
+    for (host, refused) in [
+        (None, true),
+        // without the port, which is in the origin
+        (Some("$host"), true),
+        (Some("$http_host"), false),
+    ] {
+        let readme = Kind::Nginx.readme();
+        let snippet = match host {
+            None => readme.without("proxy_set_header Host "),
+            Some(host) => readme.replace("$http_host", host),
+        };
+        let server = bind().await.route("/", handler());
+        let upstream = server.local_addr().unwrap();
+        let Some((server, proxy)) = behind(snippet, server).await else { return };
+        let origin = format!("http://{}", proxy.addr);
+        let request = server.request("/").with_origin(&origin).unwrap();
+        if refused {
+            let (status, body) = server.refused(&request).await;
+            assert_eq!(status, 403, "{host:?}: {body}");
+            let seen = if host.is_none() { upstream.to_string() } else { LOCALHOST.to_owned() };
+            // what was compared, and what to do
+            for told in [&format!("{origin:?}"), &format!("{seen:?}"), "Server::allow_origins"] {
+                assert!(body.contains(told), "{told} in {body}");
+            }
+        } else {
+            server.try_connect(&request).await.unwrap();
+        }
+        // programs that are no browsers send no origin
+        server.connect("/").await;
+        server.stop().await;
+    }
+}
+
+/// Where the proxy cannot be changed: the sites by name.
+#[tokio::test]
+async fn a_list_of_origins_needs_no_host() {
+    let snippet = Kind::Nginx.readme().without("proxy_set_header Host ");
+    let allowed = "https://example.com";
+    let server = bind().await.route("/", handler()).allow_origins([allowed]);
+    let Some((server, _proxy)) = behind(snippet, server).await else { return };
+    server.try_connect(&server.request("/").with_origin(allowed).unwrap()).await.unwrap();
+    let foreign = server.request("/").with_origin("https://example.org").unwrap();
+    assert_eq!(server.refused(&foreign).await.0, 403);
+    server.stop().await;
+}
+
+/// The mode of haproxy in which it closes its connections to servers after each request.
+#[tokio::test]
+async fn haproxy_may_close_after_requests() {
+    let mode = "mode http\n    option http-server-close";
+    let snippet = Kind::Haproxy.readme().replace("mode http", mode);
+    let log = Log::default();
+    let server = record(bind().await, &log).page("/", Page::text("a page"));
+    let Some((server, _proxy)) = behind(snippet, server).await else { return };
+    assert!(page(&server, "/").await.ends_with("\r\n\r\na page"));
+    let mut ws = server.connect("/echo").await;
+    assert_eq!(text(&mut ws).await, "hello");
+    ws.send("through").await.unwrap();
+    assert_eq!(text(&mut ws).await, "through");
+    server.stop().await;
+}
+
+/// The health check that the README gives.
+#[tokio::test]
+async fn haproxy_checks_the_health() {
+    const UPSTREAM: &str = "server sansws 127.0.0.1:8181";
+    let send = "http-check send meth GET uri / ver HTTP/1.1 hdr Host localhost";
+    assert!(proxy::README.contains("`option httpchk`"));
+    assert!(proxy::README.contains(&format!("`{send}`")));
+    let snippet = Kind::Haproxy.readme().replace(
+        UPSTREAM,
+        &format!("option httpchk\n    {send}\n    {UPSTREAM} check inter 50ms fall 1 rise 1"),
+    );
+    let (checks, ill) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (counted, is_ill) = (Arc::clone(&checks), Arc::clone(&ill));
+    let server = bind().await.page("/page", Page::text("a page")).fallback(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Page::text("").status(if is_ill.load(Ordering::SeqCst) { 500 } else { 200 })
+    });
+    let Some((server, _proxy)) = behind(snippet, server).await else { return };
+    until(|| checks.load(Ordering::SeqCst) >= 5).await;
+    assert!(page(&server, "/page").await.ends_with("\r\n\r\na page"));
+    // what shows that the checks count
+    ill.store(true, Ordering::SeqCst);
+    within(async { while !page(&server, "/page").await.starts_with("HTTP/1.1 503 ") {} }).await;
+    ill.store(false, Ordering::SeqCst);
+    within(async { while !page(&server, "/page").await.ends_with("\r\n\r\na page") {} }).await;
+    server.stop().await;
+}
