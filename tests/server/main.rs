@@ -11,6 +11,7 @@ mod forwarded;
 mod handshakes;
 mod hub;
 mod pages;
+mod runtimes;
 mod sending;
 mod shutdown;
 mod slow;

@@ -1,0 +1,115 @@
+//! One runtime on one thread for each core, and a server on each of them, all on the same port: the
+//! kernel spreads the connections (`SO_REUSEPORT`, on Linux), and no connection changes its core.
+//!
+//! `cargo run --release --example reuse_port -- [ADDR] [THREADS]`
+//!
+//! `/echo` sends a message back, `/chat` sends it to everybody on all servers, `/` says how many clients
+//! each of them has. Ctrl-C closes every connection with 1001 and ends the program.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use sansws::proto::SendError;
+use sansws::server::{Hub, Page, Received, Server, ServerHandle, handler};
+use sansws::{CloseCode, PreparedMessage};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Runtime};
+
+mod cli;
+
+/// All servers together. The default limit would count for each of them.
+const MAX_CONNECTIONS: usize = 10_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let mut addr: SocketAddr = args.next().as_deref().unwrap_or("127.0.0.1:9001").parse()?;
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.next().and_then(|count| count.parse().ok()).unwrap_or(cores).max(1);
+
+    let mut servers = Vec::new();
+    for _ in 0..threads {
+        let runtime = runtime()?;
+        let listener = {
+            let _inside = runtime.enter(); // whose listener it is
+            listen(addr)?
+        };
+        addr = listener.local_addr()?; // if the port was 0
+        servers.push((runtime, Server::on(listener)));
+    }
+
+    // each server knows its own clients only
+    let hubs: Arc<[Hub]> = servers.iter().map(|(_, server)| server.hub()).collect();
+    let handles: Vec<ServerHandle> = servers.iter().map(|(_, server)| server.handle()).collect();
+    let running: Vec<_> = servers
+        .into_iter()
+        .map(|(runtime, server)| {
+            let server = set_up(server, &hubs).max_connections(MAX_CONNECTIONS.div_ceil(threads));
+            thread::spawn(move || runtime.block_on(server.run()))
+        })
+        .collect();
+    cli::announce(addr);
+
+    runtime()?.block_on(until_interrupted(handles))?;
+    for thread in running {
+        thread.join().expect("no server panics")?;
+    }
+    Ok(())
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// One of several listeners on the same address.
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    #[cfg(unix)]
+    {
+        socket.set_reuseport(true)?;
+        socket.set_reuseaddr(true)?; // as `TcpListener::bind` does: it may start again at once
+    }
+    socket.bind(addr)?;
+    socket.listen(1024)
+}
+
+fn set_up(server: Server, hubs: &Arc<[Hub]>) -> Server {
+    let (all, counted) = (Arc::clone(hubs), Arc::clone(hubs));
+    server
+        .route("/echo", handler().on_message(|client, message| client.send(message)))
+        .route("/chat", handler().on_message(move |_, message| broadcast(&all, message)))
+        .fallback(move |_| {
+            let lines = counted.iter().enumerate();
+            let lines = lines.map(|(at, hub)| format!("server {at}: {} clients\n", hub.len()));
+            Page::text(lines.collect::<String>())
+        })
+}
+
+/// To the clients of all servers, from any thread: encoded once, queued for each client.
+fn broadcast(hubs: &[Hub], message: Received<'_>) -> Result<usize, SendError> {
+    let message = PreparedMessage::new(message)?;
+    Ok(hubs.iter().map(|hub| hub.broadcast_prepared(&message)).sum())
+}
+
+async fn until_interrupted(handles: Vec<ServerHandle>) -> io::Result<()> {
+    tokio::signal::ctrl_c().await?;
+    let ends: Vec<_> = handles
+        .into_iter()
+        .map(|handle| {
+            tokio::spawn(async move {
+                handle.shutdown(CloseCode::GOING_AWAY, "", Duration::from_secs(10)).await
+            })
+        })
+        .collect();
+    for end in ends {
+        // there is no reason that could be too long
+        let _ = end.await;
+    }
+    Ok(())
+}
