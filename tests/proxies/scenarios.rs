@@ -7,12 +7,12 @@ use sansws::proto::{CloseInfo, KeepAlive};
 use sansws::server::{Client, OriginPolicy, Page, Received, Server, handler};
 use sansws::tokio::{WebSocket, connect_with};
 use sansws::{CloseCode, Config, Message};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::proxy::{Kind, Proxy, Snippet};
-use crate::support::{Log, Running, bind, closed, frames, start, text, until, within};
+use crate::support::{Log, Running, bind, closed, frames, read_head, start, text, until, within};
 use crate::wire;
 
 pub const LOCALHOST: &str = "127.0.0.1";
@@ -117,12 +117,7 @@ pub async fn bytes_pass_as_they_are(kind: Kind) {
     // the first frame does not wait for the answer
     let first = wire::client(wire::TEXT, b"at once");
     raw.write_all(&[request.as_bytes(), &first].concat()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(within(raw.read_u8()).await.unwrap());
-    }
-    let head = String::from_utf8(head).unwrap();
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let head = read_head(&mut raw).await;
     assert_eq!(wire::header(&head, "sec-websocket-accept"), Some(wire::ACCEPT));
     let seen = frames(&mut raw, |frames| frames.len() == 2).await;
     let texts: Vec<_> = seen.iter().map(wire::Frame::text).collect();

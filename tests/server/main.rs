@@ -5,12 +5,15 @@
 mod wire;
 
 mod ageing;
+mod crowd;
 mod descriptors;
 mod events;
 mod forwarded;
 mod handshakes;
 mod hub;
 mod pages;
+#[path = "../support/mod.rs"]
+mod processes;
 mod runtimes;
 mod sending;
 mod shutdown;

@@ -89,11 +89,7 @@ impl Running {
     pub async fn raw_with(&self, request: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(within(stream.read_u8()).await.unwrap());
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        read_head(&mut stream).await;
         stream
     }
 
@@ -130,6 +126,17 @@ pub async fn closed(ws: &mut WebSocket<TcpStream>) -> (u16, String, bool) {
     while let Ok(Some(_)) = within(ws.recv()).await {}
     let info = ws.close_info().unwrap();
     (info.code, info.reason.to_string(), info.clean)
+}
+
+/// The head of the answer to a handshake that is accepted, and nothing behind it.
+pub async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(within(stream.read_u8()).await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    head
 }
 
 /// Whole frames until `done` says that these are enough, or the stream ends.
