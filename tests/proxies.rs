@@ -62,6 +62,8 @@ behind_both! {
     the_end_of_the_proxy_ends_each_connection_once
     a_shutdown_reaches_everybody
     a_full_server_says_so
+    the_server_may_be_replaced
+    a_slow_client_is_closed
 }
 
 /// What nginx does where nothing is said: HTTP/1.0, and no `Upgrade`. The client reads what to write.

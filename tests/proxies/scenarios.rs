@@ -226,6 +226,11 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
     let forwarded = info.headers().filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
     assert_eq!(forwarded.map(|(_, value)| value).collect::<Vec<_>>(), [LOCALHOST]);
 
+    // a page that came by TLS, from a server that knows nothing of it
+    let secure = "Host: server.example.com\r\nOrigin: https://server.example.com\r\n";
+    let request = wire::REQUEST.replacen("Host: server.example.com\r\n", secure, 1);
+    server.raw_with(&request.replacen("/chat", "/", 1)).await;
+
     let foreign = server.request("/").with_origin("http://evil.example").unwrap();
     let (status, body) = server.refused(&foreign).await;
     assert!(status == 403 && body.contains("http://evil.example"), "{status} {body}");
@@ -363,5 +368,54 @@ pub async fn a_full_server_says_so(kind: Kind) {
     within(ws.close(CloseCode::NORMAL, "")).await.unwrap();
     until(|| server.hub.is_empty()).await;
     greeted(&server).await;
+    server.stop().await;
+}
+
+/// A new version takes the place of the old one, on the same port.
+pub async fn the_server_may_be_replaced(kind: Kind) {
+    let log = Log::default();
+    let old = record(bind().await, &log);
+    let upstream = old.local_addr().unwrap();
+    let Some((old, proxy)) = behind(kind.readme(), old).await else { return };
+    let mut ws = greeted(&old).await;
+    let handle = old.handle.clone();
+    let shutdown = tokio::spawn(async move {
+        let deadline = Duration::from_secs(60);
+        handle.shutdown(CloseCode::SERVICE_RESTART, "", deadline).await.unwrap();
+    });
+    assert_eq!(closed(&mut ws).await, (1012, String::new(), true));
+    within(shutdown).await.unwrap();
+
+    // the proxy's own answer while there is no server
+    let status = old.refused(&old.request("/echo")).await.0;
+    assert!(matches!(status, 502 | 503), "{status}");
+
+    let new = Server::bind(&upstream.to_string()).await.unwrap();
+    let new = Running { addr: proxy.addr, ..start(record(new, &log)) };
+    echo(&mut greeted(&new).await, "welcome back").await;
+    new.stop().await;
+}
+
+/// What the proxy's buffers hold comes on top, but not without end.
+pub async fn a_slow_client_is_closed(kind: Kind) {
+    let log = Log::default();
+    let server = record(bind().await, &log).max_queued_bytes(256 * 1024);
+    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let mut reader = greeted(&server).await;
+    let mut slow = server.raw("/echo").await;
+    until(|| server.hub.len() == 2).await;
+    let large = "x".repeat(100_000);
+    within(async {
+        while server.hub.stats().slow_closed == 0 {
+            server.hub.broadcast(&large).unwrap();
+            assert!(text(&mut reader).await == large);
+        }
+    })
+    .await;
+    echo(&mut reader, "not bothered").await;
+    let seen = frames(&mut slow, |frames| frames.iter().any(|it| it.opcode == wire::CLOSE)).await;
+    let (close, messages) = seen.split_last().unwrap();
+    assert_eq!((close.close_code(), messages[0].text()), (Some(1013), "hello"));
+    assert!(messages[1..].iter().all(|message| message.payload.len() == large.len()));
     server.stop().await;
 }
