@@ -8,7 +8,7 @@ use sansws::server::{Client, OriginPolicy, Page, Received, Server, handler};
 use sansws::tokio::{WebSocket, connect_with};
 use sansws::{CloseCode, Config, Message};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::proxy::{Kind, Proxy, Snippet};
@@ -208,23 +208,31 @@ pub async fn a_prefix_is_taken_off(kind: Kind) {
     server.stop().await;
 }
 
-/// The host, which origins are compared with, the client's address and whatever else it says.
+/// The host, which origins are compared with, the client's address and whatever else it says; but not
+/// what it makes up.
 pub async fn who_asks_is_passed_on(kind: Kind) {
-    let server = bind().await.route("/", handler());
+    let server = bind().await.route("/", handler()).trusted_proxies(1);
     let Some((server, proxy)) = behind(kind.readme(), server).await else { return };
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+    let mut stream = socket.connect(proxy.addr).await.unwrap();
     let origin = format!("http://{}", proxy.addr);
-    let request = server.request("/?token=a%20b").with_origin(&origin).unwrap();
-    let request = request.with_header("X-Forwarded-For", "192.0.2.1").unwrap();
-    let request = request.with_header("Cookie", "session=abc").unwrap();
-    let _ws = server.try_connect(&request).await.unwrap();
+    let headers = format!(
+        "Host: {}\r\nOrigin: {origin}\r\nCookie: session=abc\r\nX-Forwarded-For: 192.0.2.1\r\n\
+         X-Forwarded-Host: evil.example\r\nX-Forwarded-Proto: https\r\n",
+        proxy.addr
+    );
+    let request = wire::REQUEST.replacen("/chat", "/?token=a%20b", 1);
+    let request = request.replacen("Host: server.example.com\r\n", &headers, 1);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_head(&mut stream).await;
     until(|| server.hub.len() == 1).await;
     let client = server.hub.clients().remove(0);
     let info = client.info();
     assert_eq!((info.host(), info.origin()), (&*proxy.addr.to_string(), Some(&*origin)));
     assert_eq!((info.query(), info.cookie("session")), (Some("token=a%20b"), Some("abc")));
-    // not what the client made up
-    let forwarded = info.headers().filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
-    assert_eq!(forwarded.map(|(_, value)| value).collect::<Vec<_>>(), [LOCALHOST]);
+    let ips = [info.remote_ip(), info.peer_addr().ip()].map(|ip| ip.to_string());
+    assert_eq!((ips, info.is_secure()), (["127.0.0.2".into(), LOCALHOST.into()], false));
 
     // a page that came by TLS, from a server that knows nothing of it
     let secure = "Host: server.example.com\r\nOrigin: https://server.example.com\r\n";
@@ -367,6 +375,19 @@ pub async fn a_full_server_says_so(kind: Kind) {
     echo(&mut ws, "not bothered").await;
     within(ws.close(CloseCode::NORMAL, "")).await.unwrap();
     until(|| server.hub.is_empty()).await;
+    greeted(&server).await;
+    server.stop().await;
+}
+
+pub async fn a_server_that_drains_says_so(kind: Kind) {
+    let server = record(bind().await, &Log::default());
+    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let mut ws = greeted(&server).await;
+    server.handle.drain();
+    let (status, body) = server.refused(&server.request("/echo")).await;
+    assert!(status == 503 && body.contains("try again later"), "{status} {body}");
+    echo(&mut ws, "not bothered").await;
+    server.handle.resume();
     greeted(&server).await;
     server.stop().await;
 }
