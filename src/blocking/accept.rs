@@ -33,25 +33,30 @@ pub fn accept<S: Transport>(io: S) -> Result<WebSocket<S>, Error> {
 ///
 /// As [`accept`], and [`Error::Config`].
 pub fn accept_with<S: Transport>(io: S, config: &Config) -> Result<WebSocket<S>, Error> {
-    accept_received(io, &[], config)
+    accept_upgraded(io, &[], &[], config)
 }
 
-/// [`accept_with`] for a stream that somebody has begun to read: `received` are the bytes that came out
-/// of it so far, and nothing was answered yet.
+/// [`accept_with`] for a stream whose request somebody else has read, an HTTP server as a rule, and
+/// nobody has answered yet.
 ///
-/// They are the head of the request and what came behind it, which is kept as the first frames; or only
-/// a part of the head, of which the rest is read then. So a server can look at the first bytes, and
-/// decide that this connection is to be a WebSocket.
+/// `request_head` is the head of the request as it came, to its empty line; `leftover`, what was read
+/// behind it, is kept as the first frames. Where one ends and the other begins does not matter, and if they
+/// are only a part of the head, the rest is read: so a server can look at the first bytes, and decide
+/// that this connection is to be a WebSocket.
+///
+/// Where the other server hands out parts of the request and writes the response itself, take
+/// [`Request::from_parts`] and [`WebSocket::from_upgrade`].
 ///
 /// # Errors
 ///
 /// As [`accept_with`].
-pub fn accept_received<S: Transport>(
+pub fn accept_upgraded<S: Transport>(
     io: S,
-    received: &[u8],
+    request_head: &[u8],
+    leftover: &[u8],
     config: &Config,
 ) -> Result<WebSocket<S>, Error> {
-    read_received(io, received, config)?.accept(&Accept::default())
+    read_upgraded(io, request_head, leftover, config)?.accept(&Accept::default())
 }
 
 /// Reads the request and leaves the answer to the caller.
@@ -64,24 +69,25 @@ pub fn accept_received<S: Transport>(
 /// [`Error::Handshake`] when the peer sent no valid HTTP request (it got an answer that says so),
 /// [`Error::HandshakeTimeout`], [`Error::Io`], [`Error::Config`].
 pub fn read_request<S: Transport>(io: S, config: &Config) -> Result<Incoming<S>, Error> {
-    read_received(io, &[], config)
+    read_upgraded(io, &[], &[], config)
 }
 
-/// [`read_request`] for a stream that somebody has begun to read: `received` are the bytes that came out
-/// of it so far, as in [`accept_received`].
+/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_upgraded`].
 ///
 /// # Errors
 ///
 /// As [`read_request`].
-pub fn read_received<S: Transport>(
+pub fn read_upgraded<S: Transport>(
     mut io: S,
-    received: &[u8],
+    request_head: &[u8],
+    leftover: &[u8],
     config: &Config,
 ) -> Result<Incoming<S>, Error> {
     let config = config.check()?;
     let deadline = Deadline::after(config.handshake_timeout);
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
-    rx.feed(received);
+    rx.feed(request_head);
+    rx.feed(leftover);
     let mut tx = SendBuffer::new();
     let mut handshake = Handshake::new(&config);
     handshake.handle_timeout(Duration::ZERO, &mut tx)?; // its time begins

@@ -60,7 +60,7 @@
 //!
 //! # Another HTTP server
 //!
-//! [`accept_received`] and [`read_received`] go on where somebody has begun to read.
+//! [`accept_upgraded`] and [`read_upgraded`] go on where another HTTP server has read the request.
 //! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
 //! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
 //!
@@ -99,7 +99,7 @@ mod socket;
 mod split;
 mod transport;
 
-pub use accept::{Incoming, accept, accept_received, accept_with, read_received, read_request};
+pub use accept::{Incoming, accept, accept_upgraded, accept_with, read_request, read_upgraded};
 pub use bytes::{ByteReader, ByteStream, ByteWriter};
 pub use connect::{client, connect, connect_with};
 pub use shared_io::SplitTransport;

@@ -127,7 +127,9 @@ fn accept(request: Request, config: &Config, tx: &mut SendBuffer) -> Verdict {
 
 /// The request as it was understood, in the plainest form.
 fn written(request: &Request) -> Vec<u8> {
-    let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method(), request.target()).into_bytes();
+    let minor = if request.is_http_1_0() { 0 } else { 1 };
+    let line = format!("{} {} HTTP/1.{minor}\r\n", request.method(), request.target());
+    let mut bytes = line.into_bytes();
     for (name, value) in request.headers() {
         bytes.extend_from_slice(format!("{name}: ").as_bytes());
         bytes.extend_from_slice(value);
@@ -143,7 +145,7 @@ fn detailed(request: &Request) -> String {
     let extensions: Vec<_> =
         request.extensions().map(|it| it.map(|extension| extension.to_string())).collect();
     assert!(request.path().starts_with('/') || request.target() == "*");
-    assert!(!request.host().is_empty());
+    assert!(!request.host().is_empty() || request.is_http_1_0());
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {subprotocols:?} {extensions:?} {request:?}",
         request.path(),

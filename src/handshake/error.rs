@@ -46,7 +46,7 @@ pub enum HandshakeError {
     },
     /// The request target is no path and no absolute URI, or has a character no URI has.
     InvalidTarget,
-    /// The request is HTTP/1.0 or of another major version.
+    /// The request is of another major version, or is a handshake in HTTP/1.0.
     UnsupportedHttpVersion,
     /// The request is HTTP/1.0 and has a `Sec-WebSocket-Key` but no `Upgrade`: a proxy sent it.
     ProxyHttpVersion,
@@ -265,7 +265,10 @@ impl fmt::Display for HandshakeError {
                  `proxy_set_header Connection $connection_upgrade`"
             }
             Self::UnexpectedBody => "a request to upgrade must not have a body",
-            Self::ConnectionNotUpgrade => "Connection does not list `upgrade`",
+            Self::ConnectionNotUpgrade => {
+                "Connection does not list `upgrade`; if a reverse proxy in front replaced it: nginx \
+                 needs `proxy_set_header Connection $connection_upgrade`"
+            }
             Self::MissingVersion => "Sec-WebSocket-Version is missing",
             Self::RepeatedVersion => "Sec-WebSocket-Version is repeated",
             Self::UnsupportedVersion => "Sec-WebSocket-Version is not 13",

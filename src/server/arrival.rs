@@ -1,3 +1,4 @@
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::request::Peer;
@@ -29,19 +30,27 @@ use super::request::Peer;
 #[must_use = "hand it to ServerHandle::accept"]
 pub struct Arrival<S> {
     pub(super) io: S,
+    pub(super) received: Vec<u8>,
     pub(super) peer: Peer,
 }
 
 impl<S> Arrival<S> {
     /// A stream and the address of its other end.
     pub const fn new(io: S, peer_addr: SocketAddr) -> Self {
-        Self { io, peer: Peer { addr: peer_addr, secure: false } }
+        Self { io, received: Vec::new(), peer: Peer { addr: peer_addr, secure: false } }
     }
 
     /// Whether TLS lies between. [`Request::is_secure`](super::Request::is_secure) and
     /// [`ClientInfo::is_secure`](super::ClientInfo::is_secure) pass it on. Default `false`.
     pub const fn secure(mut self, secure: bool) -> Self {
         self.peer.secure = secure;
+        self
+    }
+
+    /// What somebody else has read from the stream already: the head of a request, or a part of it, and
+    /// what came behind. Several calls add up.
+    pub fn received(mut self, bytes: &[u8]) -> Self {
+        self.received.extend_from_slice(bytes);
         self
     }
 }

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
@@ -12,7 +13,7 @@ use std::panic::catch_unwind;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::acceptance::Decision;
+use super::acceptance::{Acceptance, Decision};
 use super::client::{Client, ClientInfo};
 use super::connection::{Endpoint, Transport, internal_error};
 use super::control::{Control, PendingGuard, Phase, Place, TaskGuard};
@@ -25,9 +26,9 @@ use super::route::Table;
 use super::stats::Counters;
 use crate::error::Error;
 use crate::handshake::HandshakeError;
-use crate::handshake::server::Accept;
+use crate::handshake::server::{self as http, Accept};
 use crate::proto::Config;
-use crate::tokio::{Incoming, read_request};
+use crate::tokio::{Incoming, WebSocket, read_upgraded};
 
 /// What answers requests: everything that a server was set up with.
 pub(super) struct Desk {
@@ -61,13 +62,14 @@ impl Desk {
         };
         // a socket that is gone already shows that when it is read
         let _ = stream.set_nodelay(true);
-        self.start(stream, Peer { addr, secure: false }, pending);
+        self.start(stream, Vec::new(), Peer { addr, secure: false }, pending);
     }
 
     /// Answers the request of a connection in a task of its own.
     pub(super) fn start<S: Transport>(
         self: &Arc<Self>,
         stream: S,
+        received: Vec<u8>,
         peer: Peer,
         pending: PendingGuard,
     ) {
@@ -77,7 +79,8 @@ impl Desk {
             let control = Arc::clone(&desk.control);
             let cut = control.reached(|phase| matches!(phase, Phase::Cut | Phase::Over));
             // in a box that is gone before the task is
-            Box::pin(either(desk.serve(stream, peer, (pending, &task)), cut)).await;
+            let serve = desk.serve(stream, received, peer, (pending, &task));
+            Box::pin(either(serve, cut)).await;
             drop(task);
         });
     }
@@ -85,6 +88,7 @@ impl Desk {
     async fn serve<S: Transport>(
         &self,
         stream: S,
+        received: Vec<u8>,
         peer: Peer,
         (pending, _task): (PendingGuard, &TaskGuard),
     ) {
@@ -93,14 +97,15 @@ impl Desk {
             self.control.reached(|phase| !matches!(phase, Phase::Serving | Phase::Draining)).await;
             sleep(GRACE).await;
         };
-        let incoming = match either(read_request(stream, &self.config), late).await {
+        let read = read_upgraded(stream, &received, &[], &self.config);
+        let incoming = match either(read, late).await {
             Some(Ok(incoming)) => incoming,
             // what failed has been answered
             Some(Err(error)) => return self.bad_request(peer, &error),
             None => return,
         };
         if self.control.is_stopping() {
-            self.refuse(incoming, peer, &unavailable("the server is shutting down")).await;
+            self.refuse(incoming, peer, unavailable("the server is shutting down")).await;
         } else if incoming.request().is_upgrade() {
             self.open(incoming, peer).await;
         } else {
@@ -111,60 +116,79 @@ impl Desk {
 
     /// Answers a handshake.
     async fn open<S: Transport>(&self, incoming: Incoming<S>, peer: Peer) {
-        let http = incoming.request();
-        let Some((pattern, endpoint, params)) = self.routes.find(http.path()) else {
-            return self.refuse(incoming, peer, &not_found()).await;
-        };
-        let (pattern, endpoint) = (Arc::clone(pattern), Arc::clone(endpoint));
-        match http.check() {
-            Ok(()) => {}
-            Err(HandshakeError::UpgradeRemoved) => {
-                self.bad_request(peer, &HandshakeError::UpgradeRemoved.into());
-                return answer(incoming, &upgrade_removed()).await;
-            }
-            Err(error) => {
-                self.bad_request(peer, &error.into());
+        let admitted = match self.admit(incoming.request(), peer).await {
+            Ok(admitted) => admitted,
+            Err(Refusal::Page(page)) => return answer(incoming, &page).await,
+            Err(Refusal::Invalid(_)) => {
                 // this is what answers it
                 let _ = incoming.accept(&Accept::default()).await;
                 return;
             }
-        }
-        let route = Some((&*pattern, &params));
-        let request = Request { http, peer, trusted_proxies: self.trusted_proxies, route };
-        match self.caught(&request, |request| self.origins.refuse(request)) {
-            Ok(None) => {}
-            Ok(Some(page)) | Err(page) => return self.refuse(incoming, peer, &page).await,
-        }
-        let place = match self.place(&request) {
-            Ok(place) => place,
-            Err(page) => return self.refuse(incoming, peer, &page).await,
         };
-        let acceptance = match self.decide(&*endpoint, &request).await {
-            Ok(acceptance) => acceptance,
-            Err(page) => return self.refuse(incoming, peer, &page).await,
-        };
-        if self.control.is_draining() {
-            let page = unavailable("the server is shutting down");
-            return self.refuse(incoming, peer, &page).await;
-        }
-        let subprotocol = acceptance.subprotocol.as_deref();
-        let info = ClientInfo::new(&request, subprotocol, Arc::clone(&pattern), params.clone());
-        let headers = acceptance.headers();
-        match incoming.accept(&acceptance.accept(&headers)).await {
+        let headers = admitted.acceptance.headers();
+        match incoming.accept(&admitted.acceptance.accept(&headers)).await {
             Ok(ws) => {
                 drop(headers);
-                let client = Client::new(info, acceptance.state, self.hub.clone());
-                S::start(ws, endpoint, client, (place, self.control.task()));
+                self.start_connection(ws, admitted);
             }
             // the client is gone, or was answered with status 500
             Err(error) => {
                 Counters::add(&self.hub.counters().refused);
                 if matches!(error, Error::Usage(_)) {
-                    let path = info.path();
+                    let path = admitted.info.path();
                     self.hub.notice(&Notice::Refused { peer_addr: peer.addr, path, status: 500 });
                 }
             }
         }
+    }
+
+    /// Whether to accept a handshake. Who is not let in has been counted.
+    pub(super) async fn admit(
+        &self,
+        http: &http::Request,
+        peer: Peer,
+    ) -> Result<Admitted, Refusal> {
+        let refuse = |page| {
+            self.refusal(http, peer, &page);
+            Err(Refusal::Page(page))
+        };
+        let Some((pattern, endpoint, params)) = self.routes.find(http.path()) else {
+            return refuse(not_found());
+        };
+        if let Err(error) = http.check() {
+            self.bad_request(peer, &error.clone().into());
+            return Err(match error {
+                HandshakeError::UpgradeRemoved => Refusal::Page(upgrade_removed()),
+                error => Refusal::Invalid(error),
+            });
+        }
+        let route = Some((&**pattern, &params));
+        let request = Request { http, peer, trusted_proxies: self.trusted_proxies, route };
+        match self.caught(&request, |request| self.origins.refuse(request)) {
+            Ok(None) => {}
+            Ok(Some(page)) | Err(page) => return refuse(page),
+        }
+        let place = match self.place(&request) {
+            Ok(place) => place,
+            Err(page) => return refuse(page),
+        };
+        let acceptance = match self.decide(&**endpoint, &request).await {
+            Ok(acceptance) => acceptance,
+            Err(page) => return refuse(page),
+        };
+        if self.control.is_draining() {
+            return refuse(unavailable("the server is shutting down"));
+        }
+        let subprotocol = acceptance.subprotocol.as_deref();
+        let info = ClientInfo::new(&request, subprotocol, Arc::clone(pattern), params.clone());
+        Ok(Admitted { endpoint: Arc::clone(endpoint), acceptance, info, place })
+    }
+
+    /// Gives a connection that is open to its handler.
+    pub(super) fn start_connection<S: Transport>(&self, ws: WebSocket<S>, admitted: Admitted) {
+        let Admitted { endpoint, acceptance, info, place } = admitted;
+        let client = Client::new(info, acceptance.state, self.hub.clone());
+        S::start(ws, endpoint, client, (place, self.control.task()));
     }
 
     /// A place for a connection, or why there is none.
@@ -235,20 +259,37 @@ impl Desk {
         })
     }
 
-    async fn refuse<S: Transport>(&self, incoming: Incoming<S>, peer: Peer, page: &Page) {
+    async fn refuse<S: Transport>(&self, incoming: Incoming<S>, peer: Peer, page: Page) {
+        self.refusal(incoming.request(), peer, &page);
+        answer(incoming, &page).await;
+    }
+
+    /// Counts and tells that a handshake is refused.
+    fn refusal(&self, http: &http::Request, peer: Peer, page: &Page) {
         Counters::add(&self.hub.counters().refused);
-        self.hub.notice(&Notice::Refused {
-            peer_addr: peer.addr,
-            path: incoming.request().path(),
-            status: page.status_code(),
-        });
-        answer(incoming, page).await;
+        let (path, status) = (http.path(), page.status_code());
+        self.hub.notice(&Notice::Refused { peer_addr: peer.addr, path, status });
     }
 
     fn bad_request(&self, peer: Peer, error: &Error) {
         Counters::add(&self.hub.counters().bad_requests);
         self.hub.notice(&Notice::BadRequest { peer_addr: peer.addr, error });
     }
+}
+
+/// Who is let in, with everything that the connection needs.
+pub(super) struct Admitted {
+    endpoint: Arc<dyn Endpoint>,
+    pub(super) acceptance: Acceptance,
+    info: ClientInfo,
+    place: Place,
+}
+
+/// Why somebody is not.
+pub(super) enum Refusal {
+    Page(Page),
+    /// It was no valid handshake.
+    Invalid(HandshakeError),
 }
 
 /// Answers a request for a page that is there.
@@ -289,7 +330,7 @@ fn not_found() -> Page {
     Page::text("404 Not Found: there is nothing at this path.\n").status(404)
 }
 
-fn unavailable(why: &str) -> Page {
+pub(super) fn unavailable(why: &str) -> Page {
     Page::text(alloc::format!("503 Service Unavailable: {why}; try again later.\n")).status(503)
 }
 
@@ -302,7 +343,9 @@ const UPGRADE_REMOVED: &str = "426 Upgrade Required: this is a WebSocket handsha
     Upgrade header, which a reverse proxy in front has removed. For nginx, write into the location:\n\n\
     proxy_http_version 1.1;\n\
     proxy_set_header Upgrade $http_upgrade;\n\
-    proxy_set_header Connection \"upgrade\";\n";
+    proxy_set_header Connection $connection_upgrade;\n\n\
+    and beside the servers:\n\n\
+    map $http_upgrade $connection_upgrade { default upgrade; '' close; }\n";
 
 const TOO_MANY_OF_YOU: &str =
     "429 Too Many Requests: there are too many connections from your address; close one first.\n";

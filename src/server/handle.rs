@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
+use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
@@ -8,11 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
-use super::connection::Foreign;
-use super::control::{Control, Phase, Stop};
+use super::connection::{Foreign, internal_error};
+use super::control::{Control, PendingGuard, Phase, Stop};
+use super::desk::{Admitted, Desk, Refusal, unavailable};
 use super::error::NotServed;
 use super::hub::Hub;
+use super::page::Page;
+use super::request::Peer;
+use crate::handshake::server::{self as http, AcceptError, Upgrade};
 use crate::proto::SendError;
+use crate::tokio::WebSocket;
 use crate::wire::{CloseCode, CloseFrame};
 
 /// Ends a server from anywhere. Cloning it costs a reference count.
@@ -111,13 +117,58 @@ impl ServerHandle {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let desk = self.control.desk.get().and_then(Weak::upgrade);
-        let desk = desk.filter(|_| self.control.running.load(Ordering::SeqCst));
-        let desk = desk.filter(|desk| !desk.control.is_stopping()).ok_or(NotServed::NotRunning)?;
+        let desk = self.desk().ok_or(NotServed::NotRunning)?;
         let pending = self.control.pending(desk.max_pending).ok_or(NotServed::TooManyPending)?;
-        let io: Foreign = Box::new(arrival.io);
-        desk.start(io, arrival.peer, pending);
+        let Arrival { io, received, peer } = arrival;
+        let io: Foreign = Box::new(io);
+        desk.start(io, received, peer, pending);
         Ok(())
+    }
+
+    /// Asks the server whether to accept a handshake that another HTTP server has read, and is to answer:
+    /// hyper, or what is built on it. The routes, the origins, the limits and the handler decide, as for
+    /// the server's own port. The request is made by
+    /// [`Request::from_parts`](crate::handshake::server::Request::from_parts).
+    ///
+    /// # Errors
+    ///
+    /// The page to answer instead: it has been counted and told to the log.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future refuses the handshake.
+    pub async fn admit(
+        &self,
+        request: http::Request,
+        peer_addr: SocketAddr,
+        secure: bool,
+    ) -> Result<Admission, Page> {
+        let peer = Peer { addr: peer_addr, secure };
+        let desk = self.desk().ok_or_else(|| unavailable("the server does not run"))?;
+        let pending = self.control.pending(desk.max_pending);
+        let pending = pending.ok_or_else(|| unavailable("too many handshakes are under way"))?;
+        let admitted = match desk.admit(&request, peer).await {
+            Ok(admitted) => admitted,
+            Err(Refusal::Page(page)) => return Err(page),
+            Err(Refusal::Invalid(error)) => return Err(Page::for_error(&error)),
+        };
+        let headers = admitted.acceptance.headers();
+        match request.upgrade(&admitted.acceptance.accept(&headers), &desk.config) {
+            Ok(upgrade) => {
+                drop(headers);
+                Ok(Admission { desk, admitted, upgrade, _pending: pending })
+            }
+            Err(AcceptError::Peer(error)) => Err(Page::for_error(&error)),
+            // the handler has answered with what cannot be sent
+            Err(AcceptError::Usage(_)) => Err(internal_error()),
+        }
+    }
+
+    /// The server's set-up, while it takes connections.
+    fn desk(&self) -> Option<Arc<Desk>> {
+        let desk = self.control.desk.get().and_then(Weak::upgrade)?;
+        let running = self.control.running.load(Ordering::SeqCst) && !self.control.is_stopping();
+        running.then_some(desk)
     }
 
     /// All clients of the server.
@@ -129,5 +180,43 @@ impl ServerHandle {
 impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerHandle").field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+/// A handshake that the server has accepted, and another HTTP server is to answer. It counts as a
+/// connection, and as a handshake under way, until it is dropped.
+#[must_use = "answer with its headers, then `start` it"]
+pub struct Admission {
+    desk: Arc<Desk>,
+    admitted: Admitted,
+    upgrade: Upgrade,
+    _pending: PendingGuard,
+}
+
+impl Admission {
+    /// The headers of the response, whose status is 101.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.upgrade.headers()
+    }
+
+    /// Starts the connection on its stream, once the response has been sent. `leftover` are bytes that
+    /// were read behind the request; none if `io` brings them again.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start<S>(self, io: S, leftover: &[u8])
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let io: Foreign = Box::new(io);
+        let ws = WebSocket::from_upgrade(io, self.upgrade, leftover);
+        self.desk.start_connection(ws, self.admitted);
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("upgrade", &self.upgrade).finish_non_exhaustive()
     }
 }

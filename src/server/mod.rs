@@ -33,22 +33,23 @@
 //!
 //! # Behind a proxy
 //!
-//! A reverse proxy has to pass the upgrade and the host on; for nginx:
+//! A reverse proxy has to pass the upgrade and the host on. What to write for nginx and haproxy stands in
+//! the README, as it is tested; for nginx it comes down to
 //!
 //! ```text
-//! location / {
-//!     proxy_pass http://127.0.0.1:8181;
-//!     proxy_http_version 1.1;
-//!     proxy_set_header Upgrade $http_upgrade;
-//!     proxy_set_header Connection "upgrade";
-//!     proxy_set_header Host $http_host;
-//! }
+//! map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+//! proxy_http_version 1.1;
+//! proxy_set_header Upgrade $http_upgrade;
+//! proxy_set_header Connection $connection_upgrade;
+//! proxy_set_header Host $http_host;
+//! proxy_set_header X-Forwarded-For $remote_addr;
+//! proxy_set_header X-Forwarded-Host $http_host;
+//! proxy_set_header X-Forwarded-Proto $scheme;
 //! ```
 //!
 //! Where the upgrade was removed, the client gets an answer that names these lines. Connections on which
 //! nothing is said outlive `proxy_read_timeout` (60 s by default), because keep-alive pings every 20 s.
-//! To see addresses of clients and not of the proxy, let it add `X-Forwarded-For` and say
-//! [`trusted_proxies`](Server::trusted_proxies).
+//! To see addresses of clients and not of the proxy, say [`trusted_proxies(1)`](Server::trusted_proxies).
 //!
 //! For TLS, put such a proxy in front, or hand streams from a TLS library to [`ServerHandle::accept`].
 //!
@@ -120,7 +121,7 @@ pub use arrival::Arrival;
 pub use client::{Client, ClientInfo};
 pub use closures::{Closures, handler};
 pub use error::{NotSent, NotServed, ServerError};
-pub use handle::ServerHandle;
+pub use handle::{Admission, ServerHandle};
 pub use handler::{Handler, Received};
 pub use hub::Hub;
 pub use limits::SlowClients;

@@ -1,9 +1,10 @@
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::bytes::Bytes;
-use crate::handshake::UsageError;
 use crate::handshake::server::Reject;
+use crate::handshake::{HandshakeError, UsageError};
 
 /// An answer of plain HTTP: a page, a redirect, a refusal. Cloning copies the headers and shares the
 /// body.
@@ -68,6 +69,17 @@ impl Page {
     /// is added when the page is sent.
     pub fn check(&self) -> Result<(), UsageError> {
         self.reject(&self.headers()).check()
+    }
+
+    /// What the handshake itself answers to a request with this error.
+    pub(super) fn for_error(error: &HandshakeError) -> Self {
+        let page = Self::text(format!("{error}\n")).status(error.status().unwrap_or(400));
+        error.headers().iter().fold(page, |page, (name, value)| page.header(*name, *value))
+    }
+
+    /// The status, the headers and the body, for another HTTP server to send.
+    pub fn into_parts(self) -> (u16, Vec<(String, String)>, Bytes) {
+        (self.status, self.headers, self.body)
     }
 
     pub(super) fn status_code(&self) -> u16 {

@@ -198,7 +198,8 @@ impl Server {
     /// [`Request::remote_ip`], [`Request::host`], [`Request::is_secure`], their like in
     /// [`ClientInfo`](super::ClientInfo), [`OriginPolicy::SameHost`] and
     /// [`max_connections_per_ip`](Self::max_connections_per_ip) go by it. Nobody but the proxies should be
-    /// able to reach the server then.
+    /// able to reach the server then, and they have to set all three headers: one that they leave alone is
+    /// believed as the client sent it.
     pub const fn trusted_proxies(mut self, proxies: usize) -> Self {
         self.desk.trusted_proxies = proxies;
         self

@@ -54,16 +54,20 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // In a box, because the task would keep the room that the handshake needs for its whole life.
-    let handshake = async { read(io, &[], config).await?.accept(&Accept::default()).await };
+    let handshake = async { read(io, [&[]; 2], config).await?.accept(&Accept::default()).await };
     Box::pin(handshake).await
 }
 
-/// [`accept_with`] for a stream that somebody has begun to read: `received` are the bytes that came out
-/// of it so far, and nothing was answered yet.
+/// [`accept_with`] for a stream whose request somebody else has read, an HTTP server as a rule, and
+/// nobody has answered yet.
 ///
-/// They are the head of the request and what came behind it, which is kept as the first frames; or only
-/// a part of the head, of which the rest is read then. So a server can look at the first bytes, and
-/// decide that this connection is to be a WebSocket.
+/// `request_head` is the head of the request as it came, to its empty line; `leftover`, what was read
+/// behind it, is kept as the first frames. Where one ends and the other begins does not matter, and if they
+/// are only a part of the head, the rest is read: so a server can look at the first bytes, and decide
+/// that this connection is to be a WebSocket.
+///
+/// Where the other server hands out parts of the request and writes the response itself, take
+/// [`Request::from_parts`] and [`WebSocket::from_upgrade`].
 ///
 /// # Errors
 ///
@@ -72,15 +76,18 @@ where
 /// # Cancel safety
 ///
 /// Dropping the future drops the stream.
-pub async fn accept_received<S>(
+pub async fn accept_upgraded<S>(
     io: S,
-    received: &[u8],
+    request_head: &[u8],
+    leftover: &[u8],
     config: &Config,
 ) -> Result<WebSocket<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let handshake = async { read(io, received, config).await?.accept(&Accept::default()).await };
+    let handshake = async {
+        read(io, [request_head, leftover], config).await?.accept(&Accept::default()).await
+    };
     Box::pin(handshake).await // as above
 }
 
@@ -116,11 +123,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // In boxes, because the task would keep the room that the handshake needs for its whole life.
-    Box::pin(async { read(io, &[], config).await.map(Incoming::new) }).await
+    Box::pin(async { read(io, [&[]; 2], config).await.map(Incoming::new) }).await
 }
 
-/// [`read_request`] for a stream that somebody has begun to read: `received` are the bytes that came out
-/// of it so far, as in [`accept_received`].
+/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_upgraded`].
 ///
 /// # Errors
 ///
@@ -129,20 +135,25 @@ where
 /// # Cancel safety
 ///
 /// Dropping the future drops the stream.
-pub async fn read_received<S>(io: S, received: &[u8], config: &Config) -> Result<Incoming<S>, Error>
+pub async fn read_upgraded<S>(
+    io: S,
+    request_head: &[u8],
+    leftover: &[u8],
+    config: &Config,
+) -> Result<Incoming<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    Box::pin(async { read(io, received, config).await.map(Incoming::new) }).await // as above
+    Box::pin(async { read(io, [request_head, leftover], config).await.map(Incoming::new) }).await // as above
 }
 
-async fn read<S>(mut io: S, received: &[u8], config: &Config) -> Result<Pending<S>, Error>
+async fn read<S>(mut io: S, received: [&[u8]; 2], config: &Config) -> Result<Pending<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = with_defaults(&config.check()?);
     let mut rx = LentRx::empty(config.read_ahead);
-    rx.fetch().feed(received);
+    received.iter().for_each(|bytes| rx.fetch().feed(bytes));
     let mut tx = LentTx::default();
     let mut handshake = Handshake::new(&config);
     handshake.handle_timeout(Duration::ZERO, tx.fetch())?; // its time begins

@@ -57,7 +57,7 @@
 //!
 //! # Another HTTP server
 //!
-//! [`accept_received`] and [`read_received`] go on where somebody has begun to read.
+//! [`accept_upgraded`] and [`read_upgraded`] go on where another HTTP server has read the request.
 //! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
 //! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
 //!
@@ -116,7 +116,7 @@ mod timer;
 
 use core::time::Duration;
 
-pub use accept::{Incoming, accept, accept_received, accept_with, read_received, read_request};
+pub use accept::{Incoming, accept, accept_upgraded, accept_with, read_request, read_upgraded};
 pub use bytes::ByteStream;
 pub use connect::{client, connect, connect_with};
 pub use halves::{Locked, LockedHalf, SplitStream};

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::thread;
 
-use sansws::blocking::{WebSocket, accept_received, connect_with, read_received};
+use sansws::blocking::{WebSocket, accept_upgraded, connect_with, read_upgraded};
 #[cfg(feature = "deflate")]
 use sansws::deflate::Deflate;
 use sansws::handshake::HandshakeError;
@@ -27,7 +27,9 @@ fn what_was_read_before_is_not_lost() {
             let (near, far) = tcp();
             let mut peer = Peer::new(far);
             peer.send(&all[cut..]);
-            let mut ws = accept_received(near, &all[..cut], &Config::new()).expect("a handshake");
+            let (request_head, leftover) = all[..cut].split_at(cut.min(head));
+            let ws = accept_upgraded(near, request_head, leftover, &Config::new());
+            let mut ws = ws.expect("a handshake");
             assert_eq!(wire::header(&peer.head(), "sec-websocket-accept"), Some(wire::ACCEPT));
             assert_eq!(ws.recv().unwrap(), Some("Hello".into()));
             assert_eq!(ws.recv().unwrap(), Some(wire::pattern(30_000).into()));
@@ -53,7 +55,7 @@ fn wrong_requests_are_answered() {
             let (near, far) = tcp();
             let mut peer = Peer::new(far);
             let accept = thread::spawn(move || {
-                accept_received(near, received.as_bytes(), &Config::new()).map(drop)
+                accept_upgraded(near, received.as_bytes(), b"", &Config::new()).map(drop)
             });
             let head = peer.head();
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
@@ -69,7 +71,7 @@ fn a_request_may_be_looked_at_and_rejected() {
     bounded(|| {
         let (near, far) = tcp();
         let mut peer = Peer::new(far);
-        let incoming = read_received(near, wire::REQUEST.as_bytes(), &Config::new()).unwrap();
+        let incoming = read_upgraded(near, wire::REQUEST.as_bytes(), b"", &Config::new()).unwrap();
         assert_eq!(incoming.request().path(), "/chat");
         let reject = thread::spawn(move || {
             incoming.reject(&Reject { status: 404, ..Reject::default() }).unwrap();

@@ -63,6 +63,20 @@ fn h_3_http_1_0() {
     assert!(answer.body.contains("proxy_http_version 1.1"), "{}", answer.body);
 }
 
+/// What load balancers ask, and proxies that were told nothing: it can have a page.
+#[test]
+fn pages_for_http_1_0() {
+    let page = request("GET /health?x HTTP/1.0\r\n\r\n");
+    assert_eq!((page.path(), page.query(), page.host()), ("/health", Some("x"), ""));
+    assert!(page.is_http_1_0() && !page.is_upgrade());
+    assert_eq!(page.check(), Err(HandshakeError::UnsupportedHttpVersion));
+    assert_eq!(request("GET / HTTP/1.0\r\nHost: h\r\n\r\n").host(), "h");
+    assert_eq!(error("GET / HTTP/1.0\r\nHost: h\r\nHost: h\r\n\r\n"), HandshakeError::InvalidHost);
+    // an origin is the same as no host
+    let origin = request("GET / HTTP/1.0\r\nOrigin: http://h\r\n\r\n");
+    assert_eq!(origin.is_same_origin(), Some(false));
+}
+
 #[test]
 fn h_4_other_versions() {
     for (version, expected) in [

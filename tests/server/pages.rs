@@ -59,7 +59,8 @@ async fn a_proxy_that_removed_upgrade_is_told_how_not_to() {
          reverse proxy in front has removed. For nginx, write into the location:\n\n\
          proxy_http_version 1.1;\n\
          proxy_set_header Upgrade $http_upgrade;\n\
-         proxy_set_header Connection \"upgrade\";\n"
+         proxy_set_header Connection $connection_upgrade;\n\nand beside the servers:\n\n\
+         map $http_upgrade $connection_upgrade { default upgrade; '' close; }\n"
     );
     server.stop().await;
 }
@@ -90,4 +91,25 @@ async fn pages_that_cannot_be_sent_are_found_at_once() {
     assert!(matches!(error, ServerError::Page { .. }), "{error:?}");
     assert!(error.to_string().starts_with("the page at \"/\": header \"Content-Length\""));
     assert!(Page::empty(600).check().is_err());
+}
+
+/// What load balancers send to find out whether a server is well.
+#[tokio::test]
+async fn http_1_0() {
+    let server = bind().await.route("/chat", handler()).page("/", Page::text("a page\n"));
+    let server = start(server.health("/health"));
+    let _ws = server.connect("/chat").await; // it runs
+    for (line, status) in [
+        ("GET /", 200),
+        ("GET /health", 200),
+        ("HEAD /health", 200),
+        ("OPTIONS /health", 405),
+        ("GET /nowhere", 404),
+        ("GET /chat", 505),
+    ] {
+        let answer = server.http(&format!("{line} HTTP/1.0\r\n\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
+        assert!(answer.contains("Connection: close\r\n"), "{answer}");
+    }
+    server.stop().await;
 }

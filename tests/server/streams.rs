@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansws::handshake::client::Request;
-use sansws::server::{Arrival, NotServed, Page, handler};
+use sansws::handshake::server as http;
+use sansws::server::{Acceptance, Arrival, NotServed, Page, handler};
 use sansws::tokio::client;
 use sansws::{CloseCode, Config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use crate::support::{bind, start, until, within};
+use crate::wire;
 
 const FROM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7);
 
@@ -49,6 +51,100 @@ async fn a_stream_of_another_kind_is_served() {
     assert_eq!(ws.close_info().unwrap().code, 1001);
     let (_here, there) = duplex(1000);
     assert_eq!(handle.accept(Arrival::new(there, FROM)), Err(NotServed::NotRunning));
+}
+
+/// Somebody else has read the head, and a frame behind it.
+#[tokio::test]
+async fn what_was_read_before_is_served_too() {
+    let echo = handler().on_message(|client, message| client.send(message));
+    let server = start(bind().await.route("/chat", echo));
+    let _tcp = server.connect("/chat").await; // it runs
+    let (head, frame) = (wire::REQUEST.as_bytes(), wire::client(wire::TEXT, b"early"));
+    let (first, rest) = frame.split_at(3);
+    let (mut here, there) = duplex(1000);
+    let arrival = Arrival::new(there, FROM).received(head).received(first);
+    server.handle.accept(arrival).unwrap();
+    here.write_all(rest).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"early") {
+        answer.push(within(here.read_u8()).await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    server.stop().await;
+}
+
+/// Another HTTP server asks what to answer, and hands the stream over when it has.
+#[tokio::test]
+async fn another_http_server_does_the_talking() {
+    let route = handler()
+        .on_request(|request| {
+            assert_eq!(request.param("room"), Some("lobby"));
+            assert!(request.peer_addr().ip().is_loopback());
+            if request.query() == Some("bad") {
+                return Ok(Acceptance::new().header("Upgrade", "twice"));
+            }
+            Ok(Acceptance::new().subprotocol("v2").header("Set-Cookie", "seen=1"))
+        })
+        .on_open(|client| client.send(format!("secure: {}", client.info().is_secure())))
+        .on_message(|client, message| client.send(message));
+    let server = bind().await.route("/chat/{room}", route).max_connections(2);
+    let server = start(server);
+    let request = |target: &str, origin: &str| {
+        let headers = [
+            ("Host", "example.com"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", if target.ends_with("?old") { "8" } else { "13" }),
+            ("Sec-WebSocket-Protocol", "v1, v2"),
+            ("Origin", origin),
+        ];
+        http::Request::from_parts("GET", target, headers, &Config::new()).unwrap()
+    };
+    let refused = server.handle.admit(request("/chat/lobby", "http://example.com"), FROM, true);
+    assert_eq!(refused.await.unwrap_err().into_parts().0, 503, "it does not run yet");
+    let _tcp = {
+        let request = server.request("/chat/lobby").with_subprotocol("v2").unwrap();
+        let ws = server.try_connect(&request).await.unwrap();
+        until(|| server.hub.len() == 1).await;
+        ws
+    };
+    let ask = |target, origin| server.handle.admit(request(target, origin), FROM, true);
+    for (target, origin, status) in [
+        ("/chat/lobby", "https://evil.example", 403),
+        ("/chat/lobby", "http://example.com", 403), // it came with TLS
+        ("/nowhere", "https://example.com", 404),
+        ("/chat/lobby?old", "https://example.com", 426),
+        ("/chat/lobby?bad", "https://example.com", 500),
+    ] {
+        let (refused, headers, body) = ask(target, origin).await.unwrap_err().into_parts();
+        assert_eq!(refused, status, "{target} {origin}");
+        assert!(!body.is_empty());
+        let version = headers.iter().any(|(name, _)| name == "Sec-WebSocket-Version");
+        assert_eq!(version, target.ends_with("?old"));
+    }
+    let admission = ask("/chat/lobby", "https://example.com").await.unwrap();
+    let headers: Vec<_> = admission.headers().collect();
+    for expected in [
+        ("Sec-WebSocket-Accept", wire::ACCEPT),
+        ("Sec-WebSocket-Protocol", "v2"),
+        ("Set-Cookie", "seen=1"),
+    ] {
+        assert!(headers.contains(&expected), "{headers:?}");
+    }
+    // its place is taken already, and given back if it is dropped
+    assert_eq!(ask("/chat/lobby", "https://example.com").await.unwrap_err().into_parts().0, 503);
+    drop(admission);
+    let admission = ask("/chat/lobby", "https://example.com").await.unwrap();
+    let (mut here, there) = duplex(1000);
+    let frame = wire::client(wire::TEXT, b"early");
+    admission.start(there, &frame[..4]);
+    here.write_all(&frame[4..]).await.unwrap();
+    let expected = [wire::server(wire::TEXT, b"secure: true"), wire::server(wire::TEXT, b"early")];
+    let mut answer = vec![0; expected.concat().len()];
+    within(here.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(answer, expected.concat());
+    server.stop().await;
 }
 
 #[tokio::test]

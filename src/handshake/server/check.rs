@@ -30,6 +30,14 @@ impl Request {
     /// |Connection| header field that includes the token "Upgrade", treated as an ASCII
     /// case-insensitive value."
     fn check_request(&self) -> Result<(), HandshakeError> {
+        // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0
+        // request."
+        if self.http_1_0 {
+            return Err(match self.head.has("sec-websocket-key") && !self.head.has("upgrade") {
+                true => HandshakeError::ProxyHttpVersion,
+                false => HandshakeError::UnsupportedHttpVersion,
+            });
+        }
         if self.method() != "GET" {
             return Err(HandshakeError::InvalidMethod);
         }

@@ -20,25 +20,19 @@ pub struct Request {
     /// Empty if an absolute target has none.
     path: Range<usize>,
     query: Option<Range<usize>>,
+    /// Empty if a request of HTTP/1.0 has none.
     host: Range<usize>,
+    pub(super) http_1_0: bool,
     pub(super) has_body: bool,
 }
 
 impl Request {
     pub(super) fn new(head: Head, line: RequestLine) -> Result<Self, HandshakeError> {
-        // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
-        // HTTP/1.0 request."
-        if line.http_1_0 {
-            return Err(match head.has("sec-websocket-key") && !head.has("upgrade") {
-                true => HandshakeError::ProxyHttpVersion,
-                false => HandshakeError::UnsupportedHttpVersion,
-            });
-        }
         let target = Target::parse(head.text(&line.method), head.text(&line.target))
             .ok_or(HandshakeError::InvalidTarget)?;
         let at = line.target.start;
         let shift = |range: Range<usize>| at + range.start..at + range.end;
-        let host = host(&head)?;
+        let host = host(&head, line.http_1_0)?;
         let mut request = Self {
             // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of
             // request-target, the origin server MUST ignore the received Host header field (if any)
@@ -48,6 +42,7 @@ impl Request {
             query: target.query.map(shift),
             method: line.method,
             target: line.target,
+            http_1_0: line.http_1_0,
             has_body: false,
             head,
         };
@@ -79,9 +74,15 @@ impl Request {
     }
 
     /// The host and, if there is one, the port that the client addressed: `Host`, or what an
-    /// absolute target says instead.
+    /// absolute target says instead. Empty if a request of HTTP/1.0 has neither.
     pub fn host(&self) -> &str {
         self.head.text(&self.host)
+    }
+
+    /// Whether this is a request of HTTP/1.0, which can be answered with a page and never opens a
+    /// WebSocket (RFC 9110 §7.8).
+    pub fn is_http_1_0(&self) -> bool {
+        self.http_1_0
     }
 
     /// The value of the first header with this name, in any case; `None` if there is none or its
@@ -194,14 +195,16 @@ impl Target {
 ///
 /// RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
 /// request message that lacks a Host header field and to any request message that contains more
-/// than one Host header field line or a Host header field with an invalid field value."
-fn host(head: &Head) -> Result<Range<usize>, HandshakeError> {
+/// than one Host header field line or a Host header field with an invalid field value." HTTP/1.0 does not
+/// ask for the header.
+fn host(head: &Head, http_1_0: bool) -> Result<Range<usize>, HandshakeError> {
     let mut fields =
         head.fields.iter().filter(|field| head.text(&field.name).eq_ignore_ascii_case("host"));
     match (fields.next(), fields.next()) {
         (Some(field), None) if Authority::parse(head.text(&field.value)).is_ok() => {
             Ok(field.value.clone())
         }
+        (None, _) if http_1_0 => Ok(0..0),
         _ => Err(HandshakeError::InvalidHost),
     }
 }
