@@ -112,7 +112,8 @@ impl Snippet {
             }
             Kind::Haproxy => {
                 let text = here.replace(HAPROXY_LISTENS, &format!("bind {addr}")).text;
-                text.replace(UPSTREAM, &upstream.to_string())
+                let text = text.replace(UPSTREAM, &upstream.to_string());
+                format!("global\n    nbthread 1\n\n{text}")
             }
         }
     }
@@ -181,8 +182,18 @@ impl Proxy {
     /// Ends it as a service is ended.
     pub fn stop(&mut self) {
         let mut process = self.process.take().unwrap();
-        process.interrupt();
-        process.finish(Duration::from_secs(10));
+        // haproxy 2.6 has been seen to sleep on after the first signal
+        for _ in 0..10 {
+            process.interrupt();
+            let deadline = Instant::now() + Duration::from_secs(1);
+            while Instant::now() < deadline {
+                if !process.is_running() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        panic!("{} does not end", self.kind.name());
     }
 }
 
