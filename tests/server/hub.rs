@@ -1,7 +1,7 @@
 //! All clients at once, and rooms of them.
 
-use sansws::CloseCode;
 use sansws::server::{Client, Hub, handler};
+use sansws::{CloseCode, PreparedMessage};
 
 use crate::support::{bind, closed, start, text, until, within};
 
@@ -150,5 +150,49 @@ async fn broadcasting_while_clients_come_and_go() {
     }
     talking.join().unwrap();
     until(|| server.hub.len() == 1).await;
+    server.stop().await;
+}
+
+/// However many talk at the same time, nobody sees another order than the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broadcasts_have_one_order() {
+    const CLIENTS: usize = 8;
+    const TALKERS: usize = 3;
+    const MESSAGES: usize = 1300; // all of them fit into a queue
+    let route = handler().on_open(|client| client.join("all"));
+    let server = start(bind().await.route("/", route));
+    let mut clients = Vec::new();
+    for at in 1..=CLIENTS {
+        clients.push(server.connect("/").await);
+        until(|| server.hub.room("all").len() == at).await;
+    }
+    let talkers: Vec<_> = (0..TALKERS)
+        .map(|talker| {
+            let hub = server.hub.clone();
+            std::thread::spawn(move || {
+                for at in 0..MESSAGES {
+                    let message = PreparedMessage::new(&*format!("{talker} {at}")).unwrap();
+                    let reached = match at % 3 {
+                        0 => hub.broadcast_prepared(&message),
+                        1 => hub.broadcast_room_prepared("all", &message),
+                        _ => hub.broadcast_except(0, &*format!("{talker} {at}")).unwrap(),
+                    };
+                    assert_eq!(reached, CLIENTS);
+                }
+            })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    for client in &mut clients {
+        let mut lines = Vec::new();
+        for _ in 0..TALKERS * MESSAGES {
+            lines.push(text(client).await);
+        }
+        seen.push(lines);
+    }
+    assert!(seen.iter().all(|lines| lines == &seen[0]));
+    for talker in talkers {
+        talker.join().unwrap();
+    }
     server.stop().await;
 }
