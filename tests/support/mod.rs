@@ -107,6 +107,11 @@ impl Process {
         signal("INT", self.child.id());
     }
 
+    /// What ends a service.
+    pub(crate) fn terminate(&self) {
+        signal("TERM", self.child.id());
+    }
+
     /// Stops the program where it is: it does nothing any more, and its connections stay.
     pub(crate) fn freeze(&self) {
         signal("STOP", self.child.id());
