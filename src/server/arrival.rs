@@ -10,7 +10,7 @@ use super::request::Peer;
 /// use sansws::server::{Arrival, ServerHandle};
 /// use tokio::net::{TcpListener, TcpStream};
 /// # use tokio::io::DuplexStream as TlsStream;
-/// # async fn tls_accept(_: TcpStream) -> std::io::Result<TlsStream> { unimplemented!() }
+/// # async fn tls_accept(_: TcpStream) -> std::io::Result<TlsStream> { Ok(tokio::io::duplex(1).0) }
 ///
 /// /// Beside `server.run()`, whose listener takes those without TLS.
 /// async fn serve_tls(listener: TcpListener, handle: ServerHandle) -> std::io::Result<()> {
