@@ -105,6 +105,7 @@ trap 'exit 143' TERM
 # await_url LOG PID: waits until that process says where it listens, and sets url.
 await_url() {
     local _
+    touch "$1" # the process may not have come to that yet
     for _ in {1..200}; do
         url=$(sed -n 's/^listening on //p' "$1")
         if [[ -n $url ]]; then
