@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::wire::{CloseFrame, MAX_CONTROL_PAYLOAD};
+use crate::wire::{CloseFrame, MAX_CONTROL_PAYLOAD, Opcode};
 
 /// A message was not taken. Nothing was written, and the connection goes on as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,25 @@ pub enum SendError {
     NoMessage,
     /// Fragments of a text message that together are not UTF-8.
     InvalidUtf8,
+}
+
+impl SendError {
+    /// Whether a reason fits into a Close frame.
+    pub(crate) fn check_reason(reason: &str) -> Result<(), Self> {
+        match reason.len() {
+            len if len > CloseFrame::MAX_REASON_LEN => Err(Self::ReasonTooLong { len }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a message can be sent by any connection, as far as its length goes.
+    #[inline]
+    pub(crate) fn check_len(opcode: Opcode, len: usize) -> Result<(), Self> {
+        match opcode.is_control() && len > MAX_CONTROL_PAYLOAD {
+            true => Err(Self::ControlTooLong { len }),
+            false => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for SendError {

@@ -3,7 +3,7 @@ use bytes::{Bytes, BytesMut};
 use super::{MessageRef, SendError};
 #[cfg(feature = "deflate")]
 use crate::deflate::{self, CompressorKind, Deflate};
-use crate::wire::{FrameHeader, MAX_CONTROL_PAYLOAD, Opcode};
+use crate::wire::{FrameHeader, Opcode};
 
 /// A message encoded once, for many connections.
 ///
@@ -46,9 +46,7 @@ impl PreparedMessage {
     pub fn new<'a>(message: impl Into<MessageRef<'a>>) -> Result<Self, SendError> {
         let message = message.into();
         let payload = message.payload.as_slice();
-        if message.opcode.is_control() && payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(SendError::ControlTooLong { len: payload.len() });
-        }
+        SendError::check_len(message.opcode, payload.len())?;
         let (frame, payload_at) = encode(message.opcode, false, payload);
         Ok(Self {
             opcode: message.opcode,

@@ -181,10 +181,8 @@ impl Sender {
         if self.phase != Phase::Open {
             return Err(SendError::NotOpen);
         }
-        if let Some(CloseFrame { reason, .. }) = close
-            && reason.len() > CloseFrame::MAX_REASON_LEN
-        {
-            return Err(SendError::ReasonTooLong { len: reason.len() });
+        if let Some(CloseFrame { reason, .. }) = close {
+            SendError::check_reason(reason)?;
         }
         self.step(Cause::WeClose, Initiator::Local, close, tx);
         Ok(())
@@ -367,9 +365,7 @@ impl Sender {
             return Err(SendError::NotOpen);
         }
         if opcode.is_control() {
-            if len > MAX_CONTROL_PAYLOAD {
-                return Err(SendError::ControlTooLong { len });
-            }
+            SendError::check_len(opcode, len)?;
         } else if self.fragments.is_some() {
             return Err(SendError::MessageUnfinished);
         }

@@ -41,6 +41,13 @@ pub(super) enum Phase {
     Over,
 }
 
+impl Phase {
+    /// Whether the server shuts down, or has.
+    pub(super) fn is_stopping(&self) -> bool {
+        !matches!(self, Self::Serving | Self::Draining)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Stop {
     pub(super) code: CloseCode,
@@ -77,7 +84,18 @@ impl Control {
 
     /// Whether everything is.
     pub(super) fn is_stopping(&self) -> bool {
-        !matches!(&*self.phase.borrow(), Phase::Serving | Phase::Draining)
+        self.phase.borrow().is_stopping()
+    }
+
+    /// Goes over to another phase, if the present one is such that it may.
+    pub(super) fn change(&self, may: impl FnOnce(&Phase) -> bool, to: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let changes = may(phase);
+            if changes {
+                *phase = to;
+            }
+            changes
+        });
     }
 
     /// Until a phase is reached for which this is true.

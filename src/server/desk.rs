@@ -94,7 +94,7 @@ impl Desk {
     ) {
         // A browser may have connected for later. One that is at it may finish.
         let late = async {
-            self.control.reached(|phase| !matches!(phase, Phase::Serving | Phase::Draining)).await;
+            self.control.reached(Phase::is_stopping).await;
             sleep(GRACE).await;
         };
         let read = read_upgraded(stream, &received, &[], &self.config);
@@ -131,14 +131,9 @@ impl Desk {
                 drop(headers);
                 self.start_connection(ws, admitted);
             }
-            // the client is gone, or was answered with status 500
-            Err(error) => {
-                Counters::add(&self.hub.counters().refused);
-                if matches!(error, Error::Usage(_)) {
-                    let path = admitted.info.path();
-                    self.hub.notice(&Notice::Refused { peer_addr: peer.addr, path, status: 500 });
-                }
-            }
+            // it was answered with status 500; otherwise the client is gone
+            Err(Error::Usage(_)) => self.refusal(admitted.info.path(), peer, &internal_error()),
+            Err(_) => Counters::add(&self.hub.counters().refused),
         }
     }
 
@@ -149,7 +144,7 @@ impl Desk {
         peer: Peer,
     ) -> Result<Admitted, Refusal> {
         let refuse = |page| {
-            self.refusal(http, peer, &page);
+            self.refusal(http.path(), peer, &page);
             Err(Refusal::Page(page))
         };
         let Some((pattern, endpoint, params)) = self.routes.find(http.path()) else {
@@ -260,14 +255,14 @@ impl Desk {
     }
 
     async fn refuse<S: Transport>(&self, incoming: Incoming<S>, peer: Peer, page: Page) {
-        self.refusal(incoming.request(), peer, &page);
+        self.refusal(incoming.request().path(), peer, &page);
         answer(incoming, &page).await;
     }
 
     /// Counts and tells that a handshake is refused.
-    fn refusal(&self, http: &http::Request, peer: Peer, page: &Page) {
+    pub(super) fn refusal(&self, path: &str, peer: Peer, page: &Page) {
         Counters::add(&self.hub.counters().refused);
-        let (path, status) = (http.path(), page.status_code());
+        let status = page.status_code();
         self.hub.notice(&Notice::Refused { peer_addr: peer.addr, path, status });
     }
 
@@ -281,7 +276,7 @@ impl Desk {
 pub(super) struct Admitted {
     endpoint: Arc<dyn Endpoint>,
     pub(super) acceptance: Acceptance,
-    info: ClientInfo,
+    pub(super) info: ClientInfo,
     place: Place,
 }
 

@@ -19,7 +19,7 @@ use super::request::Peer;
 use crate::handshake::server::{self as http, AcceptError, Upgrade};
 use crate::proto::SendError;
 use crate::tokio::WebSocket;
-use crate::wire::{CloseCode, CloseFrame};
+use crate::wire::CloseCode;
 
 /// Ends a server from anywhere. Cloning it costs a reference count.
 #[derive(Clone)]
@@ -54,18 +54,10 @@ impl ServerHandle {
         reason: &str,
         deadline: Duration,
     ) -> Result<(), SendError> {
-        let len = reason.len();
-        if len > CloseFrame::MAX_REASON_LEN {
-            return Err(SendError::ReasonTooLong { len });
-        }
-        self.control.phase.send_if_modified(|phase| {
-            let first = matches!(phase, Phase::Serving | Phase::Draining);
-            if first {
-                let until = Instant::now() + deadline;
-                *phase = Phase::Stopping(Arc::new(Stop { code, reason: reason.into(), until }));
-            }
-            first
-        });
+        SendError::check_reason(reason)?;
+        let until = Instant::now() + deadline;
+        let stop = Stop { code, reason: reason.into(), until };
+        self.control.change(|phase| !phase.is_stopping(), Phase::Stopping(Arc::new(stop)));
         if self.control.running.load(Ordering::SeqCst) {
             self.control.reached(|phase| matches!(phase, Phase::Over)).await;
         }
@@ -78,24 +70,12 @@ impl ServerHandle {
     ///
     /// The next step is [`shutdown`](Self::shutdown), or [`resume`](Self::resume) to take it back.
     pub fn drain(&self) {
-        self.control.phase.send_if_modified(|phase| {
-            let serving = matches!(phase, Phase::Serving);
-            if serving {
-                *phase = Phase::Draining;
-            }
-            serving
-        });
+        self.control.change(|phase| matches!(phase, Phase::Serving), Phase::Draining);
     }
 
     /// Ends [`drain`](Self::drain).
     pub fn resume(&self) {
-        self.control.phase.send_if_modified(|phase| {
-            let draining = matches!(phase, Phase::Draining);
-            if draining {
-                *phase = Phase::Serving;
-            }
-            draining
-        });
+        self.control.change(|phase| matches!(phase, Phase::Draining), Phase::Serving);
     }
 
     /// Whether new connections are refused, because the server drains, shuts down or is over.
@@ -132,7 +112,8 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// The page to answer instead: it has been counted and told to the log.
+    /// The page to answer instead: a refusal has been counted and told to the log, unless the server
+    /// does not run or has too many handshakes under way.
     ///
     /// # Cancel safety
     ///
@@ -160,7 +141,11 @@ impl ServerHandle {
             }
             Err(AcceptError::Peer(error)) => Err(Page::for_error(&error)),
             // the handler has answered with what cannot be sent
-            Err(AcceptError::Usage(_)) => Err(internal_error()),
+            Err(AcceptError::Usage(_)) => {
+                let page = internal_error();
+                desk.refusal(admitted.info.path(), peer, &page);
+                Err(page)
+            }
         }
     }
 

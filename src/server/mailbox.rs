@@ -13,7 +13,7 @@ use super::stats::Counters;
 use crate::pool::{self, Shelf};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
 use crate::session::Session;
-use crate::wire::{CloseCode, CloseFrame, MAX_CONTROL_PAYLOAD, Opcode};
+use crate::wire::{CloseCode, Opcode};
 
 /// What waits to be sent to one client. Any thread puts messages in, the connection's task takes them
 /// out into the send buffer of the socket.
@@ -113,10 +113,7 @@ impl Mailbox {
 
     /// Asks for a Close frame behind the messages that wait. Whether this was the first to ask.
     pub(super) fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
-        let len = reason.len();
-        if len > CloseFrame::MAX_REASON_LEN {
-            return Err(NotSent::Invalid(SendError::ReasonTooLong { len }));
-        }
+        SendError::check_reason(reason).map_err(NotSent::Invalid)?;
         let mut state = self.lock();
         if state.closed {
             return Err(NotSent::Closed);
@@ -437,12 +434,8 @@ impl Letter<'_> {
 
     fn check(&self) -> Result<(), SendError> {
         match self {
-            Self::Message(message)
-                if message.opcode.is_control() && self.len() > MAX_CONTROL_PAYLOAD =>
-            {
-                Err(SendError::ControlTooLong { len: self.len() })
-            }
-            _ => Ok(()),
+            Self::Message(message) => SendError::check_len(message.opcode, self.len()),
+            Self::Prepared(_) => Ok(()), // it was looked at
         }
     }
 }

@@ -354,8 +354,7 @@ async fn accept_until_stopped(
     desk: &Arc<Desk>,
     mut meanwhile: Pin<&mut impl Future<Output = ()>>,
 ) {
-    let mut stopped =
-        pin!(desk.control.reached(|phase| !matches!(phase, Phase::Serving | Phase::Draining)));
+    let mut stopped = pin!(desk.control.reached(Phase::is_stopping));
     let mut failing = false;
     loop {
         let accepted: Option<io::Result<(TcpStream, SocketAddr)>> = poll_fn(|cx| {

@@ -123,6 +123,8 @@ async fn another_http_server_does_the_talking() {
         let version = headers.iter().any(|(name, _)| name == "Sec-WebSocket-Version");
         assert_eq!(version, target.ends_with("?old"));
     }
+    // all but the invalid one, which is no handshake
+    assert_eq!((server.hub.stats().refused, server.hub.stats().bad_requests), (4, 1));
     let admission = ask("/chat/lobby", "https://example.com").await.unwrap();
     let headers: Vec<_> = admission.headers().collect();
     for expected in [
