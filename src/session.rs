@@ -9,8 +9,8 @@ use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::pool::LentTx;
 use crate::proto::{
-    Event, Message, MessageRef, Outcome, PreparedMessage, Ready, Receiver, Reply, SendError,
-    Sender, Timeout, Transport,
+    Arrived, Event, Message, MessageRef, Outcome, PreparedMessage, Ready, Receiver, Reply,
+    SendError, Sender, Timeout, Transport,
 };
 use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 
@@ -61,7 +61,7 @@ pub(crate) enum Step {
 #[derive(Default)]
 pub(crate) struct Parsed {
     pub(crate) violation: Option<ProtocolError>,
-    pub(crate) alive: bool,
+    pub(crate) arrived: Option<Arrived>,
     pub(crate) flooded: bool,
 }
 
@@ -102,8 +102,8 @@ impl Session {
         if self.end.is_some() {
             return Step::End;
         }
-        if parsed.alive {
-            self.sender.note_alive();
+        if let Some(arrived) = parsed.arrived {
+            self.sender.note_arrived(arrived);
         }
         if let Some(error) = parsed.violation {
             self.reply(error.into()); // once: the sender knows
@@ -239,17 +239,18 @@ impl Session {
         match check_written(n, tx.remaining()) {
             Ok(()) => {
                 tx.advance(n);
-                self.write_went_through();
+                self.write_went_through(n);
             }
             Err(error) => self.write_failed(error),
         }
     }
 
-    /// A write took some bytes.
+    /// A write took `n` bytes.
     #[inline]
-    pub(crate) fn write_went_through(&mut self) {
+    pub(crate) fn write_went_through(&mut self, n: usize) {
+        self.sender.note_written(n);
         if core::mem::take(&mut self.stalled) {
-            self.sender.note_alive();
+            self.sender.note_progress();
         }
     }
 
@@ -289,8 +290,10 @@ impl Session {
     }
 
     /// Lets the timers act. The connection may be over then.
-    pub(crate) fn handle_timeout(&mut self, now: Duration) {
-        match self.sender.handle_timeout(now, self.tx.fetch()) {
+    ///
+    /// `deaf`: what may have come was not read before this.
+    pub(crate) fn handle_timeout(&mut self, now: Duration, deaf: bool) {
+        match self.sender.handle_timeout_with(now, self.tx.fetch(), self.in_flight, deaf) {
             Err(timeout) => self.timed_out(timeout),
             // Said at once: a sender that is blocked has nobody to say it later.
             Ok(()) if self.sender.transport() == Transport::Close => self.finish(None),
@@ -389,7 +392,11 @@ pub(crate) fn parse(receiver: &mut Receiver, rx: &mut RecvBuffer) -> Result<Read
         Ok(None) => None,
         Err(error) => Some(error),
     };
-    Err(Parsed { violation, alive: receiver.take_alive(), flooded: receiver.is_flooded() })
+    Err(Parsed {
+        violation,
+        arrived: Some(receiver.take_arrived()),
+        flooded: receiver.is_flooded(),
+    })
 }
 
 /// Takes an event, and what is owed for it if anything is.

@@ -143,7 +143,7 @@ impl<S: SplitTransport> Shared<S> {
                     unwritten.advance(n);
                     shelf.written += n as u64;
                     shelf.session.in_flight = unwritten.remaining();
-                    shelf.session.write_went_through();
+                    shelf.session.write_went_through(n);
                 }
                 Err(error) => shelf.session.write_failed(error),
             },

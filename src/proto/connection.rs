@@ -240,16 +240,22 @@ impl Connection {
     /// [`Timeout`] when the peer did not answer. The connection is closed then; every later call
     /// returns the same.
     pub fn handle_timeout(&mut self, now: Duration, tx: &mut SendBuffer) -> Result<(), Timeout> {
-        if self.receiver.take_alive() {
-            self.sender.note_alive();
-        }
+        self.sender.note_arrived(self.receiver.take_arrived());
         self.sender.handle_timeout(now, tx).inspect_err(|_| self.receiver.receive_eof())
     }
 
-    /// Tells keep-alive that the peer is there, for a proof that the receive buffer does not show:
-    /// the transport took bytes again after it had been full. Received bytes count without this.
-    pub fn note_alive(&mut self) {
-        self.sender.note_alive();
+    /// Takes note of bytes of `tx` that the transport took. A peer gets time to read what lies before a
+    /// ping or a Close, so keep-alive and the closing handshake are the fairer to slow readers the more
+    /// they know.
+    #[inline]
+    pub fn note_written(&mut self, bytes: usize) {
+        self.sender.note_written(bytes);
+    }
+
+    /// Takes note that the transport took bytes after it had been full: the peer reads, so nobody
+    /// gives it up. Received bytes count without this.
+    pub fn note_progress(&mut self) {
+        self.sender.note_progress();
     }
 
     /// What can still happen.

@@ -90,9 +90,15 @@ impl core::error::Error for SendError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Timeout {
-    /// No byte came in the [`pong_timeout`](super::Config::pong_timeout) after a keep-alive ping.
+    /// The peer has not answered a keep-alive ping within the
+    /// [`pong_timeout`](super::Config::pong_timeout), and the time on top that its bytes, or those on
+    /// their way to it, have earned.
     KeepAlive,
-    /// No Close frame came in the [`close_timeout`](super::Config::close_timeout) after ours.
+    /// A message that the peer has begun hardly came on for 17 intervals of
+    /// [`keep_alive`](super::Config::keep_alive): fewer than 64 bytes a second.
+    Message,
+    /// No Close frame came in the [`close_timeout`](super::Config::close_timeout) after ours had left,
+    /// and the time on top that the bytes before it need to be read.
     Closing,
 }
 
@@ -100,6 +106,7 @@ impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::KeepAlive => "the peer did not answer a keep-alive ping in time",
+            Self::Message => "the peer has begun a message and hardly goes on with it",
             Self::Closing => "the peer did not answer the Close frame in time",
         })
     }

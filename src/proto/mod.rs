@@ -34,6 +34,7 @@ pub use receiver::Receiver;
 pub(crate) use receiver::{MAX_DRAINED, Ready};
 pub use sender::{Reply, Sender};
 pub use text::Utf8Bytes;
+pub use timers::Arrived;
 #[cfg(feature = "std")]
 pub(crate) use timers::LINGER;
 pub use writer::MessageWriter;

@@ -1,4 +1,5 @@
 use super::sender::Reply;
+use super::timers::Arrived;
 use super::{Binary, Chunk, Config, Delivery, Event, MessageKind, Role, Text};
 use crate::buf::RecvBuffer;
 use crate::wire::{
@@ -29,8 +30,8 @@ pub struct Receiver {
     end: End,
     /// Bytes thrown away since then.
     drained: u32,
-    /// Something came since this was last asked for.
-    alive: bool,
+    /// Bytes that came since this was last asked for.
+    arrived: u32,
     /// Unparsed bytes that lay in the receive buffer at the last look, which have had their say.
     seen: usize,
     /// A complete event in the receive buffer that nobody took yet.
@@ -126,7 +127,7 @@ impl Receiver {
             max_empty_fragments: config.max_empty_fragments,
             end: End::Not,
             drained: 0,
-            alive: false,
+            arrived: 0,
             seen: 0,
             ready: None,
             answered: false,
@@ -179,12 +180,15 @@ impl Receiver {
         self.drained > MAX_DRAINED
     }
 
-    /// Whether anything came since the last call. Tell [`Sender::note_alive`], so that keep-alive
-    /// knows.
+    /// What came since the last call. Tell [`Sender::note_arrived`], so that keep-alive knows.
     ///
-    /// [`Sender::note_alive`]: super::Sender::note_alive
-    pub fn take_alive(&mut self) -> bool {
-        core::mem::take(&mut self.alive)
+    /// [`Sender::note_arrived`]: super::Sender::note_arrived
+    pub fn take_arrived(&mut self) -> Arrived {
+        Arrived {
+            bytes: core::mem::take(&mut self.arrived),
+            in_frame: self.frame.open,
+            in_message: self.message.kind.is_some() && self.delivery == Delivery::Messages,
+        }
     }
 
     /// Parses until an event is complete in `rx`; `None` when more bytes are needed for that.
@@ -240,7 +244,7 @@ impl Receiver {
             rx.put_back_whole(header_len, len, mask);
             return None;
         }
-        self.alive = true;
+        self.arrived = self.arrived.saturating_add((header_len + len) as u32); // below 64 KiB
         self.seen = 0;
         Some(kind)
     }
@@ -249,7 +253,8 @@ impl Receiver {
     fn advance_in_steps(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
         // Only what is new shows that the peer is alive: the beginning of a header may lie there for
         // ever.
-        self.alive |= rx.unparsed().len() > self.seen;
+        let new = rx.unparsed().len().saturating_sub(self.seen);
+        self.arrived = self.arrived.saturating_add(u32::try_from(new).unwrap_or(u32::MAX));
         if self.ready.is_some() {
             self.seen = rx.unparsed().len();
             return Ok(self.ready);

@@ -9,7 +9,7 @@ use super::closing::{Cause, CloseRecord, Phase};
 use super::deflation::Deflation;
 use super::mask_keys::MaskKeys;
 use super::message::PayloadRef;
-use super::timers::{Due, Timers};
+use super::timers::{Arrived, Due, Signs, Timers};
 use super::writer::Fragments;
 use super::{
     CloseInfo, Config, Event, Initiator, MessageKind, MessageRef, MessageWriter, Outcome,
@@ -28,7 +28,9 @@ pub struct Sender {
     pub(super) fragments: Option<Fragments>,
     max_unsent: usize,
     max_pending_pongs: u32,
-    alive: bool,
+    /// What the peer has shown of itself since the timers last judged it.
+    arrived: Arrived,
+    progress: bool,
     timers: Timers,
     record: Option<Box<CloseRecord>>,
     timed_out: Option<Timeout>,
@@ -53,7 +55,8 @@ impl Sender {
             fragments: None,
             max_unsent: config.max_unsent,
             max_pending_pongs: u32::try_from(config.max_pending_pongs).unwrap_or(u32::MAX),
-            alive: false,
+            arrived: Arrived::default(),
+            progress: false,
             timers: Timers::new(role, config),
             record: None,
             timed_out: None,
@@ -194,7 +197,7 @@ impl Sender {
         match reply.0 {
             Owed::Nothing => {}
             Owed::Pong { payload, len } => self.pong(tx, &payload[..usize::from(len)]),
-            Owed::PongCame(payload) => self.pong_came(&payload),
+            Owed::PongCame { payload, len } => self.pong_came(&payload[..usize::from(len)]),
             Owed::Close(close) => match close {
                 None => self.peer_closed(tx, None),
                 Some((code, reason)) => {
@@ -214,9 +217,23 @@ impl Sender {
         }
     }
 
-    /// The receiver saw a byte: the peer is alive.
-    pub fn note_alive(&mut self) {
-        self.alive = true;
+    /// Takes note of what the receiver has seen come, so that keep-alive knows. See
+    /// [`Receiver::take_arrived`](super::Receiver::take_arrived).
+    pub fn note_arrived(&mut self, arrived: Arrived) {
+        self.arrived = self.arrived.and_then(arrived);
+    }
+
+    /// Takes note of bytes of `tx` that the transport took. See
+    /// [`Connection::note_written`](super::Connection::note_written).
+    #[inline]
+    pub fn note_written(&mut self, bytes: usize) {
+        self.timers.note_written(bytes);
+    }
+
+    /// Takes note that the transport took bytes after it had been full. See
+    /// [`Connection::note_progress`](super::Connection::note_progress).
+    pub fn note_progress(&mut self) {
+        self.progress = true;
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout). See
@@ -231,11 +248,29 @@ impl Sender {
     ///
     /// [`Timeout`] when the connection is over because of it; every later call returns it again.
     pub fn handle_timeout(&mut self, now: Duration, tx: &mut SendBuffer) -> Result<(), Timeout> {
+        self.handle_timeout_with(now, tx, 0, false)
+    }
+
+    /// The same, where `in_flight` bytes have been taken out of `tx` and are not written yet, and,
+    /// if this end is `deaf`, nobody has read what may have come.
+    pub(crate) fn handle_timeout_with(
+        &mut self,
+        now: Duration,
+        tx: &mut SendBuffer,
+        in_flight: usize,
+        deaf: bool,
+    ) -> Result<(), Timeout> {
         if let Some(timeout) = self.timed_out {
             return Err(timeout);
         }
-        let alive = core::mem::take(&mut self.alive);
-        match self.timers.handle(now, self.phase, alive) {
+        let unsent = tx.remaining() + in_flight;
+        let mut signs = Signs { unsent, deaf, ..Signs::default() };
+        if self.timers.is_due(now, self.phase) {
+            signs.arrived = self.arrived;
+            self.arrived.bytes = 0;
+            signs.progress = core::mem::take(&mut self.progress);
+        }
+        match self.timers.handle(now, self.phase, signs) {
             Due::Nothing => {}
             Due::Ping(payload) => {
                 let header = self.header(Opcode::Ping, payload.len());
@@ -243,12 +278,16 @@ impl Sender {
             }
             Due::GiveUp => self.end(Initiator::Network),
             Due::Expired(timeout) => {
-                if timeout == Timeout::KeepAlive {
-                    // The peer may hear what it no longer answers.
-                    let close = CloseFrame {
-                        code: CloseCode::INTERNAL_ERROR,
-                        reason: "keep-alive time-out",
-                    };
+                // The peer may hear what it no longer answers.
+                let close = match timeout {
+                    Timeout::KeepAlive => Some((CloseCode::INTERNAL_ERROR, "keep-alive time-out")),
+                    Timeout::Message => {
+                        Some((CloseCode::POLICY_VIOLATION, "the message does not come on"))
+                    }
+                    Timeout::Closing => None, // it was told
+                };
+                if let Some((code, reason)) = close {
+                    let close = CloseFrame { code, reason };
                     self.step(Cause::WeClose, Initiator::Local, Some(close), tx);
                 }
                 self.timed_out = Some(timeout);
@@ -426,8 +465,12 @@ enum Owed {
         payload: [u8; MAX_CONTROL_PAYLOAD],
         len: u8,
     },
-    /// Nothing for the peer; the sender measures the round trip.
-    PongCame([u8; 4]),
+    /// Nothing for the peer; the sender measures the round trip. The payloads of our own pings are as
+    /// long as this.
+    PongCame {
+        payload: [u8; 4],
+        len: u8,
+    },
     Close(Option<(CloseCode, Box<str>)>),
     Violation(ProtocolError),
 }
@@ -451,8 +494,11 @@ impl Reply {
                 payload[..ping.len()].copy_from_slice(ping);
                 Owed::Pong { payload, len: ping.len() as u8 }
             }
-            // the payloads of our own pings have this length
-            Event::Pong(pong) => (*pong).try_into().map_or(Owed::Nothing, Owed::PongCame),
+            Event::Pong(pong) => {
+                let payload = (*pong).try_into();
+                let len = if payload.is_ok() { 4 } else { 0 };
+                Owed::PongCame { payload: payload.unwrap_or_default(), len }
+            }
             Event::Close(close) => {
                 Owed::Close(close.map(|close| (close.code, close.reason.into())))
             }

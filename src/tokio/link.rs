@@ -153,7 +153,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             self.session.release_memory();
             return Poll::Pending;
         };
-        self.session.handle_timeout(now);
+        self.session.handle_timeout(now, false);
         if self.session.is_timed_out() && !self.session.is_flushed() {
             // a last word, if the transport takes it
             let _ = self.poll_write(cx);

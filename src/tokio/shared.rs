@@ -116,7 +116,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     pub(super) fn poll_timer(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if let Poll::Ready(now) = timer.poll(cx, state.session.sender.poll_timeout()) {
-            state.session.handle_timeout(now);
+            state.session.handle_timeout(now, false);
             if state.session.is_over() {
                 let last_word = state.session.is_timed_out();
                 drop(state);
@@ -174,7 +174,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
                     unwritten.advance(n);
                     state.written += n as u64;
                     state.session.in_flight = unwritten.remaining();
-                    state.session.write_went_through();
+                    state.session.write_went_through(n);
                 }
                 Err(error) => {
                     *unwritten = SendBuffer::new();

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use sansws::bytes::Buf;
 use sansws::proto::{
     CloseInfo, Config, Initiator, MessageRef, Outcome, Role, SendError, State, Timeout, Transport,
 };
@@ -213,6 +214,7 @@ fn waiting_for_eof_is_bounded() {
                 end.events(&close_frame(other(role), 1000, ""));
             }
             assert_eq!(end.conn.poll_timeout(), Some(Duration::ZERO));
+            end.sent(); // the wait begins once our Close has left
             end.tick(50 * SECOND);
             assert_eq!(end.conn.poll_timeout(), Some(50 * SECOND + wait));
             end.tick(50 * SECOND + wait - Duration::from_nanos(1));
@@ -454,5 +456,66 @@ fn control_characters_in_a_reason_are_escaped() {
         assert_eq!(events, [Got::Close(Some((1000, "\u{1b}[31m".into())))]);
         let shown = format!("{:?}", end.conn.close_info());
         assert!(!shown.contains('\u{1b}') && shown.contains("[31m"));
+    });
+}
+
+/// The time for the peer's Close begins when ours has left, and the bytes before it need to be read.
+#[test]
+fn close_waits_for_what_comes_before_it() {
+    both_roles_with(&Config::new().max_unsent(100_000_000), |mut end| {
+        end.conn.send(&mut end.tx, vec![0; 4_000_000]).unwrap();
+        end.conn.close(&mut end.tx, Some(CloseCode::NORMAL.into())).unwrap();
+        end.tick(Duration::ZERO);
+        // 16 KiB in ten seconds, for an hour and a half
+        let mut now = 0;
+        while !end.tx.is_empty() {
+            now += 10;
+            let n = end.tx.remaining().min(16 * 1024);
+            end.tx.advance(n);
+            end.conn.note_written(n);
+            end.conn.note_progress();
+            end.tick(now * SECOND);
+        }
+        while end.conn.handle_timeout(now * SECOND, &mut end.tx).is_ok() {
+            now += 1;
+        }
+        assert_eq!(now, 2_450 + 10);
+        assert_eq!(end.conn.close_info().unwrap().code, 1006);
+    });
+}
+
+/// A peer that takes nothing does not hold a closing connection for long.
+#[test]
+fn close_gives_up_where_nothing_is_taken() {
+    both_roles_with(&Config::new().max_unsent(100_000_000), |mut end| {
+        end.conn.send(&mut end.tx, vec![0; 2_000_000]).unwrap();
+        end.conn.note_written(100_000); // the transport has taken these, and they may still lie there
+        end.conn.close(&mut end.tx, Some(CloseCode::NORMAL.into())).unwrap();
+        let mut now = 0;
+        while end.conn.handle_timeout(now * SECOND, &mut end.tx).is_ok() {
+            now += 1;
+        }
+        assert_eq!(now, 10 + 10);
+    });
+}
+
+/// RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent".
+#[test]
+fn close_waits_for_a_frame_that_comes_on() {
+    both_roles(|mut end| {
+        let message = frame(end.peer(), Opcode::Binary, &[7; 64 * 1024]);
+        end.receive(&message[..100]).1.unwrap();
+        end.conn.close(&mut end.tx, Some(CloseCode::NORMAL.into())).unwrap();
+        end.sent();
+        end.tick(Duration::ZERO);
+        let mut now = 0;
+        for part in message[100..].chunks(1000) {
+            end.receive(part).1.unwrap();
+            now += 10;
+            end.tick(now * SECOND);
+        }
+        assert_eq!(end.conn.state(), State::Closing);
+        end.events(&close_frame(end.peer(), 1000, ""));
+        assert!(end.conn.close_info().unwrap().clean);
     });
 }

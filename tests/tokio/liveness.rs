@@ -75,8 +75,8 @@ async fn a_pong_keeps_the_connection_and_is_measured() {
     assert_eq!(ws.round_trip().unwrap().as_millis() / 10, 30);
 }
 
-/// K-5: any byte shows that the peer lives, also one of a message that never ends; the ping goes out
-/// all the same.
+/// K-5: any byte shows for minutes that the peer lives, also one of a message that never ends; the ping
+/// goes out all the same.
 #[tokio::test(start_paused = true)]
 async fn any_byte_keeps_the_connection() {
     clock_is_paused();
@@ -84,7 +84,7 @@ async fn any_byte_keeps_the_connection() {
     let start = Instant::now();
     let (mut from, mut to) = tokio::io::split(peer.io);
     let talk = async {
-        let message = wire::client(wire::BINARY, &[1; 20]);
+        let message = wire::client(wire::BINARY, &[1; 14]);
         for byte in &message[..message.len() - 1] {
             sleep(secs(15)).await;
             to.write_all(&[*byte]).await.unwrap();
@@ -93,13 +93,13 @@ async fn any_byte_keeps_the_connection() {
         to.write_all(&message[message.len() - 1..]).await.unwrap();
     };
     let (message, ()) = within(async { tokio::join!(ws.recv(), talk) }).await;
-    assert_eq!(message.unwrap().unwrap().as_bytes(), [1; 20]);
-    assert_eq!(start.elapsed().as_secs(), 26 * 15);
+    assert_eq!(message.unwrap().unwrap().as_bytes(), [1; 14]);
+    assert_eq!(start.elapsed().as_secs(), 20 * 15);
     drop(ws);
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).await.unwrap();
     let pings = wire::frames(&bytes);
-    assert!((10..=20).contains(&pings.len()), "{pings:?}");
+    assert_eq!(pings.len(), 1, "one at a time: {pings:?}");
 }
 
 /// Off is off, and other times are other times.
