@@ -51,6 +51,8 @@ pub(crate) enum Step {
     HangUp,
     /// Read.
     Read,
+    /// Go on parsing, once others have had their turn.
+    Again,
     /// Wait until writing is possible again; there is too much unsent to take in more.
     Wait,
     /// It is over: see [`Session::result`].
@@ -63,6 +65,8 @@ pub(crate) struct Parsed {
     pub(crate) violation: Option<ProtocolError>,
     pub(crate) arrived: Option<Arrived>,
     pub(crate) flooded: bool,
+    /// There is more to parse without another byte from the peer.
+    pub(crate) paused: bool,
 }
 
 impl Session {
@@ -104,6 +108,9 @@ impl Session {
         }
         if let Some(arrived) = parsed.arrived {
             self.sender.note_arrived(arrived);
+        }
+        if parsed.paused {
+            return Step::Again;
         }
         if let Some(error) = parsed.violation {
             self.reply(error.into()); // once: the sender knows
@@ -150,8 +157,9 @@ impl Session {
     }
 
     /// From now on what is received has nothing to do with what is sent, or it has again.
-    pub(crate) fn set_independent(&mut self, independent: bool) {
-        self.independent = independent;
+    /// Returns how it was.
+    pub(crate) fn set_independent(&mut self, independent: bool) -> bool {
+        core::mem::replace(&mut self.independent, independent)
     }
 
     /// Queues the beginning of `bytes` as a binary message, and says how many bytes that were.
@@ -392,11 +400,12 @@ pub(crate) fn parse(receiver: &mut Receiver, rx: &mut RecvBuffer) -> Result<Read
         Ok(None) => None,
         Err(error) => Some(error),
     };
-    Err(Parsed {
-        violation,
-        arrived: Some(receiver.take_arrived()),
-        flooded: receiver.is_flooded(),
-    })
+    #[cfg(feature = "deflate")]
+    let paused = receiver.is_paused();
+    #[cfg(not(feature = "deflate"))]
+    let paused = false;
+    let arrived = Some(receiver.take_arrived());
+    Err(Parsed { violation, arrived, flooded: receiver.is_flooded(), paused })
 }
 
 /// Takes an event, and what is owed for it if anything is.

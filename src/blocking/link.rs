@@ -64,6 +64,7 @@ pub(super) fn ready_event(
                 write_blocked = false;
             }
             Step::ShutdownWrite | Step::HangUp => link.shutdown_write(),
+            Step::Again => {}
             Step::Read => {
                 link.read(rx)?;
                 write_blocked = false;

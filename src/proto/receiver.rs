@@ -86,6 +86,11 @@ impl Ready {
     pub(crate) fn is_control(self) -> bool {
         matches!(self, Self::Ping(_) | Self::Pong(_) | Self::Close(_))
     }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_ping_or_pong(self) -> bool {
+        matches!(self, Self::Ping(_) | Self::Pong(_))
+    }
 }
 
 /// The data frame whose payload is arriving. Control frames are taken whole.
@@ -191,6 +196,19 @@ impl Receiver {
         }
     }
 
+    fn count_new(&mut self, rx: &RecvBuffer) {
+        let new = rx.unparsed().len().saturating_sub(self.seen);
+        self.arrived = self.arrived.saturating_add(u32::try_from(new).unwrap_or(u32::MAX));
+    }
+
+    /// As [`take_arrived`](Self::take_arrived), where bytes have come that are to be parsed later.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn look_at(&mut self, rx: &RecvBuffer) -> Arrived {
+        self.count_new(rx);
+        self.seen = rx.unparsed().len();
+        self.take_arrived()
+    }
+
     /// Parses until an event is complete in `rx`; `None` when more bytes are needed for that.
     #[inline]
     pub(crate) fn advance(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
@@ -253,8 +271,7 @@ impl Receiver {
     fn advance_in_steps(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
         // Only what is new shows that the peer is alive: the beginning of a header may lie there for
         // ever.
-        let new = rx.unparsed().len().saturating_sub(self.seen);
-        self.arrived = self.arrived.saturating_add(u32::try_from(new).unwrap_or(u32::MAX));
+        self.count_new(rx);
         if self.ready.is_some() {
             self.seen = rx.unparsed().len();
             return Ok(self.ready);

@@ -1,15 +1,13 @@
-use alloc::sync::Arc;
-use alloc::task::Wake;
+use core::fmt;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker, ready};
-use core::{fmt, mem};
+use core::task::{Context, Poll, ready};
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use super::WebSocket;
 use super::link::{Direct, poll_ready_event};
+use super::waiting::Direction;
 use crate::error::Error;
 use crate::proto::{CloseInfo, MessageKind, Ready, Receiver, SendError, State};
 use crate::session::take_event;
@@ -98,9 +96,6 @@ use crate::wire::CloseCode;
 /// one that is complete are accounted for.
 pub struct ByteStream<S> {
     ws: WebSocket<S>,
-    waiting: Arc<Waiting>,
-    /// What wakes those.
-    waker: Waker,
     /// A text message came: there is no more data.
     refused: bool,
 }
@@ -113,9 +108,7 @@ impl<S> WebSocket<S> {
     pub fn into_byte_stream(mut self) -> ByteStream<S> {
         self.receiver.deliver_chunks();
         self.link.session.set_independent(true);
-        let waiting = Arc::new(Waiting::default());
-        let waker = Waker::from(Arc::clone(&waiting));
-        ByteStream { ws: self, waiting, waker, refused: false }
+        ByteStream { ws: self, refused: false }
     }
 }
 
@@ -152,31 +145,21 @@ impl<S> ByteStream<S> {
         let is_data = ready.kind() == Some(MessageKind::Binary);
         (is_data && !Receiver::held_payload(rx, ready).is_empty()).then_some(ready)
     }
-
-    /// What the other direction may be waiting for.
-    fn situation(&self) -> (State, bool, bool, bool, bool) {
-        let session = &self.ws.link.session;
-        let held = self.ws.receiver.held().is_some();
-        let state = session.sender.state();
-        (state, session.is_over(), session.has_room(), session.is_flushed(), held)
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
-    /// Polls for one direction. The transport and the timer know one waker each, and each of the two
-    /// directions needs both: so they wake whoever waits in either.
+    /// As [`WebSocket::poll_for`].
     fn poll_for<T>(
         &mut self,
         direction: Direction,
         cx: &Context<'_>,
         poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        self.waiting.set(direction, cx.waker());
-        let waker = self.waker.clone();
-        let before = self.situation();
-        let result = poll(self, &mut Context::from_waker(&waker));
-        if self.situation() != before {
-            self.waiting.wake_one(direction.other());
+        let waiting = self.ws.waiting();
+        let before = self.ws.situation();
+        let result = waiting.poll(direction, cx, |cx| poll(self, cx));
+        if self.ws.situation() != before {
+            waiting.wake_one(direction.other());
         }
         result
     }
@@ -293,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
                 self.drop_held();
             } else if self.ws.receiver.held().is_some() {
                 // only the peer's limits and its patience for ours bound this wait
-                return self.ws.link.poll_write_all(cx);
+                return self.ws.poll_write_all(cx);
             }
             if ready!(self.poll_next(cx))?.is_none() {
                 return Poll::Ready(Ok(()));
@@ -312,14 +295,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ByteStream<S> {
             return Poll::Ready(Ok(()));
         }
         let this = &mut *self;
+        ready!(this.ws.rx.turn.poll(cx));
         let mut held = ready!(this.poll_held(cx))?;
         // one read takes as many messages as are there
         while let Some(ready) = held {
-            let rx = this.ws.rx.fetch();
+            let (rx, turn) = this.ws.rx.fetch_with_turn();
             let payload = Receiver::held_payload(rx, ready);
             let n = payload.len().min(buf.remaining());
             buf.put_slice(&payload[..n]);
             this.ws.receiver.consume_held(rx, ready, n);
+            turn.spend_event();
             if buf.remaining() == 0 {
                 break;
             }
@@ -334,6 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ByteStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for ByteStream<S> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
+        ready!(this.ws.rx.turn.poll(cx));
         Poll::Ready(match ready!(this.poll_held(cx))? {
             Some(ready) => Ok(Receiver::held_payload(this.ws.rx.fetch(), ready)),
             None => Ok(&[]),
@@ -342,6 +328,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for ByteStream<S> {
 
     fn consume(mut self: Pin<&mut Self>, n: usize) {
         if let Some(ready) = self.held() {
+            self.ws.rx.turn.spend_event();
             self.consume_held(ready, n);
         }
     }
@@ -372,54 +359,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ByteStream<S> {
 impl<S: fmt::Debug> fmt::Debug for ByteStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ByteStream").field("ws", &self.ws).finish_non_exhaustive()
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Direction {
-    Read,
-    Write,
-}
-
-impl Direction {
-    fn other(self) -> Self {
-        match self {
-            Self::Read => Self::Write,
-            Self::Write => Self::Read,
-        }
-    }
-}
-
-/// Who waits in a direction.
-#[derive(Default)]
-struct Waiting(Mutex<[Option<Waker>; 2]>);
-
-impl Waiting {
-    fn set(&self, direction: Direction, waker: &Waker) {
-        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = &mut wakers[direction as usize];
-        if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *place = Some(waker.clone());
-        }
-    }
-
-    fn wake_one(&self, direction: Direction) {
-        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waker = wakers[direction as usize].take();
-        drop(wakers);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl Wake for Waiting {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let wakers = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 
+use super::turn::Turn;
 use crate::buf::RecvBuffer;
 use crate::pool::{Buffer, Shelf};
 
@@ -12,6 +13,8 @@ std::thread_local! {
 pub(super) struct LentRx {
     buffer: Option<Box<RecvBuffer>>,
     read_ahead: u32,
+    /// What may still be done with what is received.
+    pub(super) turn: Turn,
 }
 
 impl LentRx {
@@ -23,7 +26,8 @@ impl LentRx {
 
     /// None yet; what is fetched reserves `read_ahead` bytes.
     pub(super) fn empty(read_ahead: usize) -> Self {
-        Self { buffer: None, read_ahead: u32::try_from(read_ahead).unwrap_or(u32::MAX) }
+        let read_ahead = u32::try_from(read_ahead).unwrap_or(u32::MAX);
+        Self { buffer: None, read_ahead, turn: Turn::default() }
     }
 
     /// The buffer, if it is there: otherwise nothing is held.
@@ -40,14 +44,21 @@ impl LentRx {
     /// The buffer, fetched if need be.
     #[inline]
     pub(super) fn fetch(&mut self) -> &mut RecvBuffer {
+        self.fetch_with_turn().0
+    }
+
+    /// The same, and the turn beside it.
+    #[inline]
+    pub(super) fn fetch_with_turn(&mut self) -> (&mut RecvBuffer, &mut Turn) {
         let read_ahead = self.read_ahead as usize;
-        self.buffer.get_or_insert_with(|| match Shelf::take(&SHELF) {
+        let buffer = self.buffer.get_or_insert_with(|| match Shelf::take(&SHELF) {
             Some(mut rx) => {
                 rx.set_read_ahead(read_ahead);
                 rx
             }
             None => Box::new(RecvBuffer::with_read_ahead(read_ahead)),
-        })
+        });
+        (buffer, &mut self.turn)
     }
 
     /// Gives the buffer back before a wait, unless it holds something.

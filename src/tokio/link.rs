@@ -10,9 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::lent::LentRx;
 use super::timer::Timer;
+use super::turn::INFLATE_AT_ONCE;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::proto::{MessageKind, MessageRef, PreparedMessage, Ready, Receiver};
+use crate::proto::{Arrived, MessageKind, MessageRef, Ready, Receiver};
 use crate::session::{Parsed, Session, Step, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
@@ -32,6 +33,9 @@ pub(super) trait Link {
     /// Writes once; `Pending` when the transport takes nothing.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Takes note of bytes that were read and are not parsed yet.
+    fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer);
+
     /// Tries again to flush what the transport keeps in a buffer of its own.
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>);
 
@@ -42,7 +46,9 @@ pub(super) trait Link {
     fn hang_up(&mut self, cx: &mut Context<'_>);
 
     /// Ready when the time changed something. The last thing to ask before a wait.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    ///
+    /// `deaf`: there may be bytes that were not read before this.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()>;
 }
 
 /// A message that lies whole in what was read before: the rest of a burst, as a rule. It is to be taken
@@ -53,11 +59,12 @@ pub(super) fn message_in_hand(
     rx: &mut LentRx,
     link: &mut impl Link,
 ) -> Option<MessageKind> {
-    let rx = rx.get()?;
-    if link.before_parsing(false).is_some() {
+    if !rx.turn.goes_on() || link.before_parsing(false).is_some() {
         return None;
     }
-    receiver.assemble_whole(rx)
+    let kind = receiver.assemble_whole(rx.get()?)?;
+    rx.turn.spend_event();
+    Some(kind)
 }
 
 /// Until there is an event to take, or the connection is over in good order (`None`).
@@ -69,19 +76,23 @@ pub(super) fn poll_ready_event(
     link: &mut impl Link,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<Ready>, Error>> {
-    let ready = poll_ready_event_in(receiver, rx.fetch(), link, cx);
-    if ready.is_pending() {
-        rx.release();
+    let ready = poll_ready_event_in(receiver, rx, link, cx);
+    match &ready {
+        Poll::Ready(Ok(Some(_))) => rx.turn.spend_event(),
+        Poll::Ready(_) => rx.turn.spend_unit(),
+        Poll::Pending => rx.release(),
     }
     ready
 }
 
 fn poll_ready_event_in(
     receiver: &mut Receiver,
-    rx: &mut RecvBuffer,
+    lent: &mut LentRx,
     link: &mut impl Link,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<Ready>, Error>> {
+    ready!(lent.turn.poll(cx));
+    let (rx, turn) = lent.fetch_with_turn();
     link.poll_flush_pending(cx);
     let mut write_blocked = false;
     loop {
@@ -90,6 +101,7 @@ fn poll_ready_event_in(
             None => match parse(receiver, rx) {
                 Ok(ready) => return Poll::Ready(Ok(Some(ready))),
                 Err(parsed) => {
+                    turn.spend(parsed.arrived.map_or(0, Arrived::bytes));
                     let mut step = link.after_parsing(parsed, write_blocked);
                     while step == Step::Write {
                         write_blocked = link.poll_write(cx).is_pending();
@@ -104,16 +116,25 @@ fn poll_ready_event_in(
             Step::Write => write_blocked = link.poll_write(cx).is_pending(),
             Step::ShutdownWrite => {
                 if link.poll_shutdown(cx).is_pending() {
-                    ready!(link.poll_timer(cx));
+                    ready!(link.poll_timer(cx, true));
                 }
             }
             Step::HangUp => link.hang_up(cx),
             Step::Read => {
                 if link.poll_read(cx, rx).is_pending() {
-                    ready!(link.poll_timer(cx));
+                    ready!(link.poll_timer(cx, false));
                 }
             }
-            Step::Wait => ready!(link.poll_timer(cx)),
+            Step::Wait => {
+                // Before the peer is judged by its silence, a look at what has come.
+                let deaf = rx.unparsed().len() >= MAX_LOOK || link.poll_read(cx, rx).is_ready();
+                link.note_unparsed(receiver, rx);
+                ready!(link.poll_timer(cx, deaf));
+            }
+            Step::Again => {
+                turn.spend(INFLATE_AT_ONCE as u32);
+                ready!(turn.poll(cx));
+            }
         }
     }
 }
@@ -140,20 +161,14 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         future::poll_fn(|cx| self.poll_write_all(cx)).await
     }
 
-    pub(super) async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        future::poll_fn(|cx| self.poll_room(cx)).await?;
-        self.session.feed_prepared(message)?;
-        future::poll_fn(|cx| self.poll_write_all(cx)).await
-    }
-
     /// Ready when the time changed something.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()> {
         let due = self.session.sender.poll_timeout();
         let Poll::Ready(now) = self.timer.poll(cx, due) else {
             self.session.release_memory();
             return Poll::Pending;
         };
-        self.session.handle_timeout(now, false);
+        self.session.handle_timeout(now, deaf);
         if self.session.is_timed_out() && !self.session.is_flushed() {
             // a last word, if the transport takes it
             let _ = self.poll_write(cx);
@@ -161,7 +176,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         Poll::Ready(())
     }
 
-    /// Until there is room for a message.
+    /// Until there is room for a message, without a look at what comes: an event is borrowed from there.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.session.check_writable()?;
@@ -169,23 +184,23 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
                 return Poll::Ready(Ok(()));
             }
             if self.poll_write(cx).is_pending() {
-                ready!(self.poll_timer(cx));
+                ready!(self.poll_timer(cx, true));
             }
         }
     }
 
-    /// Until everything is written and flushed.
+    /// Until everything is written and flushed, in the same way.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.session.check_flushed()?;
             if !self.session.is_flushed() {
                 if self.poll_write(cx).is_pending() {
-                    ready!(self.poll_timer(cx));
+                    ready!(self.poll_timer(cx, true));
                 }
             } else if self.flush_pending {
                 self.poll_flush(cx);
                 if self.flush_pending {
-                    ready!(self.poll_timer(cx));
+                    ready!(self.poll_timer(cx, true));
                 }
             } else {
                 return Poll::Ready(Ok(()));
@@ -247,6 +262,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
         self.poll_write(cx)
     }
 
+    fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer) {
+        self.session.sender.note_arrived(receiver.look_at(rx));
+    }
+
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
         if self.flush_pending {
             self.poll_flush(cx);
@@ -265,8 +284,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
         self.session.was_shut_down();
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_timer(cx)
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()> {
+        self.poll_timer(cx, deaf)
     }
 }
 
@@ -306,6 +325,10 @@ pub(super) fn poll_write_some<W: AsyncWrite + Unpin>(
     let count = tx.chunks_vectored(&mut slices);
     io.poll_write_vectored(cx, &slices[..count])
 }
+
+/// How many bytes are read ahead, while there is too much unsent to take any in, to see whether the peer
+/// lives.
+const MAX_LOOK: usize = 64 * 1024;
 
 /// Slices in one vectored write. Messages by reference take two each; a burst of more than that
 /// takes one more system call.

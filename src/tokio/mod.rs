@@ -50,6 +50,14 @@
 //! # }
 //! ```
 //!
+//! `StreamExt::split` of the `futures` crate works as well; a [`Sender`] is a `Sink` too.
+//!
+//! # Turns
+//!
+//! A task that finds the next message in its buffer each time would keep its thread. So what is received
+//! uses up tokio's [cooperative budget](::tokio::task::coop): 2 000 messages, or half a megabyte that is
+//! parsed or inflated, and the task gives way. What a handler of yours computes is not counted.
+//!
 //! # A stream of bytes
 //!
 //! [`into_byte_stream`](WebSocket::into_byte_stream) makes an [`AsyncRead`](::tokio::io::AsyncRead) and
@@ -95,7 +103,7 @@
 //!
 //! | | bytes |
 //! |---|---|
-//! | `WebSocket<TcpStream>` | 392 |
+//! | `WebSocket<TcpStream>` | 400 |
 //! | `ByteStream<TcpStream>` | 400 |
 //! | future of [`recv`](WebSocket::recv), [`flush`](WebSocket::flush) | 24 |
 //! | future of [`next_event`](WebSocket::next_event) | 64 |
@@ -108,11 +116,14 @@ mod connect;
 mod halves;
 mod lent;
 mod link;
+mod sending;
 mod shared;
 mod socket;
 mod split;
 mod stream;
 mod timer;
+mod turn;
+mod waiting;
 
 use core::time::Duration;
 

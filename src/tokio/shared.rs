@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
+use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Buf;
@@ -16,7 +17,7 @@ use super::link::{Link, poll_read_some, poll_write_some};
 use super::timer::Timer;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::proto::Reply;
+use crate::proto::{Receiver, Reply};
 use crate::session::{Parsed, Session, Step, check_written};
 
 /// What the halves share.
@@ -36,9 +37,16 @@ pub(super) struct State {
     pub(super) written: u64,
     /// The transport has bytes in a buffer of its own that it could not write yet.
     pub(super) flush_pending: bool,
+    /// The receiving half has read all there was and waits for more.
+    receiver_waits: bool,
 }
 
 impl State {
+    /// How many bytes will have been written in all when everything is that is queued now.
+    pub(super) fn end_of_queue(&self) -> u64 {
+        self.written + self.session.unsent() as u64
+    }
+
     /// Whether something has not reached the end of the transport.
     pub(super) fn is_unsent(&self) -> bool {
         !self.session.is_flushed() || self.flush_pending
@@ -54,7 +62,7 @@ struct Outlet<W> {
 impl<W> Shared<W> {
     pub(super) fn new(io: W, session: Session, flush_pending: bool) -> Self {
         Self {
-            state: Mutex::new(State { session, written: 0, flush_pending }),
+            state: Mutex::new(State { session, written: 0, flush_pending, receiver_waits: false }),
             outlet: Mutex::new(Outlet { io, unwritten: SendBuffer::new() }),
             wakers: Arc::new(Wakers::default()),
         }
@@ -94,9 +102,19 @@ impl<W> Shared<W> {
 
     /// A place in the line of those who wait to write.
     pub(super) fn place(&self) -> Place<'_> {
+        Place { wakers: &self.wakers, number: self.new_place() }
+    }
+
+    /// The number of a place, to be [left](Self::leave) in the end.
+    pub(super) fn new_place(&self) -> u64 {
         let mut lists = self.wakers.lock();
         lists.places += 1;
-        Place { wakers: &self.wakers, number: lists.places }
+        lists.places
+    }
+
+    /// Leaves a place.
+    pub(super) fn leave(&self, place: u64) {
+        self.wakers.leave_to_receiver(place);
     }
 
     /// Wakes the receiving half, which has to write.
@@ -112,26 +130,105 @@ impl<W> Shared<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Shared<W> {
-    /// Acts on the time; ready when that changed something, or when the connection is over.
+    /// Until there is room for a message: does something with it at once, before somebody else can.
+    pub(super) fn poll_room<T>(
+        &self,
+        place: u64,
+        timer: &mut Timer,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut State) -> Result<T, Error>,
+    ) -> Poll<Result<T, Error>> {
+        loop {
+            {
+                let mut state = self.lock();
+                state.session.check_writable()?;
+                if state.session.has_room() {
+                    return Poll::Ready(take(&mut state));
+                }
+            }
+            if self.poll_write(place, cx).is_pending() {
+                ready!(self.poll_timer(timer, cx));
+            }
+        }
+    }
+
+    /// Until so many bytes have been written in all.
+    pub(super) fn poll_written(
+        &self,
+        until: u64,
+        place: u64,
+        timer: &mut Timer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            {
+                let state = self.lock();
+                if state.written >= until && !state.flush_pending {
+                    return Poll::Ready(Ok(()));
+                }
+                state.session.check_writable()?;
+                // a pong may have given way to a shorter one meanwhile
+                if !state.is_unsent() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            if self.poll_write(place, cx).is_pending() {
+                ready!(self.poll_timer(timer, cx));
+            }
+        }
+    }
+
+    /// Acts on the time for the receiving half; ready when that changed something, or when the connection
+    /// is over. `deaf`: there may be bytes that it has not read before this.
+    fn poll_receivers_timer(
+        &self,
+        timer: &mut Timer,
+        cx: &mut Context<'_>,
+        deaf: bool,
+    ) -> Poll<()> {
+        let mut state = self.lock();
+        let due = state.session.sender.poll_timeout();
+        let Poll::Ready(now) = timer.poll(cx, due) else {
+            state.receiver_waits = !deaf;
+            return Self::wait(state);
+        };
+        self.handle_timeout(state, now, deaf);
+        Poll::Ready(())
+    }
+
+    /// The same for a sender.
+    ///
+    /// What has come is for the receiving half to read, so that goes first if it waits for more.
     pub(super) fn poll_timer(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if let Poll::Ready(now) = timer.poll(cx, state.session.sender.poll_timeout()) {
-            state.session.handle_timeout(now, false);
-            if state.session.is_over() {
-                let last_word = state.session.is_timed_out();
-                drop(state);
-                if last_word {
-                    let _ = self.try_write(); // if the transport takes it
-                }
-                self.wake_all();
-            }
-            return Poll::Ready(());
+        let mut due = state.session.sender.poll_timeout();
+        if state.receiver_waits {
+            due = due.map(|due| if due.is_zero() { due } else { due + GRACE });
         }
+        let Poll::Ready(now) = timer.poll(cx, due) else { return Self::wait(state) };
+        state.receiver_waits = false; // it was given up, or its task is late
+        self.handle_timeout(state, now, true);
+        Poll::Ready(())
+    }
+
+    fn wait(mut state: MutexGuard<'_, State>) -> Poll<()> {
         if state.session.is_over() {
             return Poll::Ready(());
         }
         state.session.release_memory();
         Poll::Pending
+    }
+
+    fn handle_timeout(&self, mut state: MutexGuard<'_, State>, now: Duration, deaf: bool) {
+        state.session.handle_timeout(now, deaf);
+        if state.session.is_over() {
+            let last_word = state.session.is_timed_out();
+            drop(state);
+            if last_word {
+                let _ = self.try_write(); // if the transport takes it
+            }
+            self.wake_all();
+        }
     }
 
     /// Writes once; `Pending` when the transport takes nothing. The task is woken when it does, or when
@@ -239,6 +336,7 @@ impl<S: SplitStream> Link for SharedLink<S> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
         let result = ready!(poll_read_some(&mut self.read, cx, rx));
+        self.shared.lock().receiver_waits = false;
         match result {
             Ok(0) => self.shared.lock().session.read_eof(),
             Ok(_) => {}
@@ -252,6 +350,11 @@ impl<S: SplitStream> Link for SharedLink<S> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.poll_write(RECEIVERS_PLACE, cx)
+    }
+
+    fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer) {
+        let arrived = receiver.look_at(rx);
+        self.shared.lock().session.sender.note_arrived(arrived);
     }
 
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
@@ -270,10 +373,10 @@ impl<S: SplitStream> Link for SharedLink<S> {
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()> {
         // in line first, then the look: what a sender changes in between would go unnoticed
         self.shared.wakers.receive(cx.waker());
-        self.shared.poll_timer(&mut self.timer, cx)
+        self.shared.poll_receivers_timer(&mut self.timer, cx, deaf)
     }
 }
 
@@ -292,8 +395,12 @@ struct WakerLists {
 
 const RECEIVERS_PLACE: u64 = 0;
 
+/// The time by which a sender lets the receiving half go first when a deadline has come.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// A sender's place in the line of those who wait for room. It is left when this is dropped: the waker
-/// of a task that gave up would keep the task's memory for as long as there is no room.
+/// of a task that gave up would keep the task's memory for as long as there is no room. What it has
+/// queued, and perhaps written half of, is left to the receiving half then.
 pub(super) struct Place<'a> {
     wakers: &'a Wakers,
     pub(super) number: u64,
@@ -301,8 +408,7 @@ pub(super) struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let left = self.wakers.leave(self.number);
-        drop(left); // unlocked: it may be the last of its task, which may have a place itself
+        self.wakers.leave_to_receiver(self.number);
     }
 }
 
@@ -326,10 +432,17 @@ impl Wakers {
         drop(replaced);
     }
 
-    fn leave(&self, place: u64) -> Option<Waker> {
-        let waiting = &mut self.lock().waiting;
-        let at = waiting.iter().position(|(other, _)| *other == place)?;
-        Some(waiting.swap_remove(at).1)
+    /// Leaves the line. If the place was in it, its owner has given up, and the receiving half sees to what
+    /// is unsent.
+    fn leave_to_receiver(&self, place: u64) {
+        let mut lists = self.lock();
+        let at = lists.waiting.iter().position(|(other, _)| *other == place);
+        let left = at.map(|at| lists.waiting.swap_remove(at));
+        drop(lists);
+        if left.is_some() {
+            self.wake_receiver();
+        }
+        drop(left); // unlocked: it may be the last of its task, which may have a place itself
     }
 
     fn receive(&self, waker: &Waker) {

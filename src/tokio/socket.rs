@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
@@ -8,6 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::lent::LentRx;
 use super::link::{Direct, message_in_hand, poll_ready_event};
+#[cfg(feature = "deflate")]
+use super::turn::INFLATE_AT_ONCE;
+use super::waiting::Waiting;
 use super::with_defaults;
 use crate::buf::RecvBuffer;
 use crate::error::Error;
@@ -35,6 +39,8 @@ pub struct WebSocket<S> {
     pub(super) subprotocol: Option<Box<str>>,
     /// The `Stream` has yielded its last item.
     pub(super) stream_ended: bool,
+    /// Those who wait in two tasks, for a `Stream` and `Sink` or a stream of bytes.
+    pub(super) waiting: Option<Arc<Waiting>>,
 }
 
 impl<S> WebSocket<S> {
@@ -65,10 +71,13 @@ impl<S> WebSocket<S> {
     }
 
     pub(super) fn new(io: S, conn: Connection, mut rx: LentRx, tx: LentTx) -> Self {
-        let (receiver, sender) = conn.split();
+        #[cfg_attr(not(feature = "deflate"), allow(unused_mut))]
+        let (mut receiver, sender) = conn.split();
+        #[cfg(feature = "deflate")]
+        receiver.inflate_at_once(INFLATE_AT_ONCE);
         let link = Direct::new(io, Session::new(sender, tx));
         rx.release();
-        Self { rx, receiver, link, subprotocol: None, stream_ended: false }
+        Self { rx, receiver, link, subprotocol: None, stream_ended: false, waiting: None }
     }
 
     pub(super) fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
@@ -200,7 +209,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent. While
+    /// it waits, pings are answered (pings and pongs are no events of [`next_event`](Self::next_event)
+    /// then), up to the first message or the peer's Close: that is kept for `recv`, and nothing is read
+    /// behind it.
     ///
     /// # Errors
     ///
@@ -213,7 +225,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// future is polled and there is room for it; it then leaves with the next call that flushes.
     /// Before that it is not taken at all.
     pub async fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.send(message.into()).await
+        poll_fn(|cx| self.poll_room(cx)).await?;
+        self.feed(message)?;
+        self.flush().await
     }
 
     /// Sends a message that is encoded already, and flushes.
@@ -226,7 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.link.send_prepared(message).await
+        poll_fn(|cx| self.poll_room(cx)).await?;
+        self.feed_prepared(message)?;
+        self.flush().await
     }
 
     /// Writes everything that is queued.
@@ -239,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// This method is cancel safe: what was written is remembered.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.link.poll_write_all(cx)).await
+        poll_fn(|cx| self.poll_write_all(cx)).await
     }
 
     /// Closes the connection: sends a Close frame, waits for the peer's and for the end of TCP.

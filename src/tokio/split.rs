@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
+use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::WebSocket;
@@ -44,11 +45,11 @@ impl<S: SplitStream<Whole = S>> WebSocket<S> {
 }
 
 fn split<S: SplitStream>(ws: WebSocket<S::Whole>) -> (Receiver<S>, Sender<S>) {
-    let WebSocket { rx, receiver, link, subprotocol, stream_ended } = ws;
+    let WebSocket { rx, receiver, link, subprotocol, stream_ended, .. } = ws;
     let Direct { io, session, timer, flush_pending } = link;
     let (read, write) = S::split(io);
     let shared = Arc::new(Shared::new(write, session, flush_pending));
-    let sender = Sender { shared: Arc::clone(&shared), clock: timer.another() };
+    let sender = Sender::new(&shared, &timer);
     let link = SharedLink { read, shared, timer };
     (Receiver { rx, receiver, link, subprotocol, stream_ended }, sender)
 }
@@ -129,7 +130,7 @@ impl<S: SplitStream> Receiver<S> {
         let (write, session, flush_pending) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
         let link = Direct { io, session, timer, flush_pending };
-        Ok(WebSocket { rx, receiver, link, subprotocol, stream_ended })
+        Ok(WebSocket { rx, receiver, link, subprotocol, stream_ended, waiting: None })
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
@@ -177,12 +178,24 @@ impl<S: SplitStream> fmt::Debug for Receiver<S> {
 ///
 /// All clones may send at the same time: messages go out whole, one after the other, and replies to
 /// the peer pass between them. No lock is held while anything waits.
+///
+/// It is a [`Sink`] too, for `StreamExt::forward` and its like: closing that sends a Close with 1000, and
+/// the receiving half does the rest of the closing handshake.
 pub struct Sender<S: SplitStream> {
     shared: Arc<Shared<S::WriteHalf>>,
-    clock: Timer,
+    /// As a `Sink`, its alarm; a clock to all else.
+    timer: Timer,
+    /// As a `Sink`, its place in the line of those who wait to write.
+    place: Option<u64>,
+    /// As a `Sink` that is being flushed, how many bytes will have been written in all then.
+    flushing: Option<u64>,
 }
 
 impl<S: SplitStream> Sender<S> {
+    fn new(shared: &Arc<Shared<S::WriteHalf>>, timer: &Timer) -> Self {
+        Self { shared: Arc::clone(shared), timer: timer.another(), place: None, flushing: None }
+    }
+
     /// Sends a message, and waits until it is written.
     ///
     /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
@@ -263,7 +276,7 @@ impl<S: SplitStream> Sender<S> {
         let until = {
             let state = self.shared.lock();
             state.session.check_writable()?;
-            state.written + state.session.unsent() as u64
+            state.end_of_queue()
         };
         self.written(until).await
     }
@@ -280,14 +293,17 @@ impl<S: SplitStream> Sender<S> {
     ///
     /// Dropping the future leaves a connection that is closing.
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let closed = self.shared.lock().session.start_close(code, reason);
-        match closed {
-            Ok(()) => {}
-            Err(Error::Send(SendError::NotOpen)) => return Ok(()),
-            Err(error) => return Err(error),
+        match self.start_close(code, reason) {
+            Ok(()) => self.flush().await,
+            Err(Error::Send(SendError::NotOpen)) => Ok(()),
+            Err(error) => Err(error),
         }
+    }
+
+    fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.shared.lock().session.start_close(code, reason)?;
         self.shared.wake_all(); // there is a deadline now
-        self.flush().await
+        Ok(())
     }
 
     /// The unsent bytes: of all senders, and replies to the peer.
@@ -310,23 +326,13 @@ impl<S: SplitStream> Sender<S> {
         &self,
         mut feed: impl FnMut(&mut Session) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut timer = self.clock.another();
+        let mut timer = self.timer.another();
         let place = self.shared.place();
         let until = poll_fn(|cx| {
-            loop {
-                {
-                    let mut state = self.shared.lock();
-                    state.session.check_writable()?;
-                    if state.session.has_room() {
-                        feed(&mut state.session)?;
-                        let until = state.written + state.session.unsent() as u64;
-                        return Poll::Ready(Ok::<_, Error>(until));
-                    }
-                }
-                if self.shared.poll_write(place.number, cx).is_pending() {
-                    ready!(self.shared.poll_timer(&mut timer, cx));
-                }
-            }
+            self.shared.poll_room(place.number, &mut timer, cx, |state| {
+                feed(&mut state.session)?;
+                Ok(state.end_of_queue())
+            })
         });
         let until = until.await?;
         self.written(until).await
@@ -334,33 +340,64 @@ impl<S: SplitStream> Sender<S> {
 
     /// Waits until so many bytes have been written in all.
     async fn written(&self, until: u64) -> Result<(), Error> {
-        let mut timer = self.clock.another();
+        let mut timer = self.timer.another();
         let place = self.shared.place();
-        poll_fn(|cx| {
-            loop {
-                {
-                    let state = self.shared.lock();
-                    if state.written >= until && !state.flush_pending {
-                        return Poll::Ready(Ok(()));
-                    }
-                    state.session.check_writable()?;
-                    // a pong may have given way to a shorter one meanwhile
-                    if !state.is_unsent() {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                if self.shared.poll_write(place.number, cx).is_pending() {
-                    ready!(self.shared.poll_timer(&mut timer, cx));
-                }
+        poll_fn(|cx| self.shared.poll_written(until, place.number, &mut timer, cx)).await
+    }
+}
+
+/// Queues messages as [`feed`](Sender::feed) does.
+impl<S: SplitStream> Sink<Message> for Sender<S> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Self { shared, timer, place, .. } = &mut *self;
+        let place = *place.get_or_insert_with(|| shared.new_place());
+        shared.poll_room(place, timer, cx, |_| Ok(()))
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.feed(message)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Self { shared, timer, place, flushing } = &mut *self;
+        let place = *place.get_or_insert_with(|| shared.new_place());
+        // what others queue from now on is theirs to flush
+        let until = *flushing.get_or_insert_with(|| shared.lock().end_of_queue());
+        let flushed = ready!(shared.poll_written(until, place, timer, cx));
+        *flushing = None;
+        Poll::Ready(flushed)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.start_close(CloseCode::NORMAL, "") {
+            Ok(()) => self.flushing = None,
+            Err(Error::Send(SendError::NotOpen)) if self.flushing.is_none() => {
+                return Poll::Ready(Ok(()));
             }
-        })
-        .await
+            Err(Error::Send(SendError::NotOpen)) => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        self.poll_flush(cx)
+    }
+}
+
+/// What it has fed, or given up to write, is left to the receiving half.
+impl<S: SplitStream> Drop for Sender<S> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.shared.leave(place);
+        }
+        if self.shared.lock().is_unsent() {
+            self.shared.wake_receiver();
+        }
     }
 }
 
 impl<S: SplitStream> Clone for Sender<S> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), clock: self.clock.another() }
+        Self::new(&self.shared, &self.timer)
     }
 }
 

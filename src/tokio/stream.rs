@@ -7,8 +7,10 @@ use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::WebSocket;
+use super::link::message_in_hand;
+use super::waiting::Direction;
 use crate::error::Error;
-use crate::proto::{Message, SendError};
+use crate::proto::{Message, Receiver, SendError};
 use crate::wire::CloseCode;
 
 /// The messages of [`recv`](WebSocket::recv). Ends after a closing handshake, and after the first
@@ -20,7 +22,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
         if self.stream_ended {
             return Poll::Ready(None);
         }
-        let item = ready!(self.poll_recv(cx)).transpose();
+        let Self { rx, receiver, link, .. } = &mut *self;
+        if let Some(kind) = message_in_hand(receiver, rx, link) {
+            let event = Receiver::take_message(kind, rx.fetch());
+            return Poll::Ready(event.into_message().map(Ok));
+        }
+        let received = self.poll_for(Direction::Read, cx, |this, cx| {
+            // Nobody answers to the message while another task waits to send: it does not have to find
+            // room in the send buffer.
+            if !this.waiting().is_awaited(Direction::Write) {
+                return this.poll_recv(cx);
+            }
+            let independent = this.link.session.set_independent(true);
+            let received = this.poll_recv(cx);
+            this.link.session.set_independent(independent);
+            received
+        });
+        let item = ready!(received).transpose();
         self.stream_ended = !matches!(item, Some(Ok(_)));
         Poll::Ready(item)
     }
@@ -32,13 +50,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<S> {
     }
 }
 
-/// Queues messages as [`feed`](WebSocket::feed) does; flushing the sink flushes the socket, and
-/// closing it does the closing handshake with 1000.
+/// Queues messages as [`feed`](WebSocket::feed) does; flushing the sink flushes the socket.
+///
+/// Closing it sends everything and a Close with 1000, and waits for the end of the closing handshake, but
+/// not past a message that nobody has received: messages that were under way still come out of the
+/// `Stream`, up to the peer's Close (RFC 6455 §5.5.1). So after `SinkExt::close` and `StreamExt::forward`
+/// take from the stream until it ends.
+///
+/// `StreamExt::split` works: one task may wait for a message while another sends. Each is woken for whatever
+/// happens. Costs an allocation, once.
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.link.poll_room(cx)
+        let ready = self.poll_for(Direction::Write, cx, Self::poll_room);
+        if ready.is_pending() {
+            self.waiting().wake_one(Direction::Read); // it may have waited for room as well
+        }
+        ready
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
@@ -46,13 +75,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.link.poll_write_all(cx)
+        self.poll_for(Direction::Write, cx, Self::poll_write_all)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match self.start_close(CloseCode::NORMAL, "") {
-            Ok(()) | Err(Error::Send(SendError::NotOpen)) => self.poll_closed(cx),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        self.poll_for(Direction::Write, cx, |this, cx| {
+            match this.start_close(CloseCode::NORMAL, "") {
+                Ok(()) | Err(Error::Send(SendError::NotOpen)) => this.poll_end(cx),
+                Err(error) => Poll::Ready(Err(error)),
+            }
+        })
     }
 }

@@ -177,3 +177,54 @@ async fn both_halves_in_one_select_loop() {
     soon(sender.flush()).await.unwrap();
     soon(peer).await.unwrap();
 }
+
+/// The rest of a message whose sender gave up leaves by the receiving half, which waits already; so does
+/// what a sender had fed when it was dropped.
+#[tokio::test]
+async fn the_receiver_writes_what_others_leave() {
+    let (near, far) = duplex(64);
+    let (mut receiver, sender) = server(near, &Config::new()).split();
+    let mut peer = Peer::new(far);
+    let receiving = tokio::spawn(async move { receiver.recv().await });
+    tokio::task::yield_now().await;
+    for round in 0..3 {
+        let text = "x".repeat(1000 + round);
+        assert!(give_up_after(1 + round, sender.send(&text)).await.is_none());
+        assert_eq!(soon(peer.frame()).await, Some(Frame::new(TEXT, &text)));
+    }
+    let fed = sender.clone();
+    fed.feed("fed").unwrap();
+    drop(fed);
+    assert_eq!(soon(peer.frame()).await, Some(Frame::new(TEXT, "fed")));
+    peer.send(CLOSE, close(1000, "")).await;
+    assert_eq!(soon(peer.frame()).await, Some(Frame::new(CLOSE, close(1000, ""))));
+    drop((peer, sender));
+    assert_eq!(soon(receiving).await.unwrap().unwrap(), None);
+}
+
+/// A sender is a sink: an echo of a stream forwarded to it, through a pipe that holds next to nothing.
+#[tokio::test]
+async fn a_sender_is_a_sink() {
+    use futures_util::{SinkExt, StreamExt, stream};
+    use sansws::Message;
+
+    let (near, far) = duplex(64);
+    let config = Config::new().max_unsent(1000);
+    let (receiver, sender) = server(near, &config).split();
+    let echo = tokio::spawn(receiver.forward(sender));
+    let (mut receiver, mut sender) = crate::peer::client(far, &config).split();
+    let sending = tokio::spawn(async move {
+        let messages = (0..50).map(|number| Ok(Message::from(vec![number; 3000])));
+        sender.send_all(&mut stream::iter(messages)).await.unwrap();
+        sender
+    });
+    for number in 0..50 {
+        let message = soon(receiver.next()).await.unwrap().unwrap();
+        assert!(message.as_bytes() == [number; 3000]);
+    }
+    let mut sender = sending.await.unwrap();
+    soon(SinkExt::close(&mut sender)).await.unwrap();
+    assert!(soon(receiver.next()).await.is_none());
+    drop((sender, receiver));
+    soon(echo).await.unwrap().unwrap();
+}

@@ -19,4 +19,6 @@ mod messages;
 mod peer;
 mod sizes;
 mod stream_sink;
+mod turns;
+mod two_tasks;
 mod upgrade;

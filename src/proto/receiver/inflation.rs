@@ -17,6 +17,21 @@ impl Receiver {
         self.inflation.as_ref().map(|inflation| inflation.agreement())
     }
 
+    /// Has no more than so many bytes inflated at a time. A message of more takes several calls of
+    /// [`advance`](Self::advance), in between of which the receiver [is paused](Self::is_paused).
+    #[cfg(feature = "tokio")]
+    pub(crate) fn inflate_at_once(&mut self, bytes: usize) {
+        if let Some(inflation) = &mut self.inflation {
+            inflation.at_once = bytes.max(1);
+        }
+    }
+
+    /// Whether the last call stopped because it had inflated enough for once: there is more to do
+    /// without another byte from the peer.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.end == super::End::Not && self.inflation.as_ref().is_some_and(|it| it.paused)
+    }
+
     /// Whether the reserved bits in this first byte of a header are those of a compressed message.
     pub(super) fn means_compressed(&self, first: u8, opcode: Opcode) -> bool {
         // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames
@@ -41,7 +56,9 @@ impl Receiver {
             last: frame.fin && frame.missing == 0,
             in_chunks,
         };
+        inflation.paused = false;
         let inflated = inflation.inflate(rx, orders)?;
+        inflation.paused = inflated == Inflated::Partly && !in_chunks;
         frame.open = frame.missing != 0 || inflated == Inflated::Partly;
         let last = inflated == Inflated::Message;
         if last {
@@ -95,6 +112,9 @@ pub(super) struct Inflation {
     /// With context takeover from the first message on, otherwise during a message.
     decompressor: Option<Box<Decompressor>>,
     message: Message,
+    /// The most that is inflated in one call.
+    at_once: usize,
+    paused: bool,
 }
 
 /// The compressed message under way.
@@ -124,7 +144,7 @@ struct Orders<'a> {
 /// What was inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inflated {
-    /// A chunk is full; there may be more to come out of the input.
+    /// A chunk is full, or it is enough for once; there may be more to come out of the input.
     Partly,
     /// All that has been assembled.
     Input,
@@ -148,6 +168,8 @@ impl Inflation {
             window_bits,
             decompressor: None,
             message: Message::default(),
+            at_once: usize::MAX,
+            paused: false,
         }
     }
 
@@ -172,6 +194,7 @@ impl Inflation {
         orders: Orders<'_>,
     ) -> Result<Inflated, ProtocolError> {
         let Orders { limit, mut utf8, last, in_chunks } = orders;
+        let mut at_once = self.at_once;
         loop {
             let message = &mut self.message;
             let (input, region) = rx.inflation();
@@ -187,8 +210,12 @@ impl Inflation {
                 self.remember(rx);
                 return Ok(Inflated::Partly);
             }
+            if at_once == 0 && !in_chunks {
+                return Ok(Inflated::Partly);
+            }
             // one byte more than is allowed, to see it come
             let allowed = limit - message.produced;
+            let room = if in_chunks { room } else { at_once };
             let output = region.space(allowed.saturating_add(1).min(room));
             let decompressor = self
                 .decompressor
@@ -206,6 +233,7 @@ impl Inflation {
             region.commit(produced);
             message.produced += produced;
             message.consumed += consumed as u64;
+            at_once = at_once.saturating_sub(produced);
             let input_left = input.len() - consumed;
             rx.consume_assembled(consumed);
             match stop {

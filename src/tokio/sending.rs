@@ -1,0 +1,126 @@
+//! How a socket in one piece waits until its bytes are written: it listens meanwhile.
+
+use alloc::sync::Arc;
+use core::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::WebSocket;
+use super::link::poll_ready_event;
+use super::waiting::{Direction, Waiting};
+use crate::error::Error;
+use crate::proto::State;
+use crate::session::take_event;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Until there is room for a message, or none will be taken.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            self.link.session.check_writable()?;
+            if self.link.session.has_room() || self.state() != State::Open {
+                return Poll::Ready(Ok(()));
+            }
+            if self.link.poll_write(cx).is_pending() {
+                ready!(self.poll_stalled(cx));
+            }
+        }
+    }
+
+    /// Until everything is written and flushed.
+    pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            self.link.session.check_flushed()?;
+            if !self.link.session.is_flushed() {
+                if self.link.poll_write(cx).is_pending() {
+                    ready!(self.poll_stalled(cx));
+                }
+            } else if self.link.flush_pending {
+                self.link.poll_flush(cx);
+                if self.link.flush_pending {
+                    ready!(self.poll_stalled(cx));
+                }
+            } else {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// The transport takes nothing at the moment. Ready when something has changed all the same.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let before = (self.unsent(), self.link.flush_pending);
+        self.listen(cx);
+        if self.link.session.is_over() || (self.unsent(), self.link.flush_pending) != before {
+            return Poll::Ready(());
+        }
+        if self.receiver.is_ready() {
+            return self.link.poll_timer(cx, true);
+        }
+        Poll::Pending // as listening is
+    }
+
+    /// Answers pings and lets the timers act, while somebody writes. Stops at a message or a Close: those
+    /// are for those who receive.
+    fn listen(&mut self, cx: &mut Context<'_>) {
+        // Two ends that send more than the other takes in would otherwise wait for each other.
+        let independent = self.link.session.set_independent(true);
+        while !self.receiver.is_ready() {
+            let Self { rx, receiver, link, .. } = self;
+            match poll_ready_event(receiver, rx, link, cx) {
+                Poll::Ready(Ok(Some(ready))) if ready.is_ping_or_pong() => {
+                    take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+                }
+                // An error comes again. A Close waits with its answer until it is received: messages that
+                // are to be sent before that would be refused.
+                Poll::Ready(_) | Poll::Pending => break,
+            }
+        }
+        self.link.session.set_independent(independent);
+    }
+
+    /// Until the connection is over, or a message has come that nobody has received and our Close is
+    /// written.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while !self.receiver.is_ready() {
+            let Self { rx, receiver, link, .. } = self;
+            match ready!(poll_ready_event(receiver, rx, link, cx))? {
+                None => return Poll::Ready(Ok(())),
+                Some(ready) if ready.is_control() => {
+                    take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+                }
+                Some(_) => {}
+            }
+        }
+        self.poll_write_all(cx)
+    }
+
+    /// Polls for one direction, while another task may wait in the other.
+    pub(super) fn poll_for<T>(
+        &mut self,
+        direction: Direction,
+        cx: &Context<'_>,
+        poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let waiting = self.waiting();
+        let before = self.situation();
+        let result = waiting.poll(direction, cx, |cx| poll(self, cx));
+        if self.situation() != before {
+            waiting.wake_one(direction.other());
+        }
+        result
+    }
+}
+
+impl<S> WebSocket<S> {
+    /// Those who wait, made when it is first needed.
+    pub(super) fn waiting(&mut self) -> Arc<Waiting> {
+        Arc::clone(self.waiting.get_or_insert_default())
+    }
+
+    /// What the other direction may be waiting for.
+    pub(super) fn situation(&self) -> (State, bool, bool, bool, bool) {
+        let session = &self.link.session;
+        let state = session.sender.state();
+        let held = self.receiver.is_ready();
+        (state, session.is_over(), session.has_room(), session.is_flushed(), held)
+    }
+}
