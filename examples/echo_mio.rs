@@ -7,11 +7,12 @@
 //! All connections share one receive buffer and one send buffer. A connection has buffers of its own
 //! only while it holds half a message, or bytes that the socket does not take.
 //!
-//! They take turns, each bounded by the work that is done in it: edges tell once that a socket has
-//! something, and who is not done with it when the turn is over goes to the end of the queue.
+//! They take turns, each bounded by the work that is done in it. An edge tells only once that a socket
+//! has something; who is not done with it at the end of the turn waits in a queue, and one of those has
+//! its next turn after all who have news.
 //!
-//! The backlog of the listener is what `mio` and `std` ask for (128 to 4 096, by platform and version);
-//! for thousands of clients at the same moment set up a socket with `socket2` and a larger one.
+//! The listener of `mio` lets 128 connections wait to be accepted. Where thousands may come at the same
+//! moment, set up the socket with the crate `socket2` and a larger backlog.
 
 mod cli;
 
@@ -41,8 +42,8 @@ const MAX_SHARED: usize = 4 * 1024 * 1024;
 const MAX_IDLE: usize = 256 * 1024;
 const A_WHILE: Duration = Duration::from_millis(100);
 
-/// The work of a turn, in bytes read, sent back and written. A fifth of a millisecond, so that ten
-/// clients who always have more cost the others 2 ms.
+/// The work of a turn, in bytes read, sent back and written: about a fifth of a millisecond, which is
+/// what those who have little to say wait for others.
 const TURN: usize = 512 * 1024;
 
 /// What an event costs besides its payload, in the same unit: an empty one takes as long as to copy
@@ -75,19 +76,19 @@ fn main() -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result?,
         }
-        if events.is_empty() && server.ready.is_empty() && server.rx.capacity() > MAX_IDLE {
+        if events.is_empty() && server.unfinished.is_empty() && server.rx.capacity() > MAX_IDLE {
             server.rx = RecvBuffer::with_read_ahead(READ_AHEAD);
         }
         for event in &events {
             match event.token() {
                 // not before the end of a pause
                 LISTENER => drop(server.accept_at.get_or_insert_default()),
-                Token(id) => server.note_ready(id, event.is_read_closed()),
+                Token(id) => server.hear(id, event.is_read_closed()),
             }
         }
         server.handle_timeouts();
         server.accept(&listener, poll.registry());
-        server.take_turns();
+        server.go_on();
     }
 }
 
@@ -96,8 +97,8 @@ struct Server {
     /// The index is the token.
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
-    /// Who has something to do now, each once.
-    ready: VecDeque<usize>,
+    /// Who was not done at the end of the turn.
+    unfinished: VecDeque<usize>,
     /// When which client has something to do; stale where it differs from `Client::alarm`.
     alarms: BinaryHeap<Reverse<(Duration, usize)>>,
     /// When to accept, as connections may be waiting.
@@ -109,8 +110,8 @@ struct Server {
 
 struct Client {
     stream: TcpStream,
-    /// In `Server::ready`.
-    ready: bool,
+    /// In `Server::unfinished`.
+    unfinished: bool,
     /// The end of the stream has come, which no further event announces.
     read_closed: bool,
     write_shut: bool,
@@ -153,7 +154,7 @@ impl Server {
             config,
             clients: Vec::new(),
             free: Vec::new(),
-            ready: VecDeque::new(),
+            unfinished: VecDeque::new(),
             alarms: BinaryHeap::new(),
             accept_at: None,
             epoch: Instant::now(),
@@ -194,7 +195,7 @@ impl Server {
         }
         self.clients[id] = Some(Client {
             stream,
-            ready: false,
+            unfinished: false,
             read_closed: false,
             write_shut: false,
             phase: Phase::Handshake(Box::new(Handshake::new(&self.config))),
@@ -204,24 +205,23 @@ impl Server {
         Ok(())
     }
 
-    /// The client has a turn to come.
-    fn note_ready(&mut self, id: usize, read_closed: bool) {
+    /// Its socket has news.
+    fn hear(&mut self, id: usize, read_closed: bool) {
         let Some(client) = self.clients.get_mut(id).and_then(Option::as_mut) else { return };
         client.read_closed |= read_closed;
-        if !client.ready {
-            client.ready = true;
-            self.ready.push_back(id);
+        if !client.unfinished {
+            self.take_turn(id);
         }
     }
 
-    /// One for each who is ready.
-    fn take_turns(&mut self) {
-        for _ in 0..self.ready.len() {
-            let Some(id) = self.ready.pop_front() else { return };
-            if let Some(client) = &mut self.clients[id] {
-                client.ready = false;
-                self.take_turn(id);
-            }
+    /// The next turn of one who was not done. It will take long again, so there is a look at the
+    /// sockets of the others before the next.
+    fn go_on(&mut self) {
+        if let Some(id) = self.unfinished.pop_front()
+            && let Some(client) = &mut self.clients[id]
+        {
+            client.unfinished = false;
+            self.take_turn(id);
         }
     }
 
@@ -254,14 +254,15 @@ impl Server {
             }
         }
         client.busy.take_if(|busy| busy.is_over());
-        if matches!(turn, Turn::More) {
-            self.note_ready(id, false);
+        if matches!(turn, Turn::More) && !client.unfinished {
+            client.unfinished = true;
+            self.unfinished.push_back(id);
         }
     }
 
     /// How long the loop may sleep.
     fn next_timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.unfinished.is_empty() {
             return Some(Duration::ZERO);
         }
         let alarm = self.alarms.peek().map(|Reverse((due, _))| *due);
