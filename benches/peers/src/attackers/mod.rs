@@ -195,7 +195,9 @@ impl Results {
             let attack = row.attack.map_or("nobody", Attack::name);
             let peers = || {
                 let same = |it: &&Row| it.attack == row.attack && it.attackers == row.attackers;
-                self.0.iter().filter(|it| it.server.group == Group::Peer).filter(same)
+                let peers = self.0.iter().filter(|it| it.server.group == Group::Peer).filter(same);
+                // who throws the attackers out is left in peace
+                peers.filter(|it| it.measured.thrown_out == 0)
             };
             let mut check = |what, most: f64, p99: f64, peers: Vec<(&str, f64)>| {
                 let computes = row.attack == Some(Attack::Handlers);
