@@ -5,10 +5,17 @@
 
 mod cli;
 
-use sansws::{Config, Error};
-use tokio::net::{TcpListener, TcpStream};
+use std::io::{self, ErrorKind};
 
-fn main() -> std::io::Result<()> {
+use sansws::{Config, Error};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// How many connections may wait to be accepted: a crowd that comes back at the same moment. Linux
+/// takes no more by default; `TcpListener::bind` has room for 128, and the others try again after a
+/// second.
+const BACKLOG: u32 = 4096;
+
+fn main() -> io::Result<()> {
     let options = cli::Options::parse("echo", "127.0.0.1:9001");
     let mut builder = if options.threads > 1 {
         tokio::runtime::Builder::new_multi_thread()
@@ -18,9 +25,9 @@ fn main() -> std::io::Result<()> {
     builder.worker_threads(options.threads).enable_all().build()?.block_on(serve(options))
 }
 
-async fn serve(options: cli::Options) -> std::io::Result<()> {
+async fn serve(options: cli::Options) -> io::Result<()> {
     let config = options.config();
-    let listener = TcpListener::bind(&options.addr).await?;
+    let listener = listen(&options.addr).await?;
     cli::announce(listener.local_addr()?);
     loop {
         match listener.accept().await {
@@ -30,6 +37,8 @@ async fn serve(options: cli::Options) -> std::io::Result<()> {
                     let _ = echo(stream, &config).await;
                 });
             }
+            // gone before its turn came
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // out of descriptors, most likely: they come back when connections close
                 eprintln!("accept: {error}");
@@ -37,6 +46,16 @@ async fn serve(options: cli::Options) -> std::io::Result<()> {
             }
         }
     }
+}
+
+async fn listen(addr: &str) -> io::Result<TcpListener> {
+    let addr = tokio::net::lookup_host(addr).await?.next();
+    let addr = addr.ok_or_else(|| io::Error::other("the name has no address"))?;
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?; // as `TcpListener::bind` does: it may start again at once
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 async fn echo(stream: TcpStream, config: &Config) -> Result<(), Error> {

@@ -2,9 +2,13 @@
 //!
 //! `cargo run --release --example echo_blocking -- [ADDR] [--max-message-len N]
 //! [--deflate [--no-context-takeover] [--window-bits N]]`
+//!
+//! `TcpListener::bind` lets 128 connections wait to be accepted. Where thousands may come at the same
+//! moment, set up the socket with the crate `socket2` and a larger backlog.
 
 mod cli;
 
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -24,10 +28,15 @@ fn main() -> std::io::Result<()> {
                 let _ = echo(stream, &config);
             })
         });
-        if let Err(error) = served {
-            // out of descriptors or threads, most likely: they come back when connections close
-            eprintln!("accept: {error}");
-            thread::sleep(Duration::from_millis(50));
+        match served {
+            Ok(_) => {}
+            // gone before its turn came
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                // out of descriptors or threads, most likely: they come back when connections close
+                eprintln!("accept: {error}");
+                thread::sleep(Duration::from_millis(50));
+            }
         }
     }
 }

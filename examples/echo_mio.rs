@@ -6,11 +6,21 @@
 //!
 //! All connections share one receive buffer and one send buffer. A connection has buffers of its own
 //! only while it holds half a message, or bytes that the socket does not take.
+//!
+//! They take turns, each bounded by the work that is done in it. An edge tells only once that a socket
+//! has something; who is not done with it at the end of the turn waits in a queue, and one of those has
+//! its next turn after all who have news.
+//!
+//! There is no keep-alive unless `Config::keep_alive` is set: a peer that falls silent stays, for a
+//! quarter of a kilobyte.
+//!
+//! The listener of `mio` lets 128 connections wait to be accepted. Where thousands may come at the same
+//! moment, set up the socket with the crate `socket2` and a larger backlog.
 
 mod cli;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
@@ -21,7 +31,7 @@ use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::handshake::server::{Accept, AcceptError, Handshake};
-use sansws::proto::{Connection, Transport};
+use sansws::proto::{Connection, Event, Transport};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -34,6 +44,18 @@ const MAX_SHARED: usize = 4 * 1024 * 1024;
 /// What is kept of it when nothing has come for a while.
 const MAX_IDLE: usize = 256 * 1024;
 const A_WHILE: Duration = Duration::from_millis(100);
+
+/// The work of a turn, in bytes read, sent back and written: about a fifth of a millisecond, which is
+/// what those who have little to say wait for others.
+const TURN: usize = 512 * 1024;
+
+/// What an event costs besides its payload, in the same unit: an empty one takes as long as to copy
+/// about this much.
+const EVENT: usize = 512;
+
+/// How many connections are accepted, and alarms heard, before clients have their turns again.
+const ACCEPTS: usize = 64;
+const ALARMS: usize = 256;
 
 /// How long to wait before accepting again when that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -57,19 +79,19 @@ fn main() -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result?,
         }
-        if events.is_empty() && server.rx.capacity() > MAX_IDLE {
+        if events.is_empty() && server.unfinished.is_empty() && server.rx.capacity() > MAX_IDLE {
             server.rx = RecvBuffer::with_read_ahead(READ_AHEAD);
         }
-        let mut accept = server.handle_timeouts();
         for event in &events {
             match event.token() {
-                LISTENER => accept = true,
-                Token(id) => server.serve(id, event.is_read_closed()),
+                // not before the end of a pause
+                LISTENER => drop(server.accept_at.get_or_insert_default()),
+                Token(id) => server.hear(id, event.is_read_closed()),
             }
         }
-        if accept {
-            server.accept(&listener, poll.registry())?;
-        }
+        server.handle_timeouts();
+        server.accept(&listener, poll.registry());
+        server.go_on();
     }
 }
 
@@ -78,9 +100,11 @@ struct Server {
     /// The index is the token.
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
+    /// Who was not done at the end of the turn.
+    unfinished: VecDeque<usize>,
     /// When which client has something to do; stale where it differs from `Client::alarm`.
     alarms: BinaryHeap<Reverse<(Duration, usize)>>,
-    /// When to accept again.
+    /// When to accept, as connections may be waiting.
     accept_at: Option<Duration>,
     epoch: Instant,
     rx: RecvBuffer,
@@ -89,6 +113,12 @@ struct Server {
 
 struct Client {
     stream: TcpStream,
+    /// In `Server::unfinished`.
+    unfinished: bool,
+    /// The end of the stream has come, which no further event announces.
+    read_closed: bool,
+    /// The socket took no more when it was last written to.
+    stalled: bool,
     write_shut: bool,
     phase: Phase,
     /// What an idle client has no need of.
@@ -105,6 +135,16 @@ struct Busy {
     tx: Option<SendBuffer>,
 }
 
+/// How a turn ends.
+enum Turn {
+    /// The socket has nothing more or takes nothing more; it will say when that changes.
+    Done,
+    /// There is more to do.
+    More,
+    /// The client is to be dropped.
+    Over,
+}
+
 enum Phase {
     Handshake(Box<Handshake>),
     Open(Box<Connection>),
@@ -119,6 +159,7 @@ impl Server {
             config,
             clients: Vec::new(),
             free: Vec::new(),
+            unfinished: VecDeque::new(),
             alarms: BinaryHeap::new(),
             accept_at: None,
             epoch: Instant::now(),
@@ -127,41 +168,74 @@ impl Server {
         }
     }
 
-    fn accept(&mut self, listener: &TcpListener, registry: &Registry) -> io::Result<()> {
-        loop {
-            let mut stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => {
-                    // out of descriptors, most likely: they come back when connections close
-                    eprintln!("accept: {error}");
-                    self.accept_at = Some(self.epoch.elapsed() + ACCEPT_PAUSE);
-                    return Ok(());
-                }
-            };
-            stream.set_nodelay(true)?;
-            let id = self.free.pop().unwrap_or_else(|| {
-                self.clients.push(None);
-                self.clients.len() - 1
-            });
-            // edges: one registration does for ever
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            registry.register(&mut stream, Token(id), interest)?;
-            self.clients[id] = Some(Client {
-                stream,
-                write_shut: false,
-                phase: Phase::Handshake(Box::new(Handshake::new(&self.config))),
-                busy: None,
-            });
-            self.serve(id, false);
+    fn accept(&mut self, listener: &TcpListener, registry: &Registry) {
+        if self.accept_at.is_none_or(|at| at > self.epoch.elapsed()) {
+            return;
+        }
+        for _ in 0..ACCEPTS {
+            match listener.accept() {
+                // a client that cannot be served is no reason to end the others
+                Ok((stream, _)) => drop(self.welcome(stream, registry)),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return self.accept_at = None,
+                    // gone before its turn came
+                    ErrorKind::ConnectionAborted | ErrorKind::Interrupted => {}
+                    _ => {
+                        // out of descriptors, most likely: they come back when connections close
+                        eprintln!("accept: {error}");
+                        return self.accept_at = Some(self.epoch.elapsed() + ACCEPT_PAUSE);
+                    }
+                },
+            }
         }
     }
 
-    /// Does all that can be done for a client now.
-    fn serve(&mut self, id: usize, read_closed: bool) {
+    fn welcome(&mut self, mut stream: TcpStream, registry: &Registry) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let id = self.free.last().copied().unwrap_or(self.clients.len());
+        // edges: one registration does for ever
+        registry.register(&mut stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        if self.free.pop().is_none() {
+            self.clients.push(None);
+        }
+        self.clients[id] = Some(Client {
+            stream,
+            unfinished: false,
+            read_closed: false,
+            stalled: false,
+            write_shut: false,
+            phase: Phase::Handshake(Box::new(Handshake::new(&self.config))),
+            busy: None,
+        });
+        self.take_turn(id);
+        Ok(())
+    }
+
+    /// Its socket has news.
+    fn hear(&mut self, id: usize, read_closed: bool) {
         let Some(client) = self.clients.get_mut(id).and_then(Option::as_mut) else { return };
-        let kept = client.run(&mut self.rx, &mut self.tx, &self.config, read_closed);
-        if !kept.unwrap_or(false) {
+        client.read_closed |= read_closed;
+        if !client.unfinished {
+            self.take_turn(id);
+        }
+    }
+
+    /// The next turn of one who was not done. It will take long again, so there is a look at the
+    /// sockets of the others before the next.
+    fn go_on(&mut self) {
+        if let Some(id) = self.unfinished.pop_front()
+            && let Some(client) = &mut self.clients[id]
+        {
+            client.unfinished = false;
+            self.take_turn(id);
+        }
+    }
+
+    /// Does for a client what can be done now, up to the work of a turn.
+    fn take_turn(&mut self, id: usize) {
+        let Some(client) = self.clients.get_mut(id).and_then(Option::as_mut) else { return };
+        let turn = client.run(&mut self.rx, &mut self.tx, &self.config).unwrap_or(Turn::Over);
+        if matches!(turn, Turn::Over) {
             self.clients[id] = None;
             self.free.push(id);
             // whatever is left in the shared buffers was this client's
@@ -186,28 +260,38 @@ impl Server {
             }
         }
         client.busy.take_if(|busy| busy.is_over());
+        if matches!(turn, Turn::More) && !client.unfinished {
+            client.unfinished = true;
+            self.unfinished.push_back(id);
+        }
     }
 
     /// How long the loop may sleep.
     fn next_timeout(&self) -> Option<Duration> {
+        if !self.unfinished.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let alarm = self.alarms.peek().map(|Reverse((due, _))| *due);
         let due = alarm.into_iter().chain(self.accept_at).min();
-        // up to a whole millisecond, which is what the system call counts in
-        let sleep =
-            due.map(|due| due.saturating_sub(self.epoch.elapsed()) + Duration::from_millis(1));
+        let sleep = due.map(|due| match due.saturating_sub(self.epoch.elapsed()) {
+            Duration::ZERO => Duration::ZERO,
+            // up to a whole millisecond, which is what the system call counts in
+            sleep => sleep + Duration::from_millis(1),
+        });
         let shrink = (self.rx.capacity() > MAX_IDLE).then_some(A_WHILE);
         sleep.into_iter().chain(shrink).min()
     }
 
-    /// Says whether to accept again.
-    fn handle_timeouts(&mut self) -> bool {
-        if self.alarms.is_empty() && self.accept_at.is_none() {
-            return false;
+    fn handle_timeouts(&mut self) {
+        if self.alarms.is_empty() {
+            return;
         }
         let now = self.epoch.elapsed();
-        while let Some(&Reverse((due, id))) = self.alarms.peek()
-            && due <= now
-        {
+        for _ in 0..ALARMS {
+            let Some(&Reverse((due, id))) = self.alarms.peek() else { return };
+            if due > now {
+                return;
+            }
             self.alarms.pop();
             let client = self.clients.get_mut(id).and_then(Option::as_mut);
             let Some(Client { phase, busy: Some(busy), .. }) = client else { continue };
@@ -216,21 +300,18 @@ impl Server {
             }
             busy.alarm = None;
             phase.handle_timeout(now, busy.tx.as_mut().unwrap_or(&mut self.tx));
-            self.serve(id, false);
+            self.take_turn(id);
         }
-        self.accept_at.take_if(|at| *at <= now).is_some()
     }
 }
 
 impl Client {
-    /// `false` when the client is to be dropped.
     fn run(
         &mut self,
         shared_rx: &mut RecvBuffer,
         shared_tx: &mut SendBuffer,
         config: &Config,
-        read_closed: bool,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Turn> {
         let mut busy = self.busy.take();
         let (own_rx, own_tx) = match &mut busy {
             Some(busy) => (busy.rx.as_mut(), busy.tx.as_mut()),
@@ -238,7 +319,7 @@ impl Client {
         };
         let rx = own_rx.unwrap_or(&mut *shared_rx);
         let tx = own_tx.unwrap_or(shared_tx);
-        let kept = self.exchange(rx, tx, config, read_closed)?;
+        let turn = self.exchange(rx, tx, config)?;
         if let Some(busy) = &mut busy {
             // buffers that are empty again go back to the allocator, or serve all from now on
             if let Some(rx) = busy.rx.take_if(|rx| rx.is_idle())
@@ -249,33 +330,39 @@ impl Client {
             busy.tx.take_if(|tx| tx.is_empty());
         }
         self.busy = busy;
-        Ok(kept)
+        Ok(turn)
     }
 
     fn busy(&mut self) -> &mut Busy {
         self.busy.get_or_insert_default()
     }
 
-    /// Reads, echoes and writes until the socket has nothing more or takes nothing more.
+    /// Reads, echoes and writes until the socket has nothing more or takes nothing more, or the work of
+    /// a turn is done.
     fn exchange(
         &mut self,
         rx: &mut RecvBuffer,
         tx: &mut SendBuffer,
         config: &Config,
-        read_closed: bool,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Turn> {
+        let mut work = TURN;
         let mut drained = false;
         loop {
-            let more = self.phase.take_in(rx, tx, config);
-            if !self.write(tx)? {
-                return Ok(true); // it will say when it is writable again
+            let more = self.phase.take_in(rx, tx, config, &mut work);
+            if !self.write(tx, &mut work)? {
+                // nobody waits for a peer whose time is over
+                let is_over = self.phase.transport() == Transport::Close;
+                return Ok(if is_over { Turn::Over } else { Turn::Done });
+            }
+            if work == 0 {
+                return Ok(Turn::More);
             }
             if more {
                 continue;
             }
             match self.phase.transport() {
                 Transport::KeepOpen => {}
-                Transport::Close => return Ok(false),
+                Transport::Close => return Ok(Turn::Over),
                 Transport::ShutdownWrite => {
                     if !self.write_shut {
                         self.stream.shutdown(Shutdown::Write)?;
@@ -284,28 +371,29 @@ impl Client {
                 }
             }
             if drained {
-                return Ok(true);
+                return Ok(Turn::Done);
             }
             let space = rx.space();
-            let room = space.len();
-            match self.stream.read(space) {
-                Ok(0) => return Ok(false),
+            let room = space.len().min(TURN);
+            match self.stream.read(&mut space[..room]) {
+                Ok(0) => return Ok(Turn::Over),
                 Ok(n) => {
                     rx.commit(n);
+                    work = work.saturating_sub(n);
                     // Less than there was room for: another read would only find that out. Not so
-                    // at the end of the stream, which no further event announces.
-                    drained = n < room && !read_closed;
+                    // at the end of the stream.
+                    drained = n < room && !self.read_closed;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Turn::Done),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Writes; `false` when something is left.
-    fn write(&mut self, tx: &mut SendBuffer) -> io::Result<bool> {
-        while tx.has_remaining() {
+    /// Writes, up to the work that is left; `false` when the socket takes no more.
+    fn write(&mut self, tx: &mut SendBuffer, work: &mut usize) -> io::Result<bool> {
+        while tx.has_remaining() && *work > 0 {
             let chunk = tx.chunk();
             let written = if chunk.len() == tx.remaining() {
                 self.stream.write(chunk)
@@ -315,8 +403,20 @@ impl Client {
                 self.stream.write_vectored(&slices[..count])
             };
             match written {
-                Ok(n) => tx.advance(n),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Ok(n) => {
+                    tx.advance(n);
+                    *work = work.saturating_sub(n);
+                    if let Phase::Open(conn) = &mut self.phase {
+                        conn.note_written(n);
+                        if std::mem::take(&mut self.stalled) {
+                            conn.note_progress();
+                        }
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stalled = true;
+                    return Ok(false);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -333,8 +433,14 @@ impl Busy {
 
 impl Phase {
     /// Takes in what is complete in `rx`: the request, then messages, which go back as they are.
-    /// `true` when `tx` had no room for all of them.
-    fn take_in(&mut self, rx: &mut RecvBuffer, tx: &mut SendBuffer, config: &Config) -> bool {
+    /// `true` when there may be more of them than `tx` has room or the turn has work for.
+    fn take_in(
+        &mut self,
+        rx: &mut RecvBuffer,
+        tx: &mut SendBuffer,
+        config: &Config,
+        work: &mut usize,
+    ) -> bool {
         if let Self::Handshake(handshake) = self {
             match handshake.read_request(rx, tx) {
                 Ok(None) => {}
@@ -351,9 +457,15 @@ impl Phase {
         }
         match self {
             Self::Open(conn) => {
-                while tx.remaining() < config.max_unsent {
+                while *work > 0 && tx.remaining() < config.max_unsent {
                     // a violation is answered in `tx`, and shows in `transport`
                     let Ok(Some(event)) = conn.poll_event(rx, tx) else { return false };
+                    let len = match &event {
+                        Event::Text(text) => text.len(),
+                        Event::Binary(data) => data.len(),
+                        _ => 0,
+                    };
+                    *work = work.saturating_sub(EVENT + len);
                     if let Some(message) = event.into_message_ref() {
                         // refused only after a Close, when there is nobody to hear it
                         let _ = conn.send(tx, message);

@@ -76,7 +76,7 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
         socket.set_reuseaddr(true)?; // as `TcpListener::bind` does: it may start again at once
     }
     socket.bind(addr)?;
-    socket.listen(1024)
+    socket.listen(4096) // Linux takes no more by default
 }
 
 fn set_up(server: Server, hubs: &Arc<[Hub]>) -> Server {

@@ -8,6 +8,7 @@ mod support;
 use core::time::Duration;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use support::Server;
@@ -101,6 +102,67 @@ fn resident(server: &Server) -> Option<usize> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: usize = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Somebody who always has something to say, and reads what comes back as fast.
+struct Flooder {
+    stream: TcpStream,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Flooder {
+    fn start(server: &Server, frame: &[u8]) -> Self {
+        let stream = open(server);
+        let (mut writer, mut reader) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        let burst = frame.repeat(64 * 1024 / frame.len());
+        let write = move || while writer.write_all(&burst).is_ok() {};
+        let mut sink = vec![0; 64 * 1024];
+        let read = move || while reader.read(&mut sink).is_ok_and(|n| n > 0) {};
+        Self { stream, threads: vec![thread::spawn(write), thread::spawn(read)] }
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Flooder {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Others are heard beside them, those who come only now among them.
+#[test]
+fn floods() {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let floods: [(&str, &[u8]); 3] = [
+        ("empty pongs", b"\x8a\x80\0\0\0\0"),
+        ("pings", b"\x89\x84\0\0\0\0ping"),
+        ("messages", b"\x82\x81\0\0\0\0x"),
+    ];
+    for name in ["echo_blocking", "echo_mio"] {
+        let server = Server::start(name, &[]);
+        let mut bystander = open(&server);
+        for (what, frame) in floods {
+            let flooder = Flooder::start(&server, frame);
+            thread::sleep(Duration::from_millis(200)); // until it is in full swing
+            for _ in 0..5 {
+                let start = Instant::now();
+                echo(&mut bystander);
+                let heard = start.elapsed();
+                assert!(heard < PATIENCE, "{name}, {what}: an echo took {heard:?}");
+                let start = Instant::now();
+                echo(&mut open(&server));
+                let heard = start.elapsed();
+                assert!(heard < PATIENCE, "{name}, {what}: a newcomer waited for {heard:?}");
+            }
+            assert!(flooder.is_alive(), "{name}, {what}: the flood ended");
+        }
+    }
 }
 
 /// K-3, T-40: a million pings from a peer that does not read.

@@ -132,6 +132,8 @@ async fn announce(hub: Hub, mut changed: mpsc::UnboundedReceiver<String>) {
         for room in rooms.drain(..) {
             let ids: Vec<String> = hub.room(&room).iter().map(|it| it.id().to_string()).collect();
             let _ = hub.broadcast_room(&room, format!("here: {}", ids.join(", ")));
+            // others have their turns between the rooms
+            tokio::task::coop::consume_budget().await;
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The processes that the runner starts; they end with it, however it ends.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use crate::attackers::Attack;
 use crate::servers::{Program, Server};
 use crate::sys;
 
@@ -17,7 +18,8 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(server: &'static Server, cpus: &[usize]) -> io::Result<Self> {
+    /// With these arguments besides its own, which only the programs outside this one read.
+    pub fn start(server: &'static Server, more: &[&str], cpus: &[usize]) -> io::Result<Self> {
         let mut command = match server.program {
             Program::Own(_) => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -26,7 +28,12 @@ impl Running {
             }
             Program::Example(name, args) => {
                 let mut command = Command::new(sibling(name)?);
-                command.arg("127.0.0.1:0").args(args);
+                command.arg("127.0.0.1:0").args(args).args(more);
+                command
+            }
+            Program::Node(script, args) => {
+                let mut command = Command::new("node");
+                command.arg(script).args(args).args(more).env("INTEROP_MODULES", node_modules());
                 command
             }
         };
@@ -53,6 +60,41 @@ impl Running {
 }
 
 impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// The attackers of a server, until this is dropped.
+pub struct Attackers {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Attackers {
+    /// Returns when all are connected.
+    pub fn start(attack: Attack, addr: SocketAddr, count: usize, cpu: usize) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["attack", attack.name(), &addr.to_string(), &count.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        sys::bind_child(&mut command, &[cpu]);
+        sys::yield_to_others(&mut command);
+        let mut child = command.spawn()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut this = Self { child, lines: BufReader::new(stdout) };
+        let mut line = String::new();
+        this.lines.read_line(&mut line)?;
+        if line == "ok\n" { Ok(this) } else { Err(io::Error::other("the attackers gave up")) }
+    }
+
+    /// How many of them the server has got rid of.
+    pub fn stop(mut self) -> usize {
+        end(&mut self.child);
+        self.lines.by_ref().lines().count()
+    }
+}
+
+impl Drop for Attackers {
     fn drop(&mut self) {
         end(&mut self.child);
     }
@@ -106,6 +148,12 @@ fn end(child: &mut Child) {
 /// Another program of this package.
 fn sibling(name: &str) -> io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(name))
+}
+
+/// The folder that holds the `node_modules` with `ws`, as `tests/interop/install.sh` leaves it.
+fn node_modules() -> PathBuf {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/interop");
+    std::env::var_os("INTEROP_MODULES").map_or_else(|| root.into(), PathBuf::from)
 }
 
 /// Has cargo build the examples, with the profile that this program was built with.

@@ -34,7 +34,7 @@ pub fn measure(options: &Options, cpus: (usize, usize)) -> io::Result<Results> {
     let mut running = Vec::new();
     for (at, server) in SERVERS.iter().enumerate() {
         if at == 0 || options.wants(server.name) && server.part == For::Everything {
-            running.push(Running::start(server, &[cpus.0])?);
+            running.push(Running::start(server, &[], &[cpus.0])?);
         }
     }
     let scenarios: Vec<_> = SCENARIOS
@@ -52,7 +52,7 @@ pub fn visit_all(
     cpu: usize,
 ) -> io::Result<Results> {
     let mut generator = Generator::start(cpu)?;
-    let rounds = ((options.seconds * 1000.0 / SLICE_MS as f64).round() as usize).max(1);
+    let rounds = ((options.seconds_or(1.25) * 1000.0 / SLICE_MS as f64).round() as usize).max(1);
     let mut results = Results { scenarios: Vec::new(), rounds };
     for &scenario in scenarios {
         eprint!("{:16}", scenario.name);

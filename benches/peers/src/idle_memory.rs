@@ -19,7 +19,10 @@ pub fn measure(options: &Options, cpus: (usize, usize), files: usize) -> Grid {
     let columns = ["opened", "echoed 125 B", "echoed 1 MiB"].map(str::to_string).to_vec();
     let mut rows = Vec::new();
     eprint!("idle memory ");
-    for server in SERVERS.iter().filter(|it| options.wants(it.name) && it.part != For::Scale) {
+    for server in SERVERS
+        .iter()
+        .filter(|it| options.wants(it.name) && matches!(it.part, For::Everything | For::Memory))
+    {
         eprint!(".");
         let figures = visit(server, cpus, count).unwrap_or_else(|error| {
             eprint!("\n{}: {error} ", server.name);
@@ -35,7 +38,7 @@ pub fn measure(options: &Options, cpus: (usize, usize), files: usize) -> Grid {
 /// A fresh process of the server and of the generator.
 fn visit(server: &'static Server, cpus: (usize, usize), count: usize) -> io::Result<[f64; 3]> {
     const MIB: usize = 1 << 20;
-    let running = Running::start(server, &[cpus.0])?;
+    let running = Running::start(server, &[], &[cpus.0])?;
     let mut generator = Generator::start(cpus.1)?;
     // the first connections pay for what all share
     generator.ask(&format!("open 0 {} 100", running.addr))?;

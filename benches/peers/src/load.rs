@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
+use crate::attackers::Honest;
 use crate::scenario::{Kind, frame, parse_header};
 use crate::sys;
 
@@ -19,13 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to open all connections to a server.
 const OPENING: Duration = Duration::from_secs(60);
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+/// All of it but the empty line at its end.
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Sec-WebSocket-Version: 13\r\n\r\n";
+    Sec-WebSocket-Version: 13\r\n";
 const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 pub fn run() -> io::Result<()> {
-    let mut load = Load { groups: Vec::new(), buffer: vec![0; 256 * 1024] };
+    let mut load = Load { groups: Vec::new(), honest: None, buffer: vec![0; 256 * 1024] };
     for line in io::stdin().lock().lines() {
         let line = line?;
         let mut words = line.split(' ');
@@ -43,6 +45,7 @@ pub fn run() -> io::Result<()> {
 struct Load {
     /// The connections to each server; the index is the number that the commands use.
     groups: Vec<Option<Group>>,
+    honest: Option<Honest>,
     buffer: Vec<u8>,
 }
 
@@ -120,6 +123,16 @@ impl Load {
                 group.touch(&pattern, count, &mut self.buffer)?;
                 Ok(String::new())
             }
+            // beside attackers: connected before they begin, then so many milliseconds
+            "honest" => {
+                self.honest = None;
+                self.honest = Some(Honest::connect(address(words.next())?)?);
+                Ok(String::new())
+            }
+            "latency" => {
+                let time = Duration::from_millis(number(words.next())?);
+                Ok(self.honest.as_ref().ok_or(ErrorKind::NotConnected)?.measure(time))
+            }
             "handshakes" => {
                 let addr = address(words.next())?;
                 let at_once = number(words.next())?;
@@ -141,7 +154,7 @@ impl Group {
             if start.elapsed() > OPENING {
                 return Err(io::Error::other(format!("only {id} connections in a minute")));
             }
-            let mut stream = shake_hands(addr)?;
+            let mut stream = shake_hands(addr, "")?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry().register(&mut stream, Token(id), interest)?;
             connections.push(Connection {
@@ -343,12 +356,21 @@ impl Reader {
     }
 }
 
-/// Opens a connection and waits for the server's consent.
-fn shake_hands(addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
+/// Opens a connection, with these header fields besides, and waits for the server's consent.
+pub fn shake_hands(addr: SocketAddr, fields: &str) -> io::Result<mio::net::TcpStream> {
+    shake_hands_within(addr, fields, PATIENCE)
+}
+
+/// The same, with another patience for each step.
+pub fn shake_hands_within(
+    addr: SocketAddr,
+    fields: &str,
+    patience: Duration,
+) -> io::Result<mio::net::TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&addr, patience)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(REQUEST)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(format!("{REQUEST}{fields}\r\n").as_bytes())?;
     let mut response = Vec::new();
     let mut buffer = [0; 1024];
     while !is_accepted(&response)? {
@@ -416,7 +438,7 @@ struct Asked {
 fn ask(addr: SocketAddr, poll: &Poll, id: usize) -> io::Result<Asked> {
     let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
     sys::reset_on_close(&stream);
-    stream.write_all(REQUEST)?;
+    stream.write_all(format!("{REQUEST}\r\n").as_bytes())?;
     stream.set_nonblocking(true)?;
     let mut stream = mio::net::TcpStream::from_std(stream);
     poll.registry().register(&mut stream, Token(id), Interest::READABLE)?;

@@ -1,8 +1,9 @@
 //! `sansws` beside other WebSocket crates and two floors: processor time per message end to end,
-//! the protocol layer in memory, resident memory per idle connection.
+//! the protocol layer in memory, resident memory per idle connection, latency beside attackers.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]`
 
+mod attackers;
 mod children;
 mod codec;
 mod end_to_end;
@@ -32,6 +33,7 @@ fn main() {
             _ => options::usage(&format!("no server {name} in this program")),
         },
         ["load"] => load::run(),
+        ["attack", attack, addr, count] => attackers::attack(attack, addr, count),
         _ => run(&Options::parse(&args)),
     };
     if let Err(error) = result {
@@ -72,6 +74,12 @@ fn run(options: &Options) -> io::Result<()> {
         report.plot("idle-memory.svg", &plot::bars(&grid, 1))?;
         report.tables(&[grid]);
     }
+    if options.parts.contains(&Part::Attackers) {
+        let results = attackers::measure(options, cpus)?;
+        report.heading("Honest clients beside attackers");
+        report.tables(&results.grids());
+        report.text(&results.verdict());
+    }
     report.finish()
 }
 
@@ -110,6 +118,10 @@ impl Report {
         for grid in grids {
             self.text.push_str(&grid.markdown());
         }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.text.push_str(text);
     }
 
     /// Writes the plot beside the file, and refers to it.

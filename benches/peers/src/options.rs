@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::process::exit;
 
+use crate::attackers::Attack;
 use crate::scenario::SCENARIOS;
 use crate::servers::{SERVERS, find};
 
 const USAGE: &str = "\
 usage: sansws-peers [OPTIONS]
 
-  --seconds N          time for each server and scenario, in slices of 0.25 s (default 1.25)
+  --seconds N          time for each server and scenario, in slices of 0.25 s (default 1.25);
+                       with attackers, time for each measurement (default 3)
   --only SERVER,...    these servers; the first floor is always there, to compare with
   --scenario NAME,...  these scenarios
-  --part PART,...      end-to-end, scale, codec, memory (default: all; end-to-end with
-                       --scenario)
+  --attack NAME,...    these attacks
+  --part PART,...      end-to-end, scale, codec, memory, attackers (default: all; end-to-end
+                       with --scenario, attackers with --attack)
   --markdown FILE      where the tables go, with the plots beside it (default: the target
                        directory)";
 
@@ -23,19 +26,22 @@ pub enum Part {
     Scale,
     Codec,
     Memory,
+    Attackers,
 }
 
-const PARTS: [(&str, Part); 4] = [
+const PARTS: [(&str, Part); 5] = [
     ("end-to-end", Part::EndToEnd),
     ("scale", Part::Scale),
     ("codec", Part::Codec),
     ("memory", Part::Memory),
+    ("attackers", Part::Attackers),
 ];
 
 pub struct Options {
-    pub seconds: f64,
+    seconds: Option<f64>,
     only: Vec<String>,
     pub scenarios: Vec<String>,
+    pub attacks: Vec<Attack>,
     pub parts: Vec<Part>,
     pub markdown: Option<PathBuf>,
 }
@@ -43,9 +49,10 @@ pub struct Options {
 impl Options {
     pub fn parse(args: &[&str]) -> Self {
         let mut options = Self {
-            seconds: 1.25,
+            seconds: None,
             only: Vec::new(),
             scenarios: Vec::new(),
+            attacks: Vec::new(),
             parts: Vec::new(),
             markdown: None,
         };
@@ -58,7 +65,7 @@ impl Options {
             match arg {
                 "--seconds" => {
                     let Ok(seconds) = value().parse() else { usage("that is no number") };
-                    options.seconds = seconds;
+                    options.seconds = Some(seconds);
                 }
                 "--only" => {
                     let known = |name: &str| find(name).map(|server| server.name.to_string());
@@ -69,6 +76,7 @@ impl Options {
                     options.scenarios =
                         list(value(), |name| named(name).map(|it| it.name.to_string()));
                 }
+                "--attack" => options.attacks = list(value(), Attack::parse),
                 "--part" => {
                     let named = |name: &str| PARTS.iter().find(|it| it.0 == name);
                     options.parts = list(value(), |name| named(name).map(|it| it.1));
@@ -79,12 +87,22 @@ impl Options {
             }
         }
         if options.parts.is_empty() {
-            options.parts = match options.scenarios.is_empty() {
-                true => PARTS.map(|it| it.1).to_vec(),
-                false => vec![Part::EndToEnd],
-            };
+            if !options.scenarios.is_empty() {
+                options.parts.push(Part::EndToEnd);
+            }
+            if !options.attacks.is_empty() {
+                options.parts.push(Part::Attackers);
+            }
+        }
+        if options.parts.is_empty() {
+            options.parts = PARTS.map(|it| it.1).to_vec();
         }
         options
+    }
+
+    /// How long to measure, where nothing is said `default`.
+    pub fn seconds_or(&self, default: f64) -> f64 {
+        self.seconds.unwrap_or(default)
     }
 
     pub fn wants(&self, server: &str) -> bool {
@@ -101,5 +119,6 @@ pub fn usage(problem: &str) -> ! {
     eprintln!("{problem}\n{USAGE}");
     eprintln!("\nservers: {}", SERVERS.map(|server| server.name).join(" "));
     eprintln!("scenarios: {}", SCENARIOS.map(|scenario| scenario.name).join(" "));
+    eprintln!("attacks: {}", Attack::ALL.map(Attack::name).join(" "));
     exit(2);
 }

@@ -30,7 +30,7 @@ pub fn measure(options: &Options, cpus: (usize, usize)) -> io::Result<Grid> {
         let cpus = [cpus.0, cpus.1];
         // two threads share the second processor with the load generator
         let cpus = if server.part == For::Scale { &cpus[..] } else { &cpus[..1] };
-        running.push(Running::start(server, cpus)?);
+        running.push(Running::start(server, &[], cpus)?);
     }
     let scenarios: Vec<_> = SCALE.iter().collect();
     let results = visit_all(options, &running, &scenarios, cpus.1)?;

@@ -36,6 +36,18 @@ pub fn bind_child(command: &mut Command, cpus: &[usize]) {
     unsafe { command.pre_exec(child) };
 }
 
+/// Lets everything else on its processor go before the program.
+pub fn yield_to_others(command: &mut Command) {
+    let child = || {
+        // SAFETY: a system call alone, which is allowed between fork and exec. It cannot fail: anybody
+        // may be nicer.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+        Ok(())
+    };
+    // SAFETY: the closure allocates nothing and takes no lock.
+    unsafe { command.pre_exec(child) };
+}
+
 /// Moves this thread to one processor.
 pub fn bind_thread(cpu: usize) {
     // SAFETY: a set on the stack, read by the call.

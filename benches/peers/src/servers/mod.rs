@@ -1,5 +1,6 @@
 //! The echo servers: ours, the peers', and two floors.
 
+mod computing;
 mod fastwebsockets;
 pub mod floor;
 mod floor_epoll;
@@ -16,6 +17,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
 
@@ -35,6 +37,8 @@ pub enum For {
     Memory,
     /// The comparison of sizes and threads alone; it may use both processors.
     Scale,
+    /// Attacks alone: with handlers that compute, or no program of this kind.
+    Attackers,
 }
 
 pub struct Server {
@@ -50,11 +54,13 @@ pub struct Server {
 pub enum Program {
     /// An example of the main crate, by the name of its program.
     Example(&'static str, &'static [&'static str]),
+    /// A script for node, with these arguments.
+    Node(&'static str, &'static [&'static str]),
     /// This program.
     Own(fn() -> io::Result<()>),
 }
 
-pub const SERVERS: [Server; 20] = [
+pub const SERVERS: [Server; 25] = [
     own("floor-epoll", Group::Floor, floor_epoll::serve),
     own("floor-tokio", Group::Floor, floor_tokio::serve),
     ours("sansws-tokio", "echo"),
@@ -83,6 +89,11 @@ pub const SERVERS: [Server; 20] = [
         part: For::Memory,
         ..own("tokio-tungstenite-tuned", Group::Peer, tokio_tungstenite::tuned)
     },
+    node("node-ws", &[]),
+    computing("sansws-tokio-1ms", Group::Ours, computing::tokio),
+    computing("sansws-events-1ms", Group::Ours, computing::events),
+    computing("tokio-tungstenite-1ms", Group::Peer, tokio_tungstenite::computing),
+    node("node-ws-1ms", &["--compute"]),
 ];
 
 pub fn find(name: &str) -> Option<&'static Server> {
@@ -96,6 +107,24 @@ const fn own(name: &'static str, group: Group, serve: fn() -> io::Result<()>) ->
 const fn ours(name: &'static str, example: &'static str) -> Server {
     let program = Program::Example(example, &[]);
     Server { name, group: Group::Ours, part: For::Everything, program }
+}
+
+const fn node(name: &'static str, args: &'static [&'static str]) -> Server {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/servers/node_ws.mjs");
+    let program = Program::Node(SCRIPT, args);
+    Server { name, group: Group::Peer, part: For::Attackers, program }
+}
+
+const fn computing(name: &'static str, group: Group, serve: fn() -> io::Result<()>) -> Server {
+    Server { part: For::Attackers, ..own(name, group, serve) }
+}
+
+/// What a handler does that computes.
+fn compute() {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(1) {
+        std::hint::spin_loop();
+    }
 }
 
 /// Prints where the server is, as the examples do.

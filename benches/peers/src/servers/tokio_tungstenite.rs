@@ -17,6 +17,20 @@ pub fn tuned() -> io::Result<()> {
     super::on_tokio(move |stream| echo(stream, Some(config)))
 }
 
+/// With a handler that computes.
+pub fn computing() -> io::Result<()> {
+    super::on_tokio(|stream| async {
+        let mut ws = accept_async(stream).await.ok()?;
+        while let Some(Ok(message)) = ws.next().await {
+            if message.is_text() || message.is_binary() {
+                super::compute();
+                ws.send(message).await.ok()?;
+            }
+        }
+        Some(())
+    })
+}
+
 async fn echo(stream: TcpStream, config: Option<WebSocketConfig>) -> Option<()> {
     let mut ws = accept_async_with_config(stream, config).await.ok()?;
     while let Some(Ok(message)) = ws.next().await {
