@@ -83,6 +83,7 @@ impl<S> WebSocket<S> {
     /// [chunks](proto::Delivery::Chunks) of it that were not taken yet.
     pub fn into_byte_stream(mut self) -> ByteStream<S> {
         self.receiver.deliver_chunks();
+        self.link.max_ahead = self.receiver.max_ahead();
         self.link.session.set_independent(true);
         ByteStream { ws: self, refused: false }
     }
@@ -276,7 +277,7 @@ impl<S: SplitTransport> ByteWriter<S> {
     ///
     /// As writing. A connection that is closing already stays as it is.
     pub fn shutdown(&mut self) -> io::Result<()> {
-        Ok(self.sender.close_and_flush(CloseCode::NORMAL, "")?)
+        Ok(self.sender.close(CloseCode::NORMAL, "")?)
     }
 
     /// The sender below, to close with another code than 1000, for example.

@@ -32,7 +32,7 @@ pub fn connect_with(request: &Request, config: &Config) -> Result<WebSocket<TcpS
         return Err(Error::Tls(WSS_NEEDS_TLS));
     }
     let deadline = Deadline::after(config.check()?.handshake_timeout);
-    let stream = connect_tcp(request, deadline)?;
+    let stream = connect_tcp(request, &deadline)?;
     stream.set_nodelay(true)?;
     open(stream, request, config, deadline)
 }
@@ -55,26 +55,16 @@ fn open<S: Transport>(
     mut io: S,
     request: &Request,
     config: &Config,
-    deadline: Deadline,
+    mut deadline: Deadline,
 ) -> Result<WebSocket<S>, Error> {
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
     let mut tx = SendBuffer::new();
     let mut handshake = Handshake::start(request, random()?, config, &mut tx)?;
-    deadline.write_all(&mut io, &mut tx)?;
-    let response = loop {
-        if let Some(response) = handshake.read_response(&mut rx)? {
-            break response;
-        }
-        if deadline.read(&mut io, &mut rx)? == 0 {
-            match handshake.receive_eof()? {
-                Some(response) => break response,
-                None => return Err(Error::Disconnected(None)),
-            }
-        }
-    };
-    match response {
+    let response = exchange(&mut io, &mut handshake, &mut rx, &mut tx, &mut deadline);
+    let released = deadline.release(&io);
+    match response? {
         Response::Accepted(accepted) => {
-            deadline.release(&io)?;
+            released?;
             let subprotocol = accepted.subprotocol().map(alloc::string::String::from);
             let conn = accepted.into_connection(random()?);
             let ws = WebSocket::new(io, conn, rx, tx);
@@ -84,8 +74,26 @@ fn open<S: Transport>(
     }
 }
 
+fn exchange<S: Transport>(
+    io: &mut S,
+    handshake: &mut Handshake,
+    rx: &mut RecvBuffer,
+    tx: &mut SendBuffer,
+    deadline: &mut Deadline,
+) -> Result<Response, Error> {
+    deadline.write_all(io, tx)?;
+    loop {
+        if let Some(response) = handshake.read_response(rx)? {
+            return Ok(response);
+        }
+        if deadline.read(io, rx)? == 0 {
+            return handshake.receive_eof()?.ok_or(Error::Disconnected(None));
+        }
+    }
+}
+
 /// Tries the addresses of the host one after the other.
-fn connect_tcp(request: &Request, deadline: Deadline) -> Result<TcpStream, Error> {
+fn connect_tcp(request: &Request, deadline: &Deadline) -> Result<TcpStream, Error> {
     let mut last = None;
     for address in (request.host(), request.port()).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, deadline.left()?) {

@@ -93,6 +93,7 @@
 mod accept;
 mod bytes;
 mod connect;
+mod limit;
 mod link;
 mod shared_io;
 mod socket;
