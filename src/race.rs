@@ -95,7 +95,7 @@ fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr
     let mut families = [Vec::new(), Vec::new()];
     let mut first = None;
     for address in addresses {
-        let first = *first.get_or_insert(address.is_ipv6());
+        let first = *first.get_or_insert_with(|| address.is_ipv6());
         let family = &mut families[usize::from(address.is_ipv6() != first)];
         if !family.contains(&address) {
             family.push(address);
@@ -120,39 +120,43 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// addresses that do not answer.
 const MAX_AT_ONCE: usize = 8;
 
-/// For the tests of the adapters: an address that answers nothing, as behind a firewall.
-#[cfg(all(test, feature = "tokio"))]
-pub(crate) struct BlackHole {
-    pub(crate) address: SocketAddr,
-    _listener: std::net::TcpListener,
-    _waiting: Vec<std::net::TcpStream>,
-}
+/// For the tests of the adapters.
+#[cfg(test)]
+#[cfg(feature = "tokio")]
+pub(crate) mod black_hole {
+    use super::*;
 
-#[cfg(all(test, feature = "tokio"))]
-impl BlackHole {
-    /// Its other address: all of 127.0.0.0/8 leads here, on Linux.
-    pub(crate) fn address_again(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 2], self.address.port()))
+    /// An address that answers nothing, as behind a firewall.
+    pub(crate) struct BlackHole {
+        pub(crate) address: SocketAddr,
+        _listener: std::net::TcpListener,
+        _waiting: Vec<std::net::TcpStream>,
     }
-}
 
-/// A listener that accepts nobody, its queue full.
-#[cfg(all(test, feature = "tokio"))]
-pub(crate) fn black_hole() -> BlackHole {
-    let runtime = ::tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-    let _entered = runtime.enter();
-    let socket = ::tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
-    let listener = socket.listen(1).unwrap().into_std().unwrap();
-    let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
-    let mut waiting = Vec::new();
-    while let Ok(stream) =
-        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300))
-    {
-        waiting.push(stream);
-        assert!(waiting.len() < 100, "a queue of one does not fill");
+    impl BlackHole {
+        /// Its other address: all of 127.0.0.0/8 leads here, on Linux.
+        pub(crate) fn address_again(&self) -> SocketAddr {
+            SocketAddr::from(([127, 0, 0, 2], self.address.port()))
+        }
     }
-    BlackHole { address, _listener: listener, _waiting: waiting }
+
+    /// A listener that accepts nobody, its queue full.
+    pub(crate) fn black_hole() -> BlackHole {
+        let runtime = ::tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _entered = runtime.enter();
+        let socket = ::tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
+        let listener = socket.listen(1).unwrap().into_std().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
+        let mut waiting = Vec::new();
+        while let Ok(stream) =
+            std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300))
+        {
+            waiting.push(stream);
+            assert!(waiting.len() < 100, "a queue of one does not fill");
+        }
+        BlackHole { address, _listener: listener, _waiting: waiting }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
-    use crate::race::black_hole;
+    use crate::race::black_hole::black_hole;
 
     fn deadline(ms: u64) -> Deadline {
         Deadline::after(Duration::from_millis(ms))

@@ -193,11 +193,21 @@ pub(super) fn read_some(io: &mut impl Read, rx: &mut RecvBuffer, bound: Bound) -
     })
 }
 
-/// One write of as much as there is, which must not be nothing.
+/// One write of as much as there is, which must not be nothing, up to [`MAX_WRITE`].
 pub(super) fn write_some(io: &mut impl Write, tx: &SendBuffer, bound: Bound) -> Done {
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let count = tx.chunks_vectored(&mut slices);
-    attempt(bound, || match &slices[..count] {
+    let mut cut = [IoSlice::new(&[]); MAX_SLICES];
+    let mut slices = &slices[..count];
+    if slices.iter().map(|slice| slice.len()).sum::<usize>() > MAX_WRITE {
+        let mut left = MAX_WRITE;
+        for (cut, slice) in cut.iter_mut().zip(slices) {
+            *cut = IoSlice::new(&slice[..slice.len().min(left)]);
+            left -= cut.len();
+        }
+        slices = &cut[..count];
+    }
+    attempt(bound, || match slices {
         [one] => io.write(one),
         several => io.write_vectored(several),
     })
@@ -247,7 +257,11 @@ fn is_wait(error: &io::Error) -> bool {
 pub(super) const GLANCE: Duration = Duration::from_millis(1);
 
 /// The longest that kernels take between two looks at their clock.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Bytes in one write. A kernel may keep a longer one for as long as the peer reads at all, and say
+/// nothing about how much it has taken, by which a slow peer is told from a dead one.
+const MAX_WRITE: usize = 128 * 1024;
 
 /// Slices in one vectored write.
 const MAX_SLICES: usize = 64;

@@ -156,6 +156,9 @@ impl<S: Transport> Direct<S> {
     /// Writes once, and if that has to wait, takes in what arrives meanwhile: the peer may be waiting
     /// for that before it reads. Holds up to `max` bytes.
     fn write_and_take_in(&mut self, max: usize) -> Result<(), Error> {
+        if self.session.sender.state() != State::Open && self.clock.is_late(&self.session) {
+            self.take_in(max)?; // before the time-out strikes
+        }
         let at_most = self.can_take_in(max).then_some(self.turn);
         let start = Instant::now();
         match self.write_once(at_most)? {
@@ -167,7 +170,8 @@ impl<S: Transport> Direct<S> {
                 self.write_limit.waited(start);
                 self.turn = if self.take_in(max)? { GLANCE } else { MEANWHILE };
                 // not before that look: there may have been a pong that nobody had read
-                let _ = self.patience();
+                let deaf = !self.ahead.is_idle() || !self.can_take_in(max);
+                let _ = self.patience(deaf);
             }
             Progress::WouldBlock(error) => {
                 self.take_in(max)?;
@@ -216,8 +220,12 @@ impl<S: Transport> Direct<S> {
         let bound = self.write_limit.bound(&self.io, wait)?;
         let mut done = None;
         if !self.session.is_flushed() {
+            let start = Instant::now();
             let written = write_some(&mut self.io, self.session.tx(), bound);
             if let Done::Bytes(n) = written {
+                if start.elapsed() >= GLANCE {
+                    self.session.write_stalled(); // until it did not
+                }
                 self.session.was_written(n);
                 self.flush_pending = true;
             }
@@ -252,8 +260,8 @@ impl<S: Transport> Direct<S> {
     }
 
     /// How long the next wait may take; `None` when the connection is over.
-    fn patience(&mut self) -> Option<Option<Duration>> {
-        if let Ok(wait) = self.clock.patience(&mut self.session) {
+    fn patience(&mut self, deaf: bool) -> Option<Option<Duration>> {
+        if let Ok(wait) = self.clock.patience(&mut self.session, deaf) {
             return Some(wait);
         }
         if self.session.is_timed_out() && !self.session.is_flushed() {
@@ -309,7 +317,7 @@ impl<S: Transport> Link for Direct<S> {
             Some(GLANCE)
         } else {
             let unsent = self.session.unsent();
-            let Some(wait) = self.patience() else { return Ok(()) };
+            let Some(wait) = self.patience(false) else { return Ok(()) };
             if self.session.unsent() > unsent {
                 return Ok(()); // a ping has become due: it goes out before the wait for its pong
             }
@@ -329,7 +337,9 @@ impl<S: Transport> Link for Direct<S> {
     }
 
     fn write(&mut self) -> Result<bool, Error> {
-        if self.stalled.is_some_and(|at| at.elapsed() < MEANWHILE) {
+        let is_waiting = self.stalled.is_some_and(|at| at.elapsed() < MEANWHILE);
+        // the time-out of a peer that is closing waits for the look of `read`
+        if is_waiting || !self.looked && self.clock.is_late(&self.session) {
             return Ok(false);
         }
         let progress = self.write_once(Some(GLANCE))?;
@@ -398,19 +408,37 @@ impl Clock {
         Self(Instant::now())
     }
 
-    /// Lets the timers act, and says how long the next wait may take; `None` is for ever.
-    pub(super) fn patience(self, session: &mut Session) -> Result<Option<Duration>, Over> {
+    /// Lets the timers act, and says how long the next wait may take; `None` is for ever. `deaf`: nobody
+    /// has looked at what may have come.
+    pub(super) fn patience(
+        self,
+        session: &mut Session,
+        deaf: bool,
+    ) -> Result<Option<Duration>, Over> {
+        self.patience_with(session, deaf, Duration::ZERO)
+    }
+
+    /// The same for somebody who leaves it to another one to be in time, but for `grace`.
+    pub(super) fn patience_with(
+        self,
+        session: &mut Session,
+        deaf: bool,
+        grace: Duration,
+    ) -> Result<Option<Duration>, Over> {
         loop {
             if session.is_over() {
                 return Err(Over);
             }
-            let Some(due) = session.sender.poll_timeout() else { return Ok(None) };
+            let Some(mut due) = session.sender.poll_timeout() else { return Ok(None) };
             let now = self.0.elapsed();
+            if !due.is_zero() {
+                due += grace;
+            }
             if due > now {
                 return Ok(Some(due - now));
             }
             // at most one timer is due at a time, but arming one takes a turn
-            session.handle_timeout(now, false);
+            session.handle_timeout(now, deaf);
         }
     }
 
@@ -426,7 +454,7 @@ impl Clock {
     /// there may be a pong that nobody has read.
     pub(super) fn patience_to_write(self, session: &mut Session) -> Result<Option<Duration>, Over> {
         if session.is_over() || session.sender.state() != State::Open {
-            return self.patience(session);
+            return self.patience(session, false);
         }
         let due = session.sender.poll_timeout();
         Ok(due.map(|due| due.saturating_sub(self.0.elapsed()).max(GLANCE)))

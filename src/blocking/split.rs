@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::net::Shutdown;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::WebSocket;
-use super::limit::{Done, GLANCE, Limit, read_some, write_some};
+use super::limit::{Done, GLANCE, Limit, TICK, read_some, write_some};
 use super::link::{Clock, Direct, Link, MEANWHILE, Over, ready_event};
 use super::shared_io::{SharedIo, SplitTransport};
 use super::transport::is_cannot;
@@ -46,10 +47,12 @@ impl<S: SplitTransport> WebSocket<S> {
             io,
             clock,
             look_up: patience.min(users).max(MEANWHILE),
+            reading: AtomicBool::new(false),
             state: Mutex::new(Shelf {
                 session,
                 unwritten: Some(SendBuffer::new()),
                 written: 0,
+                grace: Duration::ZERO,
                 waiting: 0,
                 write_limit,
             }),
@@ -69,6 +72,8 @@ struct Shared<S> {
     /// a sender that closes leaves the wait for the answer to it, and one whose write took too long for
     /// its user leaves the rest of the bytes.
     look_up: Duration,
+    /// The receiving half reads, so that nothing lies unread in the transport.
+    reading: AtomicBool,
     state: Mutex<Shelf>,
     /// Bytes were written, or the connection is over.
     changed: Condvar,
@@ -80,6 +85,9 @@ struct Shelf {
     unwritten: Option<SendBuffer>,
     /// All bytes ever written.
     written: u64,
+    /// Whoever is writing judges the peer, as nobody else knows how he gets on: the others give him so
+    /// much more time.
+    grace: Duration,
     /// Threads that wait for their bytes to be written.
     waiting: usize,
     write_limit: Limit,
@@ -143,13 +151,15 @@ impl<S: SplitTransport> Shared<S> {
             shelf.unwritten = Some(unwritten);
             return Ok(shelf);
         }
-        let wait = [wait, at_most].into_iter().flatten().min();
+        // However it has begun, the connection may begin to close while it lasts.
+        let wait = [wait, at_most].into_iter().flatten().fold(self.look_up, Duration::min);
+        shelf.grace = wait / 7 + TICK; // it may end an eighth late
         let mut limit = core::mem::replace(&mut shelf.write_limit, Limit::write());
         drop(shelf);
 
         let start = Instant::now();
         let result = limit
-            .bound(&self.io, wait)
+            .bound(&self.io, Some(wait))
             .map(|bound| write_some(&mut &SharedIo(&self.io), &unwritten, bound));
 
         let mut shelf = self.lock();
@@ -158,7 +168,8 @@ impl<S: SplitTransport> Shared<S> {
             Ok(Done::Nothing) => {
                 limit.waited(start);
                 shelf.session.write_stalled();
-                if let Err(Over) = self.clock.patience(&mut shelf.session) {
+                let deaf = !self.reading.load(Ordering::Relaxed);
+                if let Err(Over) = self.clock.patience(&mut shelf.session, deaf) {
                     self.over(); // the socket is full: there is no room for a last word
                 }
             }
@@ -168,6 +179,9 @@ impl<S: SplitTransport> Shared<S> {
                     unwritten.advance(n);
                     shelf.written += n as u64;
                     shelf.session.in_flight = unwritten.remaining();
+                    if start.elapsed() >= GLANCE {
+                        shelf.session.write_stalled(); // until it did not
+                    }
                     shelf.session.write_went_through(n);
                 }
                 Err(error) => shelf.session.write_failed(error),
@@ -181,6 +195,7 @@ impl<S: SplitTransport> Shared<S> {
             Err(error) => failure = Some(error),
         }
         shelf.write_limit = limit;
+        shelf.grace = Duration::ZERO;
         if shelf.session.in_flight == 0 {
             unwritten = SendBuffer::new();
         }
@@ -214,7 +229,7 @@ impl<S: SplitTransport> Shared<S> {
 
     /// Waits for a change, or for the time to bring one about.
     fn wait<'s>(&'s self, mut shelf: MutexGuard<'s, Shelf>) -> MutexGuard<'s, Shelf> {
-        match self.clock.patience(&mut shelf.session) {
+        match self.patience(&mut shelf) {
             Ok(Some(wait)) => match self.changed.wait_timeout(shelf, wait) {
                 Ok((shelf, _)) => shelf,
                 Err(poisoned) => poisoned.into_inner().0,
@@ -226,6 +241,12 @@ impl<S: SplitTransport> Shared<S> {
                 self.lock()
             }
         }
+    }
+
+    /// As [`Clock::patience`], for those who neither read nor write.
+    fn patience(&self, shelf: &mut Shelf) -> Result<Option<Duration>, Over> {
+        let deaf = !self.reading.load(Ordering::Relaxed);
+        self.clock.patience_with(&mut shelf.session, deaf, shelf.grace)
     }
 
     /// Tells those who wait, and wakes those who read or write.
@@ -266,7 +287,8 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         let wait = {
             let mut shelf = shared.lock();
             let unsent = shelf.session.unsent();
-            let wait = shared.clock.patience(&mut shelf.session);
+            let grace = shelf.grace;
+            let wait = shared.clock.patience_with(&mut shelf.session, false, grace);
             if wait.is_ok() && shelf.session.unsent() > unsent {
                 return Ok(()); // a ping, which has to leave before the wait for its pong
             }
@@ -281,7 +303,10 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         };
         let bound = self.read_limit.bound(&shared.io, Some(wait))?;
         let start = Instant::now();
-        match read_some(&mut &SharedIo(&shared.io), rx, bound) {
+        shared.reading.store(true, Ordering::Relaxed);
+        let done = read_some(&mut &SharedIo(&shared.io), rx, bound);
+        shared.reading.store(false, Ordering::Relaxed);
+        match done {
             Done::Nothing => {
                 self.read_limit.waited(start);
                 return Ok(());

@@ -178,7 +178,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::race::black_hole;
+    use crate::race::black_hole::black_hole;
 
     fn run<T>(future: impl Future<Output = T>) -> T {
         let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

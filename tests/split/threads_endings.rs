@@ -207,6 +207,46 @@ fn a_silent_peer_is_given_up() {
     }
 }
 
+/// A peer that takes bytes slowly but all the time is kept, and gets everything before the Close:
+/// whether somebody receives meanwhile or not.
+#[test]
+fn a_slow_reader_is_kept() {
+    for reads in [false, true] {
+        let (mut receiver, sender, peer) = halves(&keep_alive().close_timeout(150 * MILLIS));
+        let reading = start(move || {
+            let mut io = peer.io;
+            let mut chunk = [0; 10_000];
+            let mut parser = crate::wire::Parser::default();
+            loop {
+                let n = io.read(&mut chunk).unwrap();
+                assert!(n > 0, "cut off");
+                parser.feed(&chunk[..n]);
+                while let Some(frame) = parser.next() {
+                    match frame.first {
+                        PING => {}
+                        CLOSE => return,
+                        _ => assert_eq!(frame.payload.len(), 2 << 20),
+                    }
+                }
+                std::thread::sleep(10 * MILLIS);
+            }
+        });
+        let receiving = reads.then(|| start(move || receiver.recv()));
+        start(move || {
+            sender.send(vec![0; 2 << 20])?;
+            sender.close(CloseCode::NORMAL, "")
+        })
+        .end()
+        .unwrap();
+        reading.end();
+        if let Some(receiving) = receiving {
+            // the peer has gone without an answer to the Close
+            let end = receiving.end().unwrap_err();
+            assert!(end.is_disconnect(), "{end:?}");
+        }
+    }
+}
+
 /// A socket that is full has no room for a last word, and nobody waits for it.
 #[test]
 fn a_peer_that_reads_nothing_is_given_up_at_once() {
