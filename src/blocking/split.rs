@@ -28,6 +28,10 @@ impl<S: SplitTransport> WebSocket<S> {
     /// A thread that only receives still answers pings and the peer's Close; a thread that only
     /// sends learns from its next call that the connection is over. No lock is held during IO.
     /// Dropping one half does not disturb the other; the stream goes when both are gone.
+    ///
+    /// What a `send` leaves behind because your own write time-out has passed is written by the half that
+    /// receives, if that is receiving: it notices within that time, or
+    /// [`Config::close_timeout`](crate::Config::close_timeout) for a time-out that you set later.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
         let Self { mut rx, receiver, link, subprotocol } = self;
         let Direct { io, mut session, clock, read_limit, write_limit, ahead, ended, .. } = link;
