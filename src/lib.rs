@@ -68,6 +68,8 @@ pub mod handshake;
 #[cfg(feature = "std")]
 mod pool;
 pub mod proto;
+#[cfg(feature = "std")]
+mod race;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "std")]

@@ -221,6 +221,11 @@ impl Session {
         self.in_flight = 0;
     }
 
+    /// Whether both Close frames are out.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.sender.close_info().is_some_and(|info| info.clean)
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.end.is_some()
     }
@@ -251,6 +256,13 @@ impl Session {
             }
             Err(error) => self.write_failed(error),
         }
+    }
+
+    /// So many bytes came and wait to be parsed. There may be a pong among them, or they are those of a
+    /// frame that it is behind.
+    pub(crate) fn unparsed_came(&mut self, n: usize) {
+        let bytes = u32::try_from(n).unwrap_or(u32::MAX);
+        self.sender.note_arrived(Arrived { bytes, in_frame: true, in_message: false });
     }
 
     /// A write took `n` bytes.

@@ -1,11 +1,10 @@
 use core::time::Duration;
-use std::io;
-use std::net::Shutdown;
+use std::thread;
 use std::time::Instant;
 
 use bytes::Buf;
 
-use super::link::{Done, read_some};
+use super::limit::{Done, GLANCE, Limit, flush, read_some, write_some};
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
@@ -84,7 +83,7 @@ pub fn read_upgraded<S: Transport>(
     config: &Config,
 ) -> Result<Incoming<S>, Error> {
     let config = config.check()?;
-    let deadline = Deadline::after(config.handshake_timeout);
+    let mut deadline = Deadline::after(config.handshake_timeout);
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
     rx.feed(request_head);
     rx.feed(leftover);
@@ -93,7 +92,10 @@ pub fn read_upgraded<S: Transport>(
     handshake.handle_timeout(Duration::ZERO, &mut tx)?; // its time begins
     let error = loop {
         match handshake.read_request(&mut rx, &mut tx) {
-            Ok(Some(request)) => return Ok(Incoming { io, rx, tx, config, handshake, request }),
+            Ok(Some(request)) => {
+                deadline.release(&io)?;
+                return Ok(Incoming { io, rx, tx, config, handshake, request });
+            }
             Ok(None) => {}
             Err(error) => break error.into(),
         }
@@ -105,10 +107,13 @@ pub fn read_upgraded<S: Transport>(
                 let _ = handshake.handle_timeout(config.handshake_timeout, &mut tx);
                 break Error::HandshakeTimeout;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let _ = deadline.release(&io);
+                return Err(error);
+            }
         }
     };
-    finish(io, &mut tx);
+    finish(io, deadline, &mut tx);
     Err(error)
 }
 
@@ -146,22 +151,24 @@ impl<S: Transport> Incoming<S> {
     /// [`Error::Io`].
     pub fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
         let Self { mut io, rx, mut tx, config, mut handshake, request } = self;
+        let mut deadline = Deadline::after(config.handshake_timeout);
         let conn = match request.accept(accept, &config, &mut tx) {
             Ok(conn) => conn,
             Err(AcceptError::Peer(error)) => {
-                finish(io, &mut tx);
+                finish(io, deadline, &mut tx);
                 return Err(error.into());
             }
             Err(AcceptError::Usage(error)) => {
                 let internal_error = Reject { status: 500, ..Reject::default() };
                 handshake.reject(&internal_error, &mut tx)?;
-                finish(io, &mut tx);
+                finish(io, deadline, &mut tx);
                 return Err(error.into());
             }
         };
-        let deadline = Deadline::after(config.handshake_timeout);
-        deadline.write_all(&mut io, &mut tx)?;
-        deadline.release(&io)?;
+        let written = deadline.write_all(&mut io, &mut tx);
+        let released = deadline.release(&io);
+        written?;
+        released?;
         Ok(WebSocket::new(io, conn, rx, tx).with_subprotocol(accept.subprotocol))
     }
 
@@ -176,106 +183,118 @@ impl<S: Transport> Incoming<S> {
     pub fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
         let Self { mut io, mut tx, config, request, .. } = self;
         request.reject(reject, &mut tx)?;
-        let deadline = Deadline::after(config.handshake_timeout);
-        deadline.write_all(&mut io, &mut tx)?;
-        finish(io, &mut tx);
-        Ok(())
+        let mut deadline = Deadline::after(config.handshake_timeout);
+        let written = deadline.write_all(&mut io, &mut tx);
+        finish(io, deadline, &mut tx);
+        written
     }
 }
 
-/// The end of a handshake's time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline(Instant);
+/// The end of a handshake's time, and the time-outs of the stream until then.
+///
+/// What the user has set on the stream does not count here: the handshake has its own end, and leaves
+/// the stream as it was.
+pub(super) struct Deadline {
+    at: Instant,
+    read_limit: Limit,
+    write_limit: Limit,
+}
 
 impl Deadline {
     pub(super) fn after(timeout: Duration) -> Self {
         let now = Instant::now();
         // a time-out that the clock cannot hold is as good as a year
-        Self(now.checked_add(timeout).unwrap_or(now + Duration::from_secs(365 * 24 * 60 * 60)))
+        let at = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(365 * 24 * 60 * 60));
+        Self { at, read_limit: Limit::read(), write_limit: Limit::write() }
     }
 
     /// The time left.
     pub(super) fn left(&self) -> Result<Duration, Error> {
-        let left = self.0.saturating_duration_since(Instant::now());
+        let left = self.at.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(Error::HandshakeTimeout) } else { Ok(left) }
     }
 
     /// One read; zero is the end of file.
     pub(super) fn read<S: Transport>(
-        &self,
+        &mut self,
         io: &mut S,
         rx: &mut RecvBuffer,
     ) -> Result<usize, Error> {
+        let mut pause = GLANCE;
         loop {
-            io.set_read_timeout(Some(self.left()?))?;
-            match read_some(io, rx, None) {
-                Ok(Done::Nothing) => {}
-                Ok(Done::Bytes(n)) => return Ok(n),
-                Ok(Done::Failed(error)) => return Err(error.into()),
-                Err(Error::Io(_)) => {} // its time was up, or the stream does not wait
-                Err(error) => return Err(error),
+            let bound = self.read_limit.bound(io, Some(self.left()?))?;
+            if let Some(n) = self.done(read_some(io, rx, bound), &mut pause)? {
+                return Ok(n);
             }
         }
     }
 
     pub(super) fn write_all<S: Transport>(
-        &self,
+        &mut self,
         io: &mut S,
         tx: &mut SendBuffer,
     ) -> Result<(), Error> {
+        let mut pause = GLANCE;
         while tx.has_remaining() {
-            io.set_write_timeout(Some(self.left()?))?;
-            match io.write(tx.chunk()) {
-                Ok(n) => {
-                    check_written(n, tx.remaining())?;
-                    tx.advance(n);
-                }
-                Err(error) => wait(error)?,
+            let bound = self.write_limit.bound(io, Some(self.left()?))?;
+            if let Some(n) = self.done(write_some(io, tx, bound), &mut pause)? {
+                check_written(n, tx.remaining())?;
+                tx.advance(n);
+                pause = GLANCE;
             }
         }
         loop {
-            match io.flush() {
-                Ok(()) => return Ok(()),
-                Err(error) => wait(error)?,
+            let bound = self.write_limit.bound(io, Some(self.left()?))?;
+            if self.done(flush(io, bound), &mut pause)?.is_some() {
+                return Ok(());
             }
-            self.left()?;
         }
     }
 
-    /// Takes the time-outs off the stream again.
-    pub(super) fn release<S: Transport>(&self, io: &S) -> Result<(), Error> {
-        io.set_read_timeout(None)?;
-        io.set_write_timeout(None)?;
-        Ok(())
+    /// What became of one try; `None` for another one.
+    fn done(&self, done: Done, pause: &mut Duration) -> Result<Option<usize>, Error> {
+        match done {
+            Done::Bytes(n) => return Ok(Some(n)),
+            Done::Nothing | Done::Expired(_) => {}
+            Done::WouldBlock(_) => {
+                thread::sleep(self.left()?.min(*pause));
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+            }
+            Done::Failed(error) => return Err(error.into()),
+        }
+        Ok(None)
+    }
+
+    /// Gives the stream the time-outs back that the user has set.
+    pub(super) fn release<S: Transport>(&mut self, io: &S) -> Result<(), Error> {
+        let read = self.read_limit.restore(io);
+        self.write_limit.restore(io)?;
+        read
     }
 }
 
-/// Whether to try again after an error: the deadline decides about the end of a wait.
-fn wait(error: io::Error) -> Result<(), Error> {
-    match error.kind() {
-        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(()),
-        _ => Err(error.into()),
-    }
-}
+/// How long to wait at most before a stream that does not wait by itself is asked again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Writes a last answer and ends the stream so that the peer can read it: closing a socket with
 /// unread bytes would make TCP discard what is on its way (RFC 9112 §9.6).
-fn finish<S: Transport>(mut io: S, tx: &mut SendBuffer) {
-    let deadline = Deadline::after(LINGER);
+fn finish<S: Transport>(mut io: S, mut limits: Deadline, tx: &mut SendBuffer) {
+    limits.at = Instant::now() + LINGER;
     let mut goodbye = || -> Result<(), Error> {
-        deadline.write_all(&mut io, tx)?;
-        io.shutdown(Shutdown::Write)?;
-        let mut rx = RecvBuffer::with_read_ahead(1024);
+        limits.write_all(&mut io, tx)?;
+        // A stream that cannot end one direction ends as a whole, and at once: the peer waits for that.
+        io.shutdown_write()?;
         let mut drained = 0;
         while drained < MAX_DRAINED as usize {
-            match deadline.read(&mut io, &mut rx)? {
+            let mut rx = RecvBuffer::with_read_ahead(1024);
+            match limits.read(&mut io, &mut rx)? {
                 0 => break,
                 n => drained += n,
             }
-            rx = RecvBuffer::with_read_ahead(1024);
         }
         Ok(())
     };
     // The handshake has failed already; how its answer fares changes nothing.
     let _ = goodbye();
+    let _ = limits.release(&io);
 }

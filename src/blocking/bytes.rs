@@ -54,8 +54,8 @@ use crate::wire::CloseCode;
 ///
 /// # Writing
 ///
-/// A write makes one binary message, of at most 32 KiB, and waits until the transport has taken it. Pings
-/// that arrive meanwhile are answered by the next read. After the peer's Close was read, and after a
+/// A write makes one binary message, of at most 32 KiB, and waits until the transport has taken it. What
+/// arrives meanwhile is held up to 64 KiB, for the next read, which also answers pings. After the peer's Close was read, and after a
 /// shutdown, a write fails with `BrokenPipe`.
 ///
 /// # Shutting down
@@ -83,6 +83,7 @@ impl<S> WebSocket<S> {
     /// [chunks](proto::Delivery::Chunks) of it that were not taken yet.
     pub fn into_byte_stream(mut self) -> ByteStream<S> {
         self.receiver.deliver_chunks();
+        self.link.max_ahead = self.receiver.max_ahead();
         self.link.session.set_independent(true);
         ByteStream { ws: self, refused: false }
     }
@@ -269,14 +270,14 @@ impl<S: SplitTransport> ByteWriter<S> {
     /// sees the Close, and then the end of file.
     ///
     /// This does not wait for the peer: only the reading half knows whether its silence is its own or
-    /// that of somebody who has not yet taken what was read. A read that has begun before waits as long
-    /// as it was going to.
+    /// that of somebody who has not yet taken what was read. A read, also one that has begun before, waits
+    /// for the peer's Close no longer than [`Config::close_timeout`](crate::Config::close_timeout).
     ///
     /// # Errors
     ///
     /// As writing. A connection that is closing already stays as it is.
     pub fn shutdown(&mut self) -> io::Result<()> {
-        Ok(self.sender.close_and_flush(CloseCode::NORMAL, "")?)
+        Ok(self.sender.close(CloseCode::NORMAL, "")?)
     }
 
     /// The sender below, to close with another code than 1000, for example.

@@ -1,5 +1,10 @@
+use core::net::SocketAddr;
+use core::time::Duration;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
 
 use super::accept::Deadline;
 use super::{Transport, WebSocket};
@@ -8,14 +13,22 @@ use crate::entropy::random;
 use crate::error::{Error, WSS_NEEDS_TLS};
 use crate::handshake::client::{Handshake, Request, Response};
 use crate::proto::Config;
+use crate::race::{Next, Race};
 
 /// Connects to a `ws://` URL.
 ///
 /// Sets `TCP_NODELAY`. For `wss://` connect a TLS stream and hand it to [`client`].
 ///
+/// A host with several addresses is connected to at the one that answers first (RFC 8305): they are
+/// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after the
+/// one before or as soon as that has failed, at most eight at the same time. Each attempt then has a
+/// thread, which ends with it, after [`Config::handshake_timeout`] at the latest; with a single address
+/// there is none. Looking up the name takes as long as the system lets it.
+///
 /// # Errors
 ///
-/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`],
+/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses have
+/// failed, with all of them in its text),
 /// [`Error::Handshake`], [`Error::Refused`] with the response of a server that answered anything
 /// but 101, [`Error::HandshakeTimeout`].
 pub fn connect(url: &str) -> Result<WebSocket<TcpStream>, Error> {
@@ -32,7 +45,8 @@ pub fn connect_with(request: &Request, config: &Config) -> Result<WebSocket<TcpS
         return Err(Error::Tls(WSS_NEEDS_TLS));
     }
     let deadline = Deadline::after(config.check()?.handshake_timeout);
-    let stream = connect_tcp(request, deadline)?;
+    let addresses = (request.host(), request.port()).to_socket_addrs()?;
+    let stream = connect_to(addresses, &deadline)?;
     stream.set_nodelay(true)?;
     open(stream, request, config, deadline)
 }
@@ -55,26 +69,16 @@ fn open<S: Transport>(
     mut io: S,
     request: &Request,
     config: &Config,
-    deadline: Deadline,
+    mut deadline: Deadline,
 ) -> Result<WebSocket<S>, Error> {
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
     let mut tx = SendBuffer::new();
     let mut handshake = Handshake::start(request, random()?, config, &mut tx)?;
-    deadline.write_all(&mut io, &mut tx)?;
-    let response = loop {
-        if let Some(response) = handshake.read_response(&mut rx)? {
-            break response;
-        }
-        if deadline.read(&mut io, &mut rx)? == 0 {
-            match handshake.receive_eof()? {
-                Some(response) => break response,
-                None => return Err(Error::Disconnected(None)),
-            }
-        }
-    };
-    match response {
+    let response = exchange(&mut io, &mut handshake, &mut rx, &mut tx, &mut deadline);
+    let released = deadline.release(&io);
+    match response? {
         Response::Accepted(accepted) => {
-            deadline.release(&io)?;
+            released?;
             let subprotocol = accepted.subprotocol().map(alloc::string::String::from);
             let conn = accepted.into_connection(random()?);
             let ws = WebSocket::new(io, conn, rx, tx);
@@ -84,15 +88,126 @@ fn open<S: Transport>(
     }
 }
 
-/// Tries the addresses of the host one after the other.
-fn connect_tcp(request: &Request, deadline: Deadline) -> Result<TcpStream, Error> {
-    let mut last = None;
-    for address in (request.host(), request.port()).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, deadline.left()?) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error),
+fn exchange<S: Transport>(
+    io: &mut S,
+    handshake: &mut Handshake,
+    rx: &mut RecvBuffer,
+    tx: &mut SendBuffer,
+    deadline: &mut Deadline,
+) -> Result<Response, Error> {
+    deadline.write_all(io, tx)?;
+    loop {
+        if let Some(response) = handshake.read_response(rx)? {
+            return Ok(response);
+        }
+        if deadline.read(io, rx)? == 0 {
+            return handshake.receive_eof()?.ok_or(Error::Disconnected(None));
         }
     }
-    let none = || io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    Err(last.unwrap_or_else(none).into())
+}
+
+/// Connects to the address that answers first.
+fn connect_to(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    deadline: &Deadline,
+) -> Result<TcpStream, Error> {
+    let mut race = Race::new(addresses);
+    if let Some(address) = race.only() {
+        let connected = TcpStream::connect_timeout(&address, deadline.left()?);
+        return connected.map_err(|error| match deadline.left() {
+            Ok(_) => error.into(),
+            Err(late) => late,
+        });
+    }
+    let begin = Instant::now();
+    let (sender, ended) = mpsc::channel();
+    loop {
+        let left = deadline.left()?;
+        let wait = match race.next(begin.elapsed()) {
+            Next::Start(address) => {
+                attempt(address, left, &sender);
+                continue;
+            }
+            Next::Wait(until) => {
+                until.map_or(left, |until| left.min(until.saturating_sub(begin.elapsed())))
+            }
+            Next::Lost => return Err(race.into_error().into()),
+        };
+        match ended.recv_timeout(wait) {
+            Ok((_, Ok(stream))) => return Ok(stream),
+            Ok((address, Err(error))) => race.failed(address, error),
+            Err(_) => {} // it is time for the next one, or for the end
+        }
+    }
+}
+
+type Attempt = (SocketAddr, io::Result<TcpStream>);
+
+/// Connects in a thread: `std` has no other way to have several attempts under way. It ends with its
+/// attempt, in `left` at the latest. A stream that nobody waits for any more is closed at once.
+fn attempt(address: SocketAddr, left: Duration, ended: &mpsc::Sender<Attempt>) {
+    let result = ended.clone();
+    let connect = move || {
+        let stream = TcpStream::connect_timeout(&address, left);
+        let _ = result.send((address, stream));
+    };
+    let thread = thread::Builder::new().name("sansws connect".into()).stack_size(STACK);
+    if let Err(error) = thread.spawn(connect) {
+        let _ = ended.send((address, Err(error)));
+    }
+}
+
+/// Enough for one system call, in bytes.
+const STACK: usize = 64 * 1024;
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    use crate::race::black_hole::black_hole;
+
+    fn deadline(ms: u64) -> Deadline {
+        Deadline::after(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_is_passed_by() {
+        let hole = black_hole();
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let start = Instant::now();
+        let stream = connect_to([hole.address, address], &deadline(10_000)).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(240) && took < Duration::from_secs(3), "{took:?}");
+    }
+
+    #[test]
+    fn an_address_that_refuses_is_passed_by_at_once() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let stream = connect_to([closed, address], &deadline(10_000)).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+
+        let also = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let Err(Error::Io(error)) = connect_to([closed, also], &deadline(10_000)) else {
+            panic!("connected to nobody")
+        };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let text = error.to_string();
+        assert!([closed, also].iter().all(|one| text.contains(&one.to_string())), "{text}");
+    }
+
+    #[test]
+    fn nobody_answers() {
+        let hole = black_hole();
+        for addresses in [&[hole.address][..], &[hole.address, hole.address_again()]] {
+            let start = Instant::now();
+            let error = connect_to(addresses.iter().copied(), &deadline(400)).unwrap_err();
+            assert!(matches!(error, Error::HandshakeTimeout), "{error:?}");
+            assert!(start.elapsed() < Duration::from_secs(3));
+        }
+    }
 }

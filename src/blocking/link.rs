@@ -2,14 +2,13 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::io;
 use std::time::Instant;
 
-use bytes::Buf;
-
 use super::Transport;
-use crate::buf::{RecvBuffer, SendBuffer};
+use super::limit::{Done, GLANCE, Limit, flush, read_some, write_some};
+use super::transport::is_cannot;
+use crate::buf::RecvBuffer;
 use crate::error::Error;
 use crate::proto::{MessageRef, Ready, Receiver, State};
 use crate::session::{Parsed, Session, Step, parse};
@@ -84,20 +83,48 @@ pub(super) struct Direct<S> {
     pub(super) flush_pending: bool,
     /// A deadline has passed, and what had arrived by then has been taken in.
     pub(super) looked: bool,
+    /// What arrived while a write had to wait; it is read before anything else.
+    pub(super) ahead: RecvBuffer,
+    /// How much of that may be held, in bytes.
+    pub(super) max_ahead: usize,
+    /// The most that was unsent since all had left, in bytes, as far as a `recv` had to wait for it.
+    pub(super) most_unsent: usize,
+    /// How reading ended, behind `ahead`.
+    pub(super) ended: Option<io::Result<()>>,
+    /// How long a write waits before it is time to look for what has arrived.
+    pub(super) turn: Duration,
+    /// When a write that went along with reading last got nowhere.
+    pub(super) stalled: Option<Instant>,
 }
 
 impl<S> Direct<S> {
-    pub(super) fn new(io: S, session: Session) -> Self {
+    pub(super) fn new(io: S, session: Session, max_ahead: usize) -> Self {
         Self {
             io,
             session,
             clock: Clock::new(),
-            read_limit: Limit::default(),
-            write_limit: Limit::default(),
+            read_limit: Limit::read(),
+            write_limit: Limit::write(),
             flush_pending: false,
             looked: false,
+            ahead: RecvBuffer::new(),
+            max_ahead,
+            most_unsent: 0,
+            ended: None,
+            turn: GLANCE,
+            stalled: None,
         }
     }
+}
+
+/// How one write went.
+enum Progress {
+    /// Something was written, or the session knows that nothing can be.
+    Made,
+    /// The transport took nothing for as long as that was waited for.
+    Blocked,
+    /// The transport takes nothing now, and does not wait.
+    WouldBlock(io::Error),
 }
 
 impl<S: Transport> Direct<S> {
@@ -113,49 +140,140 @@ impl<S: Transport> Direct<S> {
             if self.session.has_room() {
                 return Ok(());
             }
-            self.write()?;
+            self.write_and_take_in(self.max_ahead)?;
         }
     }
 
     pub(super) fn write_all(&mut self) -> Result<(), Error> {
         loop {
             self.session.check_flushed()?;
-            if !self.session.is_flushed() {
-                self.write()?;
-            } else if self.flush_pending {
-                self.flush()?;
-            } else {
+            if self.session.is_flushed() && !self.flush_pending {
                 return Ok(());
             }
+            self.write_and_take_in(self.max_ahead)?;
         }
     }
 
+    /// Writes once, and if that has to wait, takes in what arrives meanwhile: the peer may be waiting
+    /// for that before it reads. Holds up to `max` bytes.
+    fn write_and_take_in(&mut self, max: usize) -> Result<(), Error> {
+        if self.session.sender.state() != State::Open && self.clock.is_late(&self.session) {
+            self.take_in(max)?; // before the time-out strikes
+        }
+        let at_most = self.can_take_in(max).then_some(self.turn);
+        let start = Instant::now();
+        match self.write_once(at_most)? {
+            Progress::Made => {
+                self.write_limit.rewind();
+                self.turn = GLANCE;
+            }
+            Progress::Blocked => {
+                self.write_limit.waited(start);
+                self.turn = if self.take_in(max)? { GLANCE } else { MEANWHILE };
+                // not before that look: there may have been a pong that nobody had read
+                let deaf = !self.ahead.is_idle() || !self.can_take_in(max);
+                let _ = self.patience(deaf);
+            }
+            Progress::WouldBlock(error) => {
+                self.take_in(max)?;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn can_take_in(&self, max: usize) -> bool {
+        self.ended.is_none()
+            && self.ahead.unparsed().len() < max
+            && !self.read_limit.is_impossible()
+    }
+
+    /// Reads what has arrived, and says whether that was anything.
+    fn take_in(&mut self, max: usize) -> Result<bool, Error> {
+        let before = self.ahead.unparsed().len();
+        // A part of it, and then back to the write: the peer may have come to read.
+        while self.can_take_in(max) && self.ahead.unparsed().len() - before < A_LOT {
+            let bound = self.read_limit.bound(&self.io, Some(GLANCE))?;
+            if self.read_limit.is_impossible() {
+                break; // this might wait for ever
+            }
+            let room = self.ahead.space().len();
+            match read_some(&mut self.io, &mut self.ahead, bound) {
+                Done::Bytes(0) => self.ended = Some(Ok(())),
+                Done::Bytes(n) if n == room => {}
+                Done::Failed(error) => self.ended = Some(Err(error)),
+                _ => break,
+            }
+        }
+        let n = self.ahead.unparsed().len() - before;
+        if n > 0 {
+            self.session.unparsed_came(n);
+        }
+        Ok(n > 0)
+    }
+
+    /// Writes what is unsent, or flushes the stream, once and for `at_most` so long.
+    fn write_once(&mut self, at_most: Option<Duration>) -> Result<Progress, Error> {
+        let Ok(wait) = self.clock.patience_to_write(&mut self.session) else {
+            return Ok(Progress::Made);
+        };
+        let wait = [wait, at_most].into_iter().flatten().min();
+        let bound = self.write_limit.bound(&self.io, wait)?;
+        let mut done = None;
+        if !self.session.is_flushed() {
+            let start = Instant::now();
+            let written = write_some(&mut self.io, self.session.tx(), bound);
+            if let Done::Bytes(n) = written {
+                if start.elapsed() >= GLANCE {
+                    self.session.write_stalled(); // until it did not
+                }
+                self.session.was_written(n);
+                self.flush_pending = true;
+            }
+            done = Some(written);
+        }
+        if self.session.is_flushed() && self.flush_pending {
+            self.most_unsent = 0;
+            // A socket has nothing to do here. The bytes are taken: they leave with the next flush if
+            // not with this one.
+            let flushed = flush(&mut self.io, bound);
+            self.flush_pending = !matches!(flushed, Done::Bytes(_) | Done::Failed(_));
+            done = Some(flushed);
+        }
+        match done {
+            None | Some(Done::Bytes(_)) => {}
+            Some(Done::Nothing) => {
+                self.session.write_stalled();
+                return Ok(Progress::Blocked);
+            }
+            Some(Done::WouldBlock(error)) => {
+                self.session.write_stalled();
+                return Ok(Progress::WouldBlock(error));
+            }
+            Some(Done::Expired(error)) => {
+                self.session.write_stalled();
+                self.write_limit.rewind();
+                return Err(error.into());
+            }
+            Some(Done::Failed(error)) => self.session.write_failed(error),
+        }
+        Ok(Progress::Made)
+    }
+
     /// How long the next wait may take; `None` when the connection is over.
-    fn patience(&mut self) -> Option<Option<Duration>> {
-        if let Ok(wait) = self.clock.patience(&mut self.session) {
+    fn patience(&mut self, deaf: bool) -> Option<Option<Duration>> {
+        if let Ok(wait) = self.clock.patience(&mut self.session, deaf) {
             return Some(wait);
         }
         if self.session.is_timed_out() && !self.session.is_flushed() {
             // a last word, if the transport takes it at once
-            let _ = self.io.set_write_timeout(Some(GLANCE));
-            let _ = write_some(&mut self.io, self.session.tx(), None);
+            if let Ok(bound) = self.write_limit.bound(&self.io, Some(GLANCE))
+                && !self.write_limit.is_impossible()
+            {
+                let _ = write_some(&mut self.io, self.session.tx(), bound);
+            }
         }
         None
-    }
-
-    /// Empties the stream's own buffer, if it has one; a socket has nothing to do here.
-    fn flush(&mut self) -> Result<(), Error> {
-        self.flush_pending = true;
-        loop {
-            match self.io.flush() {
-                Ok(()) => self.flush_pending = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // the bytes are taken: they leave with the next flush
-                Err(error) if is_wait(&error) => return Err(error.into()),
-                Err(error) => self.session.write_failed(error),
-            }
-            return Ok(());
-        }
     }
 }
 
@@ -165,7 +283,12 @@ impl<S: Transport> Link for Direct<S> {
     }
 
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
-        self.session.after_parsing(parsed, write_blocked)
+        match self.session.after_parsing(parsed, write_blocked) {
+            // what has been written may still lie in the stream
+            Step::Read | Step::ShutdownWrite if self.flush_pending && !write_blocked => Step::Write,
+            Step::ShutdownWrite if self.flush_pending => Step::Read,
+            step => step,
+        }
     }
 
     fn result(&mut self) -> Result<(), Error> {
@@ -173,59 +296,101 @@ impl<S: Transport> Link for Direct<S> {
     }
 
     fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
+        let ahead = self.ahead.unparsed();
+        if !ahead.is_empty() {
+            let n = ahead.len().min(A_LOT);
+            rx.feed(&ahead[..n]);
+            self.ahead.skip(n);
+            if self.ahead.is_idle() {
+                self.ahead = RecvBuffer::new();
+            }
+            return Ok(());
+        }
+        match self.ended.take() {
+            None => {}
+            Some(Ok(())) => return self.read_done(Done::Bytes(0), None),
+            Some(Err(error)) => return self.read_done(Done::Failed(error), None),
+        }
         // What waits in the socket shows that the peer lives, however late somebody comes to read it:
         // a look at that before a look at the clock.
         self.looked = !self.looked && self.clock.is_late(&self.session);
         let wait = if self.looked {
             Some(GLANCE)
         } else {
-            let Some(wait) = self.patience() else { return Ok(()) };
-            if !self.session.is_flushed() {
+            let unsent = self.session.unsent();
+            let Some(wait) = self.patience(false) else { return Ok(()) };
+            if self.session.unsent() > unsent {
                 return Ok(()); // a ping has become due: it goes out before the wait for its pong
             }
-            wait
+            let is_unsent = !self.session.is_flushed() || self.flush_pending;
+            [wait, is_unsent.then_some(MEANWHILE)].into_iter().flatten().min()
         };
-        let limit = self.read_limit.set(wait, |wait| self.io.set_read_timeout(wait))?;
-        match read_some(&mut self.io, rx, limit)? {
-            Done::Nothing => {}
-            Done::Bytes(0) => self.session.read_eof(),
-            Done::Bytes(_) => {}
-            Done::Failed(error) => self.session.read_failed(error),
+        let bound = self.read_limit.bound(&self.io, wait)?;
+        if self.read_limit.is_impossible() && self.session.is_clean() {
+            // RFC 6455 §7.1.1: the server closes TCP first, but a client "MAY close the connection at any
+            // time" if it must; a wait without an end is no way to find out.
+            self.session.read_eof();
+            return Ok(());
         }
-        Ok(())
+        let start = Instant::now();
+        let done = read_some(&mut self.io, rx, bound);
+        self.read_done(done, Some(start))
     }
 
     fn write(&mut self) -> Result<bool, Error> {
-        let Ok(wait) = self.clock.patience_to_write(&mut self.session) else { return Ok(true) };
-        let limit = self.write_limit.set(wait, |wait| self.io.set_write_timeout(wait))?;
-        match write_some(&mut self.io, self.session.tx(), limit)? {
-            Done::Nothing => {
-                self.session.write_stalled();
-                let _ = self.patience();
-            }
-            Done::Bytes(n) => {
-                self.session.was_written(n);
-                if self.session.is_flushed() {
-                    self.flush()?;
-                }
-            }
-            Done::Failed(error) => self.session.write_failed(error),
+        let is_waiting = self.stalled.is_some_and(|at| at.elapsed() < MEANWHILE);
+        // the time-out of a peer that is closing waits for the look of `read`
+        if is_waiting || !self.looked && self.clock.is_late(&self.session) {
+            return Ok(false);
         }
-        Ok(true)
+        let progress = self.write_once(Some(GLANCE))?;
+        // a stream that does not wait costs nothing to ask
+        self.stalled = matches!(progress, Progress::Blocked).then(Instant::now);
+        Ok(matches!(progress, Progress::Made))
     }
 
     fn wait_for_writer(&mut self) -> Result<(), Error> {
-        self.write().map(drop) // there is no other
+        // There is no other. An end that does not get rid of its answers takes in no more than it would
+        // have to write: of two such ends, one frees the other by that.
+        self.most_unsent = self.most_unsent.max(self.session.unsent());
+        self.write_and_take_in(self.max_ahead.min(self.most_unsent))
     }
 
     fn shutdown_write(&mut self) {
-        // an error means that the other end is gone, which reading will show
-        let _ = self.io.shutdown(Shutdown::Write);
+        let shut = self.io.shutdown_write();
         self.session.was_shut_down();
+        match shut {
+            // Nothing tells the peer that this is the end but the end of the stream.
+            Err(error) if is_cannot(&error) => self.session.read_eof(),
+            // any other error means that the other end is gone, which reading will show
+            _ => {}
+        }
     }
 
     fn session<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> T {
         act(&mut self.session)
+    }
+}
+
+impl<S> Direct<S> {
+    fn read_done(&mut self, done: Done, start: Option<Instant>) -> Result<(), Error> {
+        match done {
+            Done::Nothing => {
+                if let Some(start) = start {
+                    self.read_limit.waited(start);
+                }
+                return Ok(());
+            }
+            Done::Bytes(0) => self.session.read_eof(),
+            Done::Bytes(_) => {}
+            Done::Failed(error) => self.session.read_failed(error),
+            Done::Expired(error) | Done::WouldBlock(error) => {
+                self.read_limit.rewind();
+                return Err(error.into());
+            }
+        }
+        self.read_limit.rewind();
+        Ok(())
     }
 }
 
@@ -244,19 +409,37 @@ impl Clock {
         Self(Instant::now())
     }
 
-    /// Lets the timers act, and says how long the next wait may take; `None` is for ever.
-    pub(super) fn patience(self, session: &mut Session) -> Result<Option<Duration>, Over> {
+    /// Lets the timers act, and says how long the next wait may take; `None` is for ever. `deaf`: nobody
+    /// has looked at what may have come.
+    pub(super) fn patience(
+        self,
+        session: &mut Session,
+        deaf: bool,
+    ) -> Result<Option<Duration>, Over> {
+        self.patience_with(session, deaf, Duration::ZERO)
+    }
+
+    /// The same for somebody who leaves it to another one to be in time, but for `grace`.
+    pub(super) fn patience_with(
+        self,
+        session: &mut Session,
+        deaf: bool,
+        grace: Duration,
+    ) -> Result<Option<Duration>, Over> {
         loop {
             if session.is_over() {
                 return Err(Over);
             }
-            let Some(due) = session.sender.poll_timeout() else { return Ok(None) };
+            let Some(mut due) = session.sender.poll_timeout() else { return Ok(None) };
             let now = self.0.elapsed();
+            if !due.is_zero() {
+                due += grace;
+            }
             if due > now {
                 return Ok(Some(due - now));
             }
             // at most one timer is due at a time, but arming one takes a turn
-            session.handle_timeout(now, false);
+            session.handle_timeout(now, deaf);
         }
     }
 
@@ -272,7 +455,7 @@ impl Clock {
     /// there may be a pong that nobody has read.
     pub(super) fn patience_to_write(self, session: &mut Session) -> Result<Option<Duration>, Over> {
         if session.is_over() || session.sender.state() != State::Open {
-            return self.patience(session);
+            return self.patience(session, false);
         }
         let due = session.sender.poll_timeout();
         Ok(due.map(|due| due.saturating_sub(self.0.elapsed()).max(GLANCE)))
@@ -283,110 +466,8 @@ impl Clock {
 #[derive(Debug)]
 pub(super) struct Over;
 
-/// The time-out that is set on one direction of a stream.
-#[derive(Default)]
-pub(super) struct Limit(Option<Duration>);
+/// While one direction is blocked, how long to wait for the other before trying again.
+pub(super) const MEANWHILE: Duration = Duration::from_millis(20);
 
-impl Limit {
-    /// Bounds the next wait. Setting a time-out is a system call, so a wait may end an eighth late
-    /// instead. Returns what the stream has been told.
-    pub(super) fn set(
-        &mut self,
-        wait: Option<Duration>,
-        set: impl FnOnce(Option<Duration>) -> io::Result<()>,
-    ) -> Result<Option<Duration>, Error> {
-        let keep = match (self.0, wait) {
-            (None, None) => true,
-            (Some(limit), Some(wait)) => wait <= limit && wait >= limit - limit / 8,
-            _ => false,
-        };
-        if !keep {
-            set(wait)?;
-            self.0 = wait;
-        }
-        Ok(self.0)
-    }
-}
-
-/// How one read or write went.
-pub(super) enum Done {
-    /// It was interrupted, or its time was up.
-    Nothing,
-    Bytes(usize),
-    /// The stream is broken.
-    Failed(io::Error),
-}
-
-/// One read of as much as there is room for. `limit`: the time-out of ours that is set.
-pub(super) fn read_some(
-    io: &mut impl Read,
-    rx: &mut RecvBuffer,
-    limit: Option<Duration>,
-) -> Result<Done, Error> {
-    let space = rx.space();
-    let room = space.len();
-    let start = limit.map(|_| Instant::now());
-    match io.read(space) {
-        Ok(n) if n <= room => {
-            rx.commit(n);
-            Ok(Done::Bytes(n))
-        }
-        Ok(_) => Ok(Done::Failed(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the transport claims to have read more bytes than it was given room for",
-        ))),
-        Err(error) => done_with(error, limit, start),
-    }
-}
-
-/// One write of as much as there is.
-pub(super) fn write_some(
-    io: &mut impl Write,
-    tx: &SendBuffer,
-    limit: Option<Duration>,
-) -> Result<Done, Error> {
-    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-    let count = tx.chunks_vectored(&mut slices);
-    let start = limit.map(|_| Instant::now());
-    let result = match &slices[..count] {
-        [] => return Ok(Done::Nothing),
-        [one] => io.write(one),
-        several => io.write_vectored(several),
-    };
-    match result {
-        Ok(n) => Ok(Done::Bytes(n)),
-        Err(error) => done_with(error, limit, start),
-    }
-}
-
-fn done_with(
-    error: io::Error,
-    limit: Option<Duration>,
-    start: Option<Instant>,
-) -> Result<Done, Error> {
-    if error.kind() == io::ErrorKind::Interrupted {
-        return Ok(Done::Nothing);
-    }
-    if !is_wait(&error) {
-        return Ok(Done::Failed(error));
-    }
-    // A time-out of ours, or one that the user has set and wants to hear about? Ours takes as long as
-    // it was told, but for a tick of the kernel's clock.
-    match (limit, start) {
-        (Some(limit), Some(start)) if start.elapsed() + TICK >= limit / 2 => Ok(Done::Nothing),
-        _ => Err(error.into()),
-    }
-}
-
-fn is_wait(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-}
-
-/// The shortest wait that sockets know; they take no time-out of zero.
-pub(super) const GLANCE: Duration = Duration::from_millis(1);
-
-/// The longest that kernels take between two looks at their clock.
-const TICK: Duration = Duration::from_millis(10);
-
-/// Slices in one vectored write.
-const MAX_SLICES: usize = 64;
+/// Bytes that are taken in before it is the other direction's turn.
+const A_LOT: usize = 256 * 1024;

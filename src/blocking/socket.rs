@@ -55,7 +55,8 @@ impl<S> WebSocket<S> {
 
     pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {
         let (receiver, sender) = conn.split();
-        let link = Direct::new(io, Session::new(sender, LentTx::new(tx)));
+        let session = Session::new(sender, LentTx::new(tx));
+        let link = Direct::new(io, session, receiver.max_ahead());
         Self { rx, receiver, link, subprotocol: None }
     }
 
@@ -151,8 +152,9 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Disconnected`] when the connection broke or ended without a closing handshake,
     /// [`Error::Protocol`] when the peer broke a rule (it was told so), [`Error::Timeout`] when it
     /// no longer answers. The same error for ever after. [`Error::Io`] with
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a
-    /// time-out that you set on the stream yourself has passed: nothing is lost, call again.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a read
+    /// time-out that you set on the stream yourself has passed without a byte, or the stream does not
+    /// wait and has nothing: nothing is lost, call again.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
@@ -182,12 +184,19 @@ impl<S: Transport> WebSocket<S> {
     /// Sends a message and flushes.
     ///
     /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent.
+    /// While the peer does not read, what it sends is taken in, for the next `recv`: two ends that send
+    /// to each other would otherwise wait for ever. That goes on up to
+    /// [`Config::max_message_len`](crate::Config::max_message_len) bytes; then this waits for the peer to
+    /// read.
     ///
     /// # Errors
     ///
     /// [`Error::Send`] if the message cannot be sent; the connection goes on. [`Error::Disconnected`]
     /// or [`Error::Timeout`] if nothing reaches the peer any more. [`Error::Io`] when a time-out that
-    /// you set on the stream yourself has passed: what was taken stays queued.
+    /// you set on the stream yourself has passed, or when the stream does not wait
+    /// ([`WouldBlock`](io::ErrorKind::WouldBlock)): what was taken stays queued, and leaves with
+    /// [`flush`](Self::flush) or any other call. A message that found no room was not taken; where you
+    /// need to tell the two apart, call [`feed`](Self::feed) and `flush`.
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.send(message.into())
     }

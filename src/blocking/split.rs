@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::net::Shutdown;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,10 +10,10 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::WebSocket;
-use super::link::{
-    Clock, Direct, Done, GLANCE, Limit, Link, Over, read_some, ready_event, write_some,
-};
+use super::limit::{Done, GLANCE, Limit, TICK, read_some, write_some};
+use super::link::{Clock, Direct, Link, MEANWHILE, Over, ready_event};
 use super::shared_io::{SharedIo, SplitTransport};
+use super::transport::is_cannot;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::proto::{
@@ -27,16 +28,35 @@ impl<S: SplitTransport> WebSocket<S> {
     /// A thread that only receives still answers pings and the peer's Close; a thread that only
     /// sends learns from its next call that the connection is over. No lock is held during IO.
     /// Dropping one half does not disturb the other; the stream goes when both are gone.
+    ///
+    /// What a `send` leaves behind because your own write time-out has passed is written by the half that
+    /// receives, if that is receiving: it notices within that time, or
+    /// [`Config::close_timeout`](crate::Config::close_timeout) for a time-out that you set later.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
-        let Self { rx, receiver, link, subprotocol } = self;
-        let Direct { io, session, clock, read_limit, write_limit, .. } = link;
+        let Self { mut rx, receiver, link, subprotocol } = self;
+        let Direct { io, mut session, clock, read_limit, write_limit, ahead, ended, .. } = link;
+        rx.feed(ahead.unparsed());
+        match ended {
+            None => {}
+            Some(Ok(())) => session.read_eof(),
+            Some(Err(error)) => {
+                // behind what has arrived before it
+                session.write_failed(error);
+                session.read_eof();
+            }
+        }
+        let patience = session.sender.close_timeout();
+        let users = io.write_timeout().ok().flatten().unwrap_or(patience);
         let shared = Arc::new(Shared {
             io,
             clock,
+            look_up: patience.min(users).max(MEANWHILE),
+            reading: AtomicBool::new(false),
             state: Mutex::new(Shelf {
                 session,
                 unwritten: Some(SendBuffer::new()),
                 written: 0,
+                grace: Duration::ZERO,
                 waiting: 0,
                 write_limit,
             }),
@@ -52,6 +72,12 @@ impl<S: SplitTransport> WebSocket<S> {
 struct Shared<S> {
     io: S,
     clock: Clock,
+    /// How long the receiving half reads at most before it looks at what has become of the connection:
+    /// a sender that closes leaves the wait for the answer to it, and one whose write took too long for
+    /// its user leaves the rest of the bytes.
+    look_up: Duration,
+    /// The receiving half reads, so that nothing lies unread in the transport.
+    reading: AtomicBool,
     state: Mutex<Shelf>,
     /// Bytes were written, or the connection is over.
     changed: Condvar,
@@ -63,6 +89,9 @@ struct Shelf {
     unwritten: Option<SendBuffer>,
     /// All bytes ever written.
     written: u64,
+    /// Whoever is writing judges the peer, as nobody else knows how he gets on: the others give him so
+    /// much more time.
+    grace: Duration,
     /// Threads that wait for their bytes to be written.
     waiting: usize,
     write_limit: Limit,
@@ -105,6 +134,8 @@ impl<S: SplitTransport> Shared<S> {
     }
 
     /// Writes once, unlocked, as the only one who does; waits for the transport, `at_most` so long.
+    ///
+    /// The error is that of a user's time-out, or of a stream that does not wait.
     fn write<'s>(
         &'s self,
         mut shelf: MutexGuard<'s, Shelf>,
@@ -120,36 +151,55 @@ impl<S: SplitTransport> Shared<S> {
             self.last_word();
             return Ok(self.lock());
         };
-        let wait = [wait, at_most].into_iter().flatten().min();
-        let mut limit = core::mem::take(&mut shelf.write_limit);
+        if unwritten.is_empty() {
+            shelf.unwritten = Some(unwritten);
+            return Ok(shelf);
+        }
+        // However it has begun, the connection may begin to close while it lasts.
+        let wait = [wait, at_most].into_iter().flatten().fold(self.look_up, Duration::min);
+        shelf.grace = wait / 7 + TICK; // it may end an eighth late
+        let mut limit = core::mem::replace(&mut shelf.write_limit, Limit::write());
         drop(shelf);
 
+        let start = Instant::now();
         let result = limit
-            .set(wait, |wait| self.io.set_write_timeout(wait))
-            .and_then(|limit| write_some(&mut &SharedIo(&self.io), &unwritten, limit));
+            .bound(&self.io, Some(wait))
+            .map(|bound| write_some(&mut &SharedIo(&self.io), &unwritten, bound));
 
         let mut shelf = self.lock();
-        shelf.write_limit = limit;
         let mut failure = None;
         match result {
             Ok(Done::Nothing) => {
+                limit.waited(start);
                 shelf.session.write_stalled();
-                if let Err(Over) = self.clock.patience(&mut shelf.session) {
+                let deaf = !self.reading.load(Ordering::Relaxed);
+                if let Err(Over) = self.clock.patience(&mut shelf.session, deaf) {
                     self.over(); // the socket is full: there is no room for a last word
                 }
             }
             Ok(Done::Bytes(n)) => match check_written(n, unwritten.remaining()) {
                 Ok(()) => {
+                    limit.rewind();
                     unwritten.advance(n);
                     shelf.written += n as u64;
                     shelf.session.in_flight = unwritten.remaining();
+                    if start.elapsed() >= GLANCE {
+                        shelf.session.write_stalled(); // until it did not
+                    }
                     shelf.session.write_went_through(n);
                 }
                 Err(error) => shelf.session.write_failed(error),
             },
             Ok(Done::Failed(error)) => shelf.session.write_failed(error),
+            Ok(Done::Expired(error) | Done::WouldBlock(error)) => {
+                limit.rewind();
+                shelf.session.write_stalled();
+                failure = Some(error.into());
+            }
             Err(error) => failure = Some(error),
         }
+        shelf.write_limit = limit;
+        shelf.grace = Duration::ZERO;
         if shelf.session.in_flight == 0 {
             unwritten = SendBuffer::new();
         }
@@ -173,16 +223,17 @@ impl<S: SplitTransport> Shared<S> {
         });
         let timed_out = shelf.session.is_timed_out();
         drop(shelf);
-        if let Some(unwritten) = unwritten.filter(|_| timed_out) {
-            let _ = self.io.set_write_timeout(Some(GLANCE));
-            let _ = write_some(&mut &SharedIo(&self.io), &unwritten, None);
+        if let Some(unwritten) = unwritten.filter(|unwritten| timed_out && !unwritten.is_empty())
+            && let Ok(bound) = Limit::write().bound(&self.io, Some(GLANCE))
+        {
+            let _ = write_some(&mut &SharedIo(&self.io), &unwritten, bound);
         }
         self.over();
     }
 
     /// Waits for a change, or for the time to bring one about.
     fn wait<'s>(&'s self, mut shelf: MutexGuard<'s, Shelf>) -> MutexGuard<'s, Shelf> {
-        match self.clock.patience(&mut shelf.session) {
+        match self.patience(&mut shelf) {
             Ok(Some(wait)) => match self.changed.wait_timeout(shelf, wait) {
                 Ok((shelf, _)) => shelf,
                 Err(poisoned) => poisoned.into_inner().0,
@@ -196,19 +247,18 @@ impl<S: SplitTransport> Shared<S> {
         }
     }
 
+    /// As [`Clock::patience`], for those who neither read nor write.
+    fn patience(&self, shelf: &mut Shelf) -> Result<Option<Duration>, Over> {
+        let deaf = !self.reading.load(Ordering::Relaxed);
+        self.clock.patience_with(&mut shelf.session, deaf, shelf.grace)
+    }
+
     /// Tells those who wait, and wakes those who read or write.
     fn over(&self) {
         let _ = self.io.shutdown(Shutdown::Both);
         self.changed.notify_all();
     }
 }
-
-/// How long the receiving half waits for the transport to take bytes. It must not wait for a peer
-/// that does the same: two such ends would never read again.
-const RECEIVERS_WRITE: Duration = Duration::from_millis(1);
-
-/// How long it then only reads before it tries to write again.
-const WRITE_AGAIN: Duration = Duration::from_millis(20);
 
 /// The receiving half's way to its transport.
 pub(super) struct SharedLink<S> {
@@ -241,27 +291,42 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         let wait = {
             let mut shelf = shared.lock();
             let unsent = shelf.session.unsent();
-            let wait = shared.clock.patience(&mut shelf.session);
+            let grace = shelf.grace;
+            let wait = shared.clock.patience_with(&mut shelf.session, false, grace);
             if wait.is_ok() && shelf.session.unsent() > unsent {
                 return Ok(()); // a ping, which has to leave before the wait for its pong
             }
             // whoever is writing takes along what is unsent; without anybody, it waits for this half
             let is_mine = shelf.unwritten.is_some() && !shelf.session.is_flushed();
-            wait.map(|wait| [wait, is_mine.then_some(WRITE_AGAIN)].into_iter().flatten().min())
+            let at_most = if is_mine { MEANWHILE } else { shared.look_up };
+            wait.map(|wait| wait.map_or(at_most, |wait| wait.min(at_most)))
         };
         let Ok(wait) = wait else {
             shared.last_word();
             return Ok(());
         };
-        let limit = self.read_limit.set(wait, |wait| shared.io.set_read_timeout(wait))?;
-        match read_some(&mut &SharedIo(&shared.io), rx, limit)? {
+        let bound = self.read_limit.bound(&shared.io, Some(wait))?;
+        let start = Instant::now();
+        shared.reading.store(true, Ordering::Relaxed);
+        let done = read_some(&mut &SharedIo(&shared.io), rx, bound);
+        shared.reading.store(false, Ordering::Relaxed);
+        match done {
+            Done::Nothing => {
+                self.read_limit.waited(start);
+                return Ok(());
+            }
+            Done::Expired(error) | Done::WouldBlock(error) => {
+                self.read_limit.rewind();
+                return Err(error.into());
+            }
             Done::Bytes(0) => shared.lock().session.read_eof(),
+            Done::Bytes(_) => {}
             Done::Failed(error) => {
                 shared.lock().session.read_failed(error);
                 shared.over();
             }
-            Done::Nothing | Done::Bytes(_) => {}
         }
+        self.read_limit.rewind();
         Ok(())
     }
 
@@ -276,23 +341,36 @@ impl<S: SplitTransport> Link for SharedLink<S> {
     }
 
     fn write(&mut self) -> Result<bool, Error> {
-        if self.stalled.is_some_and(|at| at.elapsed() < WRITE_AGAIN) {
+        if self.stalled.is_some_and(|at| at.elapsed() < MEANWHILE) {
             return Ok(false);
         }
         let mut shelf = self.shared.lock();
         // whoever is writing takes it along
         let Some(unwritten) = shelf.unwritten.take() else { return Ok(false) };
         let before = shelf.written;
-        let shelf = self.shared.write(shelf, unwritten, Some(RECEIVERS_WRITE))?;
-        let progress = shelf.written > before;
-        self.stalled = (!progress).then(Instant::now);
-        Ok(progress)
+        self.stalled = None;
+        match self.shared.write(shelf, unwritten, Some(GLANCE)) {
+            Ok(shelf) if shelf.written > before || shelf.session.is_flushed() => Ok(true),
+            Ok(_) => {
+                // It must not wait for a peer that does the same: two such ends would never read again.
+                self.stalled = Some(Instant::now());
+                Ok(false)
+            }
+            // A stream that does not wait costs nothing to ask, and reading has the last word about it.
+            Err(_) => Ok(false),
+        }
     }
 
     fn shutdown_write(&mut self) {
-        // an error means that the other end is gone, which reading will show
-        let _ = self.shared.io.shutdown(Shutdown::Write);
-        self.shared.lock().session.was_shut_down();
+        let shut = self.shared.io.shutdown(Shutdown::Write);
+        let mut shelf = self.shared.lock();
+        shelf.session.was_shut_down();
+        match shut {
+            // Nothing tells the peer that this is the end but the end of the stream.
+            Err(error) if is_cannot(&error) => shelf.session.read_eof(),
+            // any other error means that the other end is gone, which reading will show
+            _ => {}
+        }
         self.shared.changed.notify_all();
     }
 
@@ -380,7 +458,8 @@ impl<S: SplitTransport> Receiver<S> {
         let Shelf { mut session, unwritten, write_limit, .. } =
             state.into_inner().unwrap_or_else(PoisonError::into_inner);
         session.take_back(unwritten.unwrap_or_default());
-        let link = Direct { clock, read_limit, write_limit, ..Direct::new(io, session) };
+        let link = Direct::new(io, session, receiver.max_ahead());
+        let link = Direct { clock, read_limit, write_limit, ..link };
         Ok(WebSocket { rx, receiver, link, subprotocol })
     }
 }
@@ -446,26 +525,16 @@ impl<S: SplitTransport> Sender<S> {
         self.shared.write_until(|shelf| shelf.written >= until)
     }
 
-    /// Sends a Close frame and waits for the receiving half to finish the closing handshake: a thread
-    /// has to be receiving, or this waits for [`Config::close_timeout`](crate::Config::close_timeout)
-    /// and breaks the connection off.
+    /// Sends everything that is queued and a Close frame, and returns once that is written. The
+    /// receiving half finishes the closing handshake and reports the end; a peer that does not answer
+    /// is given up there after [`Config::close_timeout`](crate::Config::close_timeout). Without a thread
+    /// that receives, nobody waits for the peer.
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`]; otherwise as [`WebSocket::close`]. A connection that is closing
-    /// already is only waited for.
+    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is closing
+    /// already stays as it is.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.close_and_flush(code, reason)?;
-        let mut shelf = self.shared.lock();
-        while !shelf.session.is_over() {
-            // The receiver is waiting already, without this deadline: it has to be watched here.
-            shelf = self.shared.wait(shelf);
-        }
-        shelf.session.result()
-    }
-
-    /// Sends a Close frame and does not wait for the answer.
-    pub(super) fn close_and_flush(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let closed = self.shared.lock().session.start_close(code, reason);
         match closed {
             Ok(()) => self.flush(),

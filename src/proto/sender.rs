@@ -417,6 +417,12 @@ impl Sender {
         self.max_unsent
     }
 
+    /// [`Config::close_timeout`].
+    #[cfg(feature = "std")]
+    pub(crate) fn close_timeout(&self) -> Duration {
+        self.timers.close_timeout()
+    }
+
     /// The rule that the peer broke.
     #[cfg(feature = "std")]
     pub(crate) fn violated(&self) -> Option<ProtocolError> {

@@ -319,6 +319,11 @@ impl Timers {
         }
     }
 
+    #[cfg(feature = "std")]
+    pub(crate) fn close_timeout(&self) -> Duration {
+        Duration::from_millis(self.close_timeout.into())
+    }
+
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         (self.round_trip != 0).then(|| Duration::from_micros(self.round_trip.into()))
     }

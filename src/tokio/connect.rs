@@ -1,7 +1,14 @@
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::pin::{Pin, pin};
+use core::task::Poll;
+use std::io;
+
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::accept::{read_some, write_all};
 use super::lent::LentRx;
@@ -11,14 +18,21 @@ use crate::error::Error;
 use crate::handshake::client::{Handshake, Request, Response};
 use crate::pool::LentTx;
 use crate::proto::Config;
+use crate::race::{Next, Race};
 
 /// Connects to a `ws://` URL.
 ///
 /// Sets `TCP_NODELAY`. For `wss://` connect a TLS stream and hand it to [`client`].
 ///
+/// A host with several addresses is connected to at the one that answers first (RFC 8305): they are
+/// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after the
+/// one before or as soon as that has failed, at most eight at the same time. All of that happens in
+/// this future.
+///
 /// # Errors
 ///
-/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`],
+/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses have
+/// failed, with all of them in its text),
 /// [`Error::Handshake`], [`Error::Refused`] with the response of a server that answered anything
 /// but 101, [`Error::HandshakeTimeout`].
 ///
@@ -47,7 +61,8 @@ pub async fn connect_with(
         return Err(Error::Tls(crate::error::WSS_NEEDS_TLS));
     }
     let connecting = async {
-        let stream = TcpStream::connect((request.host(), request.port())).await?;
+        let addresses = lookup_host((request.host(), request.port())).await?;
+        let stream = connect_to(addresses).await?;
         stream.set_nodelay(true)?;
         open(stream, request, config).await
     };
@@ -105,5 +120,107 @@ where
             Ok(ws.with_subprotocol(subprotocol.as_deref()))
         }
         Response::Refused(refused) => Err(refused.into()),
+    }
+}
+
+/// Connects to the address that answers first. Dropping the future drops all attempts.
+async fn connect_to(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut race = Race::new(addresses);
+    if let Some(address) = race.only() {
+        return TcpStream::connect(address).await;
+    }
+    let begin = Instant::now();
+    let mut attempts: Vec<(SocketAddr, Attempt)> = Vec::new();
+    let mut alarm = pin!(sleep_until(begin));
+    poll_fn(|cx| {
+        loop {
+            let mut at = 0;
+            while let Some((address, attempt)) = attempts.get_mut(at) {
+                match attempt.as_mut().poll(cx) {
+                    Poll::Ready(Ok(stream)) => return Poll::Ready(Ok(stream)),
+                    Poll::Ready(Err(error)) => {
+                        race.failed(*address, error);
+                        drop(attempts.swap_remove(at));
+                    }
+                    Poll::Pending => at += 1,
+                }
+            }
+            match race.next(begin.elapsed()) {
+                Next::Start(address) => {
+                    attempts.push((address, Box::pin(TcpStream::connect(address))));
+                }
+                Next::Wait(Some(until)) => {
+                    let until = begin + until;
+                    if alarm.deadline() != until {
+                        alarm.as_mut().reset(until);
+                    }
+                    if alarm.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                Next::Wait(None) => return Poll::Pending,
+                Next::Lost => {
+                    let lost = core::mem::replace(&mut race, Race::new([]));
+                    return Poll::Ready(Err(lost.into_error()));
+                }
+            }
+        }
+    })
+    .await
+}
+
+type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use core::time::Duration;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::race::black_hole::black_hole;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(future)
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_is_passed_by() {
+        let hole = black_hole();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let start = std::time::Instant::now();
+        let stream = run(connect_to([hole.address, address])).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(240) && took < Duration::from_secs(3), "{took:?}");
+    }
+
+    #[test]
+    fn an_address_that_refuses_is_passed_by_at_once() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let stream = run(connect_to([closed, address])).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+
+        let also = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = run(connect_to([closed, also])).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let text = error.to_string();
+        assert!([closed, also].iter().all(|one| text.contains(&one.to_string())), "{text}");
+    }
+
+    /// Nothing goes on behind a future that was dropped.
+    #[test]
+    fn a_dropped_race_leaves_nothing_behind() {
+        let hole = black_hole();
+        run(async {
+            let racing = connect_to([hole.address, hole.address_again()]);
+            let late = timeout(Duration::from_millis(400), racing).await;
+            assert!(late.is_err(), "{late:?}");
+            assert_eq!(::tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+        });
     }
 }

@@ -129,6 +129,54 @@ fn a_blocked_send_times_out() {
     });
 }
 
+/// A peer that takes bytes slowly but all the time is not given up, neither by keep-alive nor by the
+/// closing handshake, and gets what was sent before the Close.
+#[cfg(unix)]
+#[test]
+fn a_slow_reader_keeps_its_connection_and_gets_everything() {
+    use std::os::unix::net::UnixStream;
+    for closes_first in [false, true] {
+        bounded(move || {
+            let (near, far) = UnixStream::pair().unwrap();
+            let config = Config::new()
+                .keep_alive(KeepAlive::Every(millis(100)))
+                .pong_timeout(millis(100))
+                .close_timeout(millis(150));
+            let (mut ws, peer) = server_between(near, far, &config);
+            let payload = wire::pattern(2 << 20);
+            let expected = payload.clone();
+            let reading = thread::spawn(move || {
+                let mut bytes = Vec::new();
+                let mut io = peer.io;
+                // 1 MB/s, ten times slower than the time-outs would have it
+                let mut chunk = [0; 10_000];
+                loop {
+                    let n = io.read(&mut chunk).unwrap();
+                    bytes.extend_from_slice(&chunk[..n]);
+                    let (frames, _) = wire::frames_in(&bytes[..bytes.len().min(20)]);
+                    assert!(frames.is_empty(), "the message is not the first");
+                    if bytes.ends_with(&[0x88, 2, 0x03, 0xE8]) {
+                        break;
+                    }
+                    assert!(n > 0, "cut off after {} bytes", bytes.len());
+                    thread::sleep(millis(10));
+                }
+                io.write_all(&wire::client(wire::CLOSE, &wire::close_payload(1000, ""))).unwrap();
+                let frames = wire::frames(&bytes);
+                assert!(frames[0].payload == expected, "the message has changed");
+            });
+            if closes_first {
+                // without room for anything else
+                ws.feed(payload).unwrap();
+            } else {
+                ws.send(payload).unwrap();
+            }
+            ws.close(CloseCode::NORMAL, "").unwrap();
+            reading.join().unwrap();
+        });
+    }
+}
+
 /// H-40: one absolute deadline, whether the client is silent or trickles; the answer is 408.
 #[test]
 fn a_client_that_is_too_slow_gets_a_408() {
@@ -204,6 +252,89 @@ fn a_read_timeout_of_the_user_loses_nothing() {
         ws.feed("fed").unwrap();
         waits(&mut ws);
         assert_eq!(peer.frame().unwrap().text(), "fed");
+    });
+}
+
+/// What the user has set outlives the handshake, whoever began it and how it ended, and keep-alive.
+#[test]
+fn time_outs_of_the_user_are_left_as_they_are() {
+    use sansws::blocking::{accept, read_request};
+    use sansws::handshake::server::{Accept, Reject};
+    bounded(|| {
+        let set = |io: &std::net::TcpStream| {
+            io.set_read_timeout(Some(millis(200))).unwrap();
+            io.set_write_timeout(Some(millis(400))).unwrap();
+        };
+        let check = |io: &std::net::TcpStream| {
+            let found = [io.read_timeout().unwrap(), io.write_timeout().unwrap()];
+            assert_eq!(found, [Some(millis(200)), Some(millis(400))]);
+        };
+        let request = Request::new("ws://h/").unwrap();
+        for keep_alive in [KeepAlive::Off, KeepAlive::Every(millis(60_000))] {
+            let config = Config::new().keep_alive(keep_alive);
+            let (near, far) = tcp();
+            [&near, &far].into_iter().for_each(set);
+            let near = thread::spawn(move || {
+                let incoming = read_request(near, &config).unwrap();
+                check(incoming.io_ref());
+                incoming.accept(&Accept::default()).unwrap()
+            });
+            let far = client(far, &request, &config).unwrap();
+            for ws in &mut [near.join().unwrap(), far] {
+                check(ws.io_ref());
+                for _ in 0..2 {
+                    let error = lasting(millis(200), || ws.recv().unwrap_err());
+                    assert!(matches!(error, Error::Io(_)), "{error:?}");
+                }
+                check(ws.io_ref());
+                // and what is set later
+                ws.io_ref().set_read_timeout(Some(millis(100))).unwrap();
+                lasting(millis(100), || ws.recv().unwrap_err());
+                ws.io_ref().set_read_timeout(Some(millis(300))).unwrap();
+                lasting(millis(300), || ws.recv().unwrap_err());
+            }
+        }
+        // handshakes that fail, on streams that are only lent
+        for refuses in [true, false] {
+            let (mut near, mut far) = tcp();
+            [&near, &far].into_iter().for_each(set);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    if refuses {
+                        let incoming = read_request(&mut near, &Config::new()).unwrap();
+                        incoming.reject(&Reject::default()).unwrap();
+                    } else {
+                        near.write_all(b"nonsense\r\n\r\n").unwrap();
+                    }
+                });
+                client(&mut far, &request, &Config::new()).unwrap_err();
+                check(&far);
+                far.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            check(&near);
+        }
+        let (mut near, mut far) = tcp();
+        set(&near);
+        far.write_all(b"nonsense\r\n\r\n").unwrap();
+        far.shutdown(std::net::Shutdown::Write).unwrap();
+        accept(&mut near).unwrap_err();
+        check(&near);
+    });
+}
+
+/// The user's time-out counts from the last byte, however often keep-alive has its turn meanwhile.
+#[test]
+fn a_time_out_of_the_user_is_not_extended_by_keep_alive() {
+    bounded(|| {
+        let config =
+            Config::new().keep_alive(KeepAlive::Every(millis(70))).pong_timeout(millis(900));
+        let (mut ws, mut peer) = server(&config);
+        ws.io_ref().set_read_timeout(Some(millis(300))).unwrap();
+        for _ in 0..2 {
+            let error = lasting(millis(300), || ws.recv().unwrap_err());
+            assert!(matches!(error, Error::Io(_)), "{error:?}");
+        }
+        assert_eq!(peer.frame().unwrap().opcode, wire::PING);
     });
 }
 

@@ -6,11 +6,12 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use sansws::blocking::{Receiver, Sender, SplitTransport, WebSocket};
 use sansws::buf::RecvBuffer;
-use sansws::proto::{Config, Connection, Event, MessageRef};
-use sansws::{CloseCode, Message};
+use sansws::proto::{Config, Connection, Event, KeepAlive, MessageRef};
+use sansws::{CloseCode, Error, Message};
 
 use crate::wire::{BINARY, CLOSE, Frame, PING, PONG, Parser, TEXT, close, masked};
 
@@ -342,4 +343,38 @@ fn a_blocked_writer_does_not_keep_the_receiver_from_receiving() {
     sent.unwrap();
     drop((peer, sender));
     receiving.end();
+}
+
+/// A sender whose write takes too long for its user leaves: the half that waits in `recv` all the while
+/// writes the rest.
+#[test]
+fn what_a_sender_leaves_is_written_by_the_receiver() {
+    for keep_alive in [false, true] {
+        let mut config = Config::new();
+        if keep_alive {
+            config = config.keep_alive(KeepAlive::Every(Duration::from_secs(20)));
+        }
+        let (near, far) = UnixStream::pair().unwrap();
+        far.set_read_timeout(Some(LIMIT)).unwrap();
+        near.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+        let mut peer = Peer { io: far, parser: Parser::default() };
+        let (mut receiver, sender) = server(near, &config).split();
+        let receiving = start(move || receiver.recv());
+        assert!(receiving.runs_for(Duration::from_millis(50)));
+        let error = start({
+            let sender = sender.clone();
+            move || sender.send(vec![1; 4 << 20])
+        })
+        .end()
+        .unwrap_err();
+        assert!(matches!(error, Error::Io(_)), "{error:?}");
+        assert!(sender.unsent() > 0);
+        // nobody calls anything
+        let began = Instant::now();
+        peer.expect(BINARY, vec![1; 4 << 20]);
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        peer.send(TEXT, "thanks");
+        assert_eq!(receiving.end().unwrap(), Some("thanks".into()));
+        assert_eq!(sender.unsent(), 0);
+    }
 }

@@ -11,6 +11,17 @@ impl Receiver {
         self.between_messages = false;
     }
 
+    /// How many bytes may be taken in before anybody asks for them: as many as a message may have, where
+    /// messages are held whole anyway.
+    pub(crate) fn max_ahead(&self) -> usize {
+        match self.delivery {
+            Delivery::Messages => {
+                usize::try_from(self.max_message_len).unwrap_or(usize::MAX).max(SOME_AHEAD)
+            }
+            Delivery::Chunks => SOME_AHEAD,
+        }
+    }
+
     /// The data that was found and not yet taken whole.
     pub(crate) fn held(&self) -> Option<Ready> {
         self.ready.filter(|ready| !ready.is_control())
@@ -62,3 +73,6 @@ fn inflated(rx: &RecvBuffer) -> &[u8] {
         &[]
     }
 }
+
+/// Bytes that may be taken in ahead where nothing is held whole: what a busy connection's buffer has.
+const SOME_AHEAD: usize = 4 * RecvBuffer::DEFAULT_READ_AHEAD;
