@@ -30,7 +30,10 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 ///     }
 ///
 ///     async fn on_open(&self, client: &Client) {
-///         client.join(client.info().param("room").unwrap_or("lobby"));
+///         let room = client.info().param("room").unwrap_or("lobby");
+///         if let Err(error) = client.join(room) {
+///             let _ = client.send(error.to_string());
+///         }
 ///     }
 ///
 ///     async fn on_message(&self, client: &Client, message: Received<'_>) {

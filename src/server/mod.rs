@@ -106,21 +106,24 @@ mod handle;
 mod handler;
 mod hub;
 mod limits;
+mod line;
 mod mailbox;
 mod notice;
 mod origin;
 mod page;
+mod post;
 mod request;
 mod route;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
 mod stats;
+mod turn;
 
 pub use acceptance::{Acceptance, Decision};
 pub use arrival::Arrival;
 pub use client::{Client, ClientInfo};
 pub use closures::{Closures, handler};
-pub use error::{NotSent, NotServed, ServerError};
+pub use error::{NotJoined, NotSent, NotServed, ServerError};
 pub use handle::{Admission, ServerHandle};
 pub use handler::{Handler, Received};
 pub use hub::Hub;

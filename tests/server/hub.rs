@@ -1,6 +1,6 @@
 //! All clients at once, and rooms of them.
 
-use sansws::server::{Client, Hub, handler};
+use sansws::server::{Client, Hub, NotJoined, handler};
 use sansws::{CloseCode, PreparedMessage};
 
 use crate::support::{bind, closed, start, text, until, within};
@@ -66,7 +66,7 @@ async fn rooms_are_left_with_the_connection() {
         }
     }
 
-    assert!(first.join("b") && !first.join("b"), "entered twice");
+    assert_eq!((first.join("b"), first.join("b")), (Ok(true), Ok(false)), "entered twice");
     let names =
         |client: &Client| client.rooms().iter().map(|it| it.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&first), ["a", "b"]);
@@ -76,7 +76,7 @@ async fn rooms_are_left_with_the_connection() {
     assert_eq!((hub.room("a").len(), hub.room("b").len()), (1, 2));
     within(one.close(CloseCode::NORMAL, "")).await.unwrap();
     until(|| hub.room("b").len() == 1).await;
-    assert!(!first.join("a"), "it is gone");
+    assert_eq!(first.join("a"), Err(NotJoined::Closed), "it is gone");
     assert_eq!(names(&first), [""; 0]);
     drop(two);
     until(|| hub.room("a").is_empty()).await;

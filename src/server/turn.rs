@@ -1,0 +1,168 @@
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::time::Instant;
+
+use tokio::task::yield_now;
+
+use super::mailbox::produced;
+
+/// How much a connection's task does before others get their turn.
+///
+/// A turn is what the task does until it waits. It ends after half a millisecond, or when so much was put
+/// into queues that those who are to send it should come first. What takes its time is the handler, of
+/// which nothing is known beforehand: the clock is looked at between events, rarely as long as they are
+/// quick, since a look costs half as much as a small message. One event in a turn costs no look at all.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// Events of this turn.
+    begun: bool,
+    /// One event was as long as a turn may be: from then on each has a turn of its own.
+    single: bool,
+    /// Events until the next look at the clock, and from one look to the next.
+    until_look: u8,
+    stride: u8,
+    /// The most that `stride` may be, in powers of two below [`MAX_STRIDE`]; more than zero after a look
+    /// that came much too late.
+    caution: u8,
+    /// Looks since then that came in time.
+    calm: u16,
+    /// [`produced`] when the turn began.
+    produced: usize,
+    /// The first and the last look at the clock.
+    looked: Option<(Instant, Instant)>,
+}
+
+impl Turn {
+    /// An event was found, or there is something else to do: whether that is part of this turn. If not,
+    /// it is the first thing in the next one.
+    #[inline]
+    pub(super) fn goes_on(&mut self) -> bool {
+        if !self.begun {
+            self.begin();
+            return true;
+        }
+        if produced().wrapping_sub(self.produced) > MAX_PRODUCED {
+            return false;
+        }
+        if self.until_look > 1 {
+            self.until_look -= 1;
+            return true;
+        }
+        self.look()
+    }
+
+    /// The task waits now.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        self.begun = false;
+        self.looked = None;
+    }
+
+    #[inline]
+    fn begin(&mut self) {
+        self.begun = true;
+        self.produced = produced();
+        self.until_look = 0;
+        if self.single {
+            let now = Instant::now();
+            self.looked = Some((now, now));
+        }
+    }
+
+    #[cold]
+    fn look(&mut self) -> bool {
+        let now = Instant::now();
+        let Some((began, before)) = self.looked else {
+            self.looked = Some((now, now));
+            self.stride = self.stride.clamp(1, self.max_stride());
+            self.until_look = self.stride;
+            return true;
+        };
+        let took = now.saturating_duration_since(before);
+        let stride = u32::from(self.stride.max(1));
+        let each = took / if self.single { 1 } else { stride };
+        self.single = each >= SINGLE;
+        if took >= TURN && stride > 1 && !self.single {
+            self.caution = (self.caution + 1).min(MAX_STRIDE.ilog2() as u8);
+            self.calm = 0;
+        } else if self.caution > 0 {
+            self.calm += 1;
+            if self.calm == RECOVERY {
+                self.caution -= 1;
+                self.calm = 0;
+            }
+        }
+        // as many as fit into a fifth of a turn, if they go on like this
+        let fit = (TURN / 5).as_nanos() / each.as_nanos().max(1);
+        let fit = u8::try_from(fit).unwrap_or(u8::MAX).min(self.stride.saturating_mul(2));
+        self.stride = fit.clamp(1, self.max_stride());
+        self.until_look = self.stride;
+        self.looked = Some((began, now));
+        now.saturating_duration_since(began) < TURN && !self.single
+    }
+
+    fn max_stride(&self) -> u8 {
+        MAX_STRIDE >> self.caution
+    }
+}
+
+/// Lets all others that are ready have their turn, and looks for what arrived and which alarms went off,
+/// before this task goes on.
+pub(super) fn give_way(cx: &mut Context<'_>) {
+    // What it does it does when it is polled first: the task is woken once all others have run.
+    let polled: Poll<()> = pin!(yield_now()).poll(cx);
+    debug_assert!(polled.is_pending());
+}
+
+/// The length of a turn: ten connections that always have something to do keep an eleventh waiting for
+/// 5 ms.
+const TURN: Duration = Duration::from_micros(500);
+
+/// An event that takes as long is one turn.
+const SINGLE: Duration = Duration::from_micros(250);
+
+/// What a turn may put into queues, as it is charged there.
+const MAX_PRODUCED: usize = 256 * 1024;
+
+/// Events between two looks at the clock at the most.
+const MAX_STRIDE: u8 = 32;
+
+/// So many looks in time make up for one that was late.
+const RECOVERY: u16 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy(time: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < time {}
+    }
+
+    /// Events that go into one turn.
+    fn events(turn: &mut Turn, each: Duration) -> usize {
+        turn.end();
+        let mut events = 0;
+        while events < 100_000 && turn.goes_on() {
+            events += 1;
+            busy(each);
+        }
+        events
+    }
+
+    #[test]
+    fn turns_end() {
+        let mut turn = Turn::default();
+        assert!(events(&mut turn, Duration::from_micros(100)) <= 8);
+        assert!(events(&mut turn, Duration::from_millis(1)) <= 2);
+        assert_eq!(events(&mut turn, Duration::from_millis(1)), 1);
+        assert_eq!(events(&mut turn, Duration::from_millis(1)), 1);
+        // quick ones get whole turns again, unless somebody else needed the processor
+        assert!((0..100).any(|_| events(&mut turn, Duration::ZERO) > 100));
+        // whoever was quick for long does not get far beyond
+        let slow = events(&mut turn, Duration::from_millis(1));
+        assert!(slow <= usize::from(2 * MAX_STRIDE), "{slow}");
+    }
+}
