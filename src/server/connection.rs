@@ -16,7 +16,7 @@ use super::control::{Place, TaskGuard};
 use super::handler::{Handler, Received};
 use super::line::{Behind, Line, Stream};
 use super::page::Page;
-use super::post::{Cut, End, Found, Next, Post, Vigil};
+use super::post::{Cut, End, Found, Next, Post};
 use super::request::Request;
 use crate::error::Error;
 use crate::proto::{CloseInfo, Event, Initiator};
@@ -233,17 +233,23 @@ fn drive<'a, S: Stream>(
     client: &'a Client,
     post: &'a mut Post,
     mut out: Outgoing<'a, Line<S>>,
-    behind: Behind,
+    mut behind: Behind,
     mut call: Pin<&'a mut impl Future<Output = ()>>,
 ) -> impl Future<Output = Flow> {
-    let mut vigil = Vigil::new(behind);
+    let mut waited = false;
     poll_fn(move |cx| {
-        match caught(call.as_mut(), cx) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Flow::GoOn),
-            Poll::Ready(Err(Panicked)) => return Poll::Ready(Flow::Panicked),
-            Poll::Pending => {}
+        let flow = match caught(call.as_mut(), cx) {
+            Poll::Ready(Ok(())) => Flow::GoOn,
+            Poll::Ready(Err(Panicked)) => Flow::Panicked,
+            Poll::Pending => {
+                waited = true;
+                return post.attend(client, &mut out, &mut behind, cx).map(|Cut| Flow::Cut);
+            }
+        };
+        if waited {
+            post.end_wait();
         }
-        post.attend(client, &mut out, &mut vigil, cx).map(|Cut| Flow::Cut)
+        Poll::Ready(flow)
     })
 }
 

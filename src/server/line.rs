@@ -36,26 +36,32 @@ struct Ahead {
 }
 
 /// What lies behind the event that a handler works on.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Behind {
     /// Nothing that has arrived: a frame is next.
     #[default]
     Nothing,
-    /// The peer's Close, and what it is owed for that.
-    Close(Option<Box<Reply>>),
+    /// The peer's Close.
+    Close,
     /// Something that is to be delivered.
     More,
 }
 
 /// What looking ahead has shown.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Sight {
-    /// Something arrived, or lies there unread: nobody can say that the peer is silent.
-    pub(super) alive: bool,
+    /// Bytes that arrived.
+    pub(super) arrived: u32,
+    /// The payload of a pong among them; only one that is as long as those of our pings matters.
+    pub(super) pong: Option<[u8; 4]>,
+    /// No more can be looked at.
+    pub(super) full: bool,
     /// The peer sends nothing more.
     pub(super) ended: bool,
     /// The network is broken.
     pub(super) broken: bool,
+    /// What is owed for a Close that was found.
+    pub(super) reply: Option<Box<Reply>>,
 }
 
 /// What a [`Line`] leads to.
@@ -104,7 +110,7 @@ impl<S: Stream> Line<S> {
                 break;
             }
             if held >= MAX_AHEAD {
-                sight.alive = true;
+                sight.full = true;
                 sight.ended = io.is_read_closed(cx);
                 return sight;
             }
@@ -114,9 +120,9 @@ impl<S: Stream> Line<S> {
             match result {
                 Ok(()) if piece.filled().is_empty() => ahead.end = Some(Ok(())),
                 Ok(()) => {
-                    sight.alive = true;
+                    sight.arrived += piece.filled().len() as u32; // a buffer's length at the most
                     ahead.bytes.extend_from_slice(piece.filled());
-                    ahead.look(behind);
+                    ahead.look(behind, &mut sight);
                 }
                 Err(error) => ahead.end = Some(Err(error)),
             }
@@ -130,13 +136,19 @@ impl<S: Stream> Line<S> {
 
 impl Ahead {
     /// Looks at the frames that are next, as long as there is nothing to deliver in them.
-    fn look(&mut self, behind: &mut Behind) {
-        while matches!(behind, Behind::Nothing) {
+    fn look(&mut self, behind: &mut Behind, sight: &mut Sight) {
+        while *behind == Behind::Nothing {
             let rest = &self.bytes[self.seen..];
             match Control::parse(rest) {
                 Ok(Control::Incomplete) => return,
-                Ok(Control::Other(len)) => self.seen += len,
-                Ok(Control::Close(reply)) => *behind = Behind::Close(reply),
+                Ok(Control::Other { len, pong }) => {
+                    self.seen += len;
+                    sight.pong = pong.or(sight.pong);
+                }
+                Ok(Control::Close(reply)) => {
+                    *behind = Behind::Close;
+                    sight.reply = Some(reply);
+                }
                 Err(NotControl) => *behind = Behind::More,
             }
         }
@@ -166,34 +178,25 @@ impl Ahead {
 }
 
 impl Behind {
-    /// What lies there, in bytes that begin with a frame.
+    /// What lies there, in bytes that begin with a frame: a Close is yet to be looked at.
     #[inline]
     pub(super) fn look(bytes: &[u8]) -> Self {
         match bytes.first() {
             None => Self::Nothing,
-            Some(0x88) => Self::look_at_close(bytes),
+            Some(0x88) => Self::Close,
             Some(_) => Self::More,
         }
     }
 
+    /// What is owed for a Close that is whole; otherwise there is more.
     #[cold]
-    fn look_at_close(bytes: &[u8]) -> Self {
+    pub(super) fn look_at_close(&mut self, bytes: &[u8]) -> Option<Box<Reply>> {
         match Control::parse(bytes) {
-            Ok(Control::Close(reply)) => Self::Close(reply),
-            _ => Self::More,
-        }
-    }
-
-    /// Whether the peer's Close is next.
-    pub(super) fn is_close(&self) -> bool {
-        matches!(self, Self::Close(_))
-    }
-
-    /// What is owed for the Close, once.
-    pub(super) fn take_reply(&mut self) -> Option<Reply> {
-        match self {
-            Self::Close(reply) => reply.take().map(|reply| *reply),
-            _ => None,
+            Ok(Control::Close(reply)) => Some(reply),
+            _ => {
+                *self = Self::More;
+                None
+            }
         }
     }
 }
@@ -201,9 +204,12 @@ impl Behind {
 /// A control frame of a client, whole.
 enum Control {
     Incomplete,
-    /// A ping or pong of so many bytes.
-    Other(usize),
-    Close(Option<Box<Reply>>),
+    /// A ping or pong.
+    Other {
+        len: usize,
+        pong: Option<[u8; 4]>,
+    },
+    Close(Box<Reply>),
 }
 
 /// What is next is another frame, or none that is allowed: not to be judged here.
@@ -222,13 +228,21 @@ impl Control {
         }
         let end = len + usize::try_from(header.payload_len).map_err(|_| NotControl)?;
         let Some(payload) = bytes.get(len..end) else { return Ok(Self::Incomplete) };
+        let mask = header.mask.ok_or(NotControl)?;
         if header.opcode != Opcode::Close {
-            return Ok(Self::Other(end));
+            let mut pong = match header.opcode {
+                Opcode::Pong => <[u8; 4]>::try_from(payload).ok(),
+                _ => None,
+            };
+            if let Some(pong) = &mut pong {
+                apply_mask(pong, mask, 0);
+            }
+            return Ok(Self::Other { len: end, pong });
         }
         let mut payload = payload.to_vec();
-        apply_mask(&mut payload, header.mask.ok_or(NotControl)?, 0);
+        apply_mask(&mut payload, mask, 0);
         let close = CloseFrame::parse(&payload).map_err(|_| NotControl)?;
-        Ok(Self::Close(Some(Box::new(Reply::to(&Event::Close(close))))))
+        Ok(Self::Close(Box::new(Reply::to(&Event::Close(close)))))
     }
 }
 

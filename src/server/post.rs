@@ -12,7 +12,7 @@ use super::line::{Behind, Line, Sight, Stream};
 use super::mailbox::{Drained, Wait};
 use super::turn::{Turn, give_way};
 use crate::error::Error;
-use crate::proto::{LINGER, MessageKind, Ready};
+use crate::proto::{Arrived, LINGER, MessageKind, Ready, Reply};
 use crate::tokio::{Outgoing, WebSocket};
 
 /// What the task of a connection keeps, besides the socket: how it waits and what it watches meanwhile.
@@ -24,6 +24,8 @@ pub(super) struct Post {
     found: Option<Found>,
     /// Goes off when the transport has taken nothing for too long while too much waits.
     doubt: Option<Pin<Box<Sleep>>>,
+    /// There while a handler waits and the end is near.
+    vigil: Option<Box<Vigil>>,
 }
 
 pub(super) enum Next {
@@ -50,29 +52,26 @@ pub(super) struct End(pub(super) Option<Box<Error>>);
 pub(super) struct Cut;
 
 /// What is known of the end of a connection while a handler waits.
+#[derive(Default)]
 pub(super) struct Vigil {
-    behind: Behind,
     stage: Stage,
     /// The end of the stage, from the second one on.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// What is owed to the peer for its Close.
+    reply: Option<Box<Reply>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Stage {
+    #[default]
     Open,
     /// The peer's Close or its end of file came. What it asked for before can still be answered.
     Leaving,
-    /// Nothing can be sent any more.
+    /// Nothing can be sent any more. Then the stream is dropped.
     Over,
-    /// The stream is dropped.
-    Gone,
 }
 
 impl Vigil {
-    pub(super) const fn new(behind: Behind) -> Self {
-        Self { behind, stage: Stage::Open, alarm: None }
-    }
-
     fn enter(&mut self, stage: Stage, lasts: Duration) {
         self.stage = stage;
         self.alarm = Some(Box::pin(sleep(lasts)));
@@ -85,16 +84,27 @@ impl Vigil {
 
 impl Post {
     pub(super) fn new(place: Place) -> Self {
-        Self { place: Some(place), turn: Turn::default(), found: None, doubt: None }
+        Self { place: Some(place), turn: Turn::default(), found: None, doubt: None, vigil: None }
     }
 
     /// What lies behind the event that is taken next, or the last one.
     #[inline]
-    pub(super) fn behind<S: Stream>(&self, ws: &WebSocket<Line<S>>) -> Behind {
-        match ws.unparsed() {
-            Some(bytes) if self.found.is_none() => Behind::look(bytes),
-            _ => Behind::More,
+    pub(super) fn behind<S: Stream>(&mut self, ws: &WebSocket<Line<S>>) -> Behind {
+        let Some(bytes) = ws.unparsed().filter(|_| self.found.is_none()) else {
+            return Behind::More;
+        };
+        let mut behind = Behind::look(bytes);
+        if behind == Behind::Close
+            && let Some(reply) = behind.look_at_close(bytes)
+        {
+            self.vigil.get_or_insert_default().reply = Some(reply);
         }
+        behind
+    }
+
+    /// A call of the handler that has waited has come to its end.
+    pub(super) fn end_wait(&mut self) {
+        self.vigil = None;
     }
 
     /// Until there is an event, sending what comes into the mailbox meanwhile.
@@ -253,12 +263,12 @@ impl Post {
         &mut self,
         client: &Client,
         out: &mut Outgoing<'_, Line<S>>,
-        vigil: &mut Vigil,
+        behind: &mut Behind,
         cx: &mut Context<'_>,
     ) -> Poll<Cut> {
         let mailbox = client.mailbox();
         loop {
-            if vigil.stage == Stage::Gone {
+            if self.place.is_none() {
                 self.turn.end();
                 return if mailbox.park_for_cut(cx.waker()) {
                     Poll::Pending
@@ -269,16 +279,15 @@ impl Post {
             if mailbox.drain(out.session(), client.limits()) == Drained::Cut {
                 return Poll::Ready(Cut);
             }
-            let sight = out.io_mut().look_ahead(&mut vigil.behind, cx);
-            if sight.alive {
-                out.session().sender.note_alive();
-            }
+            let sight = out.io_mut().look_ahead(behind, cx);
+            take_note(out, *behind, &sight);
             let flushed = out.poll_flush(cx);
             if matches!(flushed, Poll::Ready(Ok(()))) && out.poll_timer(cx).is_ready() {
                 continue;
             }
             let broken = sight.broken || matches!(flushed, Poll::Ready(Err(_)));
-            if self.watch(client, out, vigil, Sight { broken, ..sight }, cx) {
+            let sight = Sight { broken, ..sight };
+            if self.watch(client, out, *behind, sight, cx) {
                 continue;
             }
             if self.poll_wait(client, out, cx).is_pending() {
@@ -293,11 +302,18 @@ impl Post {
         &mut self,
         client: &Client,
         out: &mut Outgoing<'_, Line<S>>,
-        vigil: &mut Vigil,
+        behind: Behind,
         sight: Sight,
         cx: &mut Context<'_>,
     ) -> bool {
         let mailbox = client.mailbox();
+        if self.vigil.is_none() && !sight.broken && !sight.ended && behind != Behind::Close {
+            return false;
+        }
+        let vigil = self.vigil.get_or_insert_default();
+        if sight.reply.is_some() {
+            vigil.reply = sight.reply;
+        }
         let stage = vigil.stage;
         match stage {
             Stage::Open | Stage::Leaving if sight.broken => {
@@ -305,7 +321,7 @@ impl Post {
                 vigil.enter(Stage::Over, LINGER);
                 true
             }
-            Stage::Open if sight.ended || vigil.behind.is_close() => {
+            Stage::Open if sight.ended || behind == Behind::Close => {
                 vigil.enter(Stage::Leaving, LAST_ANSWERS);
                 true
             }
@@ -322,13 +338,12 @@ impl Post {
                 self.place = None;
                 self.doubt = None;
                 client.hub().remove(client);
-                vigil.stage = Stage::Gone;
-                vigil.alarm = None;
+                self.vigil = None;
                 true
             }
-            Stage::Over if mailbox.is_empty() => match vigil.behind.take_reply() {
+            Stage::Over if mailbox.is_empty() => match vigil.reply.take() {
                 Some(reply) => {
-                    out.session().reply(reply);
+                    out.session().reply(*reply);
                     vigil.enter(Stage::Over, LINGER);
                     true
                 }
@@ -336,6 +351,23 @@ impl Post {
             },
             _ => false,
         }
+    }
+}
+
+/// Tells keep-alive what has arrived.
+fn take_note<S: Stream>(out: &mut Outgoing<'_, Line<S>>, behind: Behind, sight: &Sight) {
+    let session = out.session();
+    if let Some(pong) = &sight.pong {
+        session.sender.pong_came(pong);
+    }
+    let mut bytes = sight.arrived;
+    // The pong may lie behind what nobody takes in now. A peer that takes no bytes is judged nevertheless.
+    if (sight.full || behind == Behind::More) && session.is_flushed() {
+        session.sender.pong_came(&[]);
+        bytes = bytes.max(1);
+    }
+    if bytes > 0 {
+        session.sender.note_arrived(Arrived { bytes, ..Arrived::default() });
     }
 }
 

@@ -81,10 +81,9 @@ impl Turn {
             return true;
         };
         let took = now.saturating_duration_since(before);
-        let stride = u32::from(self.stride.max(1));
-        let each = took / if self.single { 1 } else { stride };
-        self.single = each >= SINGLE;
-        if took >= TURN && stride > 1 && !self.single {
+        let events = if self.single { 1 } else { self.stride };
+        self.single = took >= SINGLE && took >= SINGLE * events.into();
+        if took >= TURN && events > 1 && !self.single {
             self.caution = (self.caution + 1).min(MAX_STRIDE.ilog2() as u8);
             self.calm = 0;
         } else if self.caution > 0 {
@@ -94,10 +93,13 @@ impl Turn {
                 self.calm = 0;
             }
         }
-        // as many as fit into a fifth of a turn, if they go on like this
-        let fit = (TURN / 5).as_nanos() / each.as_nanos().max(1);
-        let fit = u8::try_from(fit).unwrap_or(u8::MAX).min(self.stride.saturating_mul(2));
-        self.stride = fit.clamp(1, self.max_stride());
+        // a fifth of a turn at the most, if they go on like this
+        self.stride = match took {
+            _ if took <= TURN / 10 => self.stride.saturating_mul(2),
+            _ if took <= TURN / 5 => self.stride,
+            _ => self.stride / 4,
+        };
+        self.stride = self.stride.clamp(1, self.max_stride());
         self.until_look = self.stride;
         self.looked = Some((began, now));
         now.saturating_duration_since(began) < TURN && !self.single

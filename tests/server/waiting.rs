@@ -7,7 +7,7 @@ use sansws::CloseCode;
 use sansws::proto::{CloseInfo, KeepAlive};
 use sansws::server::{Arrival, Client, Handler, NotSent, Received, Server, handler};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::support::{Log, Running, bind, frames, start, until, within};
 use crate::wire;
@@ -265,8 +265,9 @@ async fn many_may_wait() {
     client.writable().await.unwrap();
     assert!(timeout(Duration::from_millis(10), client.closed()).await.is_err());
     // until its sockets are full
-    until(|| client.queued() > 60_000 || client.send(vec![0; 30_000]).is_err()).await;
-    assert!(timeout(Duration::from_millis(10), client.writable()).await.is_err());
+    while timeout(Duration::from_millis(100), client.writable()).await.is_ok() {
+        client.send(vec![0; 30_000]).unwrap();
+    }
     let mut room = Vec::new();
     let mut end = Vec::new();
     for _ in 0..50 {
@@ -351,24 +352,37 @@ async fn keep_alive_goes_on_while_a_handler_waits() {
     let config = Server::default_config().keep_alive(KeepAlive::Every(second)).pong_timeout(second);
     let log = Log::default();
     let server = start(bind().await.route("/", Watches(log.clone())).config(config));
-    let mut answers = on_duplex(&server, 1000).await;
-    let answering = tokio::spawn(async move {
-        for _ in 0..60 {
-            let mut ping = [0; 6];
-            answers.read_exact(&mut ping).await.unwrap();
-            assert_eq!(ping[..2], [0x89, 4]);
-            answers.write_all(&wire::client(wire::PONG, &ping[2..])).await.unwrap();
+    // one that only answers, and one that has said what nobody takes in
+    let mut answering = Vec::new();
+    for says in [&b""[..], &[7; 1000]] {
+        let mut here = on_duplex(&server, 100_000).await;
+        if !says.is_empty() {
+            here.write_all(&wire::client(wire::BINARY, says)).await.unwrap();
         }
-        answers
-    });
+        answering.push(tokio::spawn(async move {
+            let until = Instant::now() + Duration::from_secs(600);
+            let mut ping = [0; 6];
+            let mut pings = 0;
+            while timeout_at(until, here.read_exact(&mut ping)).await.is_ok_and(|it| it.is_ok()) {
+                assert_eq!(ping[..2], [0x89, 4]);
+                here.write_all(&wire::client(wire::PONG, &ping[2..])).await.unwrap();
+                pings += 1;
+            }
+            assert!(Instant::now() >= until, "given up after {pings} pings");
+            here
+        }));
+    }
     let silent = on_duplex(&server, 1000).await;
     sleep(Duration::from_secs(10)).await;
     assert_eq!(log.lines(), ["2 s"]);
-    let answers = answering.await.unwrap();
-    assert_eq!((log.lines().len(), server.hub.len()), (1, 1));
+    let mut here = Vec::new();
+    for answering in answering {
+        here.push(answering.await.unwrap());
+    }
+    assert_eq!((log.lines().len(), server.hub.len()), (1, 2));
+    drop((silent, here));
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(log.lines().len(), 2);
-    drop((silent, answers));
+    assert_eq!(log.lines().len(), 3);
     server.handle.shutdown(CloseCode::GOING_AWAY, "", Duration::ZERO).await.unwrap();
 }
 
