@@ -165,7 +165,8 @@ impl Client {
     pub async fn writable(&self) -> Result<(), NotSent> {
         consume_budget().await;
         while !self.0.mailbox.has_room(self.limits())? {
-            let mut bell = pin!(self.0.mailbox.bells().room.notified());
+            let bells = self.0.mailbox.bells();
+            let mut bell = pin!(bells.room.notified());
             // from here on nothing is missed
             bell.as_mut().enable();
             if self.0.mailbox.has_room(self.limits())? {
@@ -212,7 +213,8 @@ impl Client {
     pub async fn closed(&self) {
         consume_budget().await;
         while self.is_open() {
-            let mut bell = pin!(self.0.mailbox.bells().closed.notified());
+            let bells = self.0.mailbox.bells();
+            let mut bell = pin!(bells.closed.notified());
             // from here on nothing is missed
             bell.as_mut().enable();
             if self.is_open() {

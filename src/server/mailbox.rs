@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::Notify;
@@ -28,8 +28,6 @@ pub(super) struct Mailbox {
     /// The task should look in before it takes the next event: the queue is half full, or this is the
     /// end. It may look in without that, and does before it waits.
     pressing: AtomicBool,
-    /// There once somebody has waited for something.
-    bells: OnceLock<Box<Bells>>,
 }
 
 /// What may be waited for.
@@ -53,6 +51,8 @@ struct State {
     close: Option<Box<(CloseCode, Box<str>)>>,
     /// The connection's task.
     waker: Option<Waker>,
+    /// There once somebody has waited for something.
+    bells: Option<Arc<Bells>>,
     parked: Parked,
     /// The transport took no more when the task last had its turn.
     refused: bool,
@@ -110,12 +110,12 @@ pub(super) enum Wait {
 
 std::thread_local! {
     /// What this thread has put into mailboxes, in bytes as they are charged; wraps around.
-    static PRODUCED: Cell<usize> = const { Cell::new(0) };
+    static PRODUCED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// How much this thread has put into mailboxes so far: the difference counts.
 #[inline]
-pub(super) fn produced() -> usize {
+pub(super) fn produced() -> u32 {
     PRODUCED.get()
 }
 
@@ -129,7 +129,7 @@ impl Mailbox {
     ) -> Result<(), NotSent> {
         letter.check().map_err(NotSent::Invalid)?;
         let charge = letter.charge();
-        PRODUCED.set(PRODUCED.get().wrapping_add(charge));
+        PRODUCED.set(PRODUCED.get().wrapping_add(u32::try_from(charge).unwrap_or(u32::MAX / 2)));
         let mut state = self.lock();
         if state.closed {
             return Err(NotSent::Closed);
@@ -246,8 +246,8 @@ impl Mailbox {
     }
 
     /// What can be waited for.
-    pub(super) fn bells(&self) -> &Bells {
-        self.bells.get_or_init(Box::default)
+    pub(super) fn bells(&self) -> Arc<Bells> {
+        Arc::clone(self.lock().bells.get_or_insert_default())
     }
 
     /// The bytes that wait, as they are charged.
@@ -307,8 +307,9 @@ impl Mailbox {
             false if state.behind && !state.closed && state.messages() == 0 => Drained::CaughtUp,
             false => Drained::Open,
         };
+        let bells = state.bells.clone().filter(|_| has_room);
         drop(state);
-        if has_room && let Some(bells) = self.bells.get() {
+        if let Some(bells) = bells {
             bells.room.notify_waiters();
         }
         drained
@@ -350,8 +351,9 @@ impl Mailbox {
     fn shut(&self, mut state: MutexGuard<'_, State>) {
         state.closed = true;
         self.pressing.store(true, Ordering::Relaxed);
+        let bells = state.bells.clone();
         self.wake(state);
-        if let Some(bells) = self.bells.get() {
+        if let Some(bells) = bells {
             bells.closed.notify_waiters();
             bells.room.notify_waiters();
         }

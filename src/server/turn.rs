@@ -1,7 +1,7 @@
 use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll};
-use core::time::Duration;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use tokio::task::yield_now;
@@ -28,10 +28,13 @@ pub(super) struct Turn {
     caution: u8,
     /// Looks since then that came in time.
     calm: u16,
+    /// The clock was looked at in this turn.
+    looked: bool,
     /// [`produced`] when the turn began.
-    produced: usize,
-    /// The first and the last look at the clock.
-    looked: Option<(Instant, Instant)>,
+    produced: u32,
+    /// The first and the last look at the clock, as [`now`] says: every idle connection holds one of these.
+    first: u32,
+    last: u32,
 }
 
 impl Turn {
@@ -57,7 +60,7 @@ impl Turn {
     #[inline]
     pub(super) fn end(&mut self) {
         self.begun = false;
-        self.looked = None;
+        self.looked = false;
     }
 
     #[inline]
@@ -66,23 +69,22 @@ impl Turn {
         self.produced = produced();
         self.until_look = 0;
         if self.single {
-            let now = Instant::now();
-            self.looked = Some((now, now));
+            self.look_first();
         }
     }
 
     #[cold]
     fn look(&mut self) -> bool {
-        let now = Instant::now();
-        let Some((began, before)) = self.looked else {
-            self.looked = Some((now, now));
+        if !self.looked {
+            self.look_first();
             self.stride = self.stride.clamp(1, self.max_stride());
             self.until_look = self.stride;
             return true;
-        };
-        let took = now.saturating_duration_since(before);
+        }
+        let now = now();
+        let took = now.wrapping_sub(self.last);
         let events = if self.single { 1 } else { self.stride };
-        self.single = took >= SINGLE && took >= SINGLE * events.into();
+        self.single = took >= SINGLE && took >= SINGLE * u32::from(events);
         if took >= TURN && events > 1 && !self.single {
             self.caution = (self.caution + 1).min(MAX_STRIDE.ilog2() as u8);
             self.calm = 0;
@@ -101,8 +103,14 @@ impl Turn {
         };
         self.stride = self.stride.clamp(1, self.max_stride());
         self.until_look = self.stride;
-        self.looked = Some((began, now));
-        now.saturating_duration_since(began) < TURN && !self.single
+        self.last = now;
+        now.wrapping_sub(self.first) < TURN && !self.single
+    }
+
+    fn look_first(&mut self) {
+        self.looked = true;
+        self.first = now();
+        self.last = self.first;
     }
 
     fn max_stride(&self) -> u8 {
@@ -118,15 +126,21 @@ pub(super) fn give_way(cx: &mut Context<'_>) {
     debug_assert!(polled.is_pending());
 }
 
-/// The length of a turn: ten connections that always have something to do keep an eleventh waiting for
-/// 5 ms.
-const TURN: Duration = Duration::from_micros(500);
+/// The time in microseconds, of which only differences matter; wraps around after an hour.
+fn now() -> u32 {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    EPOCH.get_or_init(Instant::now).elapsed().as_micros() as u32
+}
+
+/// The length of a turn in microseconds: ten connections that always have something to do keep an eleventh
+/// waiting for 5 ms.
+const TURN: u32 = 500;
 
 /// An event that takes as long is one turn.
-const SINGLE: Duration = Duration::from_micros(250);
+const SINGLE: u32 = 250;
 
 /// What a turn may put into queues, as it is charged there.
-const MAX_PRODUCED: usize = 256 * 1024;
+const MAX_PRODUCED: u32 = 256 * 1024;
 
 /// Events between two looks at the clock at the most.
 const MAX_STRIDE: u8 = 32;
@@ -136,6 +150,8 @@ const RECOVERY: u16 = 1024;
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     fn busy(time: Duration) {

@@ -435,7 +435,7 @@ impl<S: AsyncWrite + Unpin> Outgoing<'_, S> {
     /// Ready when the time changed something: a ping is due, or the peer took too long.
     #[cfg(feature = "server")]
     pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.link.poll_timer(cx)
+        self.link.poll_timer(cx, false)
     }
 
     /// As [`flush`](Self::flush).
