@@ -27,7 +27,7 @@ pub fn start(hub: Hub) -> impl Handler {
     let arrived = Arc::new(Notify::new());
     tokio::spawn(push(hub, Arc::clone(&arrived)));
     handler().on_open(move |client| {
-        client.join(WATCHERS);
+        let _ = client.join(WATCHERS); // unless it has gone already
         arrived.notify_one();
     })
 }

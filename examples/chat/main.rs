@@ -102,7 +102,7 @@ impl Handler for Chat {
     async fn on_open(&self, client: &Client) {
         // before it can hear anything else
         let _ = client.send(format!("you are {}", client.id()));
-        client.join(room(client));
+        let _ = client.join(room(client)); // unless it has gone already
         self.note_change(client);
     }
 

@@ -165,8 +165,9 @@ impl Sender {
         put
     }
 
-    /// Sends a message that was compressed when it was prepared, or now if it was with a window too
-    /// large for this connection. `false` if it has to go plain; nothing was written then.
+    /// Sends a message that was compressed when it was prepared. `false` if it has to go plain, because
+    /// the window of this connection is smaller: a peer that asks for one must not make this end compress
+    /// every broadcast for it alone. Nothing was written then.
     pub(super) fn compress_prepared(
         &mut self,
         tx: &mut SendBuffer,
@@ -180,6 +181,6 @@ impl Sender {
             self.put_prepared(tx, message.opcode, true, &prepared.frame, prepared.payload_at);
             return true;
         }
-        self.compress(tx, message.opcode, message.payload())
+        false
     }
 }

@@ -61,8 +61,8 @@ impl PreparedMessage {
     /// permessage-deflate, if that makes it smaller.
     ///
     /// Level, threshold and window are those of `settings`. What is compressed serves all connections
-    /// whose window is as large, or as large as the message; on others the message is compressed
-    /// when it is sent. It refers to nothing that was sent before. On a connection with context
+    /// whose window is as large, or as large as the message; on others the message goes plain, which
+    /// any peer has to take (RFC 7692 §6). It refers to nothing that was sent before. On a connection with context
     /// takeover, what is compressed next does not either, as the compressor there has not seen it.
     ///
     /// # Errors

@@ -298,6 +298,13 @@ impl Receiver {
         }
     }
 
+    /// Whether the next byte begins a frame that is no continuation.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.between_messages
+    }
+
     /// Whether `advance` has nothing new to find: its last event is still to be taken.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.is_some()

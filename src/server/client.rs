@@ -6,11 +6,15 @@ use core::any::Any;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
+use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::error::NotSent;
+use tokio::task::consume_budget;
+
+use super::error::{NotJoined, NotSent};
 use super::hub::Hub;
+use super::limits::Limits;
 use super::mailbox::{Letter, Mailbox};
 use super::request::{Request, find_cookie};
 use super::route::{Params, Pattern};
@@ -20,7 +24,8 @@ use crate::wire::CloseCode;
 /// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and as
 /// long as one likes: once the connection is over, sending is an error.
 ///
-/// All methods may be called from any task or thread; none of them waits. Messages are queued whole,
+/// All methods may be called from any task or thread; none of them waits but
+/// [`writable`](Self::writable) and [`closed`](Self::closed). Messages are queued whole,
 /// in the order in which they are sent, and leave together in as few writes as possible.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
@@ -73,8 +78,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when it reads too
-    /// slowly: what becomes of it says [`SlowClients`](super::SlowClients). [`NotSent::Invalid`] for a ping or pong
+    /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when too much waits
+    /// for it already: what becomes of it says [`SlowClients`](super::SlowClients), and
+    /// [`writable`](Self::writable) keeps clear of that. [`NotSent::Invalid`] for a ping or pong
     /// of more than 125 bytes. Success means that the message is queued, not that it has arrived.
     pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
         self.push(Letter::Message(message.into()))
@@ -113,13 +119,116 @@ impl Client {
         self.0.mailbox.is_open()
     }
 
-    /// The bytes that wait in the queue. Those in the socket's send buffer are not among them.
+    /// The bytes that wait in the queue, and 64 for each message, as the limits count them. Those in the
+    /// socket's send buffer are not among them.
     pub fn queued(&self) -> usize {
         self.0.mailbox.queued()
     }
 
+    /// Waits until less than half of [`Server::max_queued_bytes`](super::Server::max_queued_bytes) waits for
+    /// the client: whoever sends it much waits for that before each message, and so sends as fast as the
+    /// client reads.
+    ///
+    /// From a handler of the client itself as well as from any other task; any number of tasks may wait.
+    /// Costs no allocation unless it has to wait, and then one in the life of the client. It takes its part
+    /// of what tokio lets a task do in one turn, so that a loop over it gives way to others.
+    ///
+    /// ```
+    /// use sansws::server::{Client, Handler, NotSent};
+    ///
+    /// /// Sends a file that is larger than what should lie in memory.
+    /// async fn push(client: &Client, file: &[u8]) -> Result<(), NotSent> {
+    ///     for piece in file.chunks(64 * 1024) {
+    ///         client.writable().await?;
+    ///         client.send(piece)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// struct Files;
+    ///
+    /// impl Handler for Files {
+    ///     async fn on_open(&self, client: &Client) {
+    ///         // an error means that the client has gone: `on_close` follows
+    ///         let _ = push(client, &[7; 1_000_000]).await;
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent::Closed`] when the client is closing or gone, also while this waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn writable(&self) -> Result<(), NotSent> {
+        consume_budget().await;
+        while !self.0.mailbox.has_room(self.limits())? {
+            let bells = self.0.mailbox.bells();
+            let mut bell = pin!(bells.room.notified());
+            // from here on nothing is missed
+            bell.as_mut().enable();
+            if self.0.mailbox.has_room(self.limits())? {
+                break;
+            }
+            bell.await;
+        }
+        Ok(())
+    }
+
+    /// Waits until no message can be sent to the client any more: either end has closed, the network
+    /// has failed, or the peer is gone. At once if that is so already.
+    ///
+    /// For whatever goes on beside the handler, and for a handler that waits for something else:
+    ///
+    /// ```
+    /// use sansws::server::{Client, Handler};
+    /// use tokio::sync::watch;
+    ///
+    /// struct Prices(watch::Receiver<u32>);
+    ///
+    /// impl Handler for Prices {
+    ///     async fn on_open(&self, client: &Client) {
+    ///         let (client, mut prices) = (client.clone(), self.0.clone());
+    ///         tokio::spawn(async move {
+    ///             loop {
+    ///                 tokio::select! {
+    ///                     () = client.closed() => break,
+    ///                     changed = prices.changed() => if changed.is_err() { break },
+    ///                 }
+    ///                 let price = *prices.borrow_and_update();
+    ///                 if client.writable().await.is_err() || client.send(price.to_string()).is_err() {
+    ///                     break;
+    ///                 }
+    ///             }
+    ///         });
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn closed(&self) {
+        consume_budget().await;
+        while self.is_open() {
+            let bells = self.0.mailbox.bells();
+            let mut bell = pin!(bells.closed.notified());
+            // from here on nothing is missed
+            bell.as_mut().enable();
+            if self.is_open() {
+                bell.await;
+            }
+        }
+    }
+
     /// Enters a room; see [`Hub::join`].
-    pub fn join(&self, room: &str) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::join`].
+    pub fn join(&self, room: &str) -> Result<bool, NotJoined> {
         self.0.hub.join(self, room)
     }
 
@@ -135,6 +244,10 @@ impl Client {
 
     pub(super) fn mailbox(&self) -> &Mailbox {
         &self.0.mailbox
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        self.0.hub.limits()
     }
 
     pub(super) fn push(&self, letter: Letter<'_>) -> Result<(), NotSent> {
@@ -168,7 +281,8 @@ impl fmt::Debug for Client {
 }
 
 /// What a client said when it connected. Kept in one piece of memory of about the length of the
-/// request's head.
+/// request's head, of whose headers not more than
+/// [`Server::max_kept_headers`](super::Server::max_kept_headers) is kept.
 pub struct ClientInfo {
     peer_addr: SocketAddr,
     remote_ip: IpAddr,
@@ -190,6 +304,7 @@ impl ClientInfo {
         subprotocol: Option<&str>,
         pattern: Arc<Pattern>,
         params: Params,
+        max_kept_headers: usize,
     ) -> Self {
         let mut text = String::with_capacity(512);
         let end = |text: &String| u32::try_from(text.len()).unwrap_or(u32::MAX);
@@ -202,9 +317,11 @@ impl ClientInfo {
         let query_end = end(&text);
         text.push_str(request.host());
         let host_end = end(&text);
+        let most = text.len().saturating_add(max_kept_headers);
         for (name, value) in request.http.headers() {
             if let Ok(value) = core::str::from_utf8(value)
                 && !is_of_the_handshake(name)
+                && text.len() + name.len() + value.len() + 3 <= most
             {
                 [name, ": ", value, "\n"].into_iter().for_each(|part| text.push_str(part));
             }
@@ -285,7 +402,9 @@ impl ClientInfo {
     }
 
     /// The headers, in order, but for those that only the handshake needs: `Upgrade`, `Connection` and
-    /// `Sec-WebSocket-…`.
+    /// `Sec-WebSocket-…`; and as many as
+    /// [`Server::max_kept_headers`](super::Server::max_kept_headers) allows: one that does not fit is left
+    /// out, and shorter ones behind it may be there.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.text.get(self.host_end as usize..).unwrap_or_default().lines();
         lines.filter_map(|line| line.split_once(": "))

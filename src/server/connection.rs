@@ -14,11 +14,12 @@ use super::acceptance::Decision;
 use super::client::Client;
 use super::control::{Place, TaskGuard};
 use super::handler::{Handler, Received};
-use super::mailbox::Drained;
+use super::line::{Behind, Line, Stream};
 use super::page::Page;
+use super::post::{Cut, End, Found, Next, Post};
 use super::request::Request;
 use crate::error::Error;
-use crate::proto::{CloseInfo, Event, Initiator, MessageKind, Ready};
+use crate::proto::{CloseInfo, Event, Initiator};
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
@@ -32,10 +33,10 @@ pub(super) trait Endpoint: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Option<Decision>> + Send + 'a>>;
 
     /// Serves a connection in a task of its own.
-    fn start(self: Arc<Self>, ws: WebSocket<TcpStream>, client: Client, hold: Hold);
+    fn start(self: Arc<Self>, ws: WebSocket<Line<TcpStream>>, client: Client, hold: Hold);
 
     /// The same for a stream that is not from the server's listener.
-    fn start_foreign(self: Arc<Self>, ws: WebSocket<Foreign>, client: Client, hold: Hold);
+    fn start_foreign(self: Arc<Self>, ws: WebSocket<Line<Foreign>>, client: Client, hold: Hold);
 }
 
 /// What a connection gives back at its end.
@@ -52,11 +53,11 @@ impl<H: Handler> Endpoint for H {
         })
     }
 
-    fn start(self: Arc<Self>, ws: WebSocket<TcpStream>, client: Client, hold: Hold) {
+    fn start(self: Arc<Self>, ws: WebSocket<Line<TcpStream>>, client: Client, hold: Hold) {
         tokio::spawn(serve(self, ws, client, hold));
     }
 
-    fn start_foreign(self: Arc<Self>, ws: WebSocket<Foreign>, client: Client, hold: Hold) {
+    fn start_foreign(self: Arc<Self>, ws: WebSocket<Line<Foreign>>, client: Client, hold: Hold) {
         tokio::spawn(serve(self, ws, client, hold));
     }
 }
@@ -67,13 +68,13 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + Sized + 'sta
     fn start(ws: WebSocket<Self>, endpoint: Arc<dyn Endpoint>, client: Client, hold: Hold);
 }
 
-impl Transport for TcpStream {
+impl Transport for Line<TcpStream> {
     fn start(ws: WebSocket<Self>, endpoint: Arc<dyn Endpoint>, client: Client, hold: Hold) {
         endpoint.start(ws, client, hold);
     }
 }
 
-impl Transport for Foreign {
+impl Transport for Line<Foreign> {
     fn start(ws: WebSocket<Self>, endpoint: Arc<dyn Endpoint>, client: Client, hold: Hold) {
         endpoint.start_foreign(ws, client, hold);
     }
@@ -86,6 +87,8 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
+impl Stream for Foreign {}
+
 /// The answer in place of that of a handler that panicked.
 pub(super) fn internal_error() -> Page {
     Page::text("500 Internal Server Error\n").status(500)
@@ -96,37 +99,42 @@ pub(super) fn internal_error() -> Page {
 /// No `async fn`, whose future would have room for the socket twice: as an argument, and as a variable.
 /// For the same reason there are as few variables as possible while something is awaited: every
 /// connection has that room for its whole life.
-fn serve<H: Handler, S: Transport>(
+fn serve<H: Handler, S: Stream + Send>(
     handler: Arc<H>,
-    ws: WebSocket<S>,
+    ws: WebSocket<Line<S>>,
     client: Client,
     hold: Hold,
 ) -> impl Future<Output = ()> + Send {
     let mut ws = Some(ws);
+    let (place, task) = hold;
+    let mut post = Post::new(place);
     async move {
         let registered = Registered::new(&client);
         let error = match &mut ws {
-            Some(ws) => converse(&*handler, ws, &client).await,
+            Some(ws) => converse(&*handler, ws, &client, &mut post).await,
             None => None,
         };
         drop(registered);
         let info = take_close_info(&mut ws);
         Box::pin(conclude(&*handler, &client, error, info)).await;
-        drop(hold);
+        drop(post);
+        drop(task);
     }
 }
 
 /// Everything but the end; the error that it ended with, if it was one.
 #[allow(clippy::manual_async_fn)] // it would have its arguments twice, see `serve`
-fn converse<'a, H: Handler, S: Transport>(
+fn converse<'a, H: Handler, S: Stream + Send>(
     handler: &'a H,
-    ws: &'a mut WebSocket<S>,
+    ws: &'a mut WebSocket<Line<S>>,
     client: &'a Client,
+    post: &'a mut Post,
 ) -> impl Future<Output = Option<Box<Error>>> + Send + 'a {
     async move {
         let mut flow = {
             let call = pin!(async { handler.on_open(client).await });
-            drive(client, ws.outgoing(), call).await
+            let behind = post.behind(ws);
+            drive(client, post, ws.outgoing(), behind, call).await
         };
         loop {
             match flow {
@@ -138,34 +146,36 @@ fn converse<'a, H: Handler, S: Transport>(
                 }
                 Flow::Cut => return None,
             }
-            let next = match poll_fn(|cx| poll_next(ws, client, cx)).await {
+            let next = match poll_fn(|cx| post.poll_next(ws, client, cx)).await {
                 Ok(next) => next,
                 Err(End(error)) => return error,
             };
             flow = match next {
                 Next::Event { found, open } => {
+                    let behind = post.behind(ws);
                     let (event, out) = take_event(ws, client, found);
                     match Received::from_event(event) {
                         // whoever has closed wants to hear no more
                         _ if !open => Flow::GoOn,
                         Ok(message) => {
                             let call = pin!(async { handler.on_message(client, message).await });
-                            drive(client, out, call).await
+                            drive(client, post, out, behind, call).await
                         }
                         Err(Event::Ping(payload)) => {
                             let call = pin!(async { handler.on_ping(client, payload).await });
-                            drive(client, out, call).await
+                            drive(client, post, out, behind, call).await
                         }
                         Err(Event::Pong(payload)) => {
                             let call = pin!(async { handler.on_pong(client, payload).await });
-                            drive(client, out, call).await
+                            drive(client, post, out, behind, call).await
                         }
                         Err(_) => Flow::GoOn,
                     }
                 }
                 Next::CaughtUp => {
                     let call = pin!(async { handler.on_drain(client).await });
-                    drive(client, ws.outgoing(), call).await
+                    let behind = post.behind(ws);
+                    drive(client, post, ws.outgoing(), behind, call).await
                 }
             };
         }
@@ -194,68 +204,11 @@ enum Flow {
     Cut,
 }
 
-#[derive(Clone, Copy)]
-enum Next {
-    Event {
-        found: Found,
-        /// Nobody has closed.
-        open: bool,
-    },
-    /// The queue is empty again.
-    CaughtUp,
-}
-
-/// How an event was found, and is to be taken.
-#[derive(Clone, Copy)]
-enum Found {
-    InHand(MessageKind),
-    Ready(Ready),
-}
-
-/// There is no event any more.
-struct End(Option<Box<Error>>);
-
-/// Until there is an event, sending what comes into the mailbox meanwhile.
-fn poll_next<S: Transport>(
-    ws: &mut WebSocket<S>,
-    client: &Client,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Next, End>> {
-    // A burst needs no look into the mailbox for each message; what is sent meanwhile waits there.
-    if !client.mailbox().is_pressing()
-        && let Some(kind) = ws.message_in_hand()
-    {
-        return Poll::Ready(Ok(Next::Event { found: Found::InHand(kind), open: true }));
-    }
-    loop {
-        let open = match client.mailbox().drain(ws.session()) {
-            Drained::Open => true,
-            Drained::CaughtUp => {
-                client.mailbox().note_caught_up();
-                return Poll::Ready(Ok(Next::CaughtUp));
-            }
-            Drained::Closed => false,
-            Drained::Cut => return Poll::Ready(Err(End(None))),
-        };
-        match ws.poll_ready(cx) {
-            Poll::Ready(Ok(Some(ready))) => {
-                return Poll::Ready(Ok(Next::Event { found: Found::Ready(ready), open }));
-            }
-            Poll::Ready(Ok(None)) => return Poll::Ready(Err(End(None))),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(End(Some(Box::new(error))))),
-            Poll::Pending => {}
-        }
-        if client.mailbox().park(cx.waker(), ws.session().has_room()) {
-            return Poll::Pending;
-        }
-    }
-}
-
-fn take_event<'a, S: Transport>(
-    ws: &'a mut WebSocket<S>,
+fn take_event<'a, S: Stream>(
+    ws: &'a mut WebSocket<Line<S>>,
     client: &Client,
     found: Found,
-) -> (Event<'a>, Outgoing<'a, S>) {
+) -> (Event<'a>, Outgoing<'a, Line<S>>) {
     let (event, out) = match found {
         Found::InHand(kind) => return ws.take_in_hand(kind),
         Found::Ready(ready) => ws.take_ready(ready),
@@ -275,28 +228,28 @@ fn take_close_info<S>(ws: &mut Option<WebSocket<S>>) -> CloseInfo<'static> {
     }
 }
 
-/// Runs a call of a handler. While it waits, what is sent to the client leaves.
-fn drive<'a, S: Transport>(
+/// Runs a call of a handler. While it waits, its connection goes on: see [`Post::attend`].
+fn drive<'a, S: Stream>(
     client: &'a Client,
-    mut out: Outgoing<'a, S>,
+    post: &'a mut Post,
+    mut out: Outgoing<'a, Line<S>>,
+    mut behind: Behind,
     mut call: Pin<&'a mut impl Future<Output = ()>>,
 ) -> impl Future<Output = Flow> {
+    let mut waited = false;
     poll_fn(move |cx| {
-        match caught(call.as_mut(), cx) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Flow::GoOn),
-            Poll::Ready(Err(Panicked)) => return Poll::Ready(Flow::Panicked),
-            Poll::Pending => {}
-        }
-        loop {
-            if client.mailbox().drain(out.session()) == Drained::Cut {
-                return Poll::Ready(Flow::Cut);
+        let flow = match caught(call.as_mut(), cx) {
+            Poll::Ready(Ok(())) => Flow::GoOn,
+            Poll::Ready(Err(Panicked)) => Flow::Panicked,
+            Poll::Pending => {
+                waited = true;
+                return post.attend(client, &mut out, &mut behind, cx).map(|Cut| Flow::Cut);
             }
-            // an error comes again as the next event
-            let failed = matches!(out.poll_flush(cx), Poll::Ready(Err(_)));
-            if client.mailbox().park(cx.waker(), !failed && out.session().has_room()) {
-                return Poll::Pending;
-            }
+        };
+        if waited {
+            post.end_wait();
         }
+        Poll::Ready(flow)
     })
 }
 

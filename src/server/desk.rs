@@ -18,6 +18,7 @@ use super::client::{Client, ClientInfo};
 use super::connection::{Endpoint, Transport, internal_error};
 use super::control::{Control, PendingGuard, Phase, Place, TaskGuard};
 use super::hub::Hub;
+use super::line::Line;
 use super::notice::Notice;
 use super::origin::OriginPolicy;
 use super::page::Page;
@@ -62,7 +63,7 @@ impl Desk {
         };
         // a socket that is gone already shows that when it is read
         let _ = stream.set_nodelay(true);
-        self.start(stream, Vec::new(), Peer { addr, secure: false }, pending);
+        self.start(Line::new(stream), Vec::new(), Peer { addr, secure: false }, pending);
     }
 
     /// Answers the request of a connection in a task of its own.
@@ -175,7 +176,9 @@ impl Desk {
             return refuse(unavailable("the server is shutting down"));
         }
         let subprotocol = acceptance.subprotocol.as_deref();
-        let info = ClientInfo::new(&request, subprotocol, Arc::clone(pattern), params.clone());
+        let kept = self.hub.limits().max_kept_headers;
+        let info =
+            ClientInfo::new(&request, subprotocol, Arc::clone(pattern), params.clone(), kept);
         Ok(Admitted { endpoint: Arc::clone(endpoint), acceptance, info, place })
     }
 

@@ -103,11 +103,11 @@ impl From<ServerError> for io::Error {
 pub enum NotSent {
     /// The client is closing or gone. Drop what was kept of it.
     Closed,
-    /// The client reads too slowly, and its queue is full.
+    /// So much waits for the client already: it reads too slowly, or it was sent too much at once.
     QueueFull {
         /// The messages that wait.
         messages: usize,
-        /// Their bytes.
+        /// Their bytes, and 64 for each of them.
         bytes: usize,
     },
     /// No connection could send it.
@@ -120,8 +120,8 @@ impl fmt::Display for NotSent {
             Self::Closed => f.write_str("the client is closing or gone: forget it"),
             Self::QueueFull { messages, bytes } => write!(
                 f,
-                "{messages} messages of together {bytes} bytes wait for a client that reads slowly: \
-                 send it less, or raise Server::max_queued_bytes and Server::max_queued_messages"
+                "{messages} messages of together {bytes} bytes wait for the client: send it less, wait \
+                 for Client::writable, or raise Server::max_queued_bytes and Server::max_burst_bytes"
             ),
             Self::Invalid(error) => error.fmt(f),
         }
@@ -129,6 +129,47 @@ impl fmt::Display for NotSent {
 }
 
 impl core::error::Error for NotSent {}
+
+/// A client did not enter a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotJoined {
+    /// The client is gone.
+    Closed,
+    /// It is in as many rooms as [`Server::max_rooms_per_client`](super::Server::max_rooms_per_client)
+    /// allows.
+    TooManyRooms {
+        /// The limit.
+        limit: usize,
+    },
+    /// The name is longer than [`Server::max_room_name_len`](super::Server::max_room_name_len) allows.
+    NameTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for NotJoined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the client is gone: forget it"),
+            Self::TooManyRooms { limit } => write!(
+                f,
+                "the client is in {limit} rooms: leave one first, or raise \
+                 Server::max_rooms_per_client"
+            ),
+            Self::NameTooLong { len, limit } => write!(
+                f,
+                "the name of a room has {len} bytes where {limit} are allowed: choose a shorter one, \
+                 or raise Server::max_room_name_len"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for NotJoined {}
 
 /// A stream was not taken by [`ServerHandle::accept`](super::ServerHandle::accept).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use super::control::{Control, PendingGuard, Phase, Stop};
 use super::desk::{Admitted, Desk, Refusal, unavailable};
 use super::error::NotServed;
 use super::hub::Hub;
+use super::line::Line;
 use super::page::Page;
 use super::request::Peer;
 use crate::handshake::server::{self as http, AcceptError, Upgrade};
@@ -101,7 +102,7 @@ impl ServerHandle {
         let pending = self.control.pending(desk.max_pending).ok_or(NotServed::TooManyPending)?;
         let Arrival { io, received, peer } = arrival;
         let io: Foreign = Box::new(io);
-        desk.start(io, received, peer, pending);
+        desk.start(Line::new(io), received, peer, pending);
         Ok(())
     }
 
@@ -195,7 +196,7 @@ impl Admission {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io: Foreign = Box::new(io);
-        let ws = WebSocket::from_upgrade(io, self.upgrade, leftover);
+        let ws = WebSocket::from_upgrade(Line::new(io), self.upgrade, leftover);
         self.desk.start_connection(ws, self.admitted);
     }
 }

@@ -30,7 +30,10 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 ///     }
 ///
 ///     async fn on_open(&self, client: &Client) {
-///         client.join(client.info().param("room").unwrap_or("lobby"));
+///         let room = client.info().param("room").unwrap_or("lobby");
+///         if let Err(error) = client.join(room) {
+///             let _ = client.send(error.to_string());
+///         }
 ///     }
 ///
 ///     async fn on_message(&self, client: &Client, message: Received<'_>) {
@@ -44,8 +47,12 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 /// # One connection, one event at a time
 ///
 /// The events of one connection come one after the other; those of different connections at the same
-/// time. While a method waits, its connection receives nothing, not even pings and pongs, but what is
-/// sent to the client leaves. Work that takes long belongs into a task of its own, which may keep a
+/// time. While a method waits, its connection receives nothing, but what is sent to the client leaves,
+/// keep-alive goes on, and the end of the connection is noticed: at once if the network is broken, a second
+/// after the peer's Close or the end of its stream, so that what it had asked for can still be answered.
+/// Then sending is an error, [`Client::closed`] resolves, and a little later the stream and its place
+/// are given back, though the method may go on; `on_close` comes after it. A Close behind messages that
+/// nobody has taken in yet is not seen before them. Work that takes long belongs into a task of its own, which may keep a
 /// clone of the [`Client`]; work that blocks, into `tokio::task::spawn_blocking`.
 ///
 /// What a connection needs to remember is given to [`Acceptance::state`] and found again with

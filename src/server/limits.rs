@@ -1,32 +1,49 @@
+use core::time::Duration;
+
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::wire::CloseCode;
 
-/// What becomes of a client that reads more slowly than it is sent to, once its queue is full.
+/// What becomes of a client that reads more slowly than it is sent to.
 ///
-/// The queue is what waits beside the [`max_unsent`](crate::Config::max_unsent) bytes of the send
-/// buffer. Pongs, keep-alive pings and Close frames do not pass through it.
+/// It is not the length of its queue that makes a client slow: that may only say that somebody sends
+/// much at once. A client is slow while its transport refuses bytes, when the connection's task has had
+/// its turn and could not write. What waits then, beside the [`max_unsent`](crate::Config::max_unsent)
+/// bytes of the send buffer, may be up to [`max_queued_bytes`](super::Server::max_queued_bytes); of a client
+/// that takes them it may be up to [`max_burst_bytes`](super::Server::max_burst_bytes), and beyond that the
+/// policy strikes in any case. Each message is charged its payload and 64 bytes.
+///
+/// Pongs, keep-alive pings and Close frames do not pass through the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowClients {
-    /// It is closed with this code, and what waits for it is forgotten. The default, with
+    /// It is closed with this code, and what waits for it is forgotten: once more than
+    /// `max_queued_bytes` wait and its transport has taken no byte for
+    /// [`slow_after`](super::Server::slow_after). The default, with
     /// [`TRY_AGAIN_LATER`](CloseCode::TRY_AGAIN_LATER) (1013): a client that comes back starts from a
     /// state that is whole.
     Close(CloseCode),
-    /// The messages that have waited longest are dropped for the new one. For streams of states
-    /// where the newest counts.
+    /// The messages that have waited longest are dropped for the new one, so that no more than
+    /// `max_queued_bytes` wait while the transport refuses bytes. For streams of states where the
+    /// newest counts.
     DropOldest,
-    /// The new message is dropped, and whoever sends it gets
+    /// The new message is dropped then, and whoever sends it gets
     /// [`NotSent::QueueFull`](super::NotSent::QueueFull).
     DropNewest,
 }
 
-/// The limits on what waits for one client.
+/// The limits on what one client may make the server hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) max_queued_bytes: usize,
-    pub(super) max_queued_messages: usize,
+    pub(super) max_burst_bytes: usize,
+    pub(super) slow_after: Duration,
     pub(super) slow_clients: SlowClients,
+    pub(super) max_rooms_per_client: usize,
+    pub(super) max_room_name_len: usize,
+    pub(super) max_kept_headers: usize,
+    /// That of the connections.
+    pub(super) close_timeout: Duration,
     /// How broadcasts are compressed.
     #[cfg(feature = "deflate")]
     pub(super) deflate: Option<Deflate>,
@@ -36,10 +53,27 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_queued_bytes: 1024 * 1024,
-            max_queued_messages: 4096,
+            max_burst_bytes: 16 * 1024 * 1024,
+            slow_after: Duration::from_secs(5),
             slow_clients: SlowClients::Close(CloseCode::TRY_AGAIN_LATER),
+            max_rooms_per_client: 1024,
+            max_room_name_len: 256,
+            max_kept_headers: 4 * 1024,
+            close_timeout: Duration::from_secs(10),
             #[cfg(feature = "deflate")]
             deflate: None,
         }
+    }
+}
+
+impl Limits {
+    /// What may wait for a client whose transport takes bytes.
+    pub(super) fn burst(&self) -> usize {
+        self.max_burst_bytes.max(self.max_queued_bytes)
+    }
+
+    /// Below that, a client has room: [`Client::writable`](super::Client::writable).
+    pub(super) fn room(&self) -> usize {
+        (self.max_queued_bytes / 2).max(1)
     }
 }

@@ -62,10 +62,23 @@
 //! # Clients that read slowly
 //!
 //! What waits for a client is bounded: [`Config::max_unsent`](crate::Config::max_unsent) bytes in its
-//! send buffer (64 KiB here), then [`max_queued_bytes`](Server::max_queued_bytes) and
-//! [`max_queued_messages`](Server::max_queued_messages) in its queue, and one message more in each.
-//! Beyond that [`SlowClients`] says whether it is closed (1013) or messages are dropped. Nobody else
-//! waits for it. While its send buffer is full, nothing is read from it either.
+//! send buffer (64 KiB here), then [`max_queued_bytes`](Server::max_queued_bytes) in its queue, and one
+//! message more in each. Each message in the queue counts with its payload and 64 bytes.
+//!
+//! More than that waits for a client only while its transport takes bytes, because somebody has sent much
+//! at once, and never more than [`max_burst_bytes`](Server::max_burst_bytes). One whose transport takes
+//! nothing for [`slow_after`](Server::slow_after) is slow, and [`SlowClients`] says whether it is closed
+//! (1013) or messages are dropped. Nobody else waits for it. While its send buffer is full, nothing is read
+//! from it either.
+//!
+//! Whoever sends a client much waits for [`Client::writable`] between the messages; then it takes as
+//! long as the client needs, and neither limit is reached. [`Client::closed`] tells that it is gone.
+//!
+//! # Turns
+//!
+//! The task of a connection gives way to all others after half a millisecond, or when its handler has put
+//! 256 KiB into queues, however much has arrived. One call of a handler is the least that it does: work that
+//! takes longer belongs into a task or thread of its own.
 //!
 //! # Cost
 //!
@@ -86,8 +99,12 @@
 //! | [`max_connections_per_ip`](Server::max_connections_per_ip) | none | 429 |
 //! | [`max_pending`](Server::max_pending) | 1 024 handshakes under way | 503 |
 //! | [`max_message_len`](Server::max_message_len) | 1 MiB | close code 1009 |
-//! | [`max_queued_bytes`](Server::max_queued_bytes) | 1 MiB for a client | [`SlowClients`] |
-//! | [`max_queued_messages`](Server::max_queued_messages) | 4 096 for a client | [`SlowClients`] |
+//! | [`max_queued_bytes`](Server::max_queued_bytes) | 1 MiB for a client whose transport takes none | [`SlowClients`] |
+//! | [`slow_after`](Server::slow_after) | 5 s in which it takes none | [`SlowClients`] |
+//! | [`max_burst_bytes`](Server::max_burst_bytes) | 16 MiB for any client | [`SlowClients`] |
+//! | [`max_rooms_per_client`](Server::max_rooms_per_client) | 1 024 | [`NotJoined`] |
+//! | [`max_room_name_len`](Server::max_room_name_len) | 256 bytes | [`NotJoined`] |
+//! | [`max_kept_headers`](Server::max_kept_headers) | 4 KiB of a request | headers are left out of [`ClientInfo`] |
 //! | everything in [`Config`](crate::Config) | [`Server::default_config`] | as it says there |
 //!
 //! [`Config::handshake_timeout`](crate::Config::handshake_timeout) is the time for a request to arrive, and
@@ -106,21 +123,24 @@ mod handle;
 mod handler;
 mod hub;
 mod limits;
+mod line;
 mod mailbox;
 mod notice;
 mod origin;
 mod page;
+mod post;
 mod request;
 mod route;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
 mod stats;
+mod turn;
 
 pub use acceptance::{Acceptance, Decision};
 pub use arrival::Arrival;
 pub use client::{Client, ClientInfo};
 pub use closures::{Closures, handler};
-pub use error::{NotSent, NotServed, ServerError};
+pub use error::{NotJoined, NotSent, NotServed, ServerError};
 pub use handle::{Admission, ServerHandle};
 pub use handler::{Handler, Received};
 pub use hub::Hub;

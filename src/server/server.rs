@@ -246,23 +246,55 @@ impl Server {
         self
     }
 
-    /// The most bytes that may wait for one client, besides those in its send buffer. Default 1 MiB.
-    /// One message may be longer.
+    /// The most bytes that may wait for a client whose transport takes none, besides those in its send
+    /// buffer: each message counts with its payload and 64 bytes. Default 1 MiB. One message may be
+    /// longer. What happens beyond that says [`SlowClients`].
     pub const fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_queued_bytes = bytes;
         self
     }
 
-    /// The most messages that may wait for one client, besides those in its send buffer. Default
-    /// 4 096.
-    pub const fn max_queued_messages(mut self, messages: usize) -> Self {
-        self.limits.max_queued_messages = messages;
+    /// The most bytes that may wait for a client in any case, counted in the same way. It is there for
+    /// what is sent at once to a client that reads, and whose task had no turn yet. Default 16 MiB; at
+    /// least [`max_queued_bytes`](Self::max_queued_bytes). What happens beyond that says [`SlowClients`].
+    pub const fn max_burst_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_burst_bytes = bytes;
+        self
+    }
+
+    /// How long the transport of a client may take no byte while more than
+    /// [`max_queued_bytes`](Self::max_queued_bytes) wait, until the client is closed as slow. Default 5 s:
+    /// a network that has lost a packet for the third time goes on by then.
+    pub const fn slow_after(mut self, time: Duration) -> Self {
+        self.limits.slow_after = time;
         self
     }
 
     /// What becomes of clients that read too slowly. By default they are closed with 1013.
     pub const fn slow_clients(mut self, policy: SlowClients) -> Self {
         self.limits.slow_clients = policy;
+        self
+    }
+
+    /// The most rooms that one client may be in. Default 1 024: some 300 KB of memory, and more than
+    /// anybody looks at.
+    pub const fn max_rooms_per_client(mut self, rooms: usize) -> Self {
+        self.limits.max_rooms_per_client = rooms;
+        self
+    }
+
+    /// The longest name of a room, in bytes. Default 256: a path or two ids, which is what rooms are
+    /// named after.
+    pub const fn max_room_name_len(mut self, bytes: usize) -> Self {
+        self.limits.max_room_name_len = bytes;
+        self
+    }
+
+    /// How much of the headers of a request is kept for the life of its connection, for
+    /// [`ClientInfo::headers`](super::ClientInfo::headers): names and values and 3 bytes for each. Default
+    /// 4 KiB; browsers send 1 KiB and their cookies. [`Handler::on_request`] sees all of them.
+    pub const fn max_kept_headers(mut self, bytes: usize) -> Self {
+        self.limits.max_kept_headers = bytes;
         self
     }
 
@@ -309,7 +341,7 @@ impl Server {
         {
             limits.deflate = desk.config.deflate;
         }
-        limits.max_queued_messages = limits.max_queued_messages.max(1);
+        limits.close_timeout = desk.config.close_timeout;
         desk.hub.set_limits(limits);
         let desk = Arc::new(desk);
         let control = &desk.control;

@@ -330,6 +330,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         (Receiver::take_message(kind, rx.fetch()), Outgoing { link })
     }
 
+    /// What has arrived and is not parsed; `None` in the middle of a message.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn unparsed(&self) -> Option<&[u8]> {
+        self.receiver
+            .is_between_messages()
+            .then(|| self.rx.look().map_or(&[][..], |rx| rx.unparsed()))
+    }
+
     /// The sending side while there is no event.
     #[cfg(feature = "server")]
     pub(crate) fn outgoing(&mut self) -> Outgoing<'_, S> {
@@ -416,6 +425,17 @@ impl<S: AsyncWrite + Unpin> Outgoing<'_, S> {
     #[cfg(feature = "server")]
     pub(crate) fn session(&mut self) -> &mut Session {
         &mut self.link.session
+    }
+
+    #[cfg(feature = "server")]
+    pub(crate) fn io_mut(&mut self) -> &mut S {
+        &mut self.link.io
+    }
+
+    /// Ready when the time changed something: a ping is due, or the peer took too long.
+    #[cfg(feature = "server")]
+    pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.link.poll_timer(cx, false)
     }
 
     /// As [`flush`](Self::flush).

@@ -102,7 +102,7 @@ fn serve(policy: SlowClients) -> Running {
     let server = Server::on(socket.listen(1024).unwrap())
         .route("/", handler())
         .config(Server::default_config().max_unsent(UNSENT))
-        .max_queued_messages(QUEUED)
+        .max_queued_bytes(QUEUED * (LEN + 64))
         .slow_clients(policy);
     start(server)
 }

@@ -244,6 +244,23 @@ async fn clients_are_known_by_what_they_said() {
     server.stop().await;
 }
 
+/// What a request may leave behind for the life of its connection.
+#[tokio::test]
+async fn not_all_headers_are_kept() {
+    let server = start(bind().await.route("/", handler()).max_kept_headers(100));
+    let request = server.request("/").with_header("X-Short", "kept").unwrap();
+    let request = request.with_header("Cookie", &"x".repeat(200)).unwrap();
+    let request = request.with_header("X-Last", "kept too").unwrap();
+    let _ws = server.try_connect(&request).await.unwrap();
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    let info = client.info();
+    assert_eq!((info.header("x-short"), info.header("x-last")), (Some("kept"), Some("kept too")));
+    assert_eq!(info.header("cookie"), None);
+    assert_eq!(info.host(), server.addr.to_string());
+    server.stop().await;
+}
+
 /// Pain 2, hazard 13: a peer that is gone without a word, for a server that only waits and for one
 /// whose socket takes no more.
 #[tokio::test]

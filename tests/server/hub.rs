@@ -1,6 +1,6 @@
 //! All clients at once, and rooms of them.
 
-use sansws::server::{Client, Hub, handler};
+use sansws::server::{Client, Hub, NotJoined, handler};
 use sansws::{CloseCode, PreparedMessage};
 
 use crate::support::{bind, closed, start, text, until, within};
@@ -66,7 +66,7 @@ async fn rooms_are_left_with_the_connection() {
         }
     }
 
-    assert!(first.join("b") && !first.join("b"), "entered twice");
+    assert_eq!((first.join("b"), first.join("b")), (Ok(true), Ok(false)), "entered twice");
     let names =
         |client: &Client| client.rooms().iter().map(|it| it.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&first), ["a", "b"]);
@@ -76,10 +76,57 @@ async fn rooms_are_left_with_the_connection() {
     assert_eq!((hub.room("a").len(), hub.room("b").len()), (1, 2));
     within(one.close(CloseCode::NORMAL, "")).await.unwrap();
     until(|| hub.room("b").len() == 1).await;
-    assert!(!first.join("a"), "it is gone");
+    assert_eq!(first.join("a"), Err(NotJoined::Closed), "it is gone");
     assert_eq!(names(&first), [""; 0]);
     drop(two);
     until(|| hub.room("a").is_empty()).await;
+    server.stop().await;
+}
+
+/// Neither the number of rooms nor their names are left to whoever names them, and all are left in the
+/// end.
+#[tokio::test]
+async fn rooms_are_bounded() {
+    let server = bind().await.route("/", handler()).max_rooms_per_client(3).max_room_name_len(5);
+    let server = start(server);
+    let ws = server.connect("/").await;
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    let too_long = NotJoined::NameTooLong { len: 6, limit: 5 };
+    assert_eq!(client.join("longer"), Err(too_long));
+    assert_eq!(
+        too_long.to_string(),
+        "the name of a room has 6 bytes where 5 are allowed: choose a shorter one, or raise \
+         Server::max_room_name_len"
+    );
+    for room in ["c", "a", "b"] {
+        assert_eq!(client.join(room), Ok(true));
+    }
+    assert_eq!(client.join("a"), Ok(false), "it is there already");
+    assert_eq!(client.join("d"), Err(NotJoined::TooManyRooms { limit: 3 }));
+    assert!(client.leave("a") && client.join("d") == Ok(true));
+    let names: Vec<_> = client.rooms().iter().map(|it| it.to_string()).collect();
+    assert_eq!(names, ["c", "b", "d"]);
+    assert!(server.hub.room("a").is_empty());
+    drop(ws);
+    until(|| server.hub.rooms().is_empty()).await;
+    server.stop().await;
+}
+
+/// More than are left at once.
+#[tokio::test]
+async fn many_rooms_are_left() {
+    let server = start(bind().await.route("/", handler()));
+    let ws = server.connect("/").await;
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    for at in 0..1024 {
+        assert_eq!(client.join(&format!("room {at}")), Ok(true));
+    }
+    assert_eq!(client.join("one more"), Err(NotJoined::TooManyRooms { limit: 1024 }));
+    assert_eq!(server.hub.rooms().len(), 1024);
+    drop(ws);
+    until(|| server.hub.rooms().is_empty()).await;
     server.stop().await;
 }
 

@@ -20,3 +20,5 @@ mod shutdown;
 mod slow;
 mod streams;
 mod support;
+mod turns;
+mod waiting;

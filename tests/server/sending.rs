@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use sansws::proto::{MessageRef, SendError};
-use sansws::server::{NotSent, handler};
+use sansws::server::{NotJoined, NotSent, handler};
 use sansws::{CloseCode, Message, PreparedMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -15,7 +15,7 @@ use crate::wire;
 async fn many_threads_send_to_one_client() {
     const THREADS: usize = 4;
     const EACH: usize = 500;
-    let server = start(bind().await.route("/", handler()).max_queued_messages(THREADS * EACH));
+    let server = start(bind().await.route("/", handler()));
     let mut ws = server.connect("/").await;
     until(|| server.hub.len() == 1).await;
     let client = server.hub.clients().remove(0);
@@ -117,7 +117,7 @@ async fn after_the_end_sending_is_an_error() {
         assert_eq!(client.send("later"), Err(NotSent::Closed));
         let prepared = PreparedMessage::new("later").unwrap();
         assert_eq!(client.send_prepared(&prepared), Err(NotSent::Closed));
-        assert!(!client.is_open() && !client.join("room"));
+        assert!(!client.is_open() && client.join("room") == Err(NotJoined::Closed));
         assert_eq!(NotSent::Closed.to_string(), "the client is closing or gone: forget it");
     })
     .join()

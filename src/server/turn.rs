@@ -1,0 +1,186 @@
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use tokio::task::yield_now;
+
+use super::mailbox::produced;
+
+/// How much a connection's task does before others get their turn.
+///
+/// A turn is what the task does until it waits. It ends after half a millisecond, or when so much was put
+/// into queues that those who are to send it should come first. What takes its time is the handler, of
+/// which nothing is known beforehand: the clock is looked at between events, rarely as long as they are
+/// quick, since a look costs half as much as a small message. One event in a turn costs no look at all.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// Events of this turn.
+    begun: bool,
+    /// One event was as long as a turn may be: from then on each has a turn of its own.
+    single: bool,
+    /// Events until the next look at the clock, and from one look to the next.
+    until_look: u8,
+    stride: u8,
+    /// The most that `stride` may be, in powers of two below [`MAX_STRIDE`]; more than zero after a look
+    /// that came much too late.
+    caution: u8,
+    /// Looks since then that came in time.
+    calm: u16,
+    /// The clock was looked at in this turn.
+    looked: bool,
+    /// [`produced`] when the turn began.
+    produced: u32,
+    /// The first and the last look at the clock, as [`now`] says: every idle connection holds one of these.
+    first: u32,
+    last: u32,
+}
+
+impl Turn {
+    /// An event was found, or there is something else to do: whether that is part of this turn. If not,
+    /// it is the first thing in the next one.
+    #[inline]
+    pub(super) fn goes_on(&mut self) -> bool {
+        if !self.begun {
+            self.begin();
+            return true;
+        }
+        if produced().wrapping_sub(self.produced) > MAX_PRODUCED {
+            return false;
+        }
+        if self.until_look > 1 {
+            self.until_look -= 1;
+            return true;
+        }
+        self.look()
+    }
+
+    /// The task waits now.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        self.begun = false;
+        self.looked = false;
+    }
+
+    #[inline]
+    fn begin(&mut self) {
+        self.begun = true;
+        self.produced = produced();
+        self.until_look = 0;
+        if self.single {
+            self.look_first();
+        }
+    }
+
+    #[cold]
+    fn look(&mut self) -> bool {
+        if !self.looked {
+            self.look_first();
+            self.stride = self.stride.clamp(1, self.max_stride());
+            self.until_look = self.stride;
+            return true;
+        }
+        let now = now();
+        let took = now.wrapping_sub(self.last);
+        let events = if self.single { 1 } else { self.stride };
+        self.single = took >= SINGLE && took >= SINGLE * u32::from(events);
+        if took >= TURN && events > 1 && !self.single {
+            self.caution = (self.caution + 1).min(MAX_STRIDE.ilog2() as u8);
+            self.calm = 0;
+        } else if self.caution > 0 {
+            self.calm += 1;
+            if self.calm == RECOVERY {
+                self.caution -= 1;
+                self.calm = 0;
+            }
+        }
+        // a fifth of a turn at the most, if they go on like this
+        self.stride = match took {
+            _ if took <= TURN / 10 => self.stride.saturating_mul(2),
+            _ if took <= TURN / 5 => self.stride,
+            _ => self.stride / 4,
+        };
+        self.stride = self.stride.clamp(1, self.max_stride());
+        self.until_look = self.stride;
+        self.last = now;
+        now.wrapping_sub(self.first) < TURN && !self.single
+    }
+
+    fn look_first(&mut self) {
+        self.looked = true;
+        self.first = now();
+        self.last = self.first;
+    }
+
+    fn max_stride(&self) -> u8 {
+        MAX_STRIDE >> self.caution
+    }
+}
+
+/// Lets all others that are ready have their turn, and looks for what arrived and which alarms went off,
+/// before this task goes on.
+pub(super) fn give_way(cx: &mut Context<'_>) {
+    // What it does it does when it is polled first: the task is woken once all others have run.
+    let polled: Poll<()> = pin!(yield_now()).poll(cx);
+    debug_assert!(polled.is_pending());
+}
+
+/// The time in microseconds, of which only differences matter; wraps around after an hour.
+fn now() -> u32 {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    EPOCH.get_or_init(Instant::now).elapsed().as_micros() as u32
+}
+
+/// The length of a turn in microseconds: ten connections that always have something to do keep an eleventh
+/// waiting for 5 ms.
+const TURN: u32 = 500;
+
+/// An event that takes as long is one turn.
+const SINGLE: u32 = 250;
+
+/// What a turn may put into queues, as it is charged there.
+const MAX_PRODUCED: u32 = 256 * 1024;
+
+/// Events between two looks at the clock at the most.
+const MAX_STRIDE: u8 = 32;
+
+/// So many looks in time make up for one that was late.
+const RECOVERY: u16 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    fn busy(time: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < time {}
+    }
+
+    /// Events that go into one turn.
+    fn events(turn: &mut Turn, each: Duration) -> usize {
+        turn.end();
+        let mut events = 0;
+        while events < 100_000 && turn.goes_on() {
+            events += 1;
+            busy(each);
+        }
+        events
+    }
+
+    #[test]
+    fn turns_end() {
+        let mut turn = Turn::default();
+        assert!(events(&mut turn, Duration::from_micros(100)) <= 8);
+        assert!(events(&mut turn, Duration::from_millis(1)) <= 2);
+        assert_eq!(events(&mut turn, Duration::from_millis(1)), 1);
+        assert_eq!(events(&mut turn, Duration::from_millis(1)), 1);
+        // quick ones get whole turns again, unless somebody else needed the processor
+        assert!((0..100).any(|_| events(&mut turn, Duration::ZERO) > 100));
+        // whoever was quick for long does not get far beyond
+        let slow = events(&mut turn, Duration::from_millis(1));
+        assert!(slow <= usize::from(2 * MAX_STRIDE), "{slow}");
+    }
+}

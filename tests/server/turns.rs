@@ -1,0 +1,179 @@
+//! What one client does at once is no trouble for the others.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sansws::Message;
+use sansws::server::{Server, handler};
+use sansws::tokio::WebSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime;
+use tokio::time::sleep;
+
+use crate::support::{bind, frames, start, text, until, within};
+use crate::wire;
+
+/// Frames of messages that are numbered as far as their length allows.
+fn burst(count: usize, len: usize) -> Vec<u8> {
+    let frame = |at: usize| {
+        let mut payload = format!("{at} ").into_bytes();
+        payload.resize(len, b' ');
+        wire::client(wire::TEXT, &payload)
+    };
+    (0..count).flat_map(frame).collect()
+}
+
+async fn takes_burst(mut ws: WebSocket<TcpStream>, count: usize, len: usize) {
+    for at in 0..count {
+        let message = text(&mut ws).await;
+        assert_eq!(message.len(), len);
+        if len >= 8 {
+            assert!(message.starts_with(&format!("{at} ")), "{at}: {}", &message[..8]);
+        }
+    }
+}
+
+/// More than a queue holds, sent by one client in one go: whoever reads gets all of it.
+#[tokio::test]
+async fn a_burst_that_is_broadcast_closes_nobody() {
+    const MEMBERS: usize = 20;
+    for (count, len) in [(4200, 0), (9000, 1), (100, 16 * 1024), (5, 1_000_000)] {
+        let route = handler().on_message(|client, message| client.hub().broadcast(message));
+        let server = start(bind().await.route("/", route));
+        let mut members = Vec::new();
+        for _ in 0..MEMBERS {
+            let ws = server.connect("/").await;
+            members.push(tokio::spawn(takes_burst(ws, count, len)));
+        }
+        until(|| server.hub.len() == MEMBERS).await;
+        let (mut reading, mut writing) = server.raw("/").await.into_split();
+        // it gets its own messages back
+        let reading = tokio::spawn(async move {
+            let mut space = vec![0; 64 * 1024];
+            while reading.read(&mut space).await.is_ok_and(|n| n > 0) {}
+        });
+        writing.write_all(&burst(count, len)).await.unwrap();
+        for member in members {
+            within(member).await.unwrap();
+        }
+        assert_eq!(server.hub.stats().slow_closed, 0, "{count} of {len} bytes");
+        reading.abort();
+        server.stop().await;
+    }
+}
+
+/// The same from a handler to its own client, in one call.
+#[tokio::test]
+async fn a_handler_may_send_much_at_once() {
+    for (count, len) in [(5000, 20), (300, 5000), (100, 16_000)] {
+        let route = handler().on_message(move |client, _| {
+            for at in 0..count {
+                client.send(format!("{at:<len$}")).unwrap();
+            }
+        });
+        let server = start(bind().await.route("/", route));
+        let mut ws = server.connect("/").await;
+        ws.send("go").await.unwrap();
+        takes_burst(ws, count, len).await;
+        server.stop().await;
+    }
+}
+
+/// Echoes of `count` tiny messages come in few writes although the turns of a task are bounded.
+#[tokio::test]
+async fn a_burst_is_answered_in_few_writes() {
+    const COUNT: usize = 2000;
+    let route = handler().on_message(|client, message| client.send(message));
+    let server = start(bind().await.route("/", route));
+    let mut raw = server.raw("/").await;
+    raw.write_all(&burst(COUNT, 8)).await.unwrap();
+    let mut reads = 0;
+    let mut bytes = Vec::new();
+    while bytes.len() < COUNT * 10 {
+        let mut more = vec![0; 64 * 1024];
+        let n = within(raw.read(&mut more)).await.unwrap();
+        bytes.extend_from_slice(&more[..n]);
+        reads += 1;
+    }
+    assert!(reads < COUNT / 10, "{reads} reads");
+    server.stop().await;
+}
+
+/// A server whose runtime has one thread, for as long as the program runs.
+fn serve_on_one_thread(set_up: impl FnOnce(Server) -> Server + Send + 'static) -> String {
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = set_up(bind().await);
+            tell.send(server.local_addr().unwrap()).unwrap();
+            server.run().await.unwrap();
+        });
+    });
+    format!("ws://{}/", told.recv().unwrap())
+}
+
+/// Ten clients that always have something to do, for handlers quick and slow, and one that has not: it is
+/// answered although there is one thread for all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_starves_beside_busy_clients() {
+    for busy in [Duration::ZERO, Duration::from_micros(100), Duration::from_millis(1)] {
+        let url = serve_on_one_thread(move |server| {
+            server.route(
+                "/",
+                handler().on_message(move |client, message| {
+                    if message.as_bytes() == b"honest" {
+                        return client.send(message);
+                    }
+                    let began = Instant::now();
+                    while began.elapsed() < busy {}
+                    Ok(())
+                }),
+            )
+        });
+        let mut attackers = Vec::new();
+        for _ in 0..10 {
+            let mut ws = within(sansws::tokio::connect(&url)).await.unwrap();
+            attackers.push(tokio::spawn(async move {
+                let burst = burst(2000, 8);
+                while ws.io_mut().write_all(&burst).await.is_ok() {}
+            }));
+        }
+        let mut honest = within(sansws::tokio::connect(&url)).await.unwrap();
+        sleep(Duration::from_millis(100)).await; // until all are at it
+        let mut times = Vec::new();
+        for _ in 0..30 {
+            let began = Instant::now();
+            honest.send("honest").await.unwrap();
+            let answer = within(honest.recv()).await.unwrap();
+            assert_eq!(answer, Some(Message::from("honest")));
+            times.push(began.elapsed());
+            sleep(Duration::from_millis(3)).await;
+        }
+        times.sort_unstable();
+        // 20 ms are the aim; processors that are busy with something else get their part of the time
+        assert!(times[27] < Duration::from_millis(200), "{busy:?}: {times:?}");
+        for attacker in attackers {
+            attacker.abort();
+        }
+    }
+}
+
+/// A client that has sent much and closes gets what was queued for it before the Close is answered.
+#[tokio::test]
+async fn answers_come_before_the_answer_to_a_close() {
+    let route = handler().on_message(|client, _| {
+        for _ in 0..10 {
+            client.send(vec![7; 100_000]).unwrap();
+        }
+    });
+    let server = start(bind().await.route("/", route));
+    let mut raw = server.raw("/").await;
+    let close = wire::client(wire::CLOSE, &wire::close_payload(1000, ""));
+    raw.write_all(&[wire::client(wire::TEXT, b"go"), close].concat()).await.unwrap();
+    let seen = frames(&mut raw, |frames| frames.last().is_some_and(|it| it.opcode == 8)).await;
+    assert_eq!(seen.len(), 11);
+    assert_eq!(seen[10].close_code(), Some(1000));
+    server.stop().await;
+}
