@@ -7,9 +7,11 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::desk::Desk;
+use super::network::Network;
+use super::pending::{Pending, PendingGuard};
 use crate::wire::CloseCode;
 
 /// What the accept loop, the handshakes and the handles know of each other.
@@ -22,8 +24,10 @@ pub(super) struct Control {
     /// Handshakes and connections.
     tasks: AtomicUsize,
     no_tasks: Notify,
-    /// Handshakes under way.
-    pending: AtomicUsize,
+    /// Handshakes and requests under way.
+    pub(super) pending: Pending,
+    /// Told whenever a pending connection or a task is gone, for the accept loop.
+    pub(super) left: Notify,
     /// Connections, from before their handler is asked.
     connections: AtomicUsize,
     /// How many there are of each network, while somebody limits that.
@@ -48,6 +52,15 @@ impl Phase {
     }
 }
 
+/// What newcomers find full.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Most pending connections.
+    pub(super) pending: usize,
+    /// Most sockets, pending connections and others.
+    pub(super) sockets: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Stop {
     pub(super) code: CloseCode,
@@ -63,7 +76,8 @@ impl Control {
             desk: OnceLock::new(),
             tasks: AtomicUsize::new(0),
             no_tasks: Notify::new(),
-            pending: AtomicUsize::new(0),
+            pending: Pending::default(),
+            left: Notify::new(),
             connections: AtomicUsize::new(0),
             networks: Mutex::default(),
         }
@@ -108,7 +122,7 @@ impl Control {
     pub(super) async fn idle(&self) {
         loop {
             let notified = self.no_tasks.notified();
-            if self.tasks.load(Ordering::SeqCst) == 0 {
+            if self.tasks.load(Ordering::Acquire) == 0 {
                 return;
             }
             notified.await;
@@ -117,13 +131,30 @@ impl Control {
 
     /// Counts a task until the guard is dropped.
     pub(super) fn task(self: &Arc<Self>) -> TaskGuard {
-        self.tasks.fetch_add(1, Ordering::SeqCst);
+        self.tasks.fetch_add(1, Ordering::Relaxed);
         TaskGuard(Arc::clone(self))
     }
 
-    /// A place for a handshake, unless there are `max`.
-    pub(super) fn pending(self: &Arc<Self>, max: usize) -> Option<PendingGuard> {
-        take(&self.pending, max).then(|| PendingGuard(Arc::clone(self)))
+    /// A place for a newcomer, as soon as there is one.
+    pub(super) async fn pending(self: &Arc<Self>, ip: IpAddr, room: Room) -> PendingGuard {
+        loop {
+            match PendingGuard::new(self, Network::of(ip), true, |len| self.is_full(len, room)) {
+                Ok(pending) => return pending,
+                Err(again) => {
+                    // either is a reason to look
+                    let _ = timeout_at(again, self.left.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// The same for one who cannot wait.
+    pub(super) fn pending_now(self: &Arc<Self>, ip: IpAddr, room: Room) -> Option<PendingGuard> {
+        PendingGuard::new(self, Network::of(ip), false, |len| self.is_full(len, room)).ok()
+    }
+
+    fn is_full(&self, pending: usize, room: Room) -> bool {
+        pending >= room.pending || self.tasks.load(Ordering::Relaxed) >= room.sockets
     }
 
     /// A place for a connection, unless there are `max`.
@@ -137,8 +168,9 @@ impl Control {
 }
 
 fn take(places: &AtomicUsize, max: usize) -> bool {
+    // A number and nothing else: what it counts is not read through it.
     places
-        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |taken| {
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
             (taken < max).then_some(taken + 1)
         })
         .is_ok()
@@ -149,18 +181,11 @@ pub(super) struct TaskGuard(Arc<Control>);
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
-        if self.0.tasks.fetch_sub(1, Ordering::SeqCst) == 1 {
+        // What the task did happens before what whoever waits for its end does.
+        if self.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.no_tasks.notify_waiters();
         }
-    }
-}
-
-/// A handshake under way.
-pub(super) struct PendingGuard(Arc<Control>);
-
-impl Drop for PendingGuard {
-    fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::SeqCst);
+        self.0.left.notify_one();
     }
 }
 
@@ -188,7 +213,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.control.connections.fetch_sub(1, Ordering::SeqCst);
+        self.control.connections.fetch_sub(1, Ordering::Relaxed);
         let Some(network) = self.network.take() else { return };
         let mut networks = self.control.networks();
         if let Entry::Occupied(mut entry) = networks.entry(network) {
@@ -197,20 +222,5 @@ impl Drop for Place {
                 entry.remove();
             }
         }
-    }
-}
-
-/// What counts as one address: an IPv4 address, and of IPv6 the 64 bits that a single customer is given
-/// at the least (RFC 6177), who may use any of the 2^64 addresses behind them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Network(u64);
-
-impl Network {
-    fn of(ip: IpAddr) -> Self {
-        Self(match ip.to_canonical() {
-            // nobody has an address in ::/64 but the host itself, whose ::1 is counted as 0
-            IpAddr::V4(ip) => u32::from(ip).into(),
-            IpAddr::V6(ip) => (u128::from(ip) >> 64) as u64,
-        })
     }
 }

@@ -5,9 +5,9 @@ use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Poll;
 use core::time::Duration;
-use std::io::Write;
 use std::panic::catch_unwind;
 
 use tokio::net::TcpStream;
@@ -16,12 +16,13 @@ use tokio::time::{sleep, timeout};
 use super::acceptance::{Acceptance, Decision};
 use super::client::{Client, ClientInfo};
 use super::connection::{Endpoint, Transport, internal_error};
-use super::control::{Control, PendingGuard, Phase, Place, TaskGuard};
+use super::control::{Control, Phase, Place, Room};
 use super::hub::Hub;
 use super::line::Line;
 use super::notice::Notice;
 use super::origin::OriginPolicy;
 use super::page::Page;
+use super::pending::{PendingGuard, Stage};
 use super::request::{Peer, Request};
 use super::route::Table;
 use super::stats::Counters;
@@ -29,7 +30,7 @@ use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::handshake::server::{self as http, Accept};
 use crate::proto::Config;
-use crate::tokio::{Incoming, WebSocket, read_upgraded};
+use crate::tokio::{Incoming, WebSocket, read_and_tell};
 
 /// What answers requests: everything that a server was set up with.
 pub(super) struct Desk {
@@ -43,7 +44,7 @@ pub(super) struct Desk {
     pub(super) config: Config,
     pub(super) max_connections: usize,
     pub(super) max_connections_per_ip: Option<usize>,
-    pub(super) max_pending: usize,
+    pub(super) room: Room,
     pub(super) hub: Hub,
     pub(super) control: Arc<Control>,
 }
@@ -52,15 +53,12 @@ pub(super) type Fallback = dyn Fn(&Request<'_>) -> Page + Send + Sync;
 
 impl Desk {
     /// Takes care of a connection that the server's listener has accepted.
-    pub(super) fn receive(self: &Arc<Self>, stream: TcpStream, addr: SocketAddr) {
-        let Some(pending) = self.control.pending(self.max_pending) else {
-            Counters::add(&self.hub.counters().refused);
-            // No waiting, not even for the request: as good as it gets without taking part.
-            if let Ok(mut stream) = stream.into_std() {
-                let _ = stream.write(TOO_MANY_HANDSHAKES);
-            }
-            return;
-        };
+    pub(super) fn receive(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        addr: SocketAddr,
+        pending: PendingGuard,
+    ) {
         // a socket that is gone already shows that when it is read
         let _ = stream.set_nodelay(true);
         self.start(Line::new(stream), Vec::new(), Peer { addr, secure: false }, pending);
@@ -77,11 +75,14 @@ impl Desk {
         let task = self.control.task();
         let desk = Arc::clone(self);
         tokio::spawn(async move {
-            let control = Arc::clone(&desk.control);
-            let cut = control.reached(|phase| matches!(phase, Phase::Cut | Phase::Over));
-            // in a box that is gone before the task is
-            let serve = desk.serve(stream, received, peer, (pending, &task));
-            Box::pin(either(serve, cut)).await;
+            let cut = desk.control.reached(|phase| matches!(phase, Phase::Cut | Phase::Over));
+            let leave = either(pending.told_to_leave(), cut);
+            // In a box that is gone before the task is, and the stream before its place is free.
+            let ended = Box::pin(either(desk.serve(stream, received, peer, &pending), leave)).await;
+            if let Either::Second(Either::First(())) = ended {
+                Counters::add(&desk.hub.counters().gave_way);
+            }
+            drop(pending);
             drop(task);
         });
     }
@@ -91,33 +92,48 @@ impl Desk {
         stream: S,
         received: Vec<u8>,
         peer: Peer,
-        (pending, _task): (PendingGuard, &TaskGuard),
+        pending: &PendingGuard,
     ) {
+        let begun = AtomicBool::new(false);
+        let arrived = || {
+            if !begun.swap(true, Ordering::Relaxed) {
+                pending.advance(Stage::Begun);
+            }
+        };
+        pending.advance(Stage::Silent);
+        if !received.is_empty() {
+            arrived();
+        }
         // A browser may have connected for later. One that is at it may finish.
         let late = async {
             self.control.reached(Phase::is_stopping).await;
-            sleep(GRACE).await;
+            if begun.load(Ordering::Relaxed) {
+                sleep(GRACE).await;
+            }
         };
-        let read = read_upgraded(stream, &received, &[], &self.config);
+        let read = read_and_tell(stream, [&received, &[]], &self.config, arrived);
         let incoming = match either(read, late).await {
-            Some(Ok(incoming)) => incoming,
+            Either::First(Ok(incoming)) => incoming,
             // what failed has been answered
-            Some(Err(error)) => return self.bad_request(peer, &error),
-            None => return,
+            Either::First(Err(error)) => return self.bad_request(peer, &error),
+            Either::Second(()) => return,
         };
         if self.control.is_stopping() {
             self.refuse(incoming, peer, unavailable("the server is shutting down")).await;
         } else if incoming.request().is_upgrade() {
-            self.open(incoming, peer).await;
+            self.open(incoming, peer, pending).await;
         } else {
             self.show(incoming, peer).await;
         }
-        drop(pending);
     }
 
     /// Answers a handshake.
-    async fn open<S: Transport>(&self, incoming: Incoming<S>, peer: Peer) {
-        let admitted = match self.admit(incoming.request(), peer).await {
+    async fn open<S: Transport>(&self, incoming: Incoming<S>, peer: Peer, pending: &PendingGuard) {
+        // a handler has a time of its own to decide
+        pending.advance(Stage::Kept);
+        let admitted = self.admit(incoming.request(), peer).await;
+        pending.advance(Stage::Begun);
+        let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(Refusal::Page(page)) => return answer(incoming, &page).await,
             Err(Refusal::Invalid(_)) => {
@@ -314,14 +330,22 @@ async fn answer<S: Transport>(incoming: Incoming<S>, page: &Page) {
     let _ = incoming.reject(&page.reject(&headers)).await;
 }
 
-/// The one that is ready first; `None` for the second.
-async fn either<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> Option<T> {
+/// The one that is ready first.
+async fn either<A, B>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> Either<A, B> {
     let (mut first, mut second) = (pin!(first), pin!(second));
     poll_fn(|cx| match first.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => second.as_mut().poll(cx).map(|()| None),
+        Poll::Ready(result) => Poll::Ready(Either::First(result)),
+        Poll::Pending => second.as_mut().poll(cx).map(Either::Second),
     })
     .await
+}
+
+enum Either<A, B> {
+    First(A),
+    Second(B),
 }
 
 fn not_found() -> Page {
@@ -347,9 +371,6 @@ const UPGRADE_REMOVED: &str = "426 Upgrade Required: this is a WebSocket handsha
 
 const TOO_MANY_OF_YOU: &str =
     "429 Too Many Requests: there are too many connections from your address; close one first.\n";
-
-const TOO_MANY_HANDSHAKES: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// How long a request may still take to arrive once the server shuts down.
 const GRACE: Duration = Duration::from_secs(1);

@@ -10,12 +10,13 @@ use tokio::time::Instant;
 
 use super::arrival::Arrival;
 use super::connection::{Foreign, internal_error};
-use super::control::{Control, PendingGuard, Phase, Stop};
+use super::control::{Control, Phase, Stop};
 use super::desk::{Admitted, Desk, Refusal, unavailable};
 use super::error::NotServed;
 use super::hub::Hub;
 use super::line::Line;
 use super::page::Page;
+use super::pending::PendingGuard;
 use super::request::Peer;
 use crate::handshake::server::{self as http, AcceptError, Upgrade};
 use crate::proto::SendError;
@@ -59,7 +60,7 @@ impl ServerHandle {
         let until = Instant::now() + deadline;
         let stop = Stop { code, reason: reason.into(), until };
         self.control.change(|phase| !phase.is_stopping(), Phase::Stopping(Arc::new(stop)));
-        if self.control.running.load(Ordering::SeqCst) {
+        if self.control.running.load(Ordering::Acquire) {
             self.control.reached(|phase| matches!(phase, Phase::Over)).await;
         }
         Ok(())
@@ -99,7 +100,8 @@ impl ServerHandle {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let desk = self.desk().ok_or(NotServed::NotRunning)?;
-        let pending = self.control.pending(desk.max_pending).ok_or(NotServed::TooManyPending)?;
+        let pending = self.control.pending_now(arrival.peer.addr.ip(), desk.room);
+        let pending = pending.ok_or(NotServed::TooManyPending)?;
         let Arrival { io, received, peer } = arrival;
         let io: Foreign = Box::new(io);
         desk.start(Line::new(io), received, peer, pending);
@@ -127,7 +129,7 @@ impl ServerHandle {
     ) -> Result<Admission, Page> {
         let peer = Peer { addr: peer_addr, secure };
         let desk = self.desk().ok_or_else(|| unavailable("the server does not run"))?;
-        let pending = self.control.pending(desk.max_pending);
+        let pending = self.control.pending_now(peer_addr.ip(), desk.room);
         let pending = pending.ok_or_else(|| unavailable("too many handshakes are under way"))?;
         let admitted = match desk.admit(&request, peer).await {
             Ok(admitted) => admitted,
@@ -153,7 +155,7 @@ impl ServerHandle {
     /// The server's set-up, while it takes connections.
     fn desk(&self) -> Option<Arc<Desk>> {
         let desk = self.control.desk.get().and_then(Weak::upgrade)?;
-        let running = self.control.running.load(Ordering::SeqCst) && !self.control.is_stopping();
+        let running = self.control.running.load(Ordering::Acquire) && !self.control.is_stopping();
         running.then_some(desk)
     }
 

@@ -31,6 +31,15 @@
 //! 405 or 426 for what is no valid handshake, 403 for the origin, 503 while the server drains and for too
 //! many connections, 429 for too many from one address, and whatever the handler says.
 //!
+//! # When everybody comes at once
+//!
+//! Nobody is refused for it: [`Server::bind`] lets 4 096 clients wait in the queue of the operating system,
+//! and the server takes them from there as fast as it answers them. Strangers who connect and say nothing,
+//! or next to nothing, lose their places to those who wait: see [`Server::max_pending`]. What has been read
+//! of requests that are not complete is at most that many times
+//! [`Config::max_head_len`](crate::Config::max_head_len). All connections, pending ones included, are as
+//! many as the process may open files, less what the program itself may need.
+//!
 //! # Behind a proxy
 //!
 //! A reverse proxy has to pass the upgrade and the host on. What to write for nginx and haproxy stands in
@@ -95,9 +104,9 @@
 //!
 //! | setting | default | at the limit |
 //! |---|---|---|
-//! | [`max_connections`](Server::max_connections) | limit on open files less 128 | 503 |
+//! | [`max_connections`](Server::max_connections) | limit on open files less 128, and less room for pending ones | 503 |
 //! | [`max_connections_per_ip`](Server::max_connections_per_ip) | none | 429 |
-//! | [`max_pending`](Server::max_pending) | 1 024 handshakes under way | 503 |
+//! | [`max_pending`](Server::max_pending) | 8 192 handshakes under way | newcomers wait, idle ones give way |
 //! | [`max_message_len`](Server::max_message_len) | 1 MiB | close code 1009 |
 //! | [`max_queued_bytes`](Server::max_queued_bytes) | 1 MiB for a client whose transport takes none | [`SlowClients`] |
 //! | [`slow_after`](Server::slow_after) | 5 s in which it takes none | [`SlowClients`] |
@@ -125,9 +134,11 @@ mod hub;
 mod limits;
 mod line;
 mod mailbox;
+mod network;
 mod notice;
 mod origin;
 mod page;
+mod pending;
 mod post;
 mod request;
 mod route;

@@ -27,8 +27,8 @@ pub enum Notice<'a> {
         /// too many connections, or what the handler said.
         status: u16,
     },
-    /// Connections cannot be accepted, most likely for want of descriptors. Told once; the server tries
-    /// again until it succeeds.
+    /// Connections cannot be accepted, most likely for want of descriptors. Told once in ten seconds; the
+    /// server tries again until it succeeds.
     AcceptFailed(&'a io::Error),
     /// A handler panicked. What it said is printed by the panic hook.
     Panic {

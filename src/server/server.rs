@@ -3,19 +3,18 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::{Future, pending, poll_fn};
-use core::mem;
 use core::net::SocketAddr;
-use core::pin::{Pin, pin};
+use core::pin::pin;
 use core::sync::atomic::Ordering;
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::connection::Endpoint;
-use super::control::{Control, Phase, Stop};
+use super::control::{Control, Phase, Room, Stop};
 use super::desk::Desk;
 use super::error::ServerError;
 use super::handle::ServerHandle;
@@ -47,7 +46,10 @@ pub struct Server {
 
 impl Server {
     /// Listens on an address: `ws://HOST:PORT` or `HOST:PORT`. Port 0 takes one that is free, which
-    /// [`local_addr`](Self::local_addr) tells.
+    /// [`local_addr`](Self::local_addr) tells. Of several addresses of a host, the first that can be had.
+    ///
+    /// Up to 4 096 connections wait in the queue of the operating system until they are accepted, or as
+    /// many as it allows (`net.core.somaxconn` on Linux), so that all clients can come back at once.
     ///
     /// # Errors
     ///
@@ -58,10 +60,19 @@ impl Server {
     /// Dropping the future drops the listener.
     pub async fn bind(address: &str) -> Result<Self, ServerError> {
         let host_and_port = host_and_port(address)?;
-        Ok(Self::on(TcpListener::bind(host_and_port).await?))
+        let mut last_error = None;
+        for addr in tokio::net::lookup_host(host_and_port).await? {
+            match listen(addr) {
+                Ok(listener) => return Ok(Self::on(listener)),
+                Err(error) => last_error = Some(error),
+            }
+        }
+        let no_address = || io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        Err(last_error.unwrap_or_else(no_address).into())
     }
 
-    /// Takes a listener that was made elsewhere, with options of its own.
+    /// Takes a listener that was made elsewhere, with options of its own. Give it a backlog for as many
+    /// clients as may come at once: those that do not fit into it come a second or more later.
     pub fn on(listener: TcpListener) -> Self {
         let desk = Desk {
             routes: Table::default(),
@@ -73,7 +84,7 @@ impl Server {
             config: Self::default_config(),
             max_connections: default_max_connections(),
             max_connections_per_ip: None,
-            max_pending: DEFAULT_MAX_PENDING,
+            room: Room { pending: DEFAULT_MAX_PENDING, sockets: max_sockets() },
             hub: Hub::default(),
             control: Arc::new(Control::new()),
         };
@@ -223,9 +234,10 @@ impl Server {
         self
     }
 
-    /// The most connections at a time; a handshake beyond them gets a 503. Default: as many as the
-    /// process may open files, less 128 for everything else, where that can be read (Linux), and
-    /// 10 000 elsewhere.
+    /// The most connections at a time; a handshake beyond them gets a 503. Default, where that can be read
+    /// (Linux): as many as the process may open files, less 128 for everything else (or a quarter, if
+    /// that is less), and of these less an eighth, or 8 192 if that is less, for [pending](Self::max_pending)
+    /// ones, which must be answered when the server is full; 10 000 elsewhere.
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.desk.max_connections = connections;
         self
@@ -239,10 +251,18 @@ impl Server {
         self
     }
 
-    /// The most handshakes and requests of plain HTTP under way at a time; a connection beyond them
-    /// gets a 503 and is dropped. Default 1 024.
+    /// The most handshakes and requests of plain HTTP under way at a time. Default 8 192; at least 1. With
+    /// [`Config::max_head_len`] for each it bounds the memory that they take.
+    ///
+    /// Beyond them, and where the process could not open more files, newcomers wait in the queue of the
+    /// operating system. While somebody waits, connections that have sent nothing for a second are
+    /// closed for them, then those that have not completed their request or fetched its answer in that
+    /// time: those of the network with the most of them first, the oldest first. Where one network has
+    /// more than a quarter of the places, those of it that have sent nothing are closed for somebody from
+    /// another one after a tenth of a second. [`Stats::gave_way`](super::Stats::gave_way) counts all of
+    /// them. A handshake that a handler [decides](super::Handler::on_request) about keeps its place.
     pub const fn max_pending(mut self, handshakes: usize) -> Self {
-        self.desk.max_pending = handshakes;
+        self.desk.room.pending = if handshakes == 0 { 1 } else { handshakes };
         self
     }
 
@@ -317,8 +337,8 @@ impl Server {
 
     /// Serves until [`ServerHandle::shutdown`].
     ///
-    /// Errors of accepting, such as the want of descriptors, do not end it: it waits for 50 ms and
-    /// tries again ([`Stats::accept_errors`](super::Stats::accept_errors) counts them).
+    /// Errors of accepting, such as the want of descriptors, do not end it: it closes a
+    /// [pending](Self::max_pending) connection that is idle, or waits for 50 ms, and tries again ([`Stats::accept_errors`](super::Stats::accept_errors) counts them).
     ///
     /// # Errors
     ///
@@ -348,8 +368,18 @@ impl Server {
         let _ = control.desk.set(Arc::downgrade(&desk));
         let running = Running::new(&desk);
         {
-            let ageing = pin!(close_the_old(&desk.hub, max_lifetime));
-            accept_until_stopped(&listener, &desk, ageing).await;
+            let mut stopped = pin!(control.reached(Phase::is_stopping));
+            let mut ageing = pin!(close_the_old(&desk.hub, max_lifetime));
+            let mut accepting = pin!(accept_all(&listener, &desk));
+            poll_fn(|cx| {
+                if stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                // both have no end
+                let _ = ageing.as_mut().poll(cx);
+                accepting.as_mut().poll(cx)
+            })
+            .await;
         }
         drop(listener);
         if let Some(stop) = control.stop() {
@@ -381,43 +411,35 @@ impl fmt::Debug for Server {
     }
 }
 
-async fn accept_until_stopped(
-    listener: &TcpListener,
-    desk: &Arc<Desk>,
-    mut meanwhile: Pin<&mut impl Future<Output = ()>>,
-) {
-    let mut stopped = pin!(desk.control.reached(Phase::is_stopping));
-    let mut failing = false;
+/// Accepts connections for ever. Tokio lets it do so a number of times in a row (128), then everybody
+/// else has a turn.
+async fn accept_all(listener: &TcpListener, desk: &Arc<Desk>) {
+    let mut told: Option<Instant> = None;
     loop {
-        let accepted: Option<io::Result<(TcpStream, SocketAddr)>> = poll_fn(|cx| {
-            if stopped.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            let _ = meanwhile.as_mut().poll(cx); // has no end
-            listener.poll_accept(cx).map(Some)
-        })
-        .await;
-        match accepted {
-            None => return,
-            Some(Ok((stream, peer_addr))) => {
-                failing = false;
-                desk.receive(stream, peer_addr);
+        match listener.accept().await {
+            Ok((stream, peer_addr)) => {
+                let pending = desk.control.pending(peer_addr.ip(), desk.room).await;
+                desk.receive(stream, peer_addr, pending);
             }
             // somebody has gone again before we came to it
-            Some(Err(error))
+            Err(error)
                 if matches!(
                     error.kind(),
                     io::ErrorKind::ConnectionAborted
                         | io::ErrorKind::ConnectionReset
                         | io::ErrorKind::Interrupted
                 ) => {}
-            Some(Err(error)) => {
+            Err(error) => {
                 // out of descriptors, most likely: they come back when connections close
                 Counters::add(&desk.hub.counters().accept_errors);
-                if !mem::replace(&mut failing, true) {
+                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+                    told = Some(Instant::now());
                     desk.hub.notice(&Notice::AcceptFailed(&error));
                 }
-                sleep(BACK_OFF).await;
+                match desk.control.pending.make_way() {
+                    true => drop(timeout(BACK_OFF, desk.control.left.notified()).await),
+                    false => sleep(BACK_OFF).await,
+                }
             }
         }
     }
@@ -459,14 +481,14 @@ struct Running<'a>(&'a Desk);
 
 impl<'a> Running<'a> {
     fn new(desk: &'a Desk) -> Self {
-        desk.control.running.store(true, Ordering::SeqCst);
+        desk.control.running.store(true, Ordering::Release);
         Self(desk)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.control.running.store(false, Ordering::SeqCst);
+        self.0.control.running.store(false, Ordering::Release);
         self.0.control.phase.send_replace(Phase::Over);
         self.0.hub.cut_all();
     }
@@ -490,15 +512,41 @@ fn host_and_port(address: &str) -> Result<&str, ServerError> {
     Ok(rest)
 }
 
-/// The limit on open files, less what the rest of the program may need.
-fn default_max_connections() -> usize {
+/// A listener with a queue for all who come at once.
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // On Windows this would let another program take the same port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// The most connections, pending ones included: the limit on open files, less what the rest of the
+/// program may need.
+fn max_sockets() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = soft.and_then(|limits| limits.split_whitespace().next()?.parse().ok());
-    soft.map_or(10_000, |files: usize| files.saturating_sub(128).max(1))
+    soft.map_or(usize::MAX, |files: usize| (files - (files / 4).min(128)).max(2))
 }
 
-const DEFAULT_MAX_PENDING: usize = 1024;
+fn default_max_connections() -> usize {
+    match max_sockets() {
+        usize::MAX => 10_000,
+        sockets => sockets - (sockets / 8).clamp(1, DEFAULT_MAX_PENDING),
+    }
+}
+
+/// All clients of a busy server come at once when it comes back.
+const BACKLOG: u32 = 4096;
+
+/// As many as may wait behind them in the queue, twice, so that a storm of 5 000 clients fits in though all
+/// of them take their time. A silent one takes about 2 KB.
+const DEFAULT_MAX_PENDING: usize = 2 * BACKLOG as usize;
 
 /// From one Close frame of a shutdown to the next.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
@@ -508,6 +556,9 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// After an error of accepting.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// From one notice of such errors to the next.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// For tasks that have been told to end at once.
 const LAST_WAIT: Duration = Duration::from_secs(1);

@@ -13,6 +13,9 @@ pub struct Stats {
     pub bad_requests: u64,
     /// Valid handshakes that were refused, by the server or by a handler.
     pub refused: u64,
+    /// Connections that were closed before their request was complete, or had fetched its answer, because
+    /// others waited for a place: see [`Server::max_pending`](super::Server::max_pending).
+    pub gave_way: u64,
     /// Messages that were dropped for clients that read too slowly.
     pub dropped: u64,
     /// Clients that were closed because they read too slowly.
@@ -29,6 +32,7 @@ pub(super) struct Counters {
     pub(super) closed: AtomicU64,
     pub(super) bad_requests: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) gave_way: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) slow_closed: AtomicU64,
     pub(super) panics: AtomicU64,
@@ -47,6 +51,7 @@ impl Counters {
             closed: read(&self.closed),
             bad_requests: read(&self.bad_requests),
             refused: read(&self.refused),
+            gave_way: read(&self.gave_way),
             dropped: read(&self.dropped),
             slow_closed: read(&self.slow_closed),
             panics: read(&self.panics),

@@ -54,7 +54,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // In a box, because the task would keep the room that the handshake needs for its whole life.
-    let handshake = async { read(io, [&[]; 2], config).await?.accept(&Accept::default()).await };
+    let handshake =
+        async { read(io, [&[]; 2], config, || ()).await?.accept(&Accept::default()).await };
     Box::pin(handshake).await
 }
 
@@ -86,7 +87,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let handshake = async {
-        read(io, [request_head, leftover], config).await?.accept(&Accept::default()).await
+        let received = [request_head, leftover];
+        read(io, received, config, || ()).await?.accept(&Accept::default()).await
     };
     Box::pin(handshake).await // as above
 }
@@ -123,7 +125,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // In boxes, because the task would keep the room that the handshake needs for its whole life.
-    Box::pin(async { read(io, [&[]; 2], config).await.map(Incoming::new) }).await
+    Box::pin(async { read(io, [&[]; 2], config, || ()).await.map(Incoming::new) }).await
 }
 
 /// [`read_request`] for a stream whose request somebody else has read, as in [`accept_upgraded`].
@@ -144,10 +146,28 @@ pub async fn read_upgraded<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    Box::pin(async { read(io, [request_head, leftover], config).await.map(Incoming::new) }).await // as above
+    read_and_tell(io, [request_head, leftover], config, || ()).await
 }
 
-async fn read<S>(mut io: S, received: [&[u8]; 2], config: &Config) -> Result<Pending<S>, Error>
+/// [`read_upgraded`] that calls `arrived` whenever bytes have arrived.
+pub(crate) async fn read_and_tell<S>(
+    io: S,
+    received: [&[u8]; 2],
+    config: &Config,
+    arrived: impl FnMut(),
+) -> Result<Incoming<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    Box::pin(async { read(io, received, config, arrived).await.map(Incoming::new) }).await // as above
+}
+
+async fn read<S>(
+    mut io: S,
+    received: [&[u8]; 2],
+    config: &Config,
+    mut arrived: impl FnMut(),
+) -> Result<Pending<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -166,6 +186,7 @@ where
             if read_some(&mut io, &mut rx).await? == 0 {
                 return Err(Error::Handshake(handshake.receive_eof()));
             }
+            arrived();
         }
     });
     match head.await {

@@ -127,6 +127,8 @@ mod waiting;
 
 use core::time::Duration;
 
+#[cfg(feature = "server")]
+pub(crate) use accept::read_and_tell;
 pub use accept::{Incoming, accept, accept_upgraded, accept_with, read_request, read_upgraded};
 pub use bytes::ByteStream;
 pub use connect::{client, connect, connect_with};

@@ -12,6 +12,7 @@ mod forwarded;
 mod handshakes;
 mod hub;
 mod pages;
+mod pending;
 #[path = "../support/mod.rs"]
 mod processes;
 mod runtimes;
