@@ -53,6 +53,7 @@ behind_both! {
     pages_pass
     a_prefix_is_taken_off
     who_asks_is_passed_on
+    sites_of_any_name_pass
     many_connections
     keep_alive_keeps_a_tunnel_open
     a_tunnel_that_is_cut_is_told_to_both_ends
@@ -140,6 +141,11 @@ async fn an_origin_needs_the_host() {
         server.connect("/").await;
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn what_the_client_says_of_itself_is_its_own() {
+    scenarios::what_the_client_says_of_itself_is_its_own(Kind::Nginx).await;
 }
 
 /// Where the proxy cannot be changed: the sites by name.

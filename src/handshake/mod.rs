@@ -77,8 +77,8 @@ pub use key::accept_key;
 pub use origin::Origin;
 pub use usage::UsageError;
 
-/// Whether this is `host[:port]`.
+/// The host and the port of a `host[:port]`, if it is one.
 #[cfg(feature = "server")]
-pub(crate) fn is_authority(text: &str) -> bool {
-    authority::Authority::parse(text).is_ok()
+pub(crate) fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
+    authority::Authority::parse(text).ok().map(|authority| (authority.host, authority.port))
 }

@@ -61,15 +61,18 @@ impl Origin {
         self.port
     }
 
-    /// Whether host and port are those of a `Host` header.
+    /// Whether host and port are those of a `Host` header. Of an origin that is not of `http` or `https`
+    /// they never are: `chrome-extension://example.com` is not on `example.com`.
     ///
     /// A `Host` without a port means the default of this origin's scheme: a server does not always
     /// know whether it was reached through TLS.
     pub fn is_host(&self, host: &str) -> bool {
-        Authority::parse(host).is_ok_and(|authority| {
-            authority.host.eq_ignore_ascii_case(&self.host)
-                && authority.port.or_else(|| default_port(&self.scheme)) == self.port
-        })
+        let is_of_the_web = ["http", "https"].contains(&self.scheme());
+        is_of_the_web
+            && Authority::parse(host).is_ok_and(|authority| {
+                authority.host.eq_ignore_ascii_case(&self.host)
+                    && authority.port.or_else(|| default_port(&self.scheme)) == self.port
+            })
     }
 }
 
@@ -136,6 +139,9 @@ mod tests {
         for (origin, host, expected) in [
             ("http://example.com", "example.com", true),
             ("http://example.com", "EXAMPLE.COM:80", true),
+            ("ws://example.com", "example.com", false),
+            ("file://example.com", "example.com", false),
+            ("chrome-extension://example.com", "example.com", false),
             ("https://example.com", "example.com", true),
             ("https://example.com", "example.com:443", true),
             ("https://example.com", "example.com:80", false),

@@ -37,7 +37,8 @@ pub struct Arrival<S> {
 impl<S> Arrival<S> {
     /// A stream and the address of its other end.
     pub const fn new(io: S, peer_addr: SocketAddr) -> Self {
-        Self { io, received: Vec::new(), peer: Peer { addr: peer_addr, secure: false } }
+        let peer = Peer { addr: peer_addr, secure: false, local: false };
+        Self { io, received: Vec::new(), peer }
     }
 
     /// Whether TLS lies between. [`Request::is_secure`](super::Request::is_secure) and

@@ -346,8 +346,7 @@ impl ClientInfo {
         self.peer_addr
     }
 
-    /// The address of the client: what the [trusted proxies](super::Server::trusted_proxies) say, or
-    /// that of the peer.
+    /// The address of the client: see [`Request::remote_ip`](super::Request::remote_ip).
     pub fn remote_ip(&self) -> IpAddr {
         self.remote_ip
     }

@@ -17,6 +17,7 @@ use super::acceptance::{Acceptance, Decision};
 use super::client::{Client, ClientInfo};
 use super::connection::{Endpoint, Transport, internal_error};
 use super::control::{Control, Phase, Place, Room};
+use super::hosts::Hosts;
 use super::hub::Hub;
 use super::line::Line;
 use super::notice::Notice;
@@ -24,7 +25,7 @@ use super::origin::OriginPolicy;
 use super::page::Page;
 use super::pending::{PendingGuard, Stage};
 use super::request::{Peer, Request};
-use super::route::Table;
+use super::route::{Params, Pattern, Table};
 use super::stats::Counters;
 use crate::error::Error;
 use crate::handshake::HandshakeError;
@@ -40,6 +41,10 @@ pub(super) struct Desk {
     /// Where a load balancer asks whether to send clients.
     pub(super) health: Option<Box<str>>,
     pub(super) origins: OriginPolicy,
+    /// The hosts that it is, if that was said.
+    pub(super) hosts: Option<Hosts>,
+    /// Its listener is on a loopback address.
+    pub(super) on_loopback: bool,
     pub(super) trusted_proxies: usize,
     pub(super) config: Config,
     pub(super) max_connections: usize,
@@ -61,7 +66,8 @@ impl Desk {
     ) {
         // a socket that is gone already shows that when it is read
         let _ = stream.set_nodelay(true);
-        self.start(Line::new(stream), Vec::new(), Peer { addr, secure: false }, pending);
+        let local = self.on_loopback && self.hosts.is_none();
+        self.start(Line::new(stream), Vec::new(), Peer { addr, secure: false, local }, pending);
     }
 
     /// Answers the request of a connection in a task of its own.
@@ -175,7 +181,10 @@ impl Desk {
             });
         }
         let route = Some((&**pattern, &params));
-        let request = Request { http, peer, trusted_proxies: self.trusted_proxies, route };
+        let request = match self.request(http, peer, route) {
+            Ok(request) => request,
+            Err(page) => return refuse(page),
+        };
         match self.caught(&request, |request| self.origins.refuse(request)) {
             Ok(None) => {}
             Ok(Some(page)) | Err(page) => return refuse(page),
@@ -196,6 +205,22 @@ impl Desk {
         let info =
             ClientInfo::new(&request, subprotocol, Arc::clone(pattern), params.clone(), kept);
         Ok(Admitted { endpoint: Arc::clone(endpoint), acceptance, info, place })
+    }
+
+    /// A request that is for this server, or the answer to it.
+    fn request<'a>(
+        &self,
+        http: &'a http::Request,
+        peer: Peer,
+        route: Option<(&'a Pattern, &'a Params)>,
+    ) -> Result<Request<'a>, Page> {
+        let request = Request::new(http, peer, self.trusted_proxies, route)?;
+        match &self.hosts {
+            Some(hosts) if !hosts.contain(request.host(), request.is_secure()) => {
+                Err(misdirected(request.host()))
+            }
+            _ => Ok(request),
+        }
     }
 
     /// Gives a connection that is open to its handler.
@@ -242,6 +267,10 @@ impl Desk {
             };
             return show(incoming, &page.header("Cache-Control", "no-store")).await;
         }
+        let request = match self.request(http, peer, None) {
+            Ok(request) => request,
+            Err(page) => return answer(incoming, &page).await,
+        };
         if let Some((_, page, _)) = self.pages.find(http.path()) {
             return show(incoming, page).await;
         }
@@ -253,8 +282,6 @@ impl Desk {
         let page = match &self.fallback {
             None => not_found(),
             Some(fallback) => {
-                let trusted_proxies = self.trusted_proxies;
-                let request = Request { http, peer, trusted_proxies, route: None };
                 self.caught(&request, |request| fallback(request)).unwrap_or_else(|page| page)
             }
         };
@@ -354,6 +381,16 @@ fn not_found() -> Page {
 
 pub(super) fn unavailable(why: &str) -> Page {
     Page::text(alloc::format!("503 Service Unavailable: {why}; try again later.\n")).status(503)
+}
+
+/// RFC 9110 §15.5.20: "the request was directed at a server that is unable or unwilling to produce an
+/// authoritative response for the target URI."
+fn misdirected(host: &str) -> Page {
+    Page::text(alloc::format!(
+        "421 Misdirected Request: this server is not {host:?}. If it is, name it with \
+         Server::allowed_hosts.\n"
+    ))
+    .status(421)
 }
 
 fn upgrade_removed() -> Page {

@@ -20,6 +20,8 @@ pub enum ServerError {
     Path(InvalidPath),
     /// A string that is not an origin.
     Origin(Box<str>),
+    /// A string that is not a host.
+    Host(Box<str>),
     /// A page that cannot be sent.
     Page {
         /// Its path.
@@ -51,6 +53,11 @@ impl fmt::Display for ServerError {
                 f,
                 "{origin:?} is no origin: write `https://HOST` or `https://HOST:PORT`, without a \
                  path and without a slash at the end"
+            ),
+            Self::Host(host) => write!(
+                f,
+                "{host:?} is no host: write `example.com`, `example.com:8181`, or `*.example.com` \
+                 for all names under it, without a scheme"
             ),
             Self::Page { path, error } => write!(f, "the page at {path:?}: {error}"),
             Self::Config(error) => error.fmt(f),
@@ -177,7 +184,8 @@ impl core::error::Error for NotJoined {}
 pub enum NotServed {
     /// The server does not run yet, shuts down, or is over.
     NotRunning,
-    /// [`Server::max_pending`](super::Server::max_pending) handshakes are under way.
+    /// [`Server::max_pending`](super::Server::max_pending) handshakes are under way, and none of them
+    /// gives way.
     TooManyPending,
 }
 

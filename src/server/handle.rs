@@ -57,7 +57,8 @@ impl ServerHandle {
         deadline: Duration,
     ) -> Result<(), SendError> {
         SendError::check_reason(reason)?;
-        let until = Instant::now() + deadline;
+        let now = Instant::now();
+        let until = now.checked_add(deadline).unwrap_or(now + A_GENERATION);
         let stop = Stop { code, reason: reason.into(), until };
         self.control.change(|phase| !phase.is_stopping(), Phase::Stopping(Arc::new(stop)));
         if self.control.running.load(Ordering::Acquire) {
@@ -127,7 +128,7 @@ impl ServerHandle {
         peer_addr: SocketAddr,
         secure: bool,
     ) -> Result<Admission, Page> {
-        let peer = Peer { addr: peer_addr, secure };
+        let peer = Peer { addr: peer_addr, secure, local: false };
         let desk = self.desk().ok_or_else(|| unavailable("the server does not run"))?;
         let pending = self.control.pending_now(peer_addr.ip(), desk.room);
         let pending = pending.ok_or_else(|| unavailable("too many handshakes are under way"))?;
@@ -164,6 +165,9 @@ impl ServerHandle {
         &self.hub
     }
 }
+
+/// For deadlines that no clock reaches.
+const A_GENERATION: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,10 +26,13 @@
 //! # Who may connect
 //!
 //! By default only scripts from the host that they connect to, and programs that are no browsers:
-//! [`OriginPolicy`]. Then the handler decides ([`Handler::on_request`]). In the order in which they are
-//! looked at, answers to a handshake are 503 while the server shuts down, 404 for an unknown path, 400,
-//! 405 or 426 for what is no valid handshake, 403 for the origin, 503 while the server drains and for too
-//! many connections, 429 for too many from one address, and whatever the handler says.
+//! [`OriginPolicy`]. Which hosts these are is for [`Server::allowed_hosts`] to say; a server on a loopback
+//! address that says nothing takes scripts of this machine and what a proxy passes on. Then the handler
+//! decides ([`Handler::on_request`]). In the order in which they are looked at, answers to a handshake are
+//! 503 while the server shuts down, 404 for an unknown path, 400, 405 or 426 for what is no valid handshake,
+//! 400 for what a trusted proxy should not have said, 421 for another host, 403 for the origin, 503 while the
+//! server drains and for too many connections, 429 for too many from one address, and whatever the handler
+//! says.
 //!
 //! # When everybody comes at once
 //!
@@ -59,6 +62,8 @@
 //! Where the upgrade was removed, the client gets an answer that names these lines. Connections on which
 //! nothing is said outlive `proxy_read_timeout` (60 s by default), because keep-alive pings every 20 s.
 //! To see addresses of clients and not of the proxy, say [`trusted_proxies(1)`](Server::trusted_proxies).
+//! A proxy on the same machine that sets none of the `X-Forwarded-…` headers has to be told apart from a
+//! browser there: name the sites with [`Server::allowed_hosts`].
 //!
 //! For TLS, put such a proxy in front, or hand streams from a TLS library to [`ServerHandle::accept`].
 //!
@@ -130,6 +135,7 @@ mod error;
 mod forwarded;
 mod handle;
 mod handler;
+mod hosts;
 mod hub;
 mod limits;
 mod line;

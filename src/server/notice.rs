@@ -23,8 +23,9 @@ pub enum Notice<'a> {
         peer_addr: SocketAddr,
         /// The path it asked for.
         path: &'a str,
-        /// What it was answered: 403 for the origin, 404 for a path without a route, 429 and 503 for
-        /// too many connections, or what the handler said.
+        /// What it was answered: 400 for what a trusted proxy should not have said, 403 for the origin,
+        /// 404 for a path without a route, 421 for another host, 429 and 503 for too many connections, or
+        /// what the handler said.
         status: u16,
     },
     /// Connections cannot be accepted, most likely for want of descriptors. Told once in ten seconds; the

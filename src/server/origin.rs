@@ -3,6 +3,8 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::forwarded::is_passed_on;
+use super::hosts::is_this_machine;
 use super::page::Page;
 use super::request::Request;
 use crate::handshake::Origin;
@@ -16,7 +18,15 @@ use crate::handshake::Origin;
 #[non_exhaustive]
 pub enum OriginPolicy {
     /// Scripts from the host and port that they connect to; where the client is known to speak TLS, not
-    /// those of a page that came without. The default.
+    /// those of a page that came without. Pages of `http` and `https` only. The default.
+    ///
+    /// That the browser knows the server by this host does not make it a host of the server's:
+    /// `evil.example` can have its name point to any address, that of the visitor's own machine
+    /// included, once its page is loaded (DNS rebinding). Say which hosts the server is with
+    /// [`Server::allowed_hosts`](super::Server::allowed_hosts). Where that is not said, a server whose
+    /// listener is on a loopback address takes scripts from `localhost`, names under it, and loopback
+    /// addresses only; but of handshakes that a proxy has passed on, as `X-Forwarded-…`, `X-Real-IP`,
+    /// `Forwarded` or `Via` tell, the proxy knows the host. No script can set these for a WebSocket.
     ///
     /// Behind a proxy that replaces `Host`, let it say `X-Forwarded-Host` and
     /// [trust it](super::Server::trusted_proxies), or use [`List`](Self::List).
@@ -44,20 +54,34 @@ impl OriginPolicy {
         }
         let origin = request.origin().unwrap_or_default();
         let host = request.host();
-        Some(
-            Page::text(format!(
+        let why = if matches!(self, Self::SameHost) && is_rebound(request) {
+            format!(
+                "403 Forbidden: this server is on a loopback address, and {host:?} may be a name that \
+                 somebody else has made point there. If it is the server's own, name it with \
+                 Server::allowed_hosts; a reverse proxy on the same machine should say that it is one. \
+                 For nginx, write into the location:\n\nproxy_set_header X-Forwarded-Host $http_host;\n"
+            )
+        } else {
+            format!(
                 "403 Forbidden: scripts from the origin {origin:?} may not connect to {host:?}. The \
                  server can allow them with Server::allow_origins. If {host:?} is not what the \
                  browser was told to connect to, a reverse proxy has replaced the Host header; \
                  for nginx, write into the location:\n\nproxy_set_header Host $http_host;\n"
-            ))
-            .status(403),
-        )
+            )
+        };
+        Some(Page::text(why).status(403))
     }
 }
 
 fn is_same(origin: &Origin, request: &Request<'_>) -> bool {
-    origin.is_host(request.host()) && !(request.is_secure() && origin.scheme() == "http")
+    origin.is_host(request.host())
+        && !(request.is_secure() && origin.scheme() == "http")
+        && !is_rebound(request)
+}
+
+/// Whether the host may be the name of another site that was made to point here.
+fn is_rebound(request: &Request<'_>) -> bool {
+    request.peer.local && !is_this_machine(request.host()) && !is_passed_on(request.http)
 }
 
 impl fmt::Debug for OriginPolicy {

@@ -1,6 +1,7 @@
 use core::net::{IpAddr, SocketAddr};
 
-use super::forwarded;
+use super::forwarded::Forwarded;
+use super::page::Page;
 use super::route::{Params, Pattern};
 use crate::handshake::server;
 
@@ -9,8 +10,7 @@ use crate::handshake::server;
 pub struct Request<'a> {
     pub(super) http: &'a server::Request,
     pub(super) peer: Peer,
-    /// See [`Server::trusted_proxies`](super::Server::trusted_proxies).
-    pub(super) trusted_proxies: usize,
+    forwarded: Forwarded<'a>,
     pub(super) route: Option<(&'a Pattern, &'a Params)>,
 }
 
@@ -20,25 +20,39 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     /// TLS lies between, and was ended by whoever handed us the stream.
     pub(super) secure: bool,
+    /// It came to a listener that only this machine can reach, and of which nobody has said which hosts
+    /// it is.
+    pub(super) local: bool,
 }
 
 impl<'a> Request<'a> {
+    /// A request; if the proxies say what makes no sense, the answer to it.
+    pub(super) fn new(
+        http: &'a server::Request,
+        peer: Peer,
+        trusted_proxies: usize,
+        route: Option<(&'a Pattern, &'a Params)>,
+    ) -> Result<Self, Page> {
+        let forwarded = Forwarded::read(http, trusted_proxies)?;
+        Ok(Self { http, peer, forwarded, route })
+    }
+
     /// The address of the other end of the TCP connection: of a proxy, if there is one.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer.addr
     }
 
-    /// The address of the client: what the [trusted proxies](super::Server::trusted_proxies) say, or
-    /// that of the peer.
+    /// The address of the client: what the [trusted proxies](super::Server::trusted_proxies) say. That
+    /// of the peer if none is trusted or, as in the health check of a load balancer, nothing is said at
+    /// all; where something is said that is no address, the request is answered with status 400.
     pub fn remote_ip(&self) -> IpAddr {
-        forwarded::remote_ip(self.http, self.trusted_proxies)
-            .unwrap_or_else(|| self.peer.addr.ip().to_canonical())
+        self.forwarded.ip.unwrap_or_else(|| self.peer.addr.ip().to_canonical())
     }
 
     /// Whether the client speaks TLS: with the trusted proxies, as they say, or with whoever
     /// [handed the stream over](super::ServerHandle::accept).
     pub fn is_secure(&self) -> bool {
-        forwarded::is_secure(self.http, self.trusted_proxies).unwrap_or(self.peer.secure)
+        self.forwarded.secure.unwrap_or(self.peer.secure)
     }
 
     /// The path, not decoded.
@@ -61,7 +75,7 @@ impl<'a> Request<'a> {
     /// The host and, if there is one, the port that the client addressed, as far as the trusted
     /// proxies or the `Host` header tell.
     pub fn host(&self) -> &'a str {
-        forwarded::host(self.http, self.trusted_proxies).unwrap_or_else(|| self.http.host())
+        self.forwarded.host.unwrap_or_else(|| self.http.host())
     }
 
     /// The site whose script opened the connection. Only browsers send it.

@@ -19,6 +19,7 @@ use super::desk::Desk;
 use super::error::ServerError;
 use super::handle::ServerHandle;
 use super::handler::Handler;
+use super::hosts::Hosts;
 use super::hub::Hub;
 use super::limits::{Limits, SlowClients};
 use super::notice::Notice;
@@ -37,6 +38,9 @@ use crate::proto::{Config, Delivery};
 pub struct Server {
     listener: TcpListener,
     desk: Desk,
+    config: Config,
+    max_message_len: Option<usize>,
+    max_unsent: Option<usize>,
     limits: Limits,
     max_lifetime: Option<Duration>,
     close_window: Option<Duration>,
@@ -80,6 +84,10 @@ impl Server {
             fallback: None,
             health: None,
             origins: OriginPolicy::default(),
+            hosts: None,
+            on_loopback: listener
+                .local_addr()
+                .is_ok_and(|addr| addr.ip().to_canonical().is_loopback()),
             trusted_proxies: 0,
             config: Self::default_config(),
             max_connections: default_max_connections(),
@@ -91,6 +99,9 @@ impl Server {
         Self {
             listener,
             desk,
+            config: Config::new(),
+            max_message_len: None,
+            max_unsent: None,
             limits: Limits::default(),
             max_lifetime: None,
             close_window: None,
@@ -202,6 +213,22 @@ impl Server {
         self
     }
 
+    /// Says which hosts the server is: `example.com` with any port, `example.com:8181`, and `*.example.com`
+    /// for all names under it. Requests for others are answered with status 421, those for pages too; only
+    /// [`health`](Self::health) is for whoever asks. Behind [trusted proxies](Self::trusted_proxies) it is
+    /// their `X-Forwarded-Host` that counts.
+    ///
+    /// By default the server takes any name: a page of a stranger can have its own point to the server's
+    /// address, and then passes for the [same host](OriginPolicy::SameHost). To servers that only this
+    /// machine or a private network can reach that is a way in.
+    pub fn allowed_hosts<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Self {
+        match Hosts::parse(hosts) {
+            Ok(hosts) => self.desk.hosts = Some(hosts),
+            Err(error) => self.note::<()>(Err(error)),
+        }
+        self
+    }
+
     /// Believes what that many reverse proxies in front of the server say about the client in
     /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`: of each header, the last
     /// `proxies` elements. Default 0, which believes none: anybody can send these headers.
@@ -210,15 +237,20 @@ impl Server {
     /// [`ClientInfo`](super::ClientInfo), [`OriginPolicy::SameHost`] and
     /// [`max_connections_per_ip`](Self::max_connections_per_ip) go by it. Nobody but the proxies should be
     /// able to reach the server then, and they have to set all three headers: one that they leave alone is
-    /// believed as the client sent it.
+    /// believed as the client sent it. A request of which they say something that is no address, no host or
+    /// no scheme (`unknown`, `unix:`) is answered with status 400, the health check excepted: the client
+    /// does not pass for the proxy, nor for one with the others of its kind.
     pub const fn trusted_proxies(mut self, proxies: usize) -> Self {
         self.desk.trusted_proxies = proxies;
         self
     }
 
-    /// The settings of connections, if they are not [`default_config`](Self::default_config).
+    /// The settings of connections. What has the value of [`Config::new`] in them counts as not said, and
+    /// is as in [`default_config`](Self::default_config); what [`max_message_len`](Self::max_message_len)
+    /// and [`max_unsent`](Self::max_unsent) say holds in any case. The order of these calls does not
+    /// matter.
     pub const fn config(mut self, config: Config) -> Self {
-        self.desk.config = config;
+        self.config = config;
         self
     }
 
@@ -228,9 +260,16 @@ impl Server {
         Config::new().max_message_len(1024 * 1024).max_unsent(64 * 1024)
     }
 
-    /// The longest message that is taken, in bytes. Default 1 MiB.
+    /// The longest message that is taken, in bytes, whatever [`config`](Self::config) says. Default 1 MiB.
     pub const fn max_message_len(mut self, bytes: usize) -> Self {
-        self.desk.config = self.desk.config.max_message_len(bytes);
+        self.max_message_len = Some(bytes);
+        self
+    }
+
+    /// The unsent bytes in the send buffer of a client from which on messages wait in its queue, whatever
+    /// [`config`](Self::config) says. Default 64 KiB.
+    pub const fn max_unsent(mut self, bytes: usize) -> Self {
+        self.max_unsent = Some(bytes);
         self
     }
 
@@ -349,11 +388,12 @@ impl Server {
     /// Dropping the future ends the server: the listener is dropped and all connections are cut off,
     /// each as soon as its task runs.
     pub async fn run(self) -> Result<(), ServerError> {
-        let Self { listener, mut desk, mut limits, max_lifetime, close_window, problem } = self;
+        let config = self.settings();
+        let Self { listener, mut desk, mut limits, max_lifetime, close_window, problem, .. } = self;
         if let Some(problem) = problem {
             return Err(problem);
         }
-        desk.config = desk.config.check()?;
+        desk.config = config.check()?;
         if desk.config.delivery != Delivery::Messages {
             return Err(ServerError::ChunkedDelivery);
         }
@@ -396,6 +436,23 @@ impl Server {
         }
         drop(running);
         Ok(())
+    }
+
+    /// What [`config`](Self::config) and the setters beside it come to.
+    fn settings(&self) -> Config {
+        let (unsaid, ours) = (Config::new(), Self::default_config());
+        let settle = |setter: Option<usize>, said, unsaid, ours| {
+            setter.unwrap_or(if said == unsaid { ours } else { said })
+        };
+        let Config { max_message_len, max_unsent, .. } = self.config;
+        let max_message_len = settle(
+            self.max_message_len,
+            max_message_len,
+            unsaid.max_message_len,
+            ours.max_message_len,
+        );
+        let max_unsent = settle(self.max_unsent, max_unsent, unsaid.max_unsent, ours.max_unsent);
+        self.config.max_message_len(max_message_len).max_unsent(max_unsent)
     }
 
     fn note<T>(&mut self, result: Result<T, impl Into<ServerError>>) {

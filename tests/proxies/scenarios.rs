@@ -7,7 +7,7 @@ use sansws::proto::{CloseInfo, KeepAlive};
 use sansws::server::{Client, OriginPolicy, Page, Received, Server, handler};
 use sansws::tokio::{WebSocket, connect_with};
 use sansws::{CloseCode, Config, Message};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -242,6 +242,48 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
     let foreign = server.request("/").with_origin("http://evil.example").unwrap();
     let (status, body) = server.refused(&foreign).await;
     assert!(status == 403 && body.contains("http://evil.example"), "{status} {body}");
+    server.stop().await;
+}
+
+/// Sites have names of their own, which a server on a loopback address learns from nobody else; it need
+/// not trust the proxy for that.
+pub async fn sites_of_any_name_pass(kind: Kind) {
+    for trusted in [0, 1] {
+        let server = bind().await.route("/", handler()).trusted_proxies(trusted);
+        let upstream = server.local_addr().unwrap();
+        let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+        let site = "Host: chat.example\r\nOrigin: http://chat.example\r\n";
+        let request = wire::REQUEST.replacen("/chat", "/", 1);
+        let request = request.replacen("Host: server.example.com\r\n", site, 1);
+        server.raw_with(&request).await;
+        // nobody has said so to the server itself
+        let mut direct = TcpStream::connect(upstream).await.unwrap();
+        direct.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within(direct.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        server.stop().await;
+    }
+}
+
+/// What nginx appends to is the client's, whatever bytes it has.
+pub async fn what_the_client_says_of_itself_is_its_own(kind: Kind) {
+    let server = bind().await.route("/", handler()).trusted_proxies(1);
+    let snippet = kind
+        .readme()
+        .replace("X-Forwarded-For $remote_addr", "X-Forwarded-For $proxy_add_x_forwarded_for");
+    let Some((server, proxy)) = behind(snippet, server).await else { return };
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+    let mut stream = socket.connect(proxy.addr).await.unwrap();
+    let request = wire::REQUEST.replacen("/chat", "/", 1);
+    let (line, rest) = request.split_once("\r\n").unwrap();
+    let head = [line.as_bytes(), b"\r\nX-Forwarded-For: \xff\r\n", rest.as_bytes()];
+    stream.write_all(&head.concat()).await.unwrap();
+    read_head(&mut stream).await;
+    until(|| server.hub.len() == 1).await;
+    let client = server.hub.clients().remove(0);
+    assert_eq!(client.info().remote_ip().to_string(), "127.0.0.2");
     server.stop().await;
 }
 

@@ -3,9 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use sansws::handshake::client::Request;
-use sansws::server::{Client, Server, handler};
+use sansws::server::{Client, Page, Server, handler};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::support::{Running, bind, start, until, within};
+use crate::support::{Running, bind, read_head, start, until, within};
+use crate::wire;
 
 /// A server and the last client that came to it.
 async fn with_last(server: Server) -> (Running, Arc<Mutex<Option<Client>>>) {
@@ -96,5 +99,60 @@ async fn connections_of_an_address_are_limited() {
     .await;
     assert_eq!(server.refused(&from("192.0.2.1")).await.0, 429);
     drop(again);
+    server.stop().await;
+}
+
+/// A client's bytes stand in the same line as what `$proxy_add_x_forwarded_for` of nginx appends.
+#[tokio::test]
+async fn bytes_of_the_client_do_not_make_it_the_proxy() {
+    let (server, last) = with_last(bind().await.trusted_proxies(1)).await;
+    let request = wire::REQUEST.replacen("/chat", "/", 1);
+    let (line, rest) = request.split_once("\r\n").unwrap();
+    for junk in [&b"\xff"[..], b"\xf0\x28\x8c\x28, \x80", b"unknown", b",,"] {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        let head = [
+            line.as_bytes(),
+            b"\r\nX-Forwarded-For: ",
+            junk,
+            b", 192.0.2.7\r\nX-Forwarded-Host: ",
+            junk,
+            b", chat.example\r\nX-Forwarded-Proto: ",
+            junk,
+            b", https\r\n",
+            rest.as_bytes(),
+        ];
+        stream.write_all(&head.concat()).await.unwrap();
+        read_head(&mut stream).await;
+        until(|| last.lock().unwrap().is_some()).await;
+        let client = last.lock().unwrap().take().unwrap();
+        let info = client.info();
+        assert_eq!(info.remote_ip().to_string(), "192.0.2.7");
+        assert_eq!((info.is_secure(), info.host()), (true, "chat.example"));
+    }
+    server.stop().await;
+}
+
+/// Who could be anybody is not taken for the proxy, nor counted with others.
+#[tokio::test]
+async fn what_makes_no_sense_is_refused() {
+    let server = bind().await.trusted_proxies(1).page("/page", Page::text("a page"));
+    let (server, _) = with_last(server.health("/health")).await;
+    for (name, value) in [
+        ("X-Forwarded-For", "192.0.2.7, unknown"),
+        ("X-Forwarded-For", "unix:"),
+        ("X-Forwarded-For", ""),
+        ("X-Forwarded-Host", "chat example"),
+        ("X-Forwarded-Proto", "gopher"),
+    ] {
+        let request = with_headers(server.request("/"), &[(name, value)]);
+        let (status, body) = server.refused(&request).await;
+        assert_eq!(status, 400, "{name}: {value}");
+        assert!(body.contains(name) && body.contains("trusted_proxies"), "{body}");
+        let get = |path| format!("GET {path} HTTP/1.1\r\nHost: h\r\n{name}: {value}\r\n\r\n");
+        let page = server.http(&get("/page")).await;
+        assert!(page.starts_with("HTTP/1.1 400 "), "{page}");
+        let health = server.http(&get("/health")).await;
+        assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+    }
     server.stop().await;
 }
