@@ -177,6 +177,16 @@ impl RecvBuffer {
         self.storage.capacity()
     }
 
+    /// The bytes that are in it: of a message that is not complete, and not parsed yet.
+    #[cfg(feature = "server")]
+    pub(crate) fn held(&self) -> usize {
+        let held = self.filled - self.start;
+        #[cfg(feature = "deflate")]
+        return held + self.inflated.as_ref().map_or(0, |inflated| inflated.len());
+        #[cfg(not(feature = "deflate"))]
+        held
+    }
+
     /// Received and not yet parsed.
     #[inline]
     pub(crate) fn unparsed(&self) -> &[u8] {

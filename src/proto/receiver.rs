@@ -305,6 +305,16 @@ impl Receiver {
         self.between_messages
     }
 
+    /// Gives up what is arriving, as after a violation.
+    #[cfg(feature = "server")]
+    pub(crate) fn fail(&mut self, error: ProtocolError, rx: &mut RecvBuffer) {
+        if self.end == End::Not {
+            self.end = End::Failed(error);
+            self.between_messages = false;
+            rx.clear();
+        }
+    }
+
     /// Whether `advance` has nothing new to find: its last event is still to be taken.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.is_some()

@@ -17,6 +17,7 @@ use super::handler::{Handler, Received};
 use super::line::{Behind, Line, Stream};
 use super::page::Page;
 use super::post::{Cut, End, Found, Next, Post};
+use super::receiving::Share;
 use super::request::Request;
 use crate::error::Error;
 use crate::proto::{CloseInfo, Event, Initiator};
@@ -131,6 +132,7 @@ fn converse<'a, H: Handler, S: Stream + Send>(
     post: &'a mut Post,
 ) -> impl Future<Output = Option<Box<Error>>> + Send + 'a {
     async move {
+        let mut share = Share::new(client.hub());
         let mut flow = {
             let call = pin!(async { handler.on_open(client).await });
             let behind = post.behind(ws);
@@ -146,7 +148,7 @@ fn converse<'a, H: Handler, S: Stream + Send>(
                 }
                 Flow::Cut => return None,
             }
-            let next = match poll_fn(|cx| post.poll_next(ws, client, cx)).await {
+            let next = match poll_fn(|cx| post.poll_next(ws, client, &mut share, cx)).await {
                 Ok(next) => next,
                 Err(End(error)) => return error,
             };

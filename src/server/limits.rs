@@ -44,6 +44,8 @@ pub(super) struct Limits {
     pub(super) max_kept_headers: usize,
     /// That of the connections.
     pub(super) close_timeout: Duration,
+    /// For all clients together.
+    pub(super) max_receiving_bytes: usize,
     /// How broadcasts are compressed.
     #[cfg(feature = "deflate")]
     pub(super) deflate: Option<Deflate>,
@@ -60,6 +62,8 @@ impl Default for Limits {
             max_room_name_len: 256,
             max_kept_headers: 4 * 1024,
             close_timeout: Duration::from_secs(10),
+            // 256 of the longest messages that are taken by default
+            max_receiving_bytes: 256 * 1024 * 1024,
             #[cfg(feature = "deflate")]
             deflate: None,
         }

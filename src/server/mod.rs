@@ -113,6 +113,7 @@
 //! | [`max_connections_per_ip`](Server::max_connections_per_ip) | none | 429 |
 //! | [`max_pending`](Server::max_pending) | 8 192 handshakes under way | newcomers wait, idle ones give way |
 //! | [`max_message_len`](Server::max_message_len) | 1 MiB | close code 1009 |
+//! | [`max_receiving_bytes`](Server::max_receiving_bytes) | 256 MiB for unfinished messages of all clients | close code 1013 |
 //! | [`max_queued_bytes`](Server::max_queued_bytes) | 1 MiB for a client whose transport takes none | [`SlowClients`] |
 //! | [`slow_after`](Server::slow_after) | 5 s in which it takes none | [`SlowClients`] |
 //! | [`max_burst_bytes`](Server::max_burst_bytes) | 16 MiB for any client | [`SlowClients`] |
@@ -146,6 +147,7 @@ mod origin;
 mod page;
 mod pending;
 mod post;
+mod receiving;
 mod request;
 mod route;
 #[allow(clippy::module_inception)] // the file is named after what it holds

@@ -10,6 +10,7 @@ use super::client::Client;
 use super::control::Place;
 use super::line::{Behind, Line, Sight, Stream};
 use super::mailbox::{Drained, Wait};
+use super::receiving::Share;
 use super::turn::{Turn, give_way};
 use crate::error::Error;
 use crate::proto::{Arrived, LINGER, MessageKind, Ready, Reply};
@@ -113,6 +114,7 @@ impl Post {
         &mut self,
         ws: &mut WebSocket<Line<S>>,
         client: &Client,
+        share: &mut Share<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, End>> {
         // A burst needs no look into the mailbox for each message; what is sent meanwhile waits there.
@@ -126,7 +128,7 @@ impl Post {
             }
             return self.put_off(found, ws, client, cx);
         }
-        let polled = self.poll_further(ws, client, cx);
+        let polled = self.poll_further(ws, client, share, cx);
         if polled.is_pending() {
             self.turn.end();
         }
@@ -137,6 +139,7 @@ impl Post {
         &mut self,
         ws: &mut WebSocket<Line<S>>,
         client: &Client,
+        share: &mut Share<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, End>> {
         let (mailbox, limits) = (client.mailbox(), client.limits());
@@ -181,7 +184,12 @@ impl Post {
                     Poll::Ready(Err(error)) => {
                         return Poll::Ready(Err(End(Some(Box::new(error)))));
                     }
-                    Poll::Pending => {}
+                    Poll::Pending => {
+                        if let Err(error) = share.settle(ws.held()) {
+                            ws.fail(error);
+                            continue;
+                        }
+                    }
                 },
             }
             if failed {

@@ -329,6 +329,19 @@ impl Server {
         self
     }
 
+    /// The most bytes of messages that have not arrived whole, those of all clients together and inflated
+    /// ones as they come out. Their memory is up to twice that. Default 256 MiB: a few kilobytes from each of many clients can inflate to as much as
+    /// [`max_message_len`](Self::max_message_len) allows, and stay unfinished.
+    ///
+    /// Beyond it, a client that goes on is closed with 1013 if it has sent more than its share, which is this
+    /// limit divided by the number of clients, and at least 64 KiB. A message of no more than 64 KiB is not
+    /// counted. So those who came first can hold the whole of it, and all others their share beside them.
+    /// [`Stats::overload_closed`](super::Stats::overload_closed) counts them.
+    pub const fn max_receiving_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_receiving_bytes = bytes;
+        self
+    }
+
     /// What becomes of clients that read too slowly. By default they are closed with 1013.
     pub const fn slow_clients(mut self, policy: SlowClients) -> Self {
         self.limits.slow_clients = policy;

@@ -1,4 +1,4 @@
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a server has counted since it was made. A snapshot; see [`Hub::stats`](super::Hub::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub struct Stats {
     pub dropped: u64,
     /// Clients that were closed because they read too slowly.
     pub slow_closed: u64,
+    /// Clients that were closed because unfinished messages took too much memory: see
+    /// [`Server::max_receiving_bytes`](super::Server::max_receiving_bytes).
+    pub overload_closed: u64,
     /// Panics of handlers.
     pub panics: u64,
     /// Times that accepting a connection failed, for want of descriptors as a rule.
@@ -35,8 +38,11 @@ pub(super) struct Counters {
     pub(super) gave_way: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) slow_closed: AtomicU64,
+    pub(super) overload_closed: AtomicU64,
     pub(super) panics: AtomicU64,
     pub(super) accept_errors: AtomicU64,
+    /// The bytes that unfinished messages take now.
+    pub(super) receiving: AtomicUsize,
 }
 
 impl Counters {
@@ -54,6 +60,7 @@ impl Counters {
             gave_way: read(&self.gave_way),
             dropped: read(&self.dropped),
             slow_closed: read(&self.slow_closed),
+            overload_closed: read(&self.overload_closed),
             panics: read(&self.panics),
             accept_errors: read(&self.accept_errors),
         }

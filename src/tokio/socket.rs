@@ -24,6 +24,8 @@ use crate::proto::{
 use crate::proto::{MessageKind, Ready};
 use crate::session::{Session, into_message, take_event};
 use crate::wire::CloseCode;
+#[cfg(feature = "server")]
+use crate::wire::ProtocolError;
 
 /// A WebSocket on a tokio stream.
 ///
@@ -305,6 +307,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ) -> Poll<Result<Option<Ready>, Error>> {
         let Self { rx, receiver, link, .. } = self;
         poll_ready_event(receiver, rx, link, cx)
+    }
+
+    /// The bytes of a message that is not complete. To be asked while there is no event.
+    #[cfg(feature = "server")]
+    pub(crate) fn held(&self) -> usize {
+        self.rx.look().map_or(0, RecvBuffer::held)
+    }
+
+    /// Fails the connection while there is no event: what has arrived of a message is dropped.
+    #[cfg(feature = "server")]
+    pub(crate) fn fail(&mut self, error: ProtocolError) {
+        self.receiver.fail(error, self.rx.fetch());
     }
 
     /// The second half.

@@ -65,6 +65,12 @@ pub enum ProtocolError {
         /// 16, and one for every 64 compressed bytes.
         limit: u64,
     },
+    /// Messages that are not complete, those of all connections of a server together, hold more than
+    /// `limit` bytes, and this one more than its share (§10.4). Only the event server looks at that.
+    Overload {
+        /// `Server::max_receiving_bytes`.
+        limit: u64,
+    },
 }
 
 impl ProtocolError {
@@ -76,6 +82,7 @@ impl ProtocolError {
             Self::TooManyFragments { .. }
             | Self::TooManyEmptyFragments { .. }
             | Self::TooManyFinalBlocks { .. } => CloseCode::POLICY_VIOLATION,
+            Self::Overload { .. } => CloseCode::TRY_AGAIN_LATER,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -95,7 +102,8 @@ impl ProtocolError {
             Self::InvalidUtf8 => "RFC 6455 §8.1",
             Self::MessageTooBig { .. }
             | Self::TooManyFragments { .. }
-            | Self::TooManyEmptyFragments { .. } => "RFC 6455 §10.4",
+            | Self::TooManyEmptyFragments { .. }
+            | Self::Overload { .. } => "RFC 6455 §10.4",
             Self::TooManyFinalBlocks { .. } => "RFC 7692 §7.2.1",
             Self::InvalidDeflate => "RFC 7692 §7.2.2",
         }
@@ -141,6 +149,11 @@ impl fmt::Display for ProtocolError {
             Self::TooManyFinalBlocks { limit } => {
                 write!(f, "compressed message with more than {limit} final blocks")?;
             }
+            Self::Overload { limit } => write!(
+                f,
+                "unfinished messages of all connections are over max_receiving_bytes {limit}; \
+                 raise Server::max_receiving_bytes"
+            )?,
         }
         write!(f, " ({})", self.section())
     }

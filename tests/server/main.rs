@@ -16,6 +16,7 @@ mod pages;
 mod pending;
 #[path = "../support/mod.rs"]
 mod processes;
+mod receiving;
 mod runtimes;
 mod sending;
 mod settings;

@@ -63,6 +63,8 @@ async fn settings_of_any_size() {
         ("max_queued_bytes", |it| it.max_queued_bytes(usize::MAX)),
         ("max_queued_messages 0", |it| it.max_queued_messages(0)),
         ("max_queued_messages", |it| it.max_queued_messages(usize::MAX)),
+        ("max_receiving_bytes 0", |it| it.max_receiving_bytes(0)),
+        ("max_receiving_bytes", |it| it.max_receiving_bytes(usize::MAX)),
         ("trusted_proxies", |it| it.trusted_proxies(usize::MAX)),
         ("max_lifetime", |it| it.max_lifetime(Duration::MAX)),
         ("close_window 0", |it| it.close_window(Duration::ZERO)),
