@@ -615,7 +615,7 @@ fn default_max_connections() -> usize {
 const BACKLOG: u32 = 4096;
 
 /// As many as may wait behind them in the queue, twice, so that a storm of 5 000 clients fits in though all
-/// of them take their time. A silent one takes about 2 KB.
+/// of them take their time. A silent one takes some 5 KB of memory.
 const DEFAULT_MAX_PENDING: usize = 2 * BACKLOG as usize;
 
 /// From one Close frame of a shutdown to the next.
