@@ -61,8 +61,6 @@ async fn settings_of_any_size() {
         ("max_pending", |it| it.max_pending(usize::MAX)),
         ("max_queued_bytes 0", |it| it.max_queued_bytes(0)),
         ("max_queued_bytes", |it| it.max_queued_bytes(usize::MAX)),
-        ("max_queued_messages 0", |it| it.max_queued_messages(0)),
-        ("max_queued_messages", |it| it.max_queued_messages(usize::MAX)),
         ("max_receiving_bytes 0", |it| it.max_receiving_bytes(0)),
         ("max_receiving_bytes", |it| it.max_receiving_bytes(usize::MAX)),
         ("trusted_proxies", |it| it.trusted_proxies(usize::MAX)),
