@@ -102,7 +102,7 @@ pub enum HandshakeError {
     InvalidDeflate,
     /// The server chose a subprotocol that was not offered.
     UnofferedSubprotocol,
-    /// `Sec-WebSocket-Protocol` in the response is empty or stands there more than once.
+    /// `Sec-WebSocket-Protocol` in the response is not one token.
     InvalidSubprotocol,
     /// The server chose no subprotocol, and the request
     /// [requires one](super::client::Request::require_subprotocol).

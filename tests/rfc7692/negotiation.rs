@@ -240,9 +240,13 @@ fn client_fails() {
         let result = confirm([answer.as_bytes()], &lenient());
         assert_eq!(result, Err(HandshakeError::UnofferedExtension), "{answer}");
     }
-    for answer in ["", ";", "permessage-deflate;", "permessage-deflate; server_max_window_bits="] {
+    for answer in [",;", ";", "permessage-deflate;", "permessage-deflate; server_max_window_bits="]
+    {
         let result = confirm([answer.as_bytes()], &lenient());
         assert_eq!(result, Err(HandshakeError::InvalidExtensions), "{answer}");
+    }
+    for answer in ["", ",", " , "] {
+        assert_eq!(confirm([answer.as_bytes()], &lenient()), Ok(None), "{answer}");
     }
 }
 
