@@ -245,7 +245,7 @@ fn c_18_extensions() {
         assert_eq!(one(value), HandshakeError::InvalidExtensions);
     }
     for value in ["", " ", ",", ", ,", "\r\nSec-WebSocket-Extensions:"] {
-        accepted(&and(&format!("Sec-WebSocket-Extensions: {value}")));
+        accepted(and(&format!("Sec-WebSocket-Extensions: {value}")));
     }
 }
 
@@ -260,8 +260,8 @@ fn c_20_subprotocol() {
 
     for empty in ["", " ", ",", ", ,"] {
         let line = format!("Sec-WebSocket-Protocol: {empty}");
-        assert_eq!(accepted(&with("Sec-WebSocket-Protocol: chat", &line)).subprotocol(), None);
-        assert_eq!(accepted(&and(&line)).subprotocol(), Some("chat"));
+        assert_eq!(accepted(with("Sec-WebSocket-Protocol: chat", &line)).subprotocol(), None);
+        assert_eq!(accepted(and(&line)).subprotocol(), Some("chat"));
         let before = with("Sec-WebSocket-Protocol", &format!("{line}\r\nSec-WebSocket-Protocol"));
         assert_eq!(accepted(&before).subprotocol(), Some("chat"));
     }
