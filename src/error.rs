@@ -11,6 +11,10 @@ use crate::wire::{CloseCode, ProtocolError};
 ///
 /// Ask [`is_disconnect`](Self::is_disconnect) and [`is_timeout`](Self::is_timeout) for what a server
 /// meets every day; match on the variants for the rest. Cheap to clone.
+///
+/// The text says all there is to say, that of a wrapped error included; so
+/// [`source`](core::error::Error::source) is what that error has for a source, not that error itself, and
+/// no report prints a thing twice.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -25,9 +29,10 @@ pub enum Error {
     Send(SendError),
     /// The peer did not answer a ping or a Close in time.
     Timeout(Timeout),
-    /// The opening handshake failed.
+    /// The opening handshake failed. [`HandshakeError::Incomplete`], the end of the stream in the
+    /// middle of it, is a [disconnect](Self::is_disconnect) too.
     Handshake(HandshakeError),
-    /// The opening handshake was not over in time.
+    /// The opening handshake was not over in time. [`HandshakeError::TimedOut`] becomes this.
     HandshakeTimeout,
     /// The server refused the connection with this response.
     Refused(Arc<Refused>),
@@ -50,14 +55,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the transport broke or ended without a closing handshake.
+    /// Whether the transport broke, or ended without a closing handshake or within the opening one.
     pub fn is_disconnect(&self) -> bool {
-        matches!(self, Self::Disconnected(_))
+        matches!(self, Self::Disconnected(_) | Self::Handshake(HandshakeError::Incomplete))
     }
 
     /// Whether the peer, or the network, took too long.
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout(_) | Self::HandshakeTimeout)
+        // the last one can only be written by hand
+        matches!(
+            self,
+            Self::Timeout(_) | Self::HandshakeTimeout | Self::Handshake(HandshakeError::TimedOut)
+        )
     }
 
     /// The code of the Close frame that told the peer about this, if one did.
@@ -65,7 +74,19 @@ impl Error {
         match self {
             Self::Protocol(error) => Some(error.close_code()),
             Self::UnexpectedText => Some(CloseCode::UNSUPPORTED_DATA),
-            _ => None,
+            Self::Disconnected(_)
+            | Self::Io(_)
+            | Self::Send(_)
+            | Self::Timeout(_)
+            | Self::Handshake(_)
+            | Self::HandshakeTimeout
+            | Self::Refused(_)
+            | Self::Url(_)
+            | Self::Usage(_)
+            | Self::Config(_)
+            | Self::Tls(_)
+            | Self::Closed(_)
+            | Self::ChunkedDelivery => None,
         }
     }
 }
@@ -106,8 +127,21 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Disconnected(Some(error)) | Self::Io(error) => Some(&**error),
-            _ => None,
+            Self::Disconnected(Some(error)) | Self::Io(error) => error.source(),
+            Self::Protocol(error) => error.source(),
+            Self::Send(error) => error.source(),
+            Self::Timeout(error) => error.source(),
+            Self::Handshake(error) => error.source(),
+            Self::Refused(response) => response.source(),
+            Self::Url(error) => error.source(),
+            Self::Usage(error) => error.source(),
+            Self::Config(error) => error.source(),
+            Self::Disconnected(None)
+            | Self::HandshakeTimeout
+            | Self::Tls(_)
+            | Self::Closed(_)
+            | Self::UnexpectedText
+            | Self::ChunkedDelivery => None,
         }
     }
 }
@@ -138,7 +172,10 @@ impl From<Timeout> for Error {
 
 impl From<HandshakeError> for Error {
     fn from(error: HandshakeError) -> Self {
-        Self::Handshake(error)
+        match error {
+            HandshakeError::TimedOut => Self::HandshakeTimeout,
+            error => Self::Handshake(error),
+        }
     }
 }
 
@@ -170,20 +207,177 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Disconnected(Some(source)) | Error::Io(source) => source.kind(),
-            Error::Disconnected(None) => io::ErrorKind::UnexpectedEof,
+            Error::Disconnected(None) | Error::Handshake(HandshakeError::Incomplete) => {
+                io::ErrorKind::UnexpectedEof
+            }
+            Error::Timeout(_)
+            | Error::HandshakeTimeout
+            | Error::Handshake(HandshakeError::TimedOut) => io::ErrorKind::TimedOut,
             Error::Protocol(_) | Error::Handshake(_) | Error::UnexpectedText => {
                 io::ErrorKind::InvalidData
             }
             Error::Send(SendError::NotOpen) => io::ErrorKind::BrokenPipe,
+            // later it may be taken
+            Error::Send(SendError::BufferFull { .. }) => io::ErrorKind::WouldBlock,
+            Error::Send(
+                SendError::ControlTooLong { .. }
+                | SendError::ReasonTooLong { .. }
+                | SendError::MessageUnfinished
+                | SendError::NoMessage
+                | SendError::InvalidUtf8,
+            ) => io::ErrorKind::InvalidInput,
             Error::Closed(_) => io::ErrorKind::ConnectionAborted,
-            Error::Timeout(_) | Error::HandshakeTimeout => io::ErrorKind::TimedOut,
             Error::Refused(_) => io::ErrorKind::ConnectionRefused,
-            _ => io::ErrorKind::InvalidInput,
+            Error::Url(_)
+            | Error::Usage(_)
+            | Error::Config(_)
+            | Error::Tls(_)
+            | Error::ChunkedDelivery => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
     }
 }
 
+/// The texts of an error and of all its sources, for tests: each says something new, and each error
+/// that is wrapped is said.
+#[cfg(test)]
+pub(crate) fn check_chain(error: &dyn core::error::Error, wrapped: Option<&str>) {
+    use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
+
+    let chain = core::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    for (i, text) in texts.iter().enumerate() {
+        assert!(!text.is_empty(), "{error:?}");
+        let others = texts.iter().enumerate().filter(|(j, _)| *j != i);
+        others.for_each(|(_, other)| assert!(!other.contains(text), "said twice: {texts:?}"));
+    }
+    let Some(wrapped) = wrapped else { return };
+    let times: usize = texts.iter().map(|text| text.matches(wrapped).count()).sum();
+    assert_eq!(times, 1, "{wrapped:?} is not said once: {texts:?}");
+}
+
 /// For the adapters' `connect`.
 pub(crate) const WSS_NEEDS_TLS: &str = "`wss://` needs TLS, which this crate does not bring: \
     connect a TLS stream to the host and hand it to `client`";
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::proto::Config;
+
+    /// An error of the operating system's kind that has a source, as TLS libraries make them.
+    fn broken() -> io::Error {
+        #[derive(Debug)]
+        struct Outer(UsageError);
+
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("cable pulled")
+            }
+        }
+
+        impl core::error::Error for Outer {
+            fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+
+        io::Error::new(io::ErrorKind::ConnectionReset, Outer(UsageError::NoSubprotocols))
+    }
+
+    /// Every variant, with the text of what it wraps and the kind that it has as an `io::Error`.
+    fn all() -> Vec<(Error, Option<alloc::string::String>, io::ErrorKind)> {
+        use io::ErrorKind::*;
+
+        let io = || Arc::new(broken());
+        let full = SendError::BufferFull { unsent: 2, limit: 1 };
+        let config = Config::new().max_message_len(0).max_fragments(0).check().unwrap_err();
+        let protocol = ProtocolError::MaskedFrame;
+        let handshake = HandshakeError::WrongAccept;
+        let timeout = Timeout::KeepAlive;
+        let cable = || Some("cable pulled".to_string());
+        let said = |error: &dyn core::error::Error| Some(error.to_string());
+        let mut all = vec![
+            (Error::Disconnected(None), None, UnexpectedEof),
+            (Error::Disconnected(Some(io())), cable(), ConnectionReset),
+            (Error::Io(io()), cable(), ConnectionReset),
+            (protocol.into(), said(&protocol), InvalidData),
+            (timeout.into(), said(&timeout), TimedOut),
+            (handshake.clone().into(), said(&handshake), InvalidData),
+            (HandshakeError::Incomplete.into(), said(&HandshakeError::Incomplete), UnexpectedEof),
+            (HandshakeError::TimedOut.into(), None, TimedOut),
+            (Error::Handshake(HandshakeError::TimedOut), None, TimedOut),
+            (Error::HandshakeTimeout, None, TimedOut),
+            (UrlError::Fragment.into(), said(&UrlError::Fragment), InvalidInput),
+            (UsageError::NoSubprotocols.into(), said(&UsageError::NoSubprotocols), InvalidInput),
+            (config.into(), said(&config), InvalidInput),
+            (Error::Tls(WSS_NEEDS_TLS), Some(WSS_NEEDS_TLS.to_string()), InvalidInput),
+            (Error::Closed(CloseCode::GOING_AWAY), None, ConnectionAborted),
+            (Error::UnexpectedText, None, InvalidData),
+            (Error::ChunkedDelivery, None, InvalidInput),
+        ];
+        for (error, kind) in [
+            (SendError::NotOpen, BrokenPipe),
+            (full, WouldBlock),
+            (SendError::ControlTooLong { len: 126 }, InvalidInput),
+            (SendError::ReasonTooLong { len: 124 }, InvalidInput),
+            (SendError::MessageUnfinished, InvalidInput),
+            (SendError::NoMessage, InvalidInput),
+            (SendError::InvalidUtf8, InvalidInput),
+        ] {
+            all.push((error.into(), said(&error), kind));
+        }
+        let refused = refused();
+        let text = said(&refused);
+        all.push((refused.into(), text, ConnectionRefused));
+        all
+    }
+
+    fn refused() -> Refused {
+        use crate::buf::{RecvBuffer, SendBuffer};
+        use crate::handshake::client::{Handshake, Request, Response};
+
+        let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+        let request = Request::new("ws://h").unwrap();
+        let mut it = Handshake::start(&request, [1; 16], &Config::new(), &mut tx).unwrap();
+        rx.feed(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        match it.read_response(&mut rx) {
+            Ok(Some(Response::Refused(refused))) => refused,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// However a report is made, of the text alone or of the chain, it says each thing once.
+    #[test]
+    fn nothing_is_said_twice_and_nothing_is_left_out() {
+        for (error, wrapped, kind) in all() {
+            check_chain(&error, wrapped.as_deref());
+            let io = io::Error::from(error.clone());
+            assert_eq!(io.kind(), kind, "{error:?}");
+            check_chain(&io, wrapped.as_deref());
+        }
+        // what an error of the transport has for a source is still there
+        for error in [Error::Disconnected(Some(Arc::new(broken()))), broken().into()] {
+            let source = core::error::Error::source(&error).unwrap();
+            assert_eq!(source.to_string(), UsageError::NoSubprotocols.to_string());
+        }
+    }
+
+    /// What happened is what the two predicates say, whichever value tells of it.
+    #[test]
+    fn events_have_one_answer() {
+        for (error, _, kind) in all() {
+            let timed_out = kind == io::ErrorKind::TimedOut;
+            let gone =
+                matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+                    && !matches!(error, Error::Io(_));
+            assert_eq!((error.is_timeout(), error.is_disconnect()), (timed_out, gone), "{error:?}");
+        }
+        assert!(matches!(HandshakeError::TimedOut.into(), Error::HandshakeTimeout));
+    }
+}

@@ -50,6 +50,7 @@ fn memory_follows_the_bytes_received() {
     announced_lengths_reserve_nothing();
     receiving_takes_twice_the_bytes_at_most();
     an_echo_allocates_nothing();
+    an_echo_by_completion_allocates_nothing();
     floods_leave_nothing_behind();
     small_payloads_keep_no_large_buffer();
     broadcasts_share_one_message();
@@ -154,6 +155,64 @@ fn an_echo_allocates_nothing() {
         assert!(sent > 1000 * 32 * 100);
         assert_eq!((taken.count, taken.kept), (0, 0), "{taken:?}");
     });
+}
+
+/// The same with IO by completion, where memory is lent to the reader and taken by the writer; and
+/// no more for large messages than IO by readiness takes, whose memory goes on to be sent and comes back.
+fn an_echo_by_completion_allocates_nothing() {
+    each_role(|role| {
+        for (len, count) in
+            [(100, 10), (10 * KIB, 1), (10 * KIB, 3), (100 * KIB, 3), (KIB * KIB, 1)]
+        {
+            let bytes = frame(other(role), Opcode::Binary, &vec![7; len]).repeat(count);
+            let [by_readiness, by_completion] = [false, true].map(|completion| {
+                let mut end = End::new(role, &Config::new());
+                (0..10).for_each(|_| echo(&mut end, &bytes, completion));
+                measure(|| (0..20).for_each(|_| echo(&mut end, &bytes, completion))).1
+            });
+            let what = format!("{role:?}, {count} of {len}: {by_readiness:?} {by_completion:?}");
+            // memory that is lent has a reference count, allocated once for as long as it serves
+            assert!(2 * by_completion.count <= 3 * by_readiness.count, "{what}");
+            assert!(by_completion.peak <= by_readiness.peak + 128 * KIB, "{what}");
+            if len * count <= 10 * KIB {
+                assert_eq!((by_completion.count, by_completion.kept), (0, 0), "{what}");
+            }
+        }
+    });
+}
+
+/// Receives these messages and sends them back, in steps of 64 KiB at most.
+fn echo(end: &mut End, mut bytes: &[u8], completion: bool) {
+    while !bytes.is_empty() {
+        let mut taken;
+        let space = match completion {
+            true => {
+                taken = Some(end.rx.take_space());
+                taken.as_deref_mut().unwrap()
+            }
+            false => {
+                taken = None;
+                end.rx.space()
+            }
+        };
+        let n = space.len().min(bytes.len()).min(64 * KIB);
+        space[..n].copy_from_slice(&bytes[..n]);
+        bytes = &bytes[n..];
+        match taken {
+            Some(space) => end.rx.put_space(space, n),
+            None => end.rx.commit(n),
+        }
+        while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
+            let message = event.into_message_ref().unwrap();
+            end.conn.send(&mut end.tx, message).unwrap();
+            if completion {
+                while let Some(chunk) = end.tx.take_chunk() {
+                    assert!(!chunk.is_empty());
+                }
+            }
+            end.tx.advance(end.tx.remaining());
+        }
+    }
 }
 
 /// T-5, T-8, T-40, K-9: pings, pongs and fragments by the hundred thousand.

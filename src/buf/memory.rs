@@ -14,21 +14,21 @@ pub(super) struct Memory {
     bytes: BytesMut,
     /// The size of the allocation that `bytes` lies in, of which a part may have been handed over.
     allocated: usize,
-    /// `allocated` where all of it has been initialised and nobody else could write to it since;
-    /// otherwise 0.
-    pristine: usize,
+    /// What was lent of it, in bytes; 0 if nothing was, or if it will not do to have it back.
+    lent: u32,
+    /// All of the allocation has been initialised, and nobody else could write to it since.
+    pristine: bool,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self { bytes: BytesMut::new(), allocated: 0, pristine: 0 }
+        Self { bytes: BytesMut::new(), allocated: 0, lent: 0, pristine: false }
     }
 
     pub(super) fn zeroed(len: usize) -> Self {
         let bytes = BytesMut::zeroed(len);
         let allocated = bytes.capacity();
-        let pristine = if allocated == len { len } else { 0 };
-        Self { bytes, allocated, pristine }
+        Self { bytes, allocated, lent: 0, pristine: allocated == len }
     }
 
     #[cfg(feature = "deflate")]
@@ -52,7 +52,7 @@ impl Memory {
     /// `self` is lost.
     #[inline]
     pub(super) fn reclaim(&mut self) {
-        if self.bytes.len() < self.pristine {
+        if self.pristine && self.bytes.len() < self.allocated {
             self.reclaim_handed_over();
         }
     }
@@ -61,25 +61,36 @@ impl Memory {
     fn reclaim_handed_over(&mut self) {
         let len = self.bytes.len();
         self.bytes.clear();
-        let len = if self.bytes.try_reclaim(self.pristine) { self.pristine } else { len };
+        let len = if self.bytes.try_reclaim(self.allocated) { self.allocated } else { len };
         // SAFETY: without success, nothing has changed but the length. With success, the capacity is at
-        // least `pristine`, which is the whole allocation: `bytes` begins where that begins. It was made
+        // least `allocated`, which is the whole allocation: `bytes` begins where that begins. It was made
         // of zeros. What was handed over cannot be written to as long as `bytes` refers to the same
-        // allocation, and one of which a part was lent has a `pristine` of 0.
+        // allocation. What was lent could: only if all of it is back and initialised again, as the
+        // length of a `BytesMut` says, is this `pristine`.
         unsafe { self.bytes.set_len(len) };
     }
 
     /// Lends everything from `at` on, to be written to.
     pub(super) fn lend(&mut self, at: usize) -> BytesMut {
+        let tail = self.bytes.split_off(at);
         // the borrower might make it uninitialised, in ways that nothing shows
-        self.pristine = 0;
-        self.bytes.split_off(at)
+        let pristine = core::mem::take(&mut self.pristine);
+        self.lent = if pristine { tail.len().try_into().unwrap_or(0) } else { 0 };
+        tail
     }
 
-    /// Takes back what [`lend`](Self::lend) lent.
-    pub(super) fn take_back(&mut self, tail: BytesMut) {
+    /// Takes back what [`lend`](Self::lend) lent, or a beginning of it; any other memory is returned.
+    ///
+    /// `tail` is not empty. `bytes` refers to the allocation as long as it is there, so nothing else can
+    /// begin where it ends.
+    pub(super) fn take_back(&mut self, tail: BytesMut) -> Result<(), BytesMut> {
+        if tail.is_empty() || self.bytes.as_ptr_range().end != tail.as_ptr() {
+            return Err(tail);
+        }
+        let lent = core::mem::take(&mut self.lent);
+        self.pristine = lent > 0 && tail.len() == lent as usize;
         self.bytes.unsplit(tail);
-        self.allocated = self.allocated.max(self.bytes.capacity());
+        Ok(())
     }
 }
 
@@ -87,7 +98,7 @@ impl Memory {
 #[cfg(feature = "deflate")]
 impl From<BytesMut> for Memory {
     fn from(bytes: BytesMut) -> Self {
-        Self { allocated: bytes.capacity(), pristine: 0, bytes }
+        Self { allocated: bytes.capacity(), lent: 0, pristine: false, bytes }
     }
 }
 
@@ -180,26 +191,52 @@ mod tests {
         memory.reclaim();
         assert_eq!(memory.len(), 8);
 
-        let mut memory = Memory::zeroed(16);
-        let place = memory.as_ptr();
-        let tail = memory.lend(8);
-        memory.take_back(tail);
-        assert_eq!((memory.len(), memory.as_ptr()), (16, place));
-        drop(memory.hand_over(0, 16));
-        memory.reclaim();
-        assert_eq!(memory.len(), 0);
+        // a part of it came back, and the rest may be anywhere
+        for at in [0, 8] {
+            let mut memory = Memory::zeroed(16);
+            let mut tail = memory.lend(at);
+            tail.truncate(4);
+            assert_eq!(memory.take_back(tail), Ok(()));
+            drop(memory.hand_over(0, at + 4));
+            memory.reclaim();
+            assert_eq!(memory.len(), 0);
+        }
     }
 
-    /// A buffer from elsewhere may come back in the place of the one that was lent.
+    /// Once all of it is back, it is reclaimed as if it had never been away.
     #[test]
-    fn another_buffer_in_its_place() {
-        let mut memory = Memory::zeroed(16);
-        drop(memory.lend(8));
-        let mut other = BytesMut::with_capacity(100);
-        other.extend_from_slice(b"other");
-        memory.take_back(other);
-        assert_eq!(*memory, *b"\0\0\0\0\0\0\0\0other");
-        memory.reclaim();
-        assert_eq!(memory.len(), 13);
+    fn lent_memory_is_reclaimed_when_all_of_it_is_back() {
+        for at in [0, 1, 8, 15] {
+            let mut memory = Memory::zeroed(16);
+            let place = memory.as_ptr();
+            for _ in 0..3 {
+                let tail = memory.lend(at);
+                assert_eq!(memory.take_back(tail), Ok(()));
+                assert_eq!((memory.len(), memory.as_ptr()), (16, place));
+                let taken = memory.hand_over(0, 10);
+                // while a message is still out
+                let tail = memory.lend(3);
+                assert_eq!(memory.take_back(tail), Ok(()));
+                memory.reclaim();
+                assert_eq!(memory.len(), 6);
+                drop(taken);
+                memory.reclaim();
+                assert_eq!((memory.len(), memory.as_ptr()), (16, place));
+            }
+        }
+    }
+
+    /// A buffer from elsewhere does not come in the place of the one that was lent.
+    #[test]
+    fn another_buffer_is_not_taken_back() {
+        for at in [0, 8] {
+            let mut memory = Memory::zeroed(16);
+            let own = memory.lend(at);
+            let other = BytesMut::from(&b"other"[..]);
+            assert_eq!(memory.take_back(other), Err(BytesMut::from(&b"other"[..])));
+            assert_eq!(memory.take_back(BytesMut::new()), Err(BytesMut::new()));
+            assert_eq!(memory.take_back(own), Ok(()));
+            assert_eq!(memory.len(), 16);
+        }
     }
 }

@@ -1,8 +1,9 @@
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::{fmt, mem};
+use core::fmt;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::wire::{FrameHeader, apply_mask};
 
@@ -29,6 +30,8 @@ pub struct SendBuffer {
     /// The sum of the lengths of `segments`.
     referenced: usize,
     pongs: Pongs,
+    /// Where flat pieces that are taken as owned ones lie. There once one was taken.
+    taken: Option<Box<BytesMut>>,
 }
 
 /// A payload queued by reference.
@@ -72,19 +75,34 @@ impl SendBuffer {
     /// The next piece to send, owned, for IO that needs to own what it reads from; `None` when all
     /// has been taken.
     ///
-    /// What is taken counts as sent. A payload queued by reference comes out as it went in; the flat
-    /// part is handed over without a copy and grows anew.
+    /// What is taken counts as sent. A payload queued by reference comes out as it went in. All else is
+    /// copied, up to 64 KiB at a time, into memory that serves again once the pieces in it have been
+    /// dropped: a loop that writes one piece after the other allocates nothing.
     pub fn take_chunk(&mut self) -> Option<Bytes> {
         if self.is_empty() {
             return None;
         }
-        if self.head < self.flat.len() {
-            self.freeze();
+        let end = match self.segments.front() {
+            None => self.flat.len(),
+            Some(segment) if segment.at > self.head => segment.at,
+            Some(_) => {
+                let segment = self.segments.pop_front()?;
+                self.referenced -= segment.bytes.len();
+                self.sent(segment.bytes.len());
+                return Some(segment.bytes);
+            }
+        };
+        let piece = &self.flat[self.head..end];
+        let piece = &piece[..piece.len().min(Self::LARGEST_TAKEN)];
+        let taken = self.taken.get_or_insert_default();
+        if taken.capacity() < piece.len() {
+            taken.reserve(piece.len().max(Self::SMALLEST_TAKEN));
         }
-        let segment = self.segments.pop_front()?;
-        self.referenced -= segment.bytes.len();
-        self.sent(segment.bytes.len());
-        Some(segment.bytes)
+        taken.extend_from_slice(piece);
+        let chunk = taken.split().freeze();
+        self.head += chunk.len();
+        self.sent(chunk.len());
+        Some(chunk)
     }
 
     /// Gives back the memory of an empty buffer; does nothing while something is unsent.
@@ -93,12 +111,13 @@ impl SendBuffer {
             self.flat = Vec::new();
             self.head = 0;
             self.segments = VecDeque::new();
+            self.taken = None;
         }
     }
 
-    /// The bytes of memory held, without payloads queued by reference.
+    /// The bytes of memory held, without payloads queued by reference and pieces that were taken.
     pub fn capacity(&self) -> usize {
-        self.flat.capacity()
+        self.flat.capacity() + self.taken.as_ref().map_or(0, |taken| taken.capacity())
     }
 
     /// Appends a copy of `bytes`.
@@ -205,26 +224,6 @@ impl SendBuffer {
         }
     }
 
-    /// Turns the flat part into pieces queued by reference.
-    fn freeze(&mut self) {
-        let flat = Bytes::from(mem::take(&mut self.flat));
-        let mut pieces = VecDeque::with_capacity(2 * self.segments.len() + 1);
-        let mut push = |bytes: Bytes| {
-            if !bytes.is_empty() {
-                pieces.push_back(Segment { at: 0, bytes });
-            }
-        };
-        let mut from = mem::take(&mut self.head);
-        self.referenced += flat.len() - from;
-        for segment in self.segments.drain(..) {
-            push(flat.slice(from..segment.at));
-            from = segment.at;
-            push(segment.bytes);
-        }
-        push(flat.slice(from..));
-        self.segments = pieces;
-    }
-
     /// Keeps the account of pongs after `n` bytes were sent.
     #[inline]
     fn sent(&mut self, n: usize) {
@@ -243,6 +242,12 @@ impl SendBuffer {
             self.head = 0;
         }
     }
+
+    /// As much as one write takes at once. It bounds what is held a second time.
+    const LARGEST_TAKEN: usize = 64 * 1024;
+
+    /// The memory for owned pieces: many small ones lie in it one behind the other.
+    const SMALLEST_TAKEN: usize = 4 * 1024;
 
     /// A quarter of the usual first-level data cache.
     const MASK_BLOCK: usize = 8 * 1024;

@@ -74,17 +74,26 @@ impl Decompressor {
 
     /// Ends a message, all of which has been inflated. Returns whether it could end there.
     ///
+    /// The last octets of its payload say which end it is: see [`ends_with_tail`]. A message that ends
+    /// with a block with BFINAL set, and nothing behind it, does not come here.
+    ///
     /// RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the
     /// message." They must be the rest of an empty stored block: a message that was cut off takes
     /// them for something else, or for part of something. So the engine is told to stop at the next
     /// end of a block, which has to be where these four end. Another empty block then shows that it
     /// is at the border of a byte.
-    pub(crate) fn finish(&mut self) -> bool {
-        const TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff];
+    ///
+    /// A peer that left the four on, against §7.2.1, has sent all of its data as well. Two empty blocks
+    /// then show that a block ends there, and at the border of a byte.
+    pub(crate) fn finish(&mut self, tail_is_there: bool) -> bool {
+        const BLOCKS: [u8; 10] = [0x00, 0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff];
+        let from = if tail_is_there { 0 } else { 1 };
         let mut output = [0; 16];
-        [&TAIL[..], &TAIL[4..]].iter().zip([4, 5]).all(|(input, expected)| {
-            let progress = self.step(input, &mut output, InflateFlush::Block);
-            progress.stop == Stop::Input && progress.consumed == expected && progress.produced == 0
+        [(from, 5), (5, 10)].into_iter().all(|(begin, end)| {
+            let progress = self.step(&BLOCKS[begin..], &mut output, InflateFlush::Block);
+            progress.stop == Stop::Input
+                && progress.consumed == end - begin
+                && progress.produced == 0
         })
     }
 
@@ -102,6 +111,15 @@ impl Decompressor {
             let _ = self.engine.set_dictionary(part);
         }
     }
+}
+
+/// Whether a payload that ends with these octets, the last one lowest, still has the four at its end
+/// that a sender takes off (RFC 7692 §7.2.1).
+///
+/// One without them never ends like this: its last octet has a bit at least of the header of the
+/// empty block, and these are 0.
+pub(crate) const fn ends_with_tail(last_octets: u32) -> bool {
+    last_octets == 0x0000_FFFF
 }
 
 impl fmt::Debug for Decompressor {
@@ -123,6 +141,7 @@ mod tests {
         it.reset(15);
         let one = |message: &&[u8]| {
             let (mut input, mut all) = (*message, Vec::new());
+            let tail_is_there = message.ends_with(&[0x00, 0x00, 0xff, 0xff]);
             loop {
                 let mut output = vec![0; 4];
                 let progress = it.inflate(input, &mut output);
@@ -136,7 +155,7 @@ mod tests {
                     Stop::Corrupt => return None,
                 }
             }
-            it.finish().then_some(all)
+            it.finish(tail_is_there).then_some(all)
         };
         messages.iter().map(one).collect()
     }
@@ -154,6 +173,8 @@ mod tests {
         assert_eq!(inflate(&[&FINAL, &AGAIN, &FINAL, &HELLO]), vec![hello(); 4]);
         assert_eq!(inflate(&[&stored, &two, &AGAIN]), vec![hello(); 3]);
         assert_eq!(inflate(&[&[0], &HELLO]), [Some(vec![]), hello()]);
+        let tail = [&HELLO[..], &[0x00, 0x00, 0xff, 0xff]].concat();
+        assert_eq!(inflate(&[&tail, &AGAIN, &tail, &tail, &FINAL]), vec![hello(); 5]);
     }
 
     #[test]

@@ -113,6 +113,6 @@ pub use params::Agreement;
 pub use settings::Deflate;
 
 pub(crate) use compressor::{Compressor, CompressorKind};
-pub(crate) use decompressor::{Decompressor, Progress, Stop};
+pub(crate) use decompressor::{Decompressor, Progress, Stop, ends_with_tail};
 pub(crate) use params::{NAME, Params};
 pub(crate) use pool::{keep_compressor, keep_decompressor, take_compressor, take_decompressor};

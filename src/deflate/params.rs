@@ -115,6 +115,14 @@ impl Params {
         }
     }
 
+    /// Whether a server with these settings compresses with so small a window as this offer asks for.
+    ///
+    /// RFC 7692 §7.1.2.1: "A server declines an extension negotiation offer with this parameter if the
+    /// server doesn't support it."
+    pub(crate) fn is_acceptable(&self, settings: &Deflate) -> bool {
+        self.server_max_window_bits.is_none_or(|bits| bits >= settings.min_window_bits)
+    }
+
     /// What a server with these settings answers to this offer, and what is agreed then.
     pub(crate) fn answer(&self, settings: &Deflate) -> (Self, Agreement) {
         let settings = settings.clamped();

@@ -27,6 +27,10 @@ pub struct Deflate {
     pub mem_level: u8,
     /// Shortest message that is compressed, in bytes. Default 256: below it, compressing costs more
     /// than it saves, and the header of TCP and IP is most of the packet.
+    ///
+    /// A message that is sent plain between compressed ones is what RFC 7692 §6 allows, and every
+    /// browser reads it. libwebsockets 4.1.6 does not get past it where the context is kept: for such
+    /// peers set 0, which compresses every message.
     pub threshold: usize,
     /// Whether the server's compressor begins every message empty. `None`, the default: a server
     /// does, so that its idle connections hold no compressor; a client does not ask for it.
@@ -43,6 +47,10 @@ pub struct Deflate {
     /// The client's window is at most 2 to the power of this, 8 to 15. Default 15. With `None` a
     /// client does not offer that the server may choose, and a server does not choose.
     pub client_max_window_bits: Option<u8>,
+    /// The smallest window that a client may ask a server to compress with, 8 to 15. An offer of less is
+    /// declined, and messages to that client go plain. Default 8, all that the RFC has: a small window
+    /// takes less memory, but a message for many has to be compressed once for each size that is in use.
+    pub min_window_bits: u8,
 }
 
 impl Deflate {
@@ -56,6 +64,7 @@ impl Deflate {
             client_no_context_takeover: None,
             server_max_window_bits: MAX_WINDOW_BITS,
             client_max_window_bits: Some(MAX_WINDOW_BITS),
+            min_window_bits: MIN_WINDOW_BITS,
         }
     }
 
@@ -108,6 +117,13 @@ impl Deflate {
         self
     }
 
+    /// Sets [`min_window_bits`](Self#structfield.min_window_bits).
+    #[must_use]
+    pub const fn min_window_bits(mut self, bits: u8) -> Self {
+        self.min_window_bits = bits;
+        self
+    }
+
     /// What cannot be meant, if anything.
     pub(crate) const fn problem(&self) -> Option<&'static str> {
         let client_bits = match self.client_max_window_bits {
@@ -122,6 +138,8 @@ impl Deflate {
             Some("deflate.server_max_window_bits must be 8 to 15 (RFC 7692 §7.1.2.1)")
         } else if !is_window_bits(client_bits) {
             Some("deflate.client_max_window_bits must be 8 to 15 (RFC 7692 §7.1.2.2)")
+        } else if !is_window_bits(self.min_window_bits) {
+            Some("deflate.min_window_bits must be 8 to 15 (RFC 7692 §7.1.2.1)")
         } else {
             None
         }

@@ -156,7 +156,7 @@ fn check_accepted(input: &Input<'_>, seen: &Seen, offer: Offer) {
     let accept = second_opinion::accept(b"dGhlIHNhbXBsZSBub25jZQ==");
     assert_eq!(head.all("sec-websocket-accept"), [accept.as_bytes()]);
     assert!(head.elements("sec-websocket-extensions").is_empty(), "none was offered");
-    match head.all("sec-websocket-protocol")[..] {
+    match head.elements("sec-websocket-protocol")[..] {
         [] => assert_ne!(offer, Offer::RequiredSubprotocols),
         [chosen] => {
             assert_ne!(offer, Offer::Nothing);

@@ -51,6 +51,7 @@ pub fn choose<'a>(
         if chosen.is_none()
             && extension.name() == NAME
             && let Some(offer) = Params::parse(extension.params())
+            && offer.is_acceptable(settings)
         {
             let (answer, agreement) = offer.answer(settings);
             chosen = Some((agreement, answer.to_string()));

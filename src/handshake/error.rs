@@ -102,7 +102,7 @@ pub enum HandshakeError {
     InvalidDeflate,
     /// The server chose a subprotocol that was not offered.
     UnofferedSubprotocol,
-    /// `Sec-WebSocket-Protocol` in the response is empty or stands there more than once.
+    /// `Sec-WebSocket-Protocol` in the response is not one token.
     InvalidSubprotocol,
     /// The server chose no subprotocol, and the request
     /// [requires one](super::client::Request::require_subprotocol).
@@ -157,23 +157,18 @@ impl HandshakeError {
 
     /// The headers that such an answer needs besides those of every response.
     pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
-        match self {
+        match self.status() {
             // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405
             // response".
-            Self::InvalidMethod => &[("Allow", "GET")],
-            // RFC 6455 §4.4: "If the server doesn't support the requested version, it MUST respond
-            // with a |Sec-WebSocket-Version| header field [...] containing all versions it is willing
-            // to use."
-            Self::MissingVersion | Self::RepeatedVersion => &[VERSION],
+            Some(405) => &[("Allow", "GET")],
             // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to
             // indicate the required protocol(s)". §7.8: "A sender of Upgrade MUST also send an
             // "Upgrade" connection option".
-            Self::NotAnUpgrade
-            | Self::UpgradeRemoved
-            | Self::ConnectionNotUpgrade
-            | Self::UnsupportedVersion => {
-                &[("Connection", "Upgrade"), ("Upgrade", "websocket"), VERSION]
-            }
+            Some(426) => &[("Connection", "Upgrade"), ("Upgrade", "websocket"), VERSION],
+            // RFC 6455 §4.4: "If the server doesn't support the requested version, it MUST respond
+            // with a |Sec-WebSocket-Version| header field [...] containing all versions it is willing
+            // to use."
+            _ if matches!(self, Self::MissingVersion | Self::RepeatedVersion) => &[VERSION],
             _ => &[],
         }
     }

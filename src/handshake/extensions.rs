@@ -22,9 +22,10 @@ use super::list::{self, MAX_EMPTY_ELEMENTS};
 /// ```
 ///
 /// Names are case-sensitive tokens that mean nothing here; which of them to take is up to the
-/// caller. The iterator ends after the first error. The time is linear in the length of the lines.
+/// caller. Lines with nothing in them, which some clients send, are no extensions and no error. The
+/// iterator ends after the first error. The time is linear in the length of the lines.
 pub fn parse<'a, I: IntoIterator<Item = &'a [u8]>>(lines: I) -> Extensions<'a, I::IntoIter> {
-    Extensions { lines: lines.into_iter(), line: None, state: State::Start, empty: 0 }
+    Extensions { lines: lines.into_iter(), line: None, failed: false, empty: 0 }
 }
 
 /// One extension with its parameters, as it is offered or chosen.
@@ -80,39 +81,23 @@ impl fmt::Display for Extension<'_> {
 pub struct Extensions<'a, I> {
     lines: I,
     line: Option<Line<'a>>,
-    state: State,
+    failed: bool,
     empty: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum State {
-    /// No line yet.
-    Start,
-    /// Lines, but only empty elements in them.
-    Empty,
-    Found,
-    Failed,
 }
 
 impl<'a, I: Iterator<Item = &'a [u8]>> Iterator for Extensions<'a, I> {
     type Item = Result<Extension<'a>, InvalidExtensions>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let State::Failed = self.state {
+        if self.failed {
             return None;
         }
-        let item = self.step().transpose();
-        match item {
-            Some(Ok(_)) => self.state = State::Found,
-            // RFC 6455 §9.1 has `1#extension`: one at least.
-            None if matches!(self.state, State::Empty) => {
-                self.state = State::Failed;
-                return Some(Err(InvalidExtensions));
-            }
-            None => {}
-            Some(Err(_)) => self.state = State::Failed,
-        }
-        item
+        // RFC 6455 §9.1 has `1#extension`, one at least, for who sends it. For who receives it, RFC
+        // 9110 §5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty list
+        // elements"; a list of nothing else is an empty one.
+        let item = self.step();
+        self.failed = item.is_err();
+        item.transpose()
     }
 }
 
@@ -122,9 +107,6 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Extensions<'a, I> {
             let Some(line) = &mut self.line else {
                 let Some(line) = self.lines.next() else { return Ok(None) };
                 self.line = Some(Line(line));
-                if let State::Start = self.state {
-                    self.state = State::Empty;
-                }
                 continue;
             };
             line.skip_space();
@@ -265,6 +247,8 @@ mod tests {
             (&["foo", "bar;baz"], "foo, bar; baz"),
             (&[" a ; b = c ;\td\t,, e ,"], "a; b=c; d, e"),
             (&["", "a"], "a"),
+            (&[""], ""),
+            (&["", " \t", ",", " , ,"], ""),
             (&["x; y=\"1\\0\""], "x; y=10"),
             (&["x; y=\"10\"; z=\"\\a\\b\", w"], "x; y=10; z=ab, w"),
             (
@@ -280,9 +264,8 @@ mod tests {
     #[test]
     fn invalid() {
         for line in [
-            "",
-            ",",
             ";",
+            ",;",
             "=",
             "a;",
             "a;;",

@@ -49,6 +49,13 @@ pub(super) fn elements<'a>(
         .filter(|item| !item.is_empty())
 }
 
+/// The lines that are not empty lists.
+pub(super) fn without_empty<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = &'a [u8]> {
+    lines.filter(|&line| elements(core::iter::once(line)).next().is_some())
+}
+
 /// Whether the list has more empty elements than a sender could have by mistake.
 pub(super) fn is_hollow<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
     let empty = lines

@@ -35,12 +35,17 @@ use crate::wire::{CloseFrame, ProtocolError};
 /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 /// let mut server = Connection::server(&Config::new());
 /// rx.feed(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
-/// while let Some(event) = server.poll_event(&mut rx, &mut tx)? {
-///     if let Event::Text(text) = event {
-///         server.send(&mut tx, &text)?; // no copy but the one into the send buffer
+/// let violation = loop {
+///     match server.poll_event(&mut rx, &mut tx) {
+///         Ok(Some(Event::Text(text))) => server.send(&mut tx, &text)?, // the only copy
+///         Ok(Some(_)) => {}
+///         Ok(None) => break None,
+///         // not `?` here: the Close frame that says why is in `tx`, and has to be written first
+///         Err(error) => break Some(error),
 ///     }
-/// }
-/// assert_eq!(tx.chunk(), b"\x81\x05Hello");
+/// };
+/// assert_eq!(tx.chunk(), b"\x81\x05Hello"); // to the socket with it, then give up if there is a violation
+/// # assert_eq!(violation, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -101,7 +106,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`ProtocolError`] when the peer broke a rule. A Close frame with
-    /// [`error.close_code()`](ProtocolError::close_code) is in `tx` then; write it, and go on
+    /// [`error.close_code()`](ProtocolError::close_code) is in `tx` then: a `?` that drops `tx` keeps it
+    /// from the peer. Write it before you give up, and go on
     /// with what [`transport`](Self::transport) says. The error is sticky.
     #[inline]
     pub fn poll_event<'b>(

@@ -70,9 +70,13 @@ impl fmt::Display for ServerError {
 
 impl core::error::Error for ServerError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        // the texts have those of the wrapped errors in them
         match self {
-            Self::Io(error) => Some(error),
-            _ => None,
+            Self::Io(error) => error.source(),
+            Self::Path(error) => error.source(),
+            Self::Page { error, .. } => error.source(),
+            Self::Config(error) => error.source(),
+            Self::Address(_) | Self::Tls | Self::Origin(_) | Self::ChunkedDelivery => None,
         }
     }
 }
@@ -205,3 +209,33 @@ impl fmt::Display for NotServed {
 }
 
 impl core::error::Error for NotServed {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::error::check_chain;
+    use crate::proto::Config;
+
+    #[test]
+    fn nothing_is_said_twice_and_nothing_is_left_out() {
+        let config = Config::new().max_fragments(0).check().unwrap_err();
+        let usage = UsageError::InvalidStatus(99);
+        let (usage_text, config_text) = (usage.to_string(), config.to_string());
+        for (error, wrapped) in [
+            (ServerError::Address("x y".into()), Some("x y")),
+            (ServerError::Tls, None),
+            (io::Error::other("address in use").into(), Some("address in use")),
+            (ServerError::Origin("y".into()), Some("\"y\"")),
+            (ServerError::Page { path: "/p".into(), error: usage }, Some(&*usage_text)),
+            (config.into(), Some(&*config_text)),
+            (ServerError::ChunkedDelivery, None),
+        ] {
+            check_chain(&error, wrapped);
+            check_chain(&io::Error::from(error), wrapped);
+        }
+        let full = SendError::BufferFull { unsent: 2, limit: 1 };
+        check_chain(&NotSent::Invalid(full), Some(&full.to_string()));
+    }
+}

@@ -83,7 +83,19 @@ impl ProtocolError {
             | Self::TooManyEmptyFragments { .. }
             | Self::TooManyFinalBlocks { .. } => CloseCode::POLICY_VIOLATION,
             Self::Overload { .. } => CloseCode::TRY_AGAIN_LATER,
-            _ => CloseCode::PROTOCOL_ERROR,
+            Self::ReservedBits
+            | Self::ReservedOpcode(_)
+            | Self::UnmaskedFrame
+            | Self::MaskedFrame
+            | Self::FragmentedControlFrame
+            | Self::ControlFrameTooLong
+            | Self::NonMinimalLength
+            | Self::LengthOverflow
+            | Self::UnexpectedContinuation
+            | Self::UnfinishedMessage
+            | Self::TruncatedCloseCode
+            | Self::InvalidCloseCode(_)
+            | Self::InvalidDeflate => CloseCode::PROTOCOL_ERROR,
         }
     }
 

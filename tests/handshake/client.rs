@@ -241,8 +241,11 @@ fn c_18_extensions() {
     for value in ["permessage-deflate", "foo", "foo\r\nSec-WebSocket-Extensions: bar"] {
         assert_eq!(one(value), HandshakeError::UnofferedExtension);
     }
-    for value in ["permessage-deflate;;", "", ";", "a=b"] {
+    for value in ["permessage-deflate;;", ",;", ";", "a=b"] {
         assert_eq!(one(value), HandshakeError::InvalidExtensions);
+    }
+    for value in ["", " ", ",", ", ,", "\r\nSec-WebSocket-Extensions:"] {
+        accepted(and(&format!("Sec-WebSocket-Extensions: {value}")));
     }
 }
 
@@ -251,12 +254,21 @@ fn c_18_extensions() {
 fn c_20_subprotocol() {
     assert_eq!(error(with("l: chat", "l: superchat")), HandshakeError::UnofferedSubprotocol);
     assert_eq!(error(with("l: chat", "l: Chat")), HandshakeError::UnofferedSubprotocol);
-    assert_eq!(error(with("l: chat", "l: ")), HandshakeError::InvalidSubprotocol);
+    assert_eq!(error(with("l: chat", "l: , chat")), HandshakeError::InvalidSubprotocol);
     assert_eq!(error(with("l: chat", "l: chat, chat")), HandshakeError::InvalidSubprotocol);
     assert_eq!(error(and("Sec-WebSocket-Protocol: chat")), HandshakeError::InvalidSubprotocol);
 
+    for empty in ["", " ", ",", ", ,"] {
+        let line = format!("Sec-WebSocket-Protocol: {empty}");
+        assert_eq!(accepted(with("Sec-WebSocket-Protocol: chat", &line)).subprotocol(), None);
+        assert_eq!(accepted(and(&line)).subprotocol(), Some("chat"));
+        let before = with("Sec-WebSocket-Protocol", &format!("{line}\r\nSec-WebSocket-Protocol"));
+        assert_eq!(accepted(&before).subprotocol(), Some("chat"));
+    }
+
     let none = with("Sec-WebSocket-Protocol: chat\r\n", "");
     assert_eq!(accepted(&none).subprotocol(), None);
+    let none = with("Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Protocol:");
     let request = Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap();
     let (mut handshake, _) = client(&request.require_subprotocol());
     let mut rx = RecvBuffer::new();

@@ -48,6 +48,30 @@ fn c_11_with_content_length() {
     assert_eq!((short.reason(), short.body()), ("Service Unavailable", &b"hello"[..]));
 }
 
+/// T-3: what stands between the chunks is bounded like what stands in them, however little of a body
+/// comes with it.
+#[test]
+fn endless_framing_ends() {
+    for endless in ["1;x\r\ny\r\n", "0", ";", "1;", "1\r\nx\r\n", "00001\r\nx\r\n"] {
+        for limit in [1, 1000, 64 * 1024] {
+            let config = Config::new().max_refusal_body_len(limit);
+            let head = "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let first = if endless == ";" { "1" } else { "" };
+            let mut all = (head.to_owned() + first).into_bytes();
+            let body = endless.repeat(4 * limit.max(1024) / endless.len() + 2);
+            all.extend(body.as_bytes());
+            let refused = read(&config, &[&all], false).expect("it ends");
+            assert!(refused.body().len() <= limit);
+        }
+    }
+    // as many chunks of a sensible size as the limit allows
+    let config = Config::new().max_refusal_body_len(16_000);
+    let head = "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = "10\r\n0123456789abcdef\r\n".repeat(1000) + "0\r\n\r\n";
+    let refused = read(&config, &[head.as_bytes(), body.as_bytes()], false).unwrap();
+    assert_eq!(refused.body().len(), 16_000);
+}
+
 #[test]
 fn c_11_chunked() {
     let head = "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n";

@@ -221,10 +221,18 @@ fn h_18_same_origin() {
 #[test]
 fn h_23_subprotocols() {
     let with = |value: &str| request_with(&[&format!("Sec-WebSocket-Protocol: {value}")]);
+    for value in ["", " ", ",", ", ,"] {
+        assert_eq!(status(with(value)), 101, "nothing is offered: {value:?}");
+        assert_eq!(request(with(value)).subprotocols().next(), None);
+    }
+    let lines =
+        ["Sec-WebSocket-Protocol:", "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: ,"];
+    assert_eq!(request(request_with(&lines)).subprotocols().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(status(request_with(&lines)), 101);
     for value in ["chat", "chat,,superchat", "a,b ,\tc", "v1.example.com", "a, A", "__proto__"] {
         assert_eq!(status(with(value)), 101, "{value}");
     }
-    for value in ["", ",", "a b", "a, a", "a;b", "a/b", "\"a\"", "\u{e9}", "a,b,a", "a=b"] {
+    for value in [",;", "a b", "a, a", "a;b", "a/b", "\"a\"", "\u{e9}", "a,b,a", "a=b"] {
         assert_eq!(error(with(value)), HandshakeError::InvalidSubprotocols, "{value}");
     }
     let lines = ["Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: a"];
@@ -241,7 +249,7 @@ fn h_26_malformed_extensions() {
     for value in [
         "permessage-deflate; =1",
         ";",
-        "",
+        ",;",
         "a=\"b",
         "a; b=c d",
         "x; y=\"a b\"",
@@ -249,6 +257,13 @@ fn h_26_malformed_extensions() {
     ] {
         assert_eq!(error(with(value)), HandshakeError::InvalidExtensions, "{value}");
     }
+    for value in ["", " ", ",", ", ,"] {
+        assert_eq!(status(with(value)), 101, "nothing is offered: {value:?}");
+        assert_eq!(request(with(value)).extensions().next(), None);
+    }
+    let lines = ["Sec-WebSocket-Extensions:", "Sec-WebSocket-Extensions: a"];
+    assert_eq!(request(request_with(&lines)).extensions().count(), 1);
+    assert_eq!(status(request_with(&lines)), 101);
     for value in ["permessage-deflate; client_max_window_bits", "x; y=\"1\\0\"", "foo, bar; baz=2"]
     {
         assert_eq!(status(with(value)), 101, "{value}");

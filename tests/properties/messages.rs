@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sansws::bytes::Bytes;
-use sansws::proto::{Config, MessageKind, MessageRef, PreparedMessage, Role};
+use sansws::proto::{Config, Delivery, MessageKind, MessageRef, PreparedMessage, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use crate::pair::*;
@@ -155,6 +155,56 @@ proptest! {
                 let error = ProtocolError::MessageTooBig { announced: limit + 1, limit };
                 prop_assert_eq!(result, Err(error));
                 prop_assert_eq!(&end.sent_frames()[0].payload, &1009_u16.to_be_bytes());
+            }
+        }
+    }
+
+    /// F-16, F-27: under any settings, even those that `Config::check` refuses, what becomes of a
+    /// message does not depend on the control frames and messages before it, nor on how it is cut.
+    #[test]
+    fn a_verdict_does_not_depend_on_what_came_before(
+        limits in (0..40_usize, 0..3_u32, 0..3_u32),
+        in_chunks in any::<bool>(),
+        text in any::<bool>(),
+        payload in prop::collection::vec(0..0x80_u8, 0..40),
+        lengths in prop::collection::vec(0..20_usize, 0..3),
+        before in prop::collection::vec((any::<bool>(), 0..=125_usize), 0..4),
+        cut in 1..60_usize,
+    ) {
+        let (max_message_len, max_fragments, max_empty_fragments) = limits;
+        let config = Config::new()
+            .max_message_len(max_message_len)
+            .max_fragments(max_fragments)
+            .max_empty_fragments(max_empty_fragments)
+            .delivery(if in_chunks { Delivery::Chunks } else { Delivery::Messages });
+        for role in [Role::Server, Role::Client] {
+            let peer = other(role);
+            let mut message = fragments(peer, &payload, &lengths).concat();
+            if text {
+                message[0] = message[0] & 0xf0 | 1;
+            }
+            let verdict = End::new(role, &config).receive(&message);
+            if max_fragments == 0 {
+                prop_assert!(verdict.1.is_err(), "no fragment is allowed: {:?}", verdict);
+            }
+            let mut end = End::new(role, &config);
+            for (ping, len) in &before {
+                let opcode = if *ping { Opcode::Ping } else { Opcode::Pong };
+                prop_assert_eq!(end.events(&frame(peer, opcode, &vec![1; *len])).len(), 1);
+            }
+            prop_assert_eq!(&end.receive(&message), &verdict);
+            if verdict.1.is_ok() {
+                prop_assert_eq!(&end.receive(&message), &verdict, "the second message");
+            }
+            if !in_chunks {
+                let mut end = End::new(role, &config);
+                let mut got = (Vec::new(), Ok(()));
+                for piece in message.chunks(cut) {
+                    let (events, result) = end.receive(piece);
+                    got.0.extend(events);
+                    got.1 = result;
+                }
+                prop_assert_eq!(&got, &verdict, "in pieces of {} bytes", cut);
             }
         }
     }

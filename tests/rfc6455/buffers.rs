@@ -242,6 +242,31 @@ fn foreign_and_late_buffers_are_taken_as_bytes() {
     assert_eq!(server.events(b""), expected);
 }
 
+/// Memory that was never lent does not stay, however much of it comes: the bytes said to be read are
+/// copied, and no more than they.
+#[test]
+fn foreign_memory_does_not_pile_up() {
+    let message = frame(Role::Client, Opcode::Binary, &[6; 300]);
+    for lend in [false, true] {
+        let mut server = End::server();
+        for _ in 0..200 {
+            if lend {
+                drop(server.rx.take_space());
+            }
+            let mut foreign = BytesMut::zeroed(1 << 20);
+            foreign[..message.len()].copy_from_slice(&message);
+            server.rx.put_space(foreign, message.len());
+            assert_eq!(server.events(b""), [Got::Binary(vec![6; 300])]);
+            assert!(server.rx.is_idle());
+            assert!(server.rx.capacity() <= 2 * RecvBuffer::DEFAULT_READ_AHEAD, "{:?}", server.rx);
+        }
+        for _ in 0..200 {
+            server.rx.put_space(BytesMut::zeroed(1 << 20), 0);
+            assert!(server.rx.capacity() <= 2 * RecvBuffer::DEFAULT_READ_AHEAD, "{:?}", server.rx);
+        }
+    }
+}
+
 /// A buffer that carries nothing may serve another connection.
 #[test]
 fn an_idle_buffer_can_be_passed_on() {

@@ -105,6 +105,28 @@ fn the_number_of_fragments() {
     }
 }
 
+/// F-27: no fragment at all, which `Config::check` refuses and the core takes at its word, in the first
+/// frame and behind others.
+#[test]
+fn no_fragments() {
+    for delivery in [Delivery::Messages, Delivery::Chunks] {
+        let config = Config::new().max_fragments(0).delivery(delivery);
+        each_role(|role| {
+            let peer = other(role);
+            let error = ProtocolError::TooManyFragments { limit: 0 };
+            for before in [&[][..], &[Opcode::Ping], &[Opcode::Pong, Opcode::Ping]] {
+                for opcode in [Opcode::Text, Opcode::Binary] {
+                    let mut end = End::new(role, &config);
+                    for opcode in before {
+                        end.events(&frame(peer, *opcode, b"x"));
+                    }
+                    end.assert_fails(&frame(peer, opcode, b"x"), error);
+                }
+            }
+        });
+    }
+}
+
 /// F-27, T-5: consecutive fragments without payload.
 #[test]
 fn the_number_of_empty_fragments() {

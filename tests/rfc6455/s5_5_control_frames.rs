@@ -36,7 +36,7 @@ fn control_frames_of_more_than_125_bytes_fail() {
                 let mask = raw_header(other(role), 0, &[len])[1];
                 let header = [0x80 | opcode as u8, mask];
                 end.assert_fails(&header, ProtocolError::ControlFrameTooLong);
-                assert!(end.rx.capacity() <= 16 * 1024);
+                assert!(end.rx.capacity() <= 17 * 1024);
             }
             let mut end = End::new(role, &Config::new());
             let bytes = frame(other(role), opcode, &[0; 126]);

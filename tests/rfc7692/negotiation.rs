@@ -205,6 +205,29 @@ fn client_offers() {
     }
 }
 
+/// D-9: a window below the smallest that is accepted is declined, and the client's next offer taken.
+#[test]
+fn the_smallest_window() {
+    for min in 8..=15 {
+        for asked in 8..=15 {
+            let offer = format!("{PMD}; server_max_window_bits={asked}");
+            let settings = lenient().min_window_bits(min);
+            let chosen = choose([offer.as_bytes()], &settings).unwrap();
+            let bits = chosen.map(|(agreed, _)| agreed.server_max_window_bits);
+            assert_eq!(bits, (asked >= min).then_some(asked), "{asked} of at least {min}");
+            let offers = format!("{offer}, {PMD}; client_max_window_bits=8");
+            let (agreed, _) = choose([offers.as_bytes()], &settings).unwrap().unwrap();
+            let expected = if asked >= min { asked } else { 15 };
+            assert_eq!(agreed.server_max_window_bits, expected);
+        }
+    }
+    for bits in [0, 7, 16] {
+        let settings = Deflate::new().min_window_bits(bits);
+        let error = sansws::proto::Config::new().deflate(settings).check().unwrap_err();
+        assert!(error.to_string().contains("min_window_bits"));
+    }
+}
+
 /// D-12, D-14, D-15, D-16: answers a client fails on.
 #[test]
 fn client_fails() {
@@ -240,9 +263,13 @@ fn client_fails() {
         let result = confirm([answer.as_bytes()], &lenient());
         assert_eq!(result, Err(HandshakeError::UnofferedExtension), "{answer}");
     }
-    for answer in ["", ";", "permessage-deflate;", "permessage-deflate; server_max_window_bits="] {
+    for answer in [",;", ";", "permessage-deflate;", "permessage-deflate; server_max_window_bits="]
+    {
         let result = confirm([answer.as_bytes()], &lenient());
         assert_eq!(result, Err(HandshakeError::InvalidExtensions), "{answer}");
+    }
+    for answer in ["", ",", " , "] {
+        assert_eq!(confirm([answer.as_bytes()], &lenient()), Ok(None), "{answer}");
     }
 }
 

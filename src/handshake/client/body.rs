@@ -9,7 +9,10 @@ use crate::handshake::list;
 #[derive(Debug)]
 pub(super) struct BodyReader {
     framing: Framing,
+    /// The most that is taken of the body.
     limit: usize,
+    /// How many more bytes between the chunks are looked at.
+    between: usize,
 }
 
 /// How the end of the body is found (RFC 9112 §6.3).
@@ -60,14 +63,14 @@ impl BodyReader {
                 Some(_) => Framing::End,
             }
         };
-        Self { framing, limit }
+        Self { framing, limit, between: limit.max(Self::MIN_BETWEEN) }
     }
 
     /// Moves bytes of the body from `rx` to `body`, and says whether that was all.
     pub(super) fn read(&mut self, rx: &mut RecvBuffer, body: &mut Vec<u8>) -> bool {
         loop {
             let room = self.limit.saturating_sub(body.len());
-            if room == 0 {
+            if room == 0 || self.between == 0 {
                 self.framing = Framing::End;
             }
             let there = rx.unparsed();
@@ -80,6 +83,7 @@ impl BodyReader {
                     let Some(&byte) = there.first() else { return false };
                     self.framing = between.step(byte).map_or(Framing::End, Framing::Chunked);
                     rx.skip(1);
+                    self.between -= 1;
                     continue;
                 }
             };
@@ -98,6 +102,10 @@ impl BodyReader {
             }
         }
     }
+
+    /// Sizes, extensions and line ends may be as long as the body, or so long if the limit of that is
+    /// small. A server that needs more for them has not much to say.
+    const MIN_BETWEEN: usize = 1024;
 
     /// Ends the body with what there is.
     pub(super) fn end(&mut self) {

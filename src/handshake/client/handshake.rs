@@ -255,17 +255,21 @@ impl Handshake {
     /// server has indicated a subprotocol not requested by the client), the client MUST _Fail the
     /// WebSocket Connection_."
     fn check_subprotocol(&self, head: &Head) -> Result<(), HandshakeError> {
-        match head.only("sec-websocket-protocol") {
-            Err(Count::None) if self.requires_subprotocol => {
-                Err(HandshakeError::MissingSubprotocol)
-            }
-            Err(Count::None) => Ok(()),
+        let lines = head.all("sec-websocket-protocol");
+        if list::is_hollow(lines.clone()) {
+            return Err(HandshakeError::InvalidSubprotocol);
+        }
+        // One that is empty says that none was chosen.
+        let mut lines = list::without_empty(lines);
+        match (lines.next(), lines.next()) {
+            (None, _) if self.requires_subprotocol => Err(HandshakeError::MissingSubprotocol),
+            (None, _) => Ok(()),
             // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more
             // than once in an HTTP response."
-            Err(Count::Several) => Err(HandshakeError::InvalidSubprotocol),
-            Ok(value) if !list::is_token(value) => Err(HandshakeError::InvalidSubprotocol),
-            Ok(value) if self.subprotocols.iter().any(|it| it.as_bytes() == value) => Ok(()),
-            Ok(_) => Err(HandshakeError::UnofferedSubprotocol),
+            (Some(_), Some(_)) => Err(HandshakeError::InvalidSubprotocol),
+            (Some(value), _) if !list::is_token(value) => Err(HandshakeError::InvalidSubprotocol),
+            (Some(value), _) if self.subprotocols.iter().any(|it| it.as_bytes() == value) => Ok(()),
+            (Some(_), _) => Err(HandshakeError::UnofferedSubprotocol),
         }
     }
 }

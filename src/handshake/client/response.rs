@@ -9,7 +9,7 @@ use crate::deflate::Agreement;
 use crate::handshake::deflate;
 use crate::handshake::head::{Head, Headers};
 use crate::handshake::reader::StatusLine;
-use crate::handshake::status;
+use crate::handshake::{list, status};
 use crate::proto::{Config, Connection};
 
 /// What the server said.
@@ -36,7 +36,9 @@ impl Accepted {
 
     /// The subprotocol the server chose from those that were offered.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.header("sec-websocket-protocol")
+        // the handshake has found that one line at most is not empty
+        let mut lines = list::without_empty(self.head.all("sec-websocket-protocol"));
+        lines.next().and_then(|value| str::from_utf8(value).ok())
     }
 
     /// The value of the first header with this name, in any case; `None` if there is none or its

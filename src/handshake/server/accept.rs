@@ -221,7 +221,14 @@ impl fmt::Display for AcceptError {
     }
 }
 
-impl core::error::Error for AcceptError {}
+impl core::error::Error for AcceptError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Peer(error) => error.source(),
+            Self::Usage(error) => error.source(),
+        }
+    }
+}
 
 impl From<HandshakeError> for AcceptError {
     fn from(error: HandshakeError) -> Self {

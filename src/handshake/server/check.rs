@@ -81,18 +81,13 @@ impl Request {
 
     fn check_subprotocols(&self) -> Result<(), HandshakeError> {
         let lines = self.head.all("sec-websocket-protocol");
-        if lines.clone().next().is_none() {
-            return Ok(());
-        }
         // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with
         // characters in the range U+0021 to U+007E not including separator characters as defined in
-        // [RFC2616] and MUST all be unique strings."
+        // [RFC2616] and MUST all be unique strings." A list without elements, which clients send that
+        // were given none, offers nothing (RFC 9110 §5.6.1.2).
         let mut seen = alloc::collections::BTreeSet::new();
         let valid = !list::is_hollow(lines.clone())
             && list::elements(lines).all(|item| list::is_token(item) && seen.insert(item));
-        match valid && !seen.is_empty() {
-            true => Ok(()),
-            false => Err(HandshakeError::InvalidSubprotocols),
-        }
+        if valid { Ok(()) } else { Err(HandshakeError::InvalidSubprotocols) }
     }
 }

@@ -127,6 +127,10 @@ struct Message {
     /// How much of the region of the buffer the decompressor was told to remember.
     remembered: usize,
     final_blocks: u64,
+    /// Nothing has been inflated since the last of these.
+    behind_final_block: bool,
+    /// The last octets that have been inflated.
+    last_octets: u32,
 }
 
 /// What is to become of the output.
@@ -234,6 +238,10 @@ impl Inflation {
             message.produced += produced;
             message.consumed += consumed as u64;
             at_once = at_once.saturating_sub(produced);
+            message.behind_final_block &= consumed == 0;
+            for &octet in &input[consumed.saturating_sub(4)..consumed] {
+                message.last_octets = message.last_octets << 8 | u32::from(octet);
+            }
             let input_left = input.len() - consumed;
             rx.consume_assembled(consumed);
             match stop {
@@ -265,6 +273,7 @@ impl Inflation {
     fn pass_final_block(&mut self, rx: &mut RecvBuffer) -> Result<(), ProtocolError> {
         let limit = MANY_FINAL_BLOCKS + self.message.consumed / BYTES_PER_FINAL_BLOCK;
         self.message.final_blocks += 1;
+        self.message.behind_final_block = true;
         if self.message.final_blocks > limit {
             return Err(ProtocolError::TooManyFinalBlocks { limit });
         }
@@ -283,9 +292,16 @@ impl Inflation {
         }
     }
 
+    /// The message should be complete.
+    ///
+    /// RFC 7692 §7.2.3.4 has an octet of 0x00 behind a final block, so that there is something to take
+    /// the four octets off. Who has no means to make it, only a library that compresses data from
+    /// beginning to end, leaves it out; the block says that the data are complete.
     fn finish(&mut self) -> Result<(), ProtocolError> {
-        self.message = Message::default();
-        let complete = self.decompressor.as_mut().is_none_or(|it| it.finish());
+        let message = core::mem::take(&mut self.message);
+        let tail_is_there = deflate::ends_with_tail(message.last_octets);
+        let complete = message.behind_final_block
+            || self.decompressor.as_mut().is_none_or(|it| it.finish(tail_is_there));
         if self.no_context_takeover
             && let Some(decompressor) = self.decompressor.take()
         {

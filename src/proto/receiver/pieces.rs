@@ -8,7 +8,7 @@ impl Receiver {
     /// From now on payloads are delivered as they arrive, also that of a message under way.
     pub(crate) fn deliver_chunks(&mut self) {
         self.delivery = Delivery::Chunks;
-        self.between_messages = false;
+        self.refresh();
     }
 
     /// How many bytes may be taken in before anybody asks for them: as many as a message may have, where
