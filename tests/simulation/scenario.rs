@@ -91,6 +91,8 @@ pub struct User {
     pub patience: Duration,
     /// Nothing breaks the network.
     pub honest: bool,
+    /// It has done nothing for a long time once; that is enough.
+    pub was_quiet: bool,
 }
 
 /// Whoever hears messages.
@@ -167,7 +169,10 @@ impl User {
     }
 
     /// Does nothing for a long time. What was sent before has arrived then, if the network allows it.
-    pub async fn quiet(&self) {
+    pub async fn quiet(&mut self) {
+        if std::mem::replace(&mut self.was_quiet, true) {
+            return;
+        }
         sleep(self.patience).await;
         let lost = self.story.lost(self.side);
         if self.honest && lost > 0 {
@@ -257,7 +262,7 @@ impl Conversation {
         let held = 2 * max_unsent as u64 + longest(&says) as u64 + 4096;
         let round_trip: u64 =
             paths.iter().map(|path| path.drain_time() + path.time_for(held)).sum::<u64>();
-        let patience = Duration::from_millis(2 * round_trip + 2 * pause + 5000);
+        let patience = Duration::from_millis(2 * round_trip + (MAX_PAUSES + 2) * pause + 5000);
         let silence = matches!(paths[0].cut.or(paths[1].cut), Some((_, Cut::Silence)));
         let keep_alive = match silence || rng.chance(60) {
             true => KeepAlive::Every(patience.mul_f64(rng.pick(&[0.5, 1.0, 2.0]))),
@@ -299,6 +304,7 @@ impl Conversation {
             attention,
             patience: Duration::from_millis(horizon / 8),
             honest,
+            was_quiet: false,
         };
         let users = [user(one, 0, first), user(other, 1, second)];
         Self { users, horizon: Duration::from_millis(horizon), honest }
@@ -361,7 +367,11 @@ fn any_agreement(rng: &mut Rng) -> Agreement {
 
 /// Does something else for a while, sometimes.
 pub async fn pause(rng: &mut Rng, longest: u64) {
-    if longest > 0 && rng.chance(20) {
+    thread_local! {
+        static PAUSES: Cell<u64> = const { Cell::new(0) };
+    }
+    if longest > 0 && PAUSES.get() < MAX_PAUSES && rng.chance(20) {
+        PAUSES.set(PAUSES.get() + 1);
         sleep(Duration::from_millis(rng.range(1, longest))).await;
     }
 }
@@ -394,6 +404,9 @@ pub async fn some_polls<T>(mut polls: u64, future: impl Future<Output = T>) -> O
     })
     .await
 }
+
+/// All pauses of a scenario. Whoever is asked may take all of them before it answers.
+const MAX_PAUSES: u64 = 20;
 
 /// Calls that are given up in a scenario; a wait of days would be nothing but that.
 const MAX_GIVEN_UP: u32 = 2000;

@@ -97,6 +97,7 @@ async fn write(
         if user.closes != Closes::Never {
             if user.closes == Closes::AtTheEnd {
                 user.story.doing(&who, "wait");
+                user.was_quiet = false;
                 user.quiet().await;
             }
             user.story.doing(&who, "shutdown");
