@@ -110,6 +110,12 @@ impl Story {
         }
     }
 
+    /// Everything that a side has sent was taken.
+    pub fn accepted_all(&self, side: usize) {
+        let lane = &mut self.lock().lanes[side];
+        lane.under_way.iter_mut().flatten().for_each(|entry| entry.fate = Fate::Accepted);
+    }
+
     /// It was refused: it must not arrive.
     pub fn refused(&self, side: usize, item: Item) {
         let events = &mut *self.lock();

@@ -92,13 +92,15 @@ async fn speak(
                 tokio::task::yield_now().await;
             }
             user.story.sends(user.side, item);
-            let sent = sink.start_send_unpin(item.message());
-            user.story.sent(user.side, item, &sent);
-            sent?;
+            // `SplitSink` keeps one message to itself until it is flushed, so this alone says nothing
+            sink.start_send_unpin(item.message())?;
             if user.rng.chance(70) {
                 user.story.doing(&who, format!("flush {item:?}"));
                 match perhaps(&mut user.rng, user.fickle, sink.flush()).await {
-                    Some(flushed) => flushed?,
+                    Some(flushed) => {
+                        flushed?;
+                        user.story.accepted(user.side, item);
+                    }
                     // it leaves all the same, because the other task is there
                     None if user.rng.chance(20) => user.quiet().await,
                     None => {}
@@ -107,6 +109,7 @@ async fn speak(
         }
         user.story.doing(&who, "flush");
         sink.flush().await?;
+        user.story.accepted_all(user.side);
         user.story.doing(&who, "wait for the other's last word");
         if user.closes == Closes::AtTheEnd && hears_bye.await.is_err() {
             return Ok(()); // it never came
