@@ -315,7 +315,7 @@ impl Receiver {
     /// Whether the next byte begins a frame that is no continuation.
     #[cfg(feature = "server")]
     #[inline]
-    pub(crate) fn is_between_messages(&self) -> bool {
+    pub(crate) fn takes_short_way(&self) -> bool {
         self.between_messages
     }
 
@@ -324,7 +324,7 @@ impl Receiver {
     pub(crate) fn fail(&mut self, error: ProtocolError, rx: &mut RecvBuffer) {
         if self.end == End::Not {
             self.end = End::Failed(error);
-            self.between_messages = false;
+            self.refresh();
             rx.clear();
         }
     }

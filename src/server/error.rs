@@ -76,7 +76,11 @@ impl core::error::Error for ServerError {
             Self::Path(error) => error.source(),
             Self::Page { error, .. } => error.source(),
             Self::Config(error) => error.source(),
-            Self::Address(_) | Self::Tls | Self::Origin(_) | Self::ChunkedDelivery => None,
+            Self::Address(_)
+            | Self::Tls
+            | Self::Origin(_)
+            | Self::Host(_)
+            | Self::ChunkedDelivery => None,
         }
     }
 }

@@ -348,9 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn unparsed(&self) -> Option<&[u8]> {
-        self.receiver
-            .is_between_messages()
-            .then(|| self.rx.look().map_or(&[][..], |rx| rx.unparsed()))
+        self.receiver.takes_short_way().then(|| self.rx.look().map_or(&[][..], |rx| rx.unparsed()))
     }
 
     /// The sending side while there is no event.
