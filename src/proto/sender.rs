@@ -276,7 +276,13 @@ impl Sender {
                 let header = self.header(Opcode::Ping, payload.len());
                 tx.put_frame(&header, &payload);
             }
-            Due::GiveUp => self.end(Initiator::Network),
+            Due::GiveUp => {
+                self.end(Initiator::Network);
+                if unsent > 0 {
+                    // the peer waits for our Close, or for what comes before it
+                    self.phase = Phase::Closed { clean: false };
+                }
+            }
             Due::Expired(timeout) => {
                 // The peer may hear what it no longer answers.
                 let close = match timeout {

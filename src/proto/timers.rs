@@ -141,7 +141,19 @@ impl Timers {
     pub(crate) fn note_written(&mut self, n: usize) {
         let n = saturated(n);
         self.written = self.written.saturating_add(n);
+        if self.to_leave > 0 {
+            self.leave(n);
+        }
+    }
+
+    /// Of what is to be answered, or is before it, so many bytes have left.
+    #[cold]
+    fn leave(&mut self, n: u32) {
         self.to_leave = self.to_leave.saturating_sub(n);
+        if self.to_leave == 0 && matches!(self.armed_for, Some(Phase::CloseSent | Phase::CloseDone))
+        {
+            self.armed_for = None; // the wait begins now
+        }
     }
 
     /// Whether [`handle`](Self::handle) judges by the signs, which begin anew then.
@@ -170,11 +182,14 @@ impl Timers {
                     self.written = 0; // the answer to our Close shows that it has read all
                     0
                 }
+                None => self.allowance, // of the same wait, which begins once more
                 _ => 0,
             };
             self.armed_for = Some(phase);
+            let written = self.written;
             self.wait_for_answer(signs.unsent);
-            self.allowance = (self.allowance + unproven).min(MAX_CLOSING_LOOKS);
+            let looks = (written / PER_CLOSING_LOOK).saturating_add(unproven.into());
+            self.allowance = looks.min(MAX_CLOSING_LOOKS.into()) as u8;
             self.deadline = now.after(self.patience(phase, signs.unsent));
             return Due::Nothing;
         }
@@ -211,7 +226,7 @@ impl Timers {
     fn patience(&self, phase: Phase, unsent: usize) -> u32 {
         match (phase, self.role) {
             // what has to be read before the end is not even written
-            (Phase::CloseDone, _) if unsent >= PER_LOOK as usize => self.close_timeout,
+            (Phase::CloseDone, _) if unsent > 0 => self.close_timeout,
             // A server has shut down its direction and only keeps the peer's last bytes from turning
             // into a reset. A client waits for the server to close TCP.
             (Phase::CloseDone | Phase::Failed, Role::Server) => {
@@ -350,8 +365,11 @@ const MAX_ALLOWANCE: u8 = 12;
 /// Five minutes, with the default of 20 s.
 const MAX_LOOKS: u8 = 16;
 
-/// The same while the connection closes, where nobody waits for an answer that matters to him: 40 s with
-/// the default of 10 s.
+/// The same while the connection closes, where an application waits: somebody who reads 1.6 KB/s, with the
+/// default of 10 s.
+const PER_CLOSING_LOOK: u32 = 16 * 1024;
+
+/// The most of them: 40 s with that default.
 const MAX_CLOSING_LOOKS: u8 = 3;
 
 /// No transport keeps more than so many bytes to itself: once it has taken them, the ping before them has

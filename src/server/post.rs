@@ -120,7 +120,7 @@ impl Post {
         // A burst needs no look into the mailbox for each message; what is sent meanwhile waits there.
         if !client.mailbox().is_pressing()
             && self.found.is_none()
-            && let Some(kind) = ws.message_in_hand()
+            && let Some(kind) = ws.message_in_hand(cx)
         {
             let found = Found::InHand(kind);
             if self.turn.goes_on() {

@@ -2,9 +2,9 @@ use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll};
 use std::sync::OnceLock;
-use std::time::Instant;
 
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use super::mailbox::produced;
 

@@ -33,6 +33,11 @@ pub(super) trait Link {
     /// Writes once; `Pending` when the transport takes nothing.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// How many bytes to read ahead while there is too much unsent to take any in.
+    fn most_ahead(&mut self) -> usize {
+        MAX_LOOK
+    }
+
     /// Takes note of bytes that were read and are not parsed yet.
     fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer);
 
@@ -127,7 +132,8 @@ fn poll_ready_event_in(
             }
             Step::Wait => {
                 // Before the peer is judged by its silence, a look at what has come.
-                let deaf = rx.unparsed().len() >= MAX_LOOK || link.poll_read(cx, rx).is_ready();
+                let deaf =
+                    rx.unparsed().len() >= link.most_ahead() || link.poll_read(cx, rx).is_ready();
                 link.note_unparsed(receiver, rx);
                 ready!(link.poll_timer(cx, deaf));
             }
@@ -146,11 +152,13 @@ pub(super) struct Direct<S> {
     pub(super) timer: Timer,
     /// The transport has bytes in a buffer of its own that it could not write yet.
     pub(super) flush_pending: bool,
+    /// The most that was unsent since nothing was, when there was too much.
+    pub(super) most_unsent: u32,
 }
 
 impl<S> Direct<S> {
     pub(super) fn new(io: S, session: Session) -> Self {
-        Self { io, session, timer: Timer::new(), flush_pending: false }
+        Self { io, session, timer: Timer::new(), flush_pending: false, most_unsent: 0 }
     }
 }
 
@@ -219,6 +227,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             }
         }
         if self.session.is_flushed() {
+            self.most_unsent = 0;
             self.poll_flush(cx);
         }
         Poll::Ready(())
@@ -260,6 +269,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_write(cx)
+    }
+
+    fn most_ahead(&mut self) -> usize {
+        // Of two ends that wait for each other to read, one has as much unsent as the other, or more:
+        // it takes in what frees the other.
+        let unsent = u32::try_from(self.session.unsent()).unwrap_or(u32::MAX);
+        self.most_unsent = self.most_unsent.max(unsent);
+        MAX_LOOK.max(self.most_unsent as usize)
     }
 
     fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer) {
@@ -328,7 +345,7 @@ pub(super) fn poll_write_some<W: AsyncWrite + Unpin>(
 
 /// How many bytes are read ahead, while there is too much unsent to take any in, to see whether the peer
 /// lives.
-const MAX_LOOK: usize = 64 * 1024;
+const MAX_LOOK: usize = 16 * 1024;
 
 /// Slices in one vectored write. Messages by reference take two each; a burst of more than that
 /// takes one more system call.

@@ -468,14 +468,16 @@ impl Wakers {
     }
 }
 
-/// What the transport calls when it takes bytes again.
+/// What the transport calls when it takes bytes again. The receiving half is among those it is for: whoever
+/// waited to write may have given up, and half a frame may be left.
 impl Wake for Wakers {
     fn wake(self: Arc<Self>) {
-        self.wake_waiting();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.wake_waiting();
+        self.wake_receiver();
     }
 }
 

@@ -38,12 +38,17 @@ pub struct WebSocket<S> {
     pub(super) rx: LentRx,
     pub(super) receiver: Receiver,
     pub(super) link: Direct<S>,
-    pub(super) subprotocol: Option<Box<str>>,
+    pub(super) subprotocol: Subprotocol,
     /// The `Stream` has yielded its last item.
     pub(super) stream_ended: bool,
+    /// The `Sink` waits for room, in another task as a rule.
+    pub(super) sink_waits: bool,
     /// Those who wait in two tasks, for a `Stream` and `Sink` or a stream of bytes.
     pub(super) waiting: Option<Arc<Waiting>>,
 }
+
+/// What was agreed on, in a box of its own: most sockets have none, and hold a pointer less.
+pub(super) type Subprotocol = Option<Box<Box<str>>>;
 
 impl<S> WebSocket<S> {
     /// A WebSocket whose opening handshake was done elsewhere.
@@ -66,7 +71,7 @@ impl<S> WebSocket<S> {
         *config = with_defaults(config);
         let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
         rx.feed(received);
-        let subprotocol = upgrade.subprotocol().map(Box::from);
+        let subprotocol = upgrade.subprotocol().map(|it| Box::new(it.into()));
         let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
         ws.subprotocol = subprotocol;
         ws
@@ -79,17 +84,25 @@ impl<S> WebSocket<S> {
         receiver.inflate_at_once(INFLATE_AT_ONCE);
         let link = Direct::new(io, Session::new(sender, tx));
         rx.release();
-        Self { rx, receiver, link, subprotocol: None, stream_ended: false, waiting: None }
+        Self {
+            rx,
+            receiver,
+            link,
+            subprotocol: None,
+            stream_ended: false,
+            sink_waits: false,
+            waiting: None,
+        }
     }
 
     pub(super) fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
-        self.subprotocol = subprotocol.map(Box::from);
+        self.subprotocol = subprotocol.map(|it| Box::new(it.into()));
         self
     }
 
     /// The subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.subprotocol.as_ref().map(|it| &***it)
     }
 
     /// What the handshake agreed on about compression; `None` if messages are not compressed.
@@ -333,7 +346,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [taken](Self::take_in_hand) at once.
     #[cfg(feature = "server")]
     #[inline]
-    pub(crate) fn message_in_hand(&mut self) -> Option<MessageKind> {
+    pub(crate) fn message_in_hand(&mut self, cx: &mut Context<'_>) -> Option<MessageKind> {
+        let _ = self.rx.turn.poll(cx); // if there is none, the next look finds that out
         message_in_hand(&mut self.receiver, &mut self.rx, &mut self.link)
     }
 

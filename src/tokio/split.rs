@@ -16,6 +16,7 @@ use super::halves::{Locked, SplitStream};
 use super::lent::LentRx;
 use super::link::{Direct, poll_ready_event};
 use super::shared::{Shared, SharedLink};
+use super::socket::Subprotocol;
 use super::timer::Timer;
 use crate::error::Error;
 use crate::proto::{
@@ -46,7 +47,7 @@ impl<S: SplitStream<Whole = S>> WebSocket<S> {
 
 fn split<S: SplitStream>(ws: WebSocket<S::Whole>) -> (Receiver<S>, Sender<S>) {
     let WebSocket { rx, receiver, link, subprotocol, stream_ended, .. } = ws;
-    let Direct { io, session, timer, flush_pending } = link;
+    let Direct { io, session, timer, flush_pending, .. } = link;
     let (read, write) = S::split(io);
     let shared = Arc::new(Shared::new(write, session, flush_pending));
     let sender = Sender::new(&shared, &timer);
@@ -59,7 +60,7 @@ pub struct Receiver<S: SplitStream> {
     rx: LentRx,
     receiver: proto::Receiver,
     link: SharedLink<S>,
-    subprotocol: Option<Box<str>>,
+    subprotocol: Subprotocol,
     stream_ended: bool,
 }
 
@@ -99,7 +100,7 @@ impl<S: SplitStream> Receiver<S> {
 
     /// The subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.subprotocol.as_ref().map(|it| &***it)
     }
 
     /// How the connection closed; `None` while it is open.
@@ -129,8 +130,16 @@ impl<S: SplitStream> Receiver<S> {
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
         let (write, session, flush_pending) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
-        let link = Direct { io, session, timer, flush_pending };
-        Ok(WebSocket { rx, receiver, link, subprotocol, stream_ended, waiting: None })
+        let link = Direct { io, session, timer, flush_pending, most_unsent: 0 };
+        Ok(WebSocket {
+            rx,
+            receiver,
+            link,
+            subprotocol,
+            stream_ended,
+            sink_waits: false,
+            waiting: None,
+        })
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {

@@ -1,3 +1,4 @@
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
@@ -30,7 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
         let received = self.poll_for(Direction::Read, cx, |this, cx| {
             // Nobody answers to the message while another task waits to send: it does not have to find
             // room in the send buffer.
-            if !this.waiting().is_awaited(Direction::Write) {
+            if !this.sink_waits {
                 return this.poll_recv(cx);
             }
             let independent = this.link.session.set_independent(true);
@@ -64,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let ready = self.poll_for(Direction::Write, cx, Self::poll_room);
-        if ready.is_pending() {
+        if mem::replace(&mut self.sink_waits, ready.is_pending()) != ready.is_pending() {
             self.waiting().wake_one(Direction::Read); // it may have waited for room as well
         }
         ready

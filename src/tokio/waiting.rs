@@ -56,11 +56,6 @@ impl Waiting {
         drop(replaced);
     }
 
-    /// Whether somebody waits in a direction.
-    pub(super) fn is_awaited(&self, direction: Direction) -> bool {
-        self.lock()[direction as usize].is_some()
-    }
-
     pub(super) fn wake_one(&self, direction: Direction) {
         let waker = self.lock()[direction as usize].take();
         if let Some(waker) = waker {

@@ -479,7 +479,7 @@ fn close_waits_for_what_comes_before_it() {
         while end.conn.handle_timeout(now * SECOND, &mut end.tx).is_ok() {
             now += 1;
         }
-        assert_eq!(now, 2_450 + 10);
+        assert_eq!(now, 2_450 + 4 * 10, "some of it may still lie in the transport");
         assert_eq!(end.conn.close_info().unwrap().code, 1006);
     });
 }
@@ -495,7 +495,7 @@ fn close_gives_up_where_nothing_is_taken() {
         while end.conn.handle_timeout(now * SECOND, &mut end.tx).is_ok() {
             now += 1;
         }
-        assert_eq!(now, 10 + 10);
+        assert_eq!(now, 10 + 3 * 10);
     });
 }
 

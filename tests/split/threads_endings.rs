@@ -82,12 +82,12 @@ fn close_gives_up_in_time_behind_a_blocked_writer() {
     let began = Instant::now();
     let closed = start(move || sender.close(CloseCode::NORMAL, "")).end();
     assert!(closed.unwrap_err().is_timeout());
-    within(190..1000, began);
+    within(190..2000, began); // what the socket holds earns the peer more time
     for sending in blocked {
         sending.end().unwrap_err();
     }
     assert!(reading.end().unwrap_err().is_timeout());
-    within(190..1500, began);
+    within(190..2500, began);
 }
 
 /// The same when `close` itself is what writes.
