@@ -40,6 +40,11 @@ pub(super) struct Bound {
     ours: bool,
 }
 
+impl Bound {
+    /// By nothing: the stream does not wait.
+    pub(super) const NONE: Self = Self { limit: None, ours: false };
+}
+
 impl Limit {
     pub(super) fn read() -> Self {
         Self::new(Side::Read)

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Instant;
 
 use super::Transport;
-use super::limit::{Done, GLANCE, Limit, flush, read_some, write_some};
+use super::limit::{Bound, Done, GLANCE, Limit, flush, read_some, write_some};
 use super::transport::is_cannot;
 use crate::buf::RecvBuffer;
 use crate::error::Error;
@@ -175,7 +175,12 @@ impl<S: Transport> Direct<S> {
                 let _ = self.patience(deaf);
             }
             Progress::WouldBlock(error) => {
-                self.take_in(max)?;
+                // Whether the stream does not wait, or the time that the user has set is up, is told by the
+                // time that it took.
+                match start.elapsed() < GLANCE {
+                    true => self.take_in_at_once(max),
+                    false => drop(self.take_in(max)?),
+                }
                 return Err(error.into());
             }
         }
@@ -183,9 +188,28 @@ impl<S: Transport> Direct<S> {
     }
 
     fn can_take_in(&self, max: usize) -> bool {
-        self.ended.is_none()
-            && self.ahead.unparsed().len() < max
-            && !self.read_limit.is_impossible()
+        self.has_room_ahead(max) && !self.read_limit.is_impossible()
+    }
+
+    fn has_room_ahead(&self, max: usize) -> bool {
+        self.ended.is_none() && self.ahead.unparsed().len() < max
+    }
+
+    /// Reads what has arrived on a stream that does not wait, as a write has just shown.
+    fn take_in_at_once(&mut self, max: usize) {
+        let before = self.ahead.unparsed().len();
+        while self.has_room_ahead(max) && self.ahead.unparsed().len() - before < A_LOT {
+            match read_some(&mut self.io, &mut self.ahead, Bound::NONE) {
+                Done::Bytes(0) => self.ended = Some(Ok(())),
+                Done::Bytes(_) => {}
+                Done::Failed(error) => self.ended = Some(Err(error)),
+                _ => break,
+            }
+        }
+        let n = self.ahead.unparsed().len() - before;
+        if n > 0 {
+            self.session.unparsed_came(n);
+        }
     }
 
     /// Reads what has arrived, and says whether that was anything.
@@ -326,7 +350,8 @@ impl<S: Transport> Link for Direct<S> {
             [wait, is_unsent.then_some(MEANWHILE)].into_iter().flatten().min()
         };
         let bound = self.read_limit.bound(&self.io, wait)?;
-        if self.read_limit.is_impossible() && self.session.is_clean() {
+        let has_left = self.session.is_flushed() && !self.flush_pending;
+        if self.read_limit.is_impossible() && self.session.is_clean() && has_left {
             // RFC 6455 §7.1.1: the server closes TCP first, but a client "MAY close the connection at any
             // time" if it must; a wait without an end is no way to find out.
             self.session.read_eof();

@@ -145,6 +145,30 @@ fn poll_ready_event_in(
     }
 }
 
+/// Reads ahead of what can be taken in now: before the peer is judged by its silence, a look at what has
+/// come, and it may wait for this end to read. Whether there may be more.
+pub(super) fn poll_ahead(
+    receiver: &mut Receiver,
+    rx: &mut RecvBuffer,
+    link: &mut impl Link,
+    cx: &mut Context<'_>,
+) -> bool {
+    let more = loop {
+        if rx.unparsed().len() >= link.most_ahead() {
+            break true;
+        }
+        let before = rx.unparsed().len();
+        if link.poll_read(cx, rx).is_pending() {
+            break false;
+        }
+        if rx.unparsed().len() == before {
+            break false; // the end of file
+        }
+    };
+    link.note_unparsed(receiver, rx);
+    more
+}
+
 /// A transport and a session with one owner.
 pub(super) struct Direct<S> {
     pub(super) io: S,

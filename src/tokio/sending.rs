@@ -6,7 +6,7 @@ use core::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::WebSocket;
-use super::link::poll_ready_event;
+use super::link::{poll_ahead, poll_ready_event};
 use super::waiting::{Direction, Waiting};
 use crate::error::Error;
 use crate::proto::State;
@@ -53,7 +53,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             return Poll::Ready(());
         }
         if self.receiver.is_ready() {
-            return self.link.poll_timer(cx, true);
+            let Self { rx, receiver, link, .. } = self;
+            let deaf = poll_ahead(receiver, rx.fetch(), link, cx);
+            return self.link.poll_timer(cx, deaf);
         }
         Poll::Pending // as listening is
     }

@@ -284,7 +284,14 @@ fn shutting_down_has_a_time_limit() {
 fn a_time_out_of_the_users_loses_and_repeats_nothing() {
     let would_block = || Op::Error(ErrorKind::WouldBlock);
     let io = Script::new(
-        [would_block(), Op::Bytes(wire::client(wire::BINARY, b"data")), would_block()],
+        // the first two are looks of a write that cannot go on
+        [
+            would_block(),
+            would_block(),
+            would_block(),
+            Op::Bytes(wire::client(wire::BINARY, b"data")),
+            would_block(),
+        ],
         [Op::Take(3), would_block(), would_block(), Op::Take(2)],
     );
     let log = io.log.clone();

@@ -413,5 +413,5 @@ const MAX_GIVEN_UP: u32 = 2000;
 
 /// The most that one connection may do before all others had their turn. Far above what any form does in
 /// one turn, far below what lies in a buffer at times.
-const MAX_MESSAGES: usize = 1024;
+const MAX_MESSAGES: usize = 2200;
 const MAX_BYTES: usize = 4 * 1024 * 1024;

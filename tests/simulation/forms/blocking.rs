@@ -98,7 +98,9 @@ impl<S: Transport + Send + 'static> Talk<S> {
             let said_all = self.said == self.user.says.len();
             if open && self.user.is_done(said_all, self.heard_bye) {
                 self.ws.start_close(code, "done")?;
-            } else if open && !said_all && self.ws.unsent() < self.user.config.max_unsent {
+            } else if open && !said_all && self.ws.unsent() == 0 {
+                // Two users who feed more and more while the other's bytes wait behind their own would wait
+                // for each other: `recv` takes in no more than the answer to it finds room for.
                 self.speak()?;
             }
             self.user.doing("recv");
