@@ -144,7 +144,7 @@ fn floods() {
         ("pings", b"\x89\x84\0\0\0\0ping"),
         ("messages", b"\x82\x81\0\0\0\0x"),
     ];
-    for name in ["echo_blocking", "echo_mio"] {
+    for name in ["echo", "echo_blocking", "echo_events", "echo_mio"] {
         let server = Server::start(name, &[]);
         let mut bystander = open(&server);
         for (what, frame) in floods {

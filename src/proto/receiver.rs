@@ -33,7 +33,7 @@ pub struct Receiver {
     /// Bytes that came since this was last asked for.
     arrived: u32,
     /// Unparsed bytes that lay in the receive buffer at the last look, which have had their say.
-    seen: usize,
+    seen: u32,
     /// A complete event in the receive buffer that nobody took yet.
     ready: Option<Ready>,
     /// That event was found, and answered, by a [`Connection`](super::Connection) that was split
@@ -214,7 +214,7 @@ impl Receiver {
     }
 
     fn count_new(&mut self, rx: &RecvBuffer) {
-        let new = rx.unparsed().len().saturating_sub(self.seen);
+        let new = rx.unparsed().len().saturating_sub(self.seen as usize);
         self.arrived = self.arrived.saturating_add(u32::try_from(new).unwrap_or(u32::MAX));
     }
 
@@ -222,7 +222,7 @@ impl Receiver {
     #[cfg(feature = "tokio")]
     pub(crate) fn look_at(&mut self, rx: &RecvBuffer) -> Arrived {
         self.count_new(rx);
-        self.seen = rx.unparsed().len();
+        self.seen = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
         self.take_arrived()
     }
 
@@ -291,14 +291,14 @@ impl Receiver {
         // ever.
         self.count_new(rx);
         if self.ready.is_some() {
-            self.seen = rx.unparsed().len();
+            self.seen = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
             return Ok(self.ready);
         }
         if self.end != End::Not {
             return self.discard(rx).map(|()| None);
         }
         let parsed = self.parse(rx);
-        self.seen = rx.unparsed().len();
+        self.seen = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
         if let Err(error) = parsed {
             self.end = End::Failed(error);
         }

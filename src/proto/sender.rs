@@ -26,7 +26,8 @@ pub struct Sender {
     mask_keys: Option<Box<MaskKeys>>,
     /// A message begun with `start_message`.
     pub(super) fragments: Option<Fragments>,
-    max_unsent: usize,
+    /// As all limits here, in 4 bytes: every idle connection holds them.
+    max_unsent: u32,
     max_pending_pongs: u32,
     /// What the peer has shown of itself since the timers last judged it.
     arrived: Arrived,
@@ -53,7 +54,7 @@ impl Sender {
             phase: Phase::Open,
             mask_keys,
             fragments: None,
-            max_unsent: config.max_unsent,
+            max_unsent: u32::try_from(config.max_unsent).unwrap_or(u32::MAX),
             max_pending_pongs: u32::try_from(config.max_pending_pongs).unwrap_or(u32::MAX),
             arrived: Arrived::default(),
             progress: false,
@@ -420,7 +421,7 @@ impl Sender {
     /// [`Config::max_unsent`].
     #[cfg(feature = "std")]
     pub(crate) fn max_unsent(&self) -> usize {
-        self.max_unsent
+        self.max_unsent as usize
     }
 
     /// [`Config::close_timeout`].
@@ -438,8 +439,9 @@ impl Sender {
     #[inline]
     pub(super) fn check_room(&self, tx: &SendBuffer) -> Result<(), SendError> {
         let unsent = tx.remaining();
-        if unsent >= self.max_unsent {
-            return Err(SendError::BufferFull { unsent, limit: self.max_unsent });
+        let limit = self.max_unsent as usize;
+        if unsent >= limit {
+            return Err(SendError::BufferFull { unsent, limit });
         }
         Ok(())
     }

@@ -27,9 +27,9 @@ async fn futures_and_sockets_are_small() {
         ("send", send, 144),
         ("flush", flush, 24),
         ("accept", accept, 224),
-        ("WebSocket<TcpStream>", size_of::<WebSocket<TcpStream>>(), 400),
-        ("ByteStream<TcpStream>", size_of::<ByteStream<TcpStream>>(), 424),
-        ("Connection", size_of::<Connection>(), 224),
+        ("WebSocket<TcpStream>", size_of::<WebSocket<TcpStream>>(), 392),
+        ("ByteStream<TcpStream>", size_of::<ByteStream<TcpStream>>(), 400),
+        ("Connection", size_of::<Connection>(), 208),
     ];
     for (name, size, most) in sizes {
         assert!(size <= most, "{name}: {size} bytes");
