@@ -59,7 +59,7 @@ async fn listen(addr: &str) -> io::Result<TcpListener> {
 }
 
 async fn echo(stream: TcpStream, config: &Config) -> Result<(), Error> {
-    stream.set_nodelay(true)?;
+    sansws::tokio::tune(&stream)?;
     let mut ws = sansws::tokio::accept_with(stream, config).await?;
     while let Some((event, mut out)) = ws.next_event().await? {
         if let Some(message) = event.into_message_ref() {

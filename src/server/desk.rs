@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::handshake::server::{self as http, Accept};
 use crate::proto::Config;
-use crate::tokio::{Incoming, WebSocket, read_and_tell};
+use crate::tokio::{Incoming, WebSocket, read_and_tell, tune};
 
 /// What answers requests: everything that a server was set up with.
 pub(super) struct Desk {
@@ -65,7 +65,7 @@ impl Desk {
         pending: PendingGuard,
     ) {
         // a socket that is gone already shows that when it is read
-        let _ = stream.set_nodelay(true);
+        let _ = tune(&stream);
         let local = self.on_loopback && self.hosts.is_none();
         self.start(Line::new(stream), Vec::new(), Peer { addr, secure: false, local }, pending);
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::accept::{read_some, write_all};
 use super::lent::LentRx;
-use super::{WebSocket, with_defaults};
+use super::{WebSocket, tune, with_defaults};
 use crate::entropy::random;
 use crate::error::Error;
 use crate::handshake::client::{Handshake, Request, Response};
@@ -22,7 +22,7 @@ use crate::race::{Next, Race};
 
 /// Connects to a `ws://` URL.
 ///
-/// Sets `TCP_NODELAY`. For `wss://` connect a TLS stream and hand it to [`client`].
+/// [Tunes](tune) the socket. For `wss://` connect a TLS stream and hand it to [`client`].
 ///
 /// A host with several addresses is connected to at the one that answers first (RFC 8305): they are
 /// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after the
@@ -63,7 +63,7 @@ pub async fn connect_with(
     let connecting = async {
         let addresses = lookup_host((request.host(), request.port())).await?;
         let stream = connect_to(addresses).await?;
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         open(stream, request, config).await
     };
     // In a box, because the task would keep the room that the handshake needs for its whole life.

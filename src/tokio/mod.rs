@@ -122,6 +122,7 @@ mod socket;
 mod split;
 mod stream;
 mod timer;
+mod tune;
 mod turn;
 mod waiting;
 
@@ -135,6 +136,7 @@ pub use connect::{client, connect, connect_with};
 pub use halves::{Locked, LockedHalf, SplitStream};
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};
+pub use tune::tune;
 
 use crate::proto::{Config, KeepAlive};
 
