@@ -64,7 +64,7 @@ pub struct Config {
     /// How long after a ping the peer must show life. Default 20 s.
     ///
     /// The time begins anew when any byte comes, or when the transport takes bytes again after it had
-    /// been full, and the peer gets it once more for each 64 KiB (12 times at the most) that the transport
+    /// been full, and the peer gets it once more for each 16 KiB (12 times at the most) that the transport
     /// had taken before the ping: it has to read them first. But a peer that answers no ping is given
     /// up after 16 of these times, unless it is sending a frame and gets on with it (64 bytes a second).
     pub pong_timeout: Duration,

@@ -51,12 +51,13 @@ pub struct Receiver {
 }
 
 /// Why nothing more is parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum End {
     Not,
     /// The peer's Close came, or the transport ended.
     Finished,
-    Failed(ProtocolError),
+    /// In a box: every idle connection has room for this.
+    Failed(alloc::boxed::Box<ProtocolError>),
 }
 
 /// An event that lies complete in the receive buffer.
@@ -300,7 +301,7 @@ impl Receiver {
         let parsed = self.parse(rx);
         self.seen = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
         if let Err(error) = parsed {
-            self.end = End::Failed(error);
+            self.end = End::Failed(error.into());
         }
         self.refresh();
         match parsed {
@@ -323,7 +324,7 @@ impl Receiver {
     #[cfg(feature = "server")]
     pub(crate) fn fail(&mut self, error: ProtocolError, rx: &mut RecvBuffer) {
         if self.end == End::Not {
-            self.end = End::Failed(error);
+            self.end = End::Failed(error.into());
             self.refresh();
             rx.clear();
         }
@@ -382,8 +383,8 @@ impl Receiver {
         let n = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
         self.drained = self.drained.saturating_add(n);
         rx.clear();
-        match self.end {
-            End::Failed(error) => Err(error),
+        match &self.end {
+            End::Failed(error) => Err(**error),
             _ => Ok(()),
         }
     }

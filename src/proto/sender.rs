@@ -31,10 +31,8 @@ pub struct Sender {
     max_pending_pongs: u32,
     /// What the peer has shown of itself since the timers last judged it.
     arrived: Arrived,
-    progress: bool,
     timers: Timers,
     record: Option<Box<CloseRecord>>,
-    timed_out: Option<Timeout>,
     /// There if messages may be compressed.
     #[cfg(feature = "deflate")]
     pub(super) deflation: Option<Box<Deflation>>,
@@ -57,10 +55,8 @@ impl Sender {
             max_unsent: u32::try_from(config.max_unsent).unwrap_or(u32::MAX),
             max_pending_pongs: u32::try_from(config.max_pending_pongs).unwrap_or(u32::MAX),
             arrived: Arrived::default(),
-            progress: false,
             timers: Timers::new(role, config),
             record: None,
-            timed_out: None,
             #[cfg(feature = "deflate")]
             deflation: None,
         }
@@ -234,7 +230,7 @@ impl Sender {
     /// Takes note that the transport took bytes after it had been full. See
     /// [`Connection::note_progress`](super::Connection::note_progress).
     pub fn note_progress(&mut self) {
-        self.progress = true;
+        self.timers.progress = true;
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout). See
@@ -261,7 +257,7 @@ impl Sender {
         in_flight: usize,
         deaf: bool,
     ) -> Result<(), Timeout> {
-        if let Some(timeout) = self.timed_out {
+        if let Some(timeout) = self.timers.timed_out {
             return Err(timeout);
         }
         let unsent = tx.remaining() + in_flight;
@@ -269,7 +265,7 @@ impl Sender {
         if self.timers.is_due(now, self.phase) {
             signs.arrived = self.arrived;
             self.arrived.bytes = 0;
-            signs.progress = core::mem::take(&mut self.progress);
+            signs.progress = core::mem::take(&mut self.timers.progress);
         }
         match self.timers.handle(now, self.phase, signs) {
             Due::Nothing => {}
@@ -297,7 +293,7 @@ impl Sender {
                     let close = CloseFrame { code, reason };
                     self.step(Cause::WeClose, Initiator::Local, Some(close), tx);
                 }
-                self.timed_out = Some(timeout);
+                self.timers.timed_out = Some(timeout);
                 self.end(Initiator::Local);
                 return Err(timeout);
             }

@@ -34,6 +34,10 @@ pub(crate) struct Timers {
     came_on: bool,
     /// Ping intervals in a row in which a message was under way and hardly came on.
     slow_intervals: u8,
+    /// The transport took bytes after it had refused some, since the last look.
+    pub(crate) progress: bool,
+    /// How it all ended, if with a time-out.
+    pub(crate) timed_out: Option<Timeout>,
     /// When the next ping is due, or the next look.
     deadline: Micros,
     /// When the last ping was sent, until its pong comes; [`Micros::NEVER`] before and after.
@@ -115,6 +119,8 @@ impl Timers {
             looks: 0,
             came_on: false,
             slow_intervals: 0,
+            progress: false,
+            timed_out: None,
             deadline: Micros::ZERO,
             ping_sent: Micros::NEVER,
             round_trip: 0,
@@ -188,7 +194,7 @@ impl Timers {
             self.armed_for = Some(phase);
             let written = self.written;
             self.wait_for_answer(signs.unsent);
-            let looks = (written / PER_CLOSING_LOOK).saturating_add(unproven.into());
+            let looks = (written / PER_LOOK).saturating_add(unproven.into());
             self.allowance = looks.min(MAX_CLOSING_LOOKS.into()) as u8;
             self.deadline = now.after(self.patience(phase, signs.unsent));
             return Due::Nothing;
@@ -354,8 +360,10 @@ fn saturated(n: usize) -> u32 {
 }
 
 /// A peer is given one more look for each so many bytes, in front of what it has to answer, of which it
-/// is not known whether it has read them. With the default of 20 s, that is somebody who reads 3 KB/s.
-const PER_LOOK: u32 = 64 * 1024;
+/// is not known whether it has read them. With the defaults of 20 s and 10 s, that is somebody who reads
+/// 0.8 KB/s, or 1.6 KB/s while the connection closes. Transports tell of less than this when they are
+/// emptied as seldom.
+const PER_LOOK: u32 = 16 * 1024;
 
 /// The most of them: beyond some hundred KiB, no transport keeps for long to itself that it is emptied. Four
 /// minutes, with the default of 20 s.
@@ -365,11 +373,7 @@ const MAX_ALLOWANCE: u8 = 12;
 /// Five minutes, with the default of 20 s.
 const MAX_LOOKS: u8 = 16;
 
-/// The same while the connection closes, where an application waits: somebody who reads 1.6 KB/s, with the
-/// default of 10 s.
-const PER_CLOSING_LOOK: u32 = 16 * 1024;
-
-/// The most of them: 40 s with that default.
+/// The most of them while the connection closes, where an application waits: 40 s with the default of 10 s.
 const MAX_CLOSING_LOOKS: u8 = 3;
 
 /// No transport keeps more than so many bytes to itself: once it has taken them, the ping before them has

@@ -103,7 +103,7 @@
 //!
 //! | | bytes |
 //! |---|---|
-//! | `WebSocket<TcpStream>` | 392 |
+//! | `WebSocket<TcpStream>` | 376 |
 //! | `ByteStream<TcpStream>` | 400 |
 //! | future of [`recv`](WebSocket::recv), [`flush`](WebSocket::flush) | 24 |
 //! | future of [`next_event`](WebSocket::next_event) | 64 |

@@ -41,7 +41,7 @@ pub struct WebSocket<S> {
     pub(super) subprotocol: Subprotocol,
     /// The `Stream` has yielded its last item.
     pub(super) stream_ended: bool,
-    /// The `Sink` waits for room, in another task as a rule.
+    /// The `Sink` waits, in another task as a rule.
     pub(super) sink_waits: bool,
     /// Those who wait in two tasks, for a `Stream` and `Sink` or a stream of bytes.
     pub(super) waiting: Option<Arc<Waiting>>,

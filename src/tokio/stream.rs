@@ -64,11 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let ready = self.poll_for(Direction::Write, cx, Self::poll_room);
-        if mem::replace(&mut self.sink_waits, ready.is_pending()) != ready.is_pending() {
-            self.waiting().wake_one(Direction::Read); // it may have waited for room as well
-        }
-        ready
+        self.poll_sink(cx, Self::poll_room)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
@@ -76,15 +72,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_for(Direction::Write, cx, Self::poll_write_all)
+        self.poll_sink(cx, Self::poll_write_all)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_for(Direction::Write, cx, |this, cx| {
-            match this.start_close(CloseCode::NORMAL, "") {
-                Ok(()) | Err(Error::Send(SendError::NotOpen)) => this.poll_end(cx),
-                Err(error) => Poll::Ready(Err(error)),
-            }
+        self.poll_sink(cx, |this, cx| match this.start_close(CloseCode::NORMAL, "") {
+            Ok(()) | Err(Error::Send(SendError::NotOpen)) => this.poll_end(cx),
+            Err(error) => Poll::Ready(Err(error)),
         })
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    fn poll_sink(
+        &mut self,
+        cx: &Context<'_>,
+        poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<Result<(), Error>>,
+    ) -> Poll<Result<(), Error>> {
+        let polled = self.poll_for(Direction::Write, cx, poll);
+        if mem::replace(&mut self.sink_waits, polled.is_pending()) != polled.is_pending() {
+            self.waiting().wake_one(Direction::Read); // it may have waited for room as well
+        }
+        polled
     }
 }

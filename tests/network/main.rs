@@ -63,16 +63,22 @@ fn a_pulled_cable_ends_every_wait() {
     std::thread::sleep(2 * INTERVAL + PONG_TIMEOUT);
     network.pull_the_cable();
     let pulled = Instant::now();
-    let allowed = INTERVAL + PONG_TIMEOUT + SLACK;
+    // Where megabytes lie in the kernel before the ping, the peer is given time to read them.
+    let allowed = |name: &str| match name.contains("sends") || name == "tokio, split, receives" {
+        true => INTERVAL + 13 * PONG_TIMEOUT + SLACK,
+        false => INTERVAL + PONG_TIMEOUT + SLACK,
+    };
     let mut waiting = SOCKETS.to_vec();
     while !waiting.is_empty() {
-        let left = allowed.saturating_sub(pulled.elapsed());
+        let latest = waiting.iter().map(|name| allowed(name)).max().unwrap_or_default();
+        let left = latest.saturating_sub(pulled.elapsed());
         let line = end_of_a_socket(&mut server, left, &waiting);
         let took = pulled.elapsed();
         let (name, end) = line.split_once(": ").unwrap();
         assert_eq!(end, "timeout", "{name}, after {took:?}");
         let at = waiting.iter().position(|waits| *waits == name).unwrap();
         waiting.remove(at);
+        assert!(took < allowed(name), "{name} ended {took:?} after the cable was pulled");
         assert!(took > PONG_TIMEOUT / 2, "{name} ended {took:?} after the cable was pulled");
         println!("{name}: noticed after {took:?}");
     }

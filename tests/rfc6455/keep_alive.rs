@@ -218,10 +218,10 @@ fn chunks_may_take_their_time() {
     });
 }
 
-/// A peer gets time to read what lies in the transport before the ping: a look more for 64 KiB.
+/// A peer gets time to read what lies in the transport before the ping: a look more for 16 KiB.
 #[test]
 fn bytes_before_the_ping_give_time() {
-    for (written, looks) in [(0, 1), (64, 2), (200, 4), (100_000, 13)] {
+    for (written, looks) in [(0, 1), (16, 2), (60, 4), (100_000, 13)] {
         both_roles_with(&config().max_unsent(1_000_000_000), |end| {
             let mut end = started(end, Duration::ZERO);
             end.conn.note_written(written * 1024);
@@ -297,7 +297,7 @@ fn a_peer_that_does_not_read_is_given_up() {
             let n = end.sent().len();
             end.conn.note_written(n);
         }
-        assert_eq!(now, 20 + 10);
+        assert_eq!(now, 20 + 2 * 10);
     });
 }
 

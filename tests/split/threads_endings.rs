@@ -255,7 +255,7 @@ fn a_peer_that_reads_nothing_is_given_up_at_once() {
     let began = Instant::now();
     let error = start(move || ws.send(vec![0; LARGE])).end().unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
-    within(115..900, began);
+    within(115..2000, began); // what the socket holds earns the peer more time
 }
 
 /// Takes bytes every other time, and otherwise lets a wait that was bounded end at once: the clock of

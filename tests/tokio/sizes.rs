@@ -27,8 +27,8 @@ async fn futures_and_sockets_are_small() {
         ("send", send, 144),
         ("flush", flush, 24),
         ("accept", accept, 224),
-        ("WebSocket<TcpStream>", size_of::<WebSocket<TcpStream>>(), 392),
-        ("ByteStream<TcpStream>", size_of::<ByteStream<TcpStream>>(), 400),
+        ("WebSocket<TcpStream>", size_of::<WebSocket<TcpStream>>(), 376),
+        ("ByteStream<TcpStream>", size_of::<ByteStream<TcpStream>>(), 392),
         ("Connection", size_of::<Connection>(), 208),
     ];
     for (name, size, most) in sizes {
