@@ -312,8 +312,10 @@ impl Session {
     /// Lets the timers act. The connection may be over then.
     ///
     /// `deaf`: what may have come was not read before this.
-    pub(crate) fn handle_timeout(&mut self, now: Duration, deaf: bool) {
-        match self.sender.handle_timeout_with(now, self.tx.fetch(), self.in_flight, deaf) {
+    /// `in_transport`: the transport has bytes in a buffer of its own that it could not write yet.
+    pub(crate) fn handle_timeout(&mut self, now: Duration, deaf: bool, in_transport: bool) {
+        let in_flight = self.in_flight + usize::from(in_transport);
+        match self.sender.handle_timeout_with(now, self.tx.fetch(), in_flight, deaf) {
             Err(timeout) => self.timed_out(timeout),
             // Said at once: a sender that is blocked has nobody to say it later.
             Ok(()) if self.sender.transport() == Transport::Close => self.finish(None),

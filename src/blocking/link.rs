@@ -464,7 +464,7 @@ impl Clock {
                 return Ok(Some(due - now));
             }
             // at most one timer is due at a time, but arming one takes a turn
-            session.handle_timeout(now, deaf);
+            session.handle_timeout(now, deaf, false);
         }
     }
 

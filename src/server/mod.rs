@@ -90,7 +90,7 @@
 //!
 //! # Turns
 //!
-//! The task of a connection gives way to all others after half a millisecond, or when its handler has put
+//! The task of a connection gives way to all others after a quarter of a millisecond, or when its handler has put
 //! 256 KiB into queues, however much has arrived. One call of a handler is the least that it does: work that
 //! takes longer belongs into a task or thread of its own.
 //!

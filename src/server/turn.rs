@@ -10,7 +10,7 @@ use super::mailbox::produced;
 
 /// How much a connection's task does before others get their turn.
 ///
-/// A turn is what the task does until it waits. It ends after half a millisecond, or when so much was put
+/// A turn is what the task does until it waits. It ends after a quarter of a millisecond, or when so much was put
 /// into queues that those who are to send it should come first. What takes its time is the handler, of
 /// which nothing is known beforehand: the clock is looked at between events, rarely as long as they are
 /// quick, since a look costs half as much as a small message. One event in a turn costs no look at all.
@@ -133,11 +133,11 @@ fn now() -> u32 {
 }
 
 /// The length of a turn in microseconds: ten connections that always have something to do keep an eleventh
-/// waiting for 5 ms.
-const TURN: u32 = 500;
+/// waiting for less than 3 ms.
+const TURN: u32 = 250;
 
 /// An event that takes as long is one turn.
-const SINGLE: u32 = 250;
+const SINGLE: u32 = 125;
 
 /// What a turn may put into queues, as it is charged there.
 const MAX_PRODUCED: u32 = 256 * 1024;

@@ -200,7 +200,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             self.session.release_memory();
             return Poll::Pending;
         };
-        self.session.handle_timeout(now, deaf);
+        self.session.handle_timeout(now, deaf, self.flush_pending);
         if self.session.is_timed_out() && !self.session.is_flushed() {
             // a last word, if the transport takes it
             let _ = self.poll_write(cx);

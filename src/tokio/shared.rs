@@ -220,7 +220,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     }
 
     fn handle_timeout(&self, mut state: MutexGuard<'_, State>, now: Duration, deaf: bool) {
-        state.session.handle_timeout(now, deaf);
+        let in_transport = state.flush_pending;
+        state.session.handle_timeout(now, deaf, in_transport);
         if state.session.is_over() {
             let last_word = state.session.is_timed_out();
             drop(state);

@@ -131,7 +131,7 @@ impl Manners {
         Self {
             max_read: step(rng),
             max_write: step(rng),
-            hiccups: if rng.chance(50) { 0 } else { rng.range(1, 40) },
+            hiccups: if rng.chance(50) { 0 } else { rng.range(1, 12) },
             cooperative: rng.chance(50),
             vectored: rng.chance(50),
             staging: rng.chance(30).then(|| rng.magnitude(1, 16 * 1024).max(bytes / 1000) as usize),

@@ -121,7 +121,7 @@ async fn play(world: World, mut rng: Rng) {
         (_, Ok(Err(error))) if error.is_timeout() => {
             // a peer that has said nothing at all is given up soon, the others in the end
             let soon = plan.peer == Peer::Silent && plan.sends == 0;
-            (took > if soon { 45 } else { 400 }).then_some("TIME-OUT: it comes too late")
+            (took > if soon { 45 } else { 600 }).then_some("TIME-OUT: it comes too late")
         }
         (_, _) => Some("TIME-OUT: it was earned and does not come"),
     };
