@@ -83,12 +83,6 @@ impl Arrived {
         self.bytes > 0
     }
 
-    /// How many bytes have come.
-    #[cfg(feature = "tokio")]
-    pub(crate) const fn bytes(self) -> u32 {
-        self.bytes
-    }
-
     /// Both one after the other.
     pub(crate) fn and_then(self, later: Self) -> Self {
         Self { bytes: self.bytes.saturating_add(later.bytes), ..later }

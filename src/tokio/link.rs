@@ -13,7 +13,7 @@ use super::timer::Timer;
 use super::turn::INFLATE_AT_ONCE;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
-use crate::proto::{Arrived, MessageKind, MessageRef, Ready, Receiver};
+use crate::proto::{MessageKind, MessageRef, Ready, Receiver};
 use crate::session::{Parsed, Session, Step, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
@@ -106,7 +106,7 @@ fn poll_ready_event_in(
             None => match parse(receiver, rx) {
                 Ok(ready) => return Poll::Ready(Ok(Some(ready))),
                 Err(parsed) => {
-                    turn.spend(parsed.arrived.map_or(0, Arrived::bytes));
+                    turn.spend(parsed.arrived.map_or(0, |arrived| arrived.bytes));
                     let mut step = link.after_parsing(parsed, write_blocked);
                     while step == Step::Write {
                         write_blocked = link.poll_write(cx).is_pending();
@@ -131,7 +131,8 @@ fn poll_ready_event_in(
                 }
             }
             Step::Wait => {
-                // Before the peer is judged by its silence, a look at what has come.
+                // Before the peer is judged by its silence, a look at what has come. Only one, not
+                // `poll_ahead`: an echo to a peer that never reads would hold twice as much.
                 let deaf =
                     rx.unparsed().len() >= link.most_ahead() || link.poll_read(cx, rx).is_ready();
                 link.note_unparsed(receiver, rx);
