@@ -57,6 +57,7 @@ pub mod blocking;
 pub mod buf;
 #[cfg(feature = "deflate")]
 pub mod deflate;
+pub mod endpoint;
 #[cfg(feature = "std")]
 mod entropy;
 #[cfg(feature = "std")]
@@ -65,6 +66,8 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod handshake;
+#[cfg(feature = "std")]
+mod io;
 #[cfg(feature = "std")]
 mod pool;
 pub mod proto;
