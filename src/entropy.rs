@@ -9,3 +9,13 @@ pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }
+
+/// A seed for [`Endpoint::client`](crate::endpoint::Endpoint::client), from the operating system. Each
+/// serves once.
+///
+/// # Errors
+///
+/// The error of the operating system, if it has no randomness to give.
+pub fn random_seed() -> io::Result<[u8; 48]> {
+    random()
+}
