@@ -3,7 +3,7 @@
 //!
 //! Memory is read where Linux tells it; elsewhere only the service is tested.
 
-mod support;
+#![cfg(feature = "tokio")]
 
 use core::time::Duration;
 use std::io::{ErrorKind, Read, Write};
@@ -11,7 +11,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use support::Server;
+use sansws_test::process::Server;
 
 /// The servers, and what an attack may cost each in resident memory, in bytes. With a thread for each of
 /// a hundred peers that is 60 KiB for its stack and what the allocator and the system keep for it; the

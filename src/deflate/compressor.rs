@@ -18,7 +18,7 @@ impl CompressorKind {
         let settings = settings.clamped();
         // A window of 256 bytes is legal, and no engine of this family makes one. It does not need
         // to: with a window of 512 it leaves room for its look-ahead, so that no match is farther
-        // away than 250 bytes. `tests/rfc7692/windows.rs` holds it to that.
+        // away than 250 bytes. `tests/core/rfc7692/windows.rs` holds it to that.
         let window_bits = window_bits.clamp(MIN_ENGINE_BITS, 15);
         Self { level: settings.level, mem_level: settings.mem_level, window_bits }
     }

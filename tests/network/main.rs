@@ -7,8 +7,6 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod machines;
-#[path = "../support/mod.rs"]
-mod support;
 
 use core::time::Duration;
 use std::env;
@@ -18,7 +16,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::machines::{Role, SOCKETS};
-use crate::support::{Process, START, skip};
+use sansws_test::process::{Process, START, skip};
 
 /// Set for a process in a namespace: what it is.
 const ROLE: &str = "SANSWS_NETWORK_ROLE";

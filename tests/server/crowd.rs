@@ -16,9 +16,9 @@ use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::processes::{Process, skip};
 use crate::support::{Running, frames, read_head, start, until};
-use crate::wire;
+use sansws_test::process::{Process, skip};
+use sansws_test::wire;
 
 const READERS: usize = 1000;
 

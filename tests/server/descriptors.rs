@@ -11,7 +11,7 @@ use std::time::Duration;
 use sansws::server::{Page, Server, handler};
 
 use crate::support::bind;
-use crate::wire;
+use sansws_test::wire;
 
 /// In the environment of the process that is to be the server.
 const IS_SERVER: &str = "SANSWS_TEST_DESCRIPTORS";

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::support::{Log, bind, closed, frames, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// Writes everything down; knows some words.
 struct Recorder(Log);

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::support::{Log, Running, bind, closed, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 async fn status(server: &Running, origin: Option<&str>) -> u16 {
     let request = server.request("/");

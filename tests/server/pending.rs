@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::support::{Running, bind, read_head, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// So long that nobody owes a place to it.
 const LONG: Duration = Duration::from_secs(600);

@@ -8,7 +8,7 @@ use sansws::{CloseCode, Message, PreparedMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{bind, closed, frames, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// From threads that are not of the runtime; no message is torn or lost, each sender's are in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
