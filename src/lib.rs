@@ -61,9 +61,6 @@ pub mod deflate;
 mod entropy;
 #[cfg(feature = "std")]
 mod error;
-#[cfg(any(fuzzing, test))]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod handshake;
 #[cfg(feature = "std")]
 mod pool;

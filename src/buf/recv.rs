@@ -191,9 +191,11 @@ impl RecvBuffer {
         held
     }
 
-    /// Received and not yet parsed.
+    /// Received and not yet parsed. Not a part of the interface: the fuzzers look whether a handshake
+    /// takes exactly its head.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn unparsed(&self) -> &[u8] {
+    pub fn unparsed(&self) -> &[u8] {
         &self.storage[self.parsed..self.filled]
     }
 

@@ -6,10 +6,12 @@
 //! | `rfc7692` | RFC 7692, compressed messages; `zlib` holds them against C zlib |
 //! | `handshake` | the opening handshake, both ends |
 //! | `properties` | what holds for any input |
+//! | `fuzz` | what the fuzzers check, on their seeds |
 //!
 //! An id like F-12 or D-31 is a row of `tests/conformance/map.txt`.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+mod fuzz;
 mod handshake;
 mod properties;
 mod rfc6455;

@@ -1,13 +1,9 @@
-use alloc::format;
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-
 use super::second_opinion::{self, PlainHead};
 use super::{Input, Piece, check_memory};
-use crate::buf::{RecvBuffer, SendBuffer};
-use crate::handshake::HandshakeError;
-use crate::handshake::client::{Handshake, Request, Response};
-use crate::proto::Config;
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::handshake::HandshakeError;
+use sansws::handshake::client::{Handshake, Request, Response};
+use sansws::proto::Config;
 
 /// What a server answers to a client that wants to open a connection.
 ///
@@ -130,6 +126,7 @@ fn ask(pieces: &[Piece<'_>], config: &Config, offer: Offer) -> Seen {
             details = refused.to_string();
             Ok(Answer::Refused { status: refused.status(), body: refused.body().to_vec() })
         }
+        Ok(Some(other)) => panic!("a response that the fuzzers do not know: {other:?}"),
         Err(error) => Err(error),
     };
     Seen { verdict, details, left }

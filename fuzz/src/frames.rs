@@ -1,15 +1,11 @@
-use alloc::format;
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-
-use bytes::Buf;
+use sansws::bytes::Buf;
 
 use super::{Input, Piece, check_memory};
-use crate::buf::{RecvBuffer, SendBuffer};
-use crate::proto::{
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::proto::{
     Config, Connection, Delivery, Event, Message, MessageKind, Receiver, Reply, Role, Sender, State,
 };
-use crate::wire::{CloseCode, CloseFrame, FrameHeader, Opcode, ProtocolError, apply_mask};
+use sansws::wire::{CloseCode, CloseFrame, FrameHeader, Opcode, ProtocolError, apply_mask};
 
 /// What a client sends to a server.
 pub fn frame_stream_server(data: &[u8]) {
@@ -282,6 +278,7 @@ impl Got {
             Event::Close(close) => {
                 Self::Close(close.map(|it| (it.code.as_u16(), it.reason.to_string())))
             }
+            other => panic!("an event that the fuzzers do not know: {other:?}"),
         }
     }
 }

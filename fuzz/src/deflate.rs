@@ -1,11 +1,8 @@
-use alloc::string::ToString;
-use alloc::vec::Vec;
-
 use super::Input;
-use crate::buf::{RecvBuffer, SendBuffer};
-use crate::deflate::{Agreement, Deflate};
-use crate::proto::{Config, Connection, Delivery, Event, Message, Role};
-use crate::wire::{FrameHeader, Opcode, ProtocolError};
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::deflate::{Agreement, Deflate};
+use sansws::proto::{Config, Connection, Delivery, Event, Message, Role};
+use sansws::wire::{FrameHeader, Opcode, ProtocolError};
 
 /// Compressed payloads, right or wrong: the same verdict and the same messages however they are cut
 /// and delivered, within the limits; and what came out comes out again when it is compressed by us.

@@ -1,9 +1,6 @@
 //! HTTP and the answer to a key once more, written from the RFCs as plainly as can be and with
 //! nothing of the crate, so that one mistake would have to be made twice.
 
-use alloc::string::String;
-use alloc::vec::Vec;
-
 /// A head whose lines all end in CR LF.
 #[derive(Debug)]
 pub(super) struct PlainHead<'a> {

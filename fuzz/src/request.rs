@@ -1,15 +1,11 @@
-use alloc::format;
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-
-use bytes::Buf;
+use sansws::bytes::Buf;
 
 use super::second_opinion::{self, PlainHead};
 use super::{Input, Piece, check_memory};
-use crate::buf::{RecvBuffer, SendBuffer};
-use crate::handshake::HandshakeError;
-use crate::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
-use crate::proto::{Config, State};
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::handshake::HandshakeError;
+use sansws::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
+use sansws::proto::{Config, State};
 
 /// What a client sends to open a connection.
 ///
@@ -121,7 +117,7 @@ fn accept(request: Request, config: &Config, tx: &mut SendBuffer) -> Verdict {
             assert_eq!(checked.as_ref(), Err(&error));
             Verdict::Failed(error)
         }
-        Err(AcceptError::Usage(error)) => panic!("nothing was asked for: {error}"),
+        Err(error) => panic!("nothing was asked for: {error}"),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::Input;
-use crate::wire::Utf8Validator;
+use sansws::wire::Utf8Validator;
 
 /// [`Utf8Validator`] against the standard library: the same verdict for any bytes in any pieces,
 /// and failure at the first byte after which no text could follow.
