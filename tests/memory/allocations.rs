@@ -68,7 +68,7 @@ fn idle_connections_hold_nothing() {
     drop(client);
 }
 
-/// T-1, F-14: a header that announces 2^62 bytes, with no limit set, takes what any read takes.
+/// F-14: a header that announces 2^62 bytes, with no limit set, takes what any read takes.
 fn announced_lengths_reserve_nothing() {
     for delivery in [Delivery::Messages, Delivery::Chunks] {
         let config = Config::new().max_message_len(usize::MAX).delivery(delivery);
@@ -213,7 +213,7 @@ fn echo(end: &mut End, mut bytes: &[u8], completion: bool) {
     }
 }
 
-/// T-5, T-8, T-40, K-9: pings, pongs and fragments by the hundred thousand.
+/// K-9: pings, pongs and fragments by the hundred thousand.
 fn floods_leave_nothing_behind() {
     each_role(|role| {
         let peer = other(role);

@@ -97,7 +97,7 @@ impl Before {
 
 const MILLION: usize = 1_000_000;
 
-/// T-40: the pongs that are owed are bounded, those being written and those behind them; reading goes
+/// The pongs that are owed are bounded, those being written and those behind them; reading goes
 /// on, so that the peer's Close and messages arrive.
 async fn a_million_pings_from_a_peer_that_never_reads() {
     const AT_ONCE: usize = 1000;
@@ -120,7 +120,7 @@ async fn a_million_pings_from_a_peer_that_never_reads() {
     before.kept((64 + 16) * KIB); // one receive buffer of 64 KiB waits for the next connection
 }
 
-/// T-41: backpressure reaches the peer long before it has offered a million messages.
+/// Backpressure reaches the peer long before it has offered a million messages.
 async fn an_echo_to_a_peer_that_never_reads(split: bool) {
     const AT_ONCE: usize = 100;
     let before = Before::now();
@@ -188,7 +188,7 @@ async fn a_long_message_as_a_stream_of_bytes(is_read: bool) {
     before.peak((64 + 32) * KIB + (128 + 64) * KIB + 8 * KIB);
 }
 
-/// T-41: the same for one that writes.
+/// The same for one that writes.
 async fn a_byte_stream_to_a_peer_that_never_reads() {
     let (ws, _peer) = server(&quiet().max_unsent(256 * KIB), 64 * KIB);
     let mut stream = ws.into_byte_stream();
@@ -218,7 +218,7 @@ async fn sends_that_were_given_up() {
     before.kept(64 * KIB);
 }
 
-/// T-8: connections that are opened, used and closed well, or dropped, from both ends.
+/// Connections that are opened, used and closed well, or dropped, from both ends.
 async fn connections_that_come_and_go() {
     let request = Request::new("ws://localhost/").unwrap();
     let mut before = None;
@@ -258,7 +258,7 @@ async fn connections_that_come_and_go() {
     before.kept(64 * KIB);
 }
 
-/// T-40 for the blocking halves.
+/// The pongs that are owed are bounded in the blocking halves too.
 fn a_million_pings_to_a_thread() {
     const AT_ONCE: usize = 1000;
     let (near, mut peer) = UnixStream::pair().unwrap();

@@ -75,7 +75,7 @@ fn nothing_without_a_message() {
     assert!(size_of::<Connection>() <= 256, "{}", size_of::<Connection>());
 }
 
-/// D-39, T-13: without context takeover an idle connection holds neither engine.
+/// D-39: without context takeover an idle connection holds neither engine.
 fn idle_connections() {
     const COUNT: usize = 200;
     let (_connections, _, kept) = measure(|| {
@@ -93,7 +93,7 @@ fn idle_connections() {
     assert!((320 * KIB..400 * KIB).contains(&kept), "{kept} bytes with takeover");
 }
 
-/// D-31, T-10: at most the limit, a chunk, and the engine.
+/// D-31: at most the limit, a chunk, and the engine.
 fn bomb(role: Role, no_context_takeover: bool, delivery: Delivery, fragmented: bool) {
     const LIMIT: usize = 4 * MIB;
     let agreed = agreed(no_context_takeover, 15);
@@ -142,7 +142,7 @@ fn bomb(role: Role, no_context_takeover: bool, delivery: Delivery, fragmented: b
     drop(end);
 }
 
-/// T-13: messages that are sent at the same time share one compressor.
+/// Messages that are sent at the same time share one compressor.
 fn many_at_once() {
     const COUNT: usize = 1000;
     let text = prose(2000);

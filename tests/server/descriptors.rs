@@ -1,4 +1,4 @@
-//! Hazard 28: a server that has run out of descriptors goes on when they come back.
+//! A server that has run out of descriptors goes on when they come back.
 //!
 //! The limit is the process's, so the server has one of its own: this test program again.
 #![cfg(unix)]

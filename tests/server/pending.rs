@@ -27,7 +27,7 @@ async fn silent(server: &Running, count: usize) -> Vec<TcpStream> {
     streams
 }
 
-/// Hazard 29: their number is limited; who comes then waits, and is not refused.
+/// Their number is limited; who comes then waits, and is not refused.
 #[tokio::test]
 async fn handshakes_under_way_are_limited() {
     let server = start(patient().await.route("/", handler()).max_pending(2));

@@ -92,7 +92,7 @@ async fn one_turn_is_one_write() {
     server.stop().await;
 }
 
-/// Pain 9 of other servers: a handle that outlives its connection.
+/// A handle that outlives its connection.
 #[tokio::test]
 async fn after_the_end_sending_is_an_error() {
     let server = start(bind().await.route("/", handler()));

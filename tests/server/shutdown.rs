@@ -1,4 +1,4 @@
-//! The end of a server. Hazard 30.
+//! The end of a server.
 
 use std::future::pending;
 use std::sync::Arc;

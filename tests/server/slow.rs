@@ -1,4 +1,4 @@
-//! Clients that do not read. Hazards 15 and 16.
+//! Clients that do not read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -36,7 +36,7 @@ fn a_ping_behind_a_message_that_was_found_before() {
     });
 }
 
-/// Hazard 12: the other end answers the Close and never ends TCP.
+/// The other end answers the Close and never ends TCP.
 #[test]
 fn a_server_that_never_ends_tcp_is_not_waited_for() {
     within(|| {
@@ -54,7 +54,7 @@ fn a_server_that_never_ends_tcp_is_not_waited_for() {
     });
 }
 
-/// Hazard 12, from the other side.
+/// The same from the other side: this end answers the Close.
 #[test]
 fn a_client_that_never_ends_tcp_is_not_waited_for() {
     within(|| {
@@ -91,7 +91,7 @@ fn the_close_after_a_violation_is_not_waited_for() {
     }
 }
 
-/// Hazard 18: what waits in the socket shows that the peer lives, however late it is read; the time
+/// What waits in the socket shows that the peer lives, however late it is read; the time
 /// that the application spends elsewhere does not count against the peer.
 #[test]
 fn bytes_that_wait_count_as_alive() {
@@ -151,7 +151,7 @@ fn flushing_a_closed_socket_is_no_error() {
     ws.flush().unwrap();
 }
 
-/// T-42: a buffering stream (TLS has a buffer) whose flush is interrupted, or has to wait, is not
+/// A buffering stream (TLS has a buffer) whose flush is interrupted, or has to wait, is not
 /// broken.
 #[test]
 fn a_flush_that_is_interrupted_is_tried_again() {

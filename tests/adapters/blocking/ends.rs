@@ -159,7 +159,7 @@ fn an_end_of_file_is_a_disconnect() {
     });
 }
 
-/// Hazard 14: a peer that closes with unread data resets the connection; what it sent before counts
+/// A peer that closes with unread data resets the connection; what it sent before counts
 /// (other systems than this one throw it away).
 #[cfg(target_os = "linux")]
 #[test]
@@ -230,7 +230,7 @@ fn a_violation_is_told_to_the_peer() {
     });
 }
 
-/// X-17, hazard 33: the Close can be read although much was sent behind the violation.
+/// the Close can be read although much was sent behind the violation.
 #[test]
 fn the_close_survives_what_the_peer_still_sends() {
     within(|| {
@@ -246,7 +246,7 @@ fn the_close_survives_what_the_peer_still_sends() {
     });
 }
 
-/// Hazard 25: dropping is not closing.
+/// Dropping is not closing.
 #[test]
 fn dropping_a_socket_is_1006_for_the_peer() {
     within(|| {

@@ -15,7 +15,7 @@ fn socket(io: Script) -> (WebSocket<Plain<Script>>, Log) {
     (server_on(Plain(io), &Config::new()), log)
 }
 
-/// T-42, P7: one byte at a time, with signals in between, in both directions.
+/// One byte at a time, with signals in between, in both directions.
 #[test]
 fn short_and_interrupted_calls_change_nothing() {
     let frames = [
@@ -46,7 +46,7 @@ fn short_and_interrupted_calls_change_nothing() {
     assert!(ws.close_info().unwrap().clean);
 }
 
-/// T-42: a write that takes nothing is the end of writing, and no loop.
+/// A write that takes nothing is the end of writing, and no loop.
 #[test]
 fn a_write_of_nothing_is_an_error() {
     within(|| {
@@ -66,7 +66,7 @@ fn a_write_of_nothing_is_an_error() {
     });
 }
 
-/// T-43: more written than there was.
+/// More written than there was.
 #[test]
 fn a_write_of_too_much_is_an_error() {
     let script = Script::default().with_writes([Op::TooMany]);
@@ -85,7 +85,7 @@ fn a_write_of_too_much_is_an_error() {
     }
 }
 
-/// T-43: more read than there was room for. What was read before is delivered.
+/// More read than there was room for. What was read before is delivered.
 #[test]
 fn a_read_of_too_much_is_an_error() {
     let reads = [Op::Bytes(wire::client(wire::TEXT, b"before")), Op::TooMany];
@@ -98,7 +98,7 @@ fn a_read_of_too_much_is_an_error() {
     }
 }
 
-/// T-42: would-block without an end: one call of ours, one of the stream's.
+/// Would-block without an end: one call of ours, one of the stream's.
 #[test]
 fn a_stream_that_would_block_is_left_alone() {
     within(|| {

@@ -190,7 +190,7 @@ fn a_server_that_hangs_up_is_not_waited_for() {
     });
 }
 
-/// T-42, H-37: byte by byte, with signals and pauses in between.
+/// H-37: byte by byte, with signals and pauses in between.
 #[test]
 fn a_handshake_survives_interrupted_calls() {
     within(|| {
@@ -214,7 +214,7 @@ fn a_handshake_survives_interrupted_calls() {
     });
 }
 
-/// T-42: a stream that never has anything ends with the deadline.
+/// A stream that never has anything ends with the deadline.
 #[test]
 fn a_handshake_that_would_block_for_ever_times_out() {
     within(|| {
@@ -241,7 +241,7 @@ fn a_handshake_that_would_block_for_ever_times_out() {
     });
 }
 
-/// T-42, T-43: lies in the handshake are errors.
+/// Lies in the handshake are errors.
 #[test]
 fn a_lying_stream_ends_the_handshake() {
     within(|| {

@@ -26,7 +26,7 @@ fn lasting<T>(expected: Duration, work: impl FnOnce() -> T) -> T {
     output
 }
 
-/// Hazard 13: an unanswered ping.
+/// An unanswered ping.
 #[test]
 fn a_peer_that_answers_nothing_is_given_up() {
     within(|| {

@@ -13,7 +13,7 @@ fn quiet() -> Config {
     Config::new().keep_alive(KeepAlive::Off)
 }
 
-/// T-41: `feed` says when there is too much, and nothing is lost of what it took.
+/// `feed` says when there is too much, and nothing is lost of what it took.
 #[tokio::test]
 async fn feeding_stops_at_the_limit() {
     let config = quiet().max_unsent(10_000);
@@ -61,7 +61,7 @@ async fn the_default_limit_is_a_mebibyte() {
     assert!(taken > (1 << 20) - 20_000, "{taken}");
 }
 
-/// Hazard 15: `send` waits for the peer.
+/// `send` waits for the peer.
 #[tokio::test]
 async fn sending_waits_for_room() {
     let config = quiet().max_unsent(1000);
@@ -94,7 +94,7 @@ async fn sending_waits_for_room() {
     assert_eq!(unsent, 0);
 }
 
-/// T-41: an echo server whose client sends and never reads stops reading, and goes on with the
+/// An echo server whose client sends and never reads stops reading, and goes on with the
 /// client.
 #[tokio::test]
 async fn an_echo_to_a_peer_that_does_not_read_stops_and_goes_on() {
@@ -146,7 +146,7 @@ async fn an_echo_to_a_peer_that_does_not_read_stops_and_goes_on() {
     assert_eq!(within(echo).await.unwrap().unwrap(), COUNT);
 }
 
-/// T-40, K-3: ten thousands of pings from a peer that does not read the pongs.
+/// K-3: ten thousands of pings from a peer that does not read the pongs.
 #[tokio::test]
 async fn a_flood_of_pings_is_answered_within_bounds() {
     const COUNT: u32 = 100_000;
@@ -179,7 +179,7 @@ async fn a_flood_of_pings_is_answered_within_bounds() {
     assert!((17..1000).contains(&count), "{count} pongs");
 }
 
-/// T-40: the same while messages wait as well and there is no room.
+/// The same while messages wait as well and there is no room.
 #[tokio::test]
 async fn a_flood_of_pings_finds_no_room_either() {
     let config = quiet().max_unsent(1000);
@@ -195,7 +195,7 @@ async fn a_flood_of_pings_finds_no_room_either() {
     }
 }
 
-/// Hazard 4, K-9: pongs that nobody asked for.
+/// K-9: pongs that nobody asked for.
 #[tokio::test]
 async fn a_flood_of_pongs_is_ignored() {
     let (mut ws, mut peer) = server(&quiet(), 64 * 1024).await;

@@ -100,7 +100,7 @@ fn assert_answers(frames: &[Frame]) {
     assert_eq!(answers, expected);
 }
 
-/// P5, A-5: `recv`.
+/// `recv`.
 #[tokio::test]
 async fn receiving_survives_being_dropped() {
     let (bytes, expected) = script();
@@ -124,7 +124,7 @@ async fn receiving_survives_being_dropped() {
     }
 }
 
-/// P5, A-5: `next_event`.
+/// `next_event`.
 #[tokio::test]
 async fn taking_events_survives_being_dropped() {
     let (bytes, expected) = script();
@@ -176,7 +176,7 @@ fn numbers(bytes: &[u8], masked: bool) -> Vec<usize> {
     numbers
 }
 
-/// P6, A-5: `send`, each message once. A future that was polled took its message, as there was room;
+/// `send`, each message once. A future that was polled took its message, as there was room;
 /// one that was not polled did not.
 #[tokio::test]
 async fn sending_survives_being_dropped() {
@@ -205,7 +205,7 @@ async fn sending_survives_being_dropped() {
     }
 }
 
-/// P6: the same where most futures are dropped while they still wait for room, and `unsent` says
+/// The same where most futures are dropped while they still wait for room, and `unsent` says
 /// whether the message was taken.
 #[tokio::test]
 async fn sending_without_room_takes_messages_whole_or_not_at_all() {
@@ -370,7 +370,7 @@ where
     }
 }
 
-/// Hazard 22: the loop that everybody writes.
+/// The loop that everybody writes.
 #[tokio::test(start_paused = true)]
 async fn a_select_loop_with_a_timer_loses_nothing() {
     clock_is_paused();

@@ -43,7 +43,7 @@ async fn a_close_reply_is_not_forgotten_when_the_peer_half_closes() {
     assert_eq!(opcodes, [wire::BINARY, wire::CLOSE]);
 }
 
-/// X-19, hazard 11: as `a_violation_by_a_peer_that_does_not_read_ends_in_time`, but the Close frame is
+/// as `a_violation_by_a_peer_that_does_not_read_ends_in_time`, but the Close frame is
 /// what fills the send buffer up to its limit.
 #[tokio::test(start_paused = true)]
 async fn a_violation_that_fills_the_send_buffer_ends_in_time() {
@@ -168,7 +168,7 @@ async fn a_wrong_setting_is_found_before_connecting() {
     }
 }
 
-/// T-43: a transport that claims to have written more than it was given.
+/// A transport that claims to have written more than it was given.
 #[tokio::test]
 async fn a_lying_transport_is_an_error_in_the_handshake() {
     let (near, mut far) = duplex(4096);

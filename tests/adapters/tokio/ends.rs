@@ -201,7 +201,7 @@ async fn an_end_of_file_is_a_disconnect() {
     }
 }
 
-/// Hazard 14: the peer's kernel resets the connection.
+/// The peer's kernel resets the connection.
 #[tokio::test]
 async fn a_reset_is_a_disconnect() {
     let (mut ws, peer) = tcp_server(&quiet()).await;
@@ -372,7 +372,7 @@ async fn a_violation_is_told_to_the_peer() {
     }
 }
 
-/// X-17, hazard 33: the Close can be read although much was sent behind the violation.
+/// the Close can be read although much was sent behind the violation.
 #[tokio::test]
 async fn the_close_survives_what_the_peer_still_sends() {
     let (mut ws, mut peer) = tcp_server(&quiet()).await;
@@ -407,7 +407,7 @@ async fn a_peer_that_goes_on_after_a_violation_is_cut_off() {
     assert!(sent >= 64 * 1024, "only {sent} bytes were read on");
 }
 
-/// Hazard 25: dropping is not closing.
+/// Dropping is not closing.
 #[tokio::test]
 async fn dropping_a_socket_is_1006_for_the_peer() {
     let (server, mut client) = pair(&Config::new()).await;

@@ -114,7 +114,7 @@ async fn sending_writes_at_once() {
     assert_eq!(peer.frame().await.unwrap().text(), "sent");
 }
 
-/// K-1, K-4, design §5: a pong needs no call of its own, and neither does the reply to a Close.
+/// K-1, K-4: a pong needs no call of its own, and neither does the reply to a Close.
 #[tokio::test]
 async fn replies_leave_while_recv_waits() {
     let (io, mut peer) = counted(false);

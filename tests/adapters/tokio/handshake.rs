@@ -208,7 +208,7 @@ async fn a_wrong_request_gets_an_answer() {
     }
 }
 
-/// H-39, T-20: the answer can be read although 64 KiB were sent that nobody wanted.
+/// H-39: the answer can be read although 64 KiB were sent that nobody wanted.
 #[tokio::test]
 async fn an_error_answer_survives_what_the_peer_still_sends() {
     for junk in ["X: ", "\x16\x03\x01"] {
@@ -265,7 +265,7 @@ async fn an_answer_that_cannot_be_sent_becomes_a_500() {
     assert!(response.starts_with("HTTP/1.1 500 ") && !response.contains("Evil"), "{response}");
 }
 
-/// H-40, T-20: one absolute deadline; the answer is 408.
+/// H-40: one absolute deadline; the answer is 408.
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_gets_a_408_after_ten_seconds() {
     clock_is_paused();
@@ -285,7 +285,7 @@ async fn a_silent_client_gets_a_408_after_ten_seconds() {
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
 }
 
-/// H-40, hazard 1: progress does not extend the deadline.
+/// H-40: progress does not extend the deadline.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_trickles_is_cut_off_after_ten_seconds() {
     clock_is_paused();

@@ -21,7 +21,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Hazard 13, design §6: 20 s to the ping, 20 s for the answer.
+/// 20 s to the ping, 20 s for the answer.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_answers_nothing_is_given_up_after_forty_seconds() {
     clock_is_paused();
@@ -127,7 +127,7 @@ async fn keep_alive_is_a_setting() {
     assert_eq!((pinged, start.elapsed().as_secs()), (3, 5));
 }
 
-/// Hazard 37: a program that was busy or suspended for an hour sends one ping and gives the peer the
+/// A program that was busy or suspended for an hour sends one ping and gives the peer the
 /// full time for the answer.
 #[tokio::test(start_paused = true)]
 async fn an_hour_without_a_call_costs_one_ping() {
@@ -147,7 +147,7 @@ async fn an_hour_without_a_call_costs_one_ping() {
     assert_eq!(start.elapsed().as_secs(), 19);
 }
 
-/// Hazard 18: bytes that wait to be read prove that the peer was there, whatever the clock says.
+/// Bytes that wait to be read prove that the peer was there, whatever the clock says.
 #[tokio::test(start_paused = true)]
 async fn bytes_that_wait_count_as_alive() {
     clock_is_paused();
@@ -208,7 +208,7 @@ async fn the_close_timeout_runs_in_recv() {
     assert_eq!(start.elapsed().as_secs(), 2);
 }
 
-/// Hazard 12: a peer that answers the Close and never ends TCP. The closing handshake is complete,
+/// A peer that answers the Close and never ends TCP. The closing handshake is complete,
 /// so this is a clean end.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_never_ends_tcp_is_not_waited_for() {

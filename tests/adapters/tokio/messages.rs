@@ -183,7 +183,7 @@ async fn a_message_that_cannot_be_sent_does_no_harm() {
     assert_eq!(peer.frame().await, None);
 }
 
-/// P7: how a transport cuts the bytes is nothing that an application sees.
+/// How a transport cuts the bytes is nothing that an application sees.
 #[tokio::test]
 async fn short_reads_and_writes_change_nothing() {
     let quiet = Config::new().keep_alive(KeepAlive::Off);

@@ -48,7 +48,7 @@ fn c_11_with_content_length() {
     assert_eq!((short.reason(), short.body()), ("Service Unavailable", &b"hello"[..]));
 }
 
-/// T-3: what stands between the chunks is bounded like what stands in them, however little of a body
+/// What stands between the chunks is bounded like what stands in them, however little of a body
 /// comes with it.
 #[test]
 fn endless_framing_ends() {

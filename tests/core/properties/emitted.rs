@@ -153,7 +153,7 @@ fn run(role: Role, ops: &[Op]) -> Vec<u8> {
             }
         };
         if end.tx.remaining() > before {
-            // T-41: one message beyond the limit at most, the rest is replies and pings
+            // one message beyond the limit at most, the rest is replies and pings
             largest = largest.max(len);
             let replies = ops.len() * 24 + (MAX_PONGS + 2) * 131 + 2 * 131;
             let bound = MAX_UNSENT + largest + 14 + replies;
@@ -167,7 +167,7 @@ fn run(role: Role, ops: &[Op]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// F-1, F-3, F-11, F-28, X-4, T-41: whole frames, lengths in the shortest form, the mask as the
+    /// F-1, F-3, F-11, F-28, X-4: whole frames, lengths in the shortest form, the mask as the
     /// role wants it, a proper grammar of fragments, and nothing after a Close.
     #[test]
     fn any_operations_send_valid_frames(ops in prop::collection::vec(op(), 1..60)) {

@@ -135,7 +135,7 @@ proptest! {
         }
     }
 
-    /// F-16, F-17, T-4: exactly the limit passes, one byte more is 1009, in one frame and in many.
+    /// F-16, F-17: exactly the limit passes, one byte more is 1009, in one frame and in many.
     #[test]
     fn the_limit_is_exact(
         limit in 0..400_usize,

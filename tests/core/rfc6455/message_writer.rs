@@ -134,7 +134,7 @@ fn binary_in_fragments_is_anything() {
     });
 }
 
-/// T-41: each fragment is taken or refused as a message is.
+/// Each fragment is taken or refused as a message is.
 #[test]
 fn a_full_buffer_stops_the_writer_between_fragments() {
     each_role(|role| {

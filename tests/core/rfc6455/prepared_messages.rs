@@ -68,7 +68,7 @@ fn a_long_control_frame_cannot_be_prepared() {
     }
 }
 
-/// X-4, T-41: the same conditions hold as for `send`.
+/// the same conditions hold as for `send`.
 #[test]
 fn prepared_messages_are_refused_as_others_are() {
     each_role(|role| {

@@ -34,7 +34,7 @@ fn the_limit_of_one_frame() {
     }
 }
 
-/// F-16, F-17, T-4: the sum over fragments counts, and is checked before any of the next is kept.
+/// F-16, F-17: the sum over fragments counts, and is checked before any of the next is kept.
 #[test]
 fn the_limit_of_a_fragmented_message() {
     for delivery in [Delivery::Messages, Delivery::Chunks] {
@@ -63,7 +63,7 @@ fn the_limit_of_a_fragmented_message() {
     }
 }
 
-/// F-14, T-4, A-4: with the default limits, endless fragments fail at 16 MiB and hold no more than
+/// F-14, A-4: with the default limits, endless fragments fail at 16 MiB and hold no more than
 /// that in the meantime.
 #[test]
 fn endless_fragments_end() {
@@ -127,7 +127,7 @@ fn no_fragments() {
     }
 }
 
-/// F-27, T-5: consecutive fragments without payload.
+/// F-27: consecutive fragments without payload.
 #[test]
 fn the_number_of_empty_fragments() {
     for limit in [0, 1, 10] {
@@ -160,7 +160,7 @@ fn the_number_of_empty_fragments() {
     }
 }
 
-/// F-27, T-5: 200 000 empty continuations with the default limits: they end at 1 024, and nothing is
+/// F-27: 200 000 empty continuations with the default limits: they end at 1 024, and nothing is
 /// kept for them.
 #[test]
 fn a_flood_of_empty_fragments() {
@@ -176,7 +176,7 @@ fn a_flood_of_empty_fragments() {
     });
 }
 
-/// F-27, T-5: 10^6 fragments of one byte with the default limits.
+/// F-27: 10^6 fragments of one byte with the default limits.
 #[test]
 fn a_flood_of_tiny_fragments() {
     each_role(|role| {
@@ -196,7 +196,7 @@ fn a_flood_of_tiny_fragments() {
     });
 }
 
-/// T-6: every default is finite, and the same however it is obtained.
+/// Every default is finite, and the same however it is obtained.
 #[test]
 fn the_defaults_are_finite() {
     let config = Config::default();

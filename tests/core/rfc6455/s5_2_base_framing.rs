@@ -174,7 +174,7 @@ fn lengths_that_are_not_minimal_fail() {
     });
 }
 
-/// F-13, F-15, T-2: a 64-bit length with its first bit set, before any limit is looked at.
+/// F-13, F-15: a 64-bit length with its first bit set, before any limit is looked at.
 #[test]
 fn lengths_of_2_to_63_and_more_fail() {
     for config in [Config::new(), unlimited()] {
@@ -190,7 +190,7 @@ fn lengths_of_2_to_63_and_more_fail() {
     }
 }
 
-/// F-14, F-15, T-2: the largest lengths there are. With a limit they fail at the header; without one
+/// F-14, F-15: the largest lengths there are. With a limit they fail at the header; without one
 /// the payload is awaited, and nothing overflows.
 #[test]
 fn lengths_just_below_2_to_63() {
@@ -264,7 +264,7 @@ fn many_frames_in_one_read() {
     });
 }
 
-/// T-3: no prefix of a valid frame is an event, an error or an answer, at any place in the buffer.
+/// No prefix of a valid frame is an event, an error or an answer, at any place in the buffer.
 #[test]
 fn prefixes_of_frames_wait() {
     each_role(|role| {

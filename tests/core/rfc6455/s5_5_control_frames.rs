@@ -26,7 +26,7 @@ fn fragmented_control_frames_fail() {
     });
 }
 
-/// F-23, T-7: at the second byte, before there is a length or a payload to read.
+/// F-23: at the second byte, before there is a length or a payload to read.
 #[test]
 fn control_frames_of_more_than_125_bytes_fail() {
     each_role(|role| {
@@ -147,7 +147,7 @@ fn the_newest_pong_counts_when_it_is_in_line() {
     });
 }
 
-/// K-3, T-40: 10^6 pings and a peer that reads nothing: what waits is bounded.
+/// K-3: 10^6 pings and a peer that reads nothing: what waits is bounded.
 #[test]
 fn a_flood_of_pings_is_bounded() {
     each_role(|role| {
@@ -249,7 +249,7 @@ fn a_ping_does_not_touch_the_message_under_way() {
     });
 }
 
-/// K-9, T-8: 10^6 pongs that nobody waits for leave nothing behind.
+/// K-9: 10^6 pongs that nobody waits for leave nothing behind.
 #[test]
 fn a_flood_of_pongs_leaves_nothing_behind() {
     each_role(|role| {

@@ -122,7 +122,7 @@ fn large_messages_are_not_copied() {
     });
 }
 
-/// T-41: a message is taken while fewer bytes than the limit wait, then none is; nothing is written
+/// A message is taken while fewer bytes than the limit wait, then none is; nothing is written
 /// for a refused one, and there is room again when the buffer has been sent.
 #[test]
 fn a_full_send_buffer_refuses_messages() {
@@ -197,7 +197,7 @@ fn one_large_message_is_always_taken() {
     });
 }
 
-/// T-41: an echo to a peer that never reads is bounded.
+/// An echo to a peer that never reads is bounded.
 #[test]
 fn an_echo_to_a_peer_that_never_reads_is_bounded() {
     each_role(|role| {
@@ -257,7 +257,7 @@ fn errors_say_what_to_do() {
     assert!(too_big.contains("11") && too_big.contains("10"));
 }
 
-/// §6.2, hazard: a reader that claims more than it was given is not believed.
+/// §6.2: a reader that claims more than it was given is not believed.
 #[test]
 fn reading_into_the_buffer() {
     each_role(|role| {

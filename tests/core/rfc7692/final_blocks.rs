@@ -23,7 +23,7 @@ fn final_hello() -> Vec<u8> {
     [&FINAL[..], &[0x00]].concat()
 }
 
-/// D-23, T-12: the next message is not lost, and may refer to the one before.
+/// D-23: the next message is not lost, and may refer to the one before.
 #[test]
 fn messages_after_a_final_block() {
     both_ends(|mut end| {

@@ -41,7 +41,7 @@ fn the_limit_is_on_what_comes_out() {
     }
 }
 
-/// D-31, T-10: a bomb fails long before all of it has arrived, in one frame and in fragments.
+/// D-31: a bomb fails long before all of it has arrived, in one frame and in fragments.
 #[test]
 fn bombs() {
     let bomb = zeros(64 * 1024 * 1024);

@@ -149,7 +149,7 @@ fn empty_messages() {
     });
 }
 
-/// D-33, T-12: an empty last fragment behind data.
+/// D-33: an empty last fragment behind data.
 #[test]
 fn an_empty_last_fragment() {
     both_ends(|mut end| {
@@ -183,7 +183,7 @@ fn corrupt_data() {
     }
 }
 
-/// D-30, T-14: every beginning of a compressed message that is not one itself.
+/// D-30: every beginning of a compressed message that is not one itself.
 #[test]
 fn truncated_messages() {
     let long = {

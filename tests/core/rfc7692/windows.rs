@@ -79,7 +79,7 @@ fn every_memory_level() {
     }
 }
 
-/// D-4, T-11: a window of 256 bytes, which the engine does not have. It compresses with 512 instead,
+/// D-4: a window of 256 bytes, which the engine does not have. It compresses with 512 instead,
 /// and refers no farther back than 250: the margin is what this holds on to.
 #[test]
 fn the_smallest_window() {

@@ -55,7 +55,7 @@ async fn flushing_writes_the_rest() {
     assert_eq!(stream.get_ref().unsent(), 0);
 }
 
-/// T-41: a peer that does not read holds the writer up, with bounded memory, and wakes it when it goes
+/// A peer that does not read holds the writer up, with bounded memory, and wakes it when it goes
 /// on.
 #[tokio::test]
 async fn a_peer_that_does_not_read_holds_the_writer_up() {
@@ -191,7 +191,7 @@ async fn pings_are_answered_while_writing() {
     }
 }
 
-/// Hazard 13: keep-alive goes on while a read waits.
+/// Keep-alive goes on while a read waits.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_is_gone_is_noticed_while_reading() {
     clock_is_paused();
