@@ -2,6 +2,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use std::io;
 
+use crate::endpoint::Failure;
 use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::{HandshakeError, UsageError};
 use crate::proto::{ConfigError, SendError, Timeout};
@@ -182,6 +183,18 @@ impl From<HandshakeError> for Error {
 impl From<Refused> for Error {
     fn from(response: Refused) -> Self {
         Self::Refused(Arc::new(response))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Handshake(error) => error.into(),
+            Failure::Refused(response) => Self::Refused(response),
+            Failure::Protocol(error) => error.into(),
+            Failure::Timeout(timeout) => timeout.into(),
+            Failure::Disconnected => Self::Disconnected(None),
+        }
     }
 }
 

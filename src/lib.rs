@@ -57,11 +57,14 @@ pub mod blocking;
 pub mod buf;
 #[cfg(feature = "deflate")]
 pub mod deflate;
+pub mod endpoint;
 #[cfg(feature = "std")]
 mod entropy;
 #[cfg(feature = "std")]
 mod error;
 pub mod handshake;
+#[cfg(feature = "std")]
+mod io;
 #[cfg(feature = "std")]
 mod pool;
 pub mod proto;

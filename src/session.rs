@@ -6,6 +6,7 @@ use std::io;
 use bytes::Buf;
 
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::endpoint::{Action, Flow, Unsent};
 use crate::error::Error;
 use crate::pool::LentTx;
 use crate::proto::{
@@ -14,52 +15,29 @@ use crate::proto::{
 };
 use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 
-/// The sending half of a connection on a transport, and the decisions of the receiving half.
+/// The sending half of an open connection, its send buffer and the state of its transport: what the
+/// adapters share.
 ///
-/// The adapters differ in how they wait, and in nothing else: what to do next is decided here or
-/// below. The receiving half parses on its own ([`Receiver`]) and asks in two places: before it
-/// parses ([`before_parsing`](Self::before_parsing)) and when it has found no event
+/// They differ in how they wait, and in nothing else: what to do next is decided by [`Flow`] or below.
+/// The receiving half parses on its own ([`Receiver`]) and asks in two places: before it parses
+/// ([`before_parsing`](Self::before_parsing)) and when it has found no event
 /// ([`after_parsing`](Self::after_parsing)).
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) sender: Sender,
     tx: LentTx,
+    flow: Flow,
+    /// Byte-stream mode: events are delivered although there is no room for answers, as nobody answers
+    /// to them. Two ends that send more than the other takes in would otherwise wait for each other.
+    independent: bool,
     /// Unsent bytes that were taken out of `tx` to be written.
     pub(crate) in_flight: usize,
-    /// Writing failed: nothing more can be sent, but what the peer sent before can still be read.
     write_error: Option<Arc<io::Error>>,
-    /// The sending direction has been shut down.
-    write_shut: bool,
-    /// The peer sends nothing more.
-    eof: bool,
-    /// A write had to wait: the next one that goes through proves that the peer takes bytes.
-    stalled: bool,
-    /// Nobody answers to events, so they are delivered although there is no room for answers. Two ends
-    /// that send more than the other takes in would otherwise wait for each other.
-    independent: bool,
+    /// How it ended; there as soon as [`Flow::is_over`].
     end: Option<Box<Result<(), Error>>>,
 }
 
-/// What the receiving half does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Write what is unsent.
-    Write,
-    /// Shut down the sending direction.
-    ShutdownWrite,
-    /// The same for good measure: go on even if that has to wait.
-    HangUp,
-    /// Read.
-    Read,
-    /// Go on parsing, once others have had their turn.
-    Again,
-    /// Wait until writing is possible again; there is too much unsent to take in more.
-    Wait,
-    /// It is over: see [`Session::result`].
-    End,
-}
-
-/// What parsing found out, besides that there is no event.
+/// The outcome of parsing, besides that there is no event.
 #[derive(Default)]
 pub(crate) struct Parsed {
     pub(crate) violation: Option<ProtocolError>,
@@ -75,12 +53,10 @@ impl Session {
         Self {
             sender,
             tx,
+            flow: Flow::new(),
+            independent: false,
             in_flight: 0,
             write_error: None,
-            write_shut: false,
-            eof: false,
-            stalled: false,
-            independent: false,
             end: None,
         }
     }
@@ -89,28 +65,22 @@ impl Session {
     ///
     /// `write_blocked`: the transport takes no bytes at the moment.
     #[inline]
-    pub(crate) fn before_parsing(&self, write_blocked: bool) -> Option<Step> {
-        if self.end.is_some() {
-            return Some(Step::End);
-        }
-        // What the application answers to the event must find room. After the end there are none.
-        if !self.has_room() && !self.independent && !self.is_closing() {
-            return Some(if write_blocked { Step::Wait } else { Step::Write });
-        }
-        None
+    pub(crate) fn before_parsing(&self, write_blocked: bool) -> Option<Action> {
+        let has_room = self.independent || self.has_room();
+        self.flow.before_event(&self.sender, has_room, write_blocked)
     }
 
-    /// What to do to get an event, as there is none.
+    /// The next action needed to produce an event, as there is none.
     #[inline]
-    pub(crate) fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
-        if self.end.is_some() {
-            return Step::End;
+    pub(crate) fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
+        if self.flow.is_over() {
+            return Action::End;
         }
         if let Some(arrived) = parsed.arrived {
             self.sender.note_arrived(arrived);
         }
         if parsed.paused {
-            return Step::Again;
+            return Action::Again;
         }
         if let Some(error) = parsed.violation {
             self.reply(error.into()); // once: the sender knows
@@ -118,28 +88,12 @@ impl Session {
         if parsed.flooded {
             self.sender.receive_eof();
         }
-        if !self.is_flushed() && !write_blocked {
-            return Step::Write;
+        let unsent = Unsent::new(self.is_flushed(), write_blocked);
+        let action = self.flow.after_event(&self.sender, unsent);
+        if action == Action::End {
+            self.finish(None);
         }
-        match self.sender.transport() {
-            // The peer may have closed its direction only, and wait for our Close frame.
-            Transport::KeepOpen | Transport::ShutdownWrite
-                if self.eof && self.is_closing() && !self.is_flushed() =>
-            {
-                Step::Wait
-            }
-            transport if self.eof || transport == Transport::Close => {
-                if !self.write_shut {
-                    return Step::HangUp;
-                }
-                self.finish(None);
-                Step::End
-            }
-            Transport::ShutdownWrite if !self.write_shut && self.is_flushed() => {
-                Step::ShutdownWrite
-            }
-            _ => Step::Read,
-        }
+        action
     }
 
     /// How it ended: `Ok` after a closing handshake. The same answer for ever.
@@ -227,17 +181,12 @@ impl Session {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.end.is_some()
+        self.flow.is_over()
     }
 
     /// A read found the end of file.
     pub(crate) fn read_eof(&mut self) {
-        self.eof = true;
-    }
-
-    /// Whether a Close came or the connection failed: there are no more events.
-    fn is_closing(&self) -> bool {
-        self.sender.close_info().is_some()
+        self.flow.input_ended();
     }
 
     /// A read failed for good.
@@ -268,43 +217,41 @@ impl Session {
     /// A write took `n` bytes.
     #[inline]
     pub(crate) fn write_went_through(&mut self, n: usize) {
-        self.sender.note_written(n);
-        if core::mem::take(&mut self.stalled) {
-            self.sender.note_progress();
-        }
+        self.flow.wrote(&mut self.sender, n);
     }
 
     /// A write found no room in the transport.
     #[inline]
     pub(crate) fn write_stalled(&mut self) {
-        self.stalled = true;
+        self.flow.write_stalled();
     }
 
     /// A write failed for good. Once the connection is over, that is only a consequence.
     pub(crate) fn write_failed(&mut self, error: io::Error) {
-        if self.end.is_some() {
+        if self.flow.is_over() {
             return;
         }
         self.tx = LentTx::default();
         self.in_flight = 0;
-        self.write_shut = true;
+        self.flow.output_failed();
         self.write_error.get_or_insert_with(|| Arc::new(error));
     }
 
     /// The sending direction was shut down, or that was tried.
     pub(crate) fn was_shut_down(&mut self) {
-        self.write_shut = true;
+        self.flow.output_shut_down();
     }
 
     /// The peer took too long.
     fn timed_out(&mut self, timeout: Timeout) {
+        self.flow.end();
         self.end.get_or_insert_with(|| Box::new(Err(timeout.into())));
     }
 
     /// Pays what is owed to the peer.
     pub(crate) fn reply(&mut self, reply: Reply) {
         self.sender.reply(self.tx.fetch(), reply);
-        if self.write_error.is_some() {
+        if self.flow.is_output_failed() {
             self.tx = LentTx::default();
         }
     }
@@ -355,7 +302,7 @@ impl Session {
     /// An error if nothing can reach the peer any more.
     #[inline]
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
-        if self.write_error.is_some() {
+        if self.flow.is_output_failed() {
             return Err(Error::Disconnected(self.write_error.clone()));
         }
         match self.end.as_deref() {
@@ -400,6 +347,7 @@ impl Session {
                 Err(Error::Disconnected(read_error.or_else(|| self.write_error.clone())))
             }
         };
+        self.flow.end();
         self.end.get_or_insert_with(|| Box::new(result));
         self.tx = LentTx::default();
         self.in_flight = 0;

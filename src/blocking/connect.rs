@@ -6,12 +6,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use super::accept::Deadline;
+use super::deadline::Deadline;
+use super::opening::{Opening, Stop};
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::endpoint::Endpoint;
 use crate::entropy::random;
 use crate::error::{Error, WSS_NEEDS_TLS};
-use crate::handshake::client::{Handshake, Request, Response};
+use crate::handshake::client::Request;
 use crate::proto::Config;
 use crate::race::{Next, Race};
 
@@ -66,44 +68,24 @@ pub fn client<S: Transport>(
 }
 
 fn open<S: Transport>(
-    mut io: S,
+    io: S,
     request: &Request,
     config: &Config,
-    mut deadline: Deadline,
+    deadline: Deadline,
 ) -> Result<WebSocket<S>, Error> {
-    let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
+    let rx = RecvBuffer::with_read_ahead(config.read_ahead);
     let mut tx = SendBuffer::new();
-    let mut handshake = Handshake::start(request, random()?, config, &mut tx)?;
-    let response = exchange(&mut io, &mut handshake, &mut rx, &mut tx, &mut deadline);
-    let released = deadline.release(&io);
-    match response? {
-        Response::Accepted(accepted) => {
-            released?;
-            let subprotocol = accepted.subprotocol().map(alloc::string::String::from);
-            let conn = accepted.into_connection(random()?);
-            let ws = WebSocket::new(io, conn, rx, tx);
-            Ok(ws.with_subprotocol(subprotocol.as_deref()))
-        }
-        Response::Refused(refused) => Err(refused.into()),
-    }
-}
-
-fn exchange<S: Transport>(
-    io: &mut S,
-    handshake: &mut Handshake,
-    rx: &mut RecvBuffer,
-    tx: &mut SendBuffer,
-    deadline: &mut Deadline,
-) -> Result<Response, Error> {
-    deadline.write_all(io, tx)?;
-    loop {
-        if let Some(response) = handshake.read_response(rx)? {
-            return Ok(response);
-        }
-        if deadline.read(io, rx)? == 0 {
-            return handshake.receive_eof()?.ok_or(Error::Disconnected(None));
-        }
-    }
+    let endpoint = Endpoint::client(request, random()?, config, &mut tx)?;
+    let mut opening = Opening::new(io, endpoint, rx, tx, deadline);
+    let accepted = match opening.run()? {
+        Stop::Response(accepted) => accepted,
+        Stop::Over(Err(error)) => return Err(error),
+        // not the stops of a client
+        Stop::Over(Ok(())) | Stop::Request(_) => return Err(Error::Disconnected(None)),
+    };
+    let Opening { io, endpoint, rx, tx, .. } = opening;
+    let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
+    Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accepted.subprotocol()))
 }
 
 /// Connects to the address that answers first.

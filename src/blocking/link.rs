@@ -9,17 +9,18 @@ use super::Transport;
 use super::limit::{Bound, Done, GLANCE, Limit, flush, read_some, write_some};
 use super::transport::is_cannot;
 use crate::buf::RecvBuffer;
+use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{MessageRef, Ready, Receiver, State};
-use crate::session::{Parsed, Session, Step, parse};
+use crate::session::{Parsed, Session, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
 pub(super) trait Link {
     /// As [`Session::before_parsing`].
-    fn before_parsing(&mut self, write_blocked: bool) -> Option<Step>;
+    fn before_parsing(&mut self, write_blocked: bool) -> Option<Action>;
 
     /// As [`Session::after_parsing`].
-    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step;
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action;
 
     /// As [`Session::result`].
     fn result(&mut self) -> Result<(), Error>;
@@ -56,15 +57,15 @@ pub(super) fn ready_event(
             },
         };
         match step {
-            Step::End => return link.result().map(|()| None),
-            Step::Write => write_blocked = !link.write()?,
-            Step::Wait => {
+            Action::End => return link.result().map(|()| None),
+            Action::Write => write_blocked = !link.write()?,
+            Action::Wait => {
                 link.wait_for_writer()?;
                 write_blocked = false;
             }
-            Step::ShutdownWrite | Step::HangUp => link.shutdown_write(),
-            Step::Again => {}
-            Step::Read => {
+            Action::ShutdownWrite | Action::HangUp => link.shutdown_write(),
+            Action::Again => {}
+            Action::Read => {
                 link.read(rx)?;
                 write_blocked = false;
             }
@@ -302,15 +303,17 @@ impl<S: Transport> Direct<S> {
 }
 
 impl<S: Transport> Link for Direct<S> {
-    fn before_parsing(&mut self, write_blocked: bool) -> Option<Step> {
+    fn before_parsing(&mut self, write_blocked: bool) -> Option<Action> {
         self.session.before_parsing(write_blocked)
     }
 
-    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
         match self.session.after_parsing(parsed, write_blocked) {
             // what has been written may still lie in the stream
-            Step::Read | Step::ShutdownWrite if self.flush_pending && !write_blocked => Step::Write,
-            Step::ShutdownWrite if self.flush_pending => Step::Read,
+            Action::Read | Action::ShutdownWrite if self.flush_pending && !write_blocked => {
+                Action::Write
+            }
+            Action::ShutdownWrite if self.flush_pending => Action::Read,
             step => step,
         }
     }

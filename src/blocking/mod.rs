@@ -120,8 +120,10 @@
 mod accept;
 mod bytes;
 mod connect;
+mod deadline;
 mod limit;
 mod link;
+mod opening;
 mod shared_io;
 mod socket;
 mod split;

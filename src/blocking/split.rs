@@ -15,11 +15,12 @@ use super::link::{Clock, Direct, Link, MEANWHILE, Over, ready_event};
 use super::shared_io::{SharedIo, SplitTransport};
 use super::transport::is_cannot;
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{
     self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
 };
-use crate::session::{Parsed, Session, Step, check_written, into_message, take_event};
+use crate::session::{Parsed, Session, check_written, into_message, take_event};
 use crate::wire::CloseCode;
 
 impl<S: SplitTransport> WebSocket<S> {
@@ -269,14 +270,14 @@ pub(super) struct SharedLink<S> {
 }
 
 impl<S: SplitTransport> Link for SharedLink<S> {
-    fn before_parsing(&mut self, _write_blocked: bool) -> Option<Step> {
+    fn before_parsing(&mut self, _write_blocked: bool) -> Option<Action> {
         // The senders make their own way through a full buffer; receiving does not wait for them.
-        self.shared.lock().session.is_over().then_some(Step::End)
+        self.shared.lock().session.is_over().then_some(Action::End)
     }
 
-    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
         let step = self.shared.lock().session.after_parsing(parsed, write_blocked);
-        if step == Step::End {
+        if step == Action::End {
             self.shared.over();
         }
         step

@@ -23,6 +23,8 @@ pub enum UsageError {
     NoSubprotocols,
     /// A request is rejected with a status outside 200–599.
     InvalidStatus(u16),
+    /// There is no request to answer: none has come, or it has been answered.
+    NoRequest,
 }
 
 impl fmt::Display for UsageError {
@@ -61,6 +63,9 @@ impl fmt::Display for UsageError {
                 f,
                 "a request cannot be rejected with status {status}; use 200 to 599, \
                  or Request::accept for 101 (RFC 9110 §15)"
+            ),
+            Self::NoRequest => f.write_str(
+                "there is no request to answer; accept or reject what Step::Request brings, once",
             ),
         }
     }

@@ -298,9 +298,49 @@ impl Connection {
         (self.receiver, self.sender)
     }
 
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    pub(crate) fn sender_mut(&mut self) -> &mut Sender {
+        &mut self.sender
+    }
+
+    /// As [`Receiver::assemble_whole`].
+    #[inline]
+    pub(crate) fn assemble_whole(&mut self, rx: &mut RecvBuffer) -> Option<MessageKind> {
+        self.receiver.assemble_whole(rx)
+    }
+
+    /// As [`Receiver::take_message`].
+    #[inline]
+    pub(crate) fn take_message(kind: MessageKind, rx: &mut RecvBuffer) -> Event<'_> {
+        Receiver::take_message(kind, rx)
+    }
+
+    /// Takes the event that [`find`](Self::find) has found.
+    pub(crate) fn take_event<'b>(&mut self, rx: &'b mut RecvBuffer, ready: Ready) -> Event<'b> {
+        self.receiver.take_event(rx, ready)
+    }
+
+    /// Whether there is more to inflate without another byte from the peer.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.receiver.is_paused()
+    }
+
+    /// As [`handle_timeout`](Self::handle_timeout), where nobody may have read what has come (`deaf`).
+    /// A time-out shows in [`transport`](Self::transport).
+    pub(crate) fn handle_timeout_with(&mut self, now: Duration, tx: &mut SendBuffer, deaf: bool) {
+        self.sender.note_arrived(self.receiver.take_arrived());
+        if self.sender.handle_timeout_with(now, tx, 0, deaf).is_err() {
+            self.receiver.receive_eof();
+        }
+    }
+
     /// Finds the next event and writes what is owed for it.
     #[inline]
-    fn find(
+    pub(crate) fn find(
         &mut self,
         rx: &mut RecvBuffer,
         tx: &mut SendBuffer,

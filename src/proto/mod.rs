@@ -30,12 +30,10 @@ pub(crate) use message::PayloadRef;
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use receiver::Receiver;
-#[cfg(feature = "std")]
 pub(crate) use receiver::{MAX_DRAINED, Ready};
 pub use sender::{Reply, Sender};
 pub use text::Utf8Bytes;
 pub use timers::Arrived;
-#[cfg(feature = "std")]
 pub(crate) use timers::LINGER;
 pub use writer::MessageWriter;
 

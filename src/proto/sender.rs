@@ -415,7 +415,7 @@ impl Sender {
     }
 
     /// [`Config::max_unsent`].
-    #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn max_unsent(&self) -> usize {
         self.max_unsent as usize
     }
@@ -426,8 +426,18 @@ impl Sender {
         self.timers.close_timeout()
     }
 
+    /// Whether the peer's Close came or the connection failed: there are no more events.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        !matches!(self.phase, Phase::Open | Phase::CloseSent)
+    }
+
+    /// The time-out that ended the connection.
+    pub(crate) fn timed_out(&self) -> Option<Timeout> {
+        self.timers.timed_out
+    }
+
     /// The rule that the peer broke.
-    #[cfg(feature = "std")]
     pub(crate) fn violated(&self) -> Option<ProtocolError> {
         self.record.as_ref().and_then(|record| record.error)
     }

@@ -1,23 +1,18 @@
 use alloc::boxed::Box;
-use alloc::vec;
-use core::future::{Future, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
+use core::fmt;
+use core::future::poll_fn;
 use core::time::Duration;
 
-use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::lent::LentRx;
-use super::link::{poll_read_some, poll_write_some};
+use super::opening::{Opening, Stop};
 use super::{WebSocket, with_defaults};
-use crate::buf::SendBuffer;
+use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
+use crate::handshake::server::{Accept, Reject, Request};
 use crate::pool::LentTx;
-use crate::proto::{Config, LINGER, MAX_DRAINED};
-use crate::session::check_written;
+use crate::proto::Config;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -162,8 +157,9 @@ where
     Box::pin(async { read(io, received, config, arrived).await.map(Incoming::new) }).await // as above
 }
 
+/// Reads the request on a stream from which `received` has been read already.
 async fn read<S>(
-    mut io: S,
+    io: S,
     received: [&[u8]; 2],
     config: &Config,
     mut arrived: impl FnMut(),
@@ -174,33 +170,14 @@ where
     let config = with_defaults(&config.check()?);
     let mut rx = LentRx::empty(config.read_ahead);
     received.iter().for_each(|bytes| rx.fetch().feed(bytes));
-    let mut tx = LentTx::default();
-    let mut handshake = Handshake::new(&config);
-    handshake.handle_timeout(Duration::ZERO, tx.fetch())?; // its time begins
-    let head = timeout(config.handshake_timeout, async {
-        loop {
-            if let Some(request) = handshake.read_request(rx.fetch(), tx.fetch())? {
-                return Ok(request);
-            }
-            tx.release(); // the wait may be long
-            if read_some(&mut io, &mut rx).await? == 0 {
-                return Err(Error::Handshake(handshake.receive_eof()));
-            }
-            arrived();
+    let mut opening = Opening::new(io, Endpoint::server(&config), rx, LentTx::default());
+    match poll_fn(|cx| opening.poll(cx, &mut arrived)).await {
+        Stop::Request(request) => {
+            Ok(Pending { opening, timeout: config.handshake_timeout, request })
         }
-    });
-    match head.await {
-        Ok(Ok(request)) => Ok(Pending { io, rx, tx, config, handshake, request }),
-        Ok(Err(error)) => {
-            finish(io, tx.fetch()).await;
-            Err(error)
-        }
-        Err(_) => {
-            // RFC 9110 §15.5.9: 408 tells a client that it was too slow.
-            let _ = handshake.handle_timeout(config.handshake_timeout, tx.fetch());
-            finish(io, tx.fetch()).await;
-            Err(Error::HandshakeTimeout)
-        }
+        Stop::Over(Err(error)) => Err(error),
+        // not the stops of a server that has decided nothing
+        Stop::Over(Ok(())) | Stop::Response(_) => Err(Error::Disconnected(None)),
     }
 }
 
@@ -209,14 +186,11 @@ where
 #[must_use = "the peer waits for an answer: `accept` or `reject` it"]
 pub struct Incoming<S>(Box<Pending<S>>);
 
-#[derive(Debug)]
 struct Pending<S> {
-    io: S,
-    rx: LentRx,
-    tx: LentTx,
-    config: Config,
-    handshake: Handshake,
+    opening: Opening<S>,
     request: Request,
+    /// For the response to leave.
+    timeout: Duration,
 }
 
 impl<S> Incoming<S> {
@@ -231,7 +205,7 @@ impl<S> Incoming<S> {
 
     /// The stream.
     pub fn io_ref(&self) -> &S {
-        &self.0.io
+        &self.0.opening.io
     }
 }
 
@@ -270,94 +244,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
     async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
-        let Self { mut io, rx, mut tx, config, mut handshake, request } = self;
-        let conn = match request.accept(accept, &config, tx.fetch()) {
-            Ok(conn) => conn,
-            Err(AcceptError::Peer(error)) => {
-                finish(io, tx.fetch()).await;
-                return Err(error.into());
-            }
-            Err(AcceptError::Usage(error)) => {
-                let internal_error = Reject { status: 500, ..Reject::default() };
-                handshake.reject(&internal_error, tx.fetch())?;
-                finish(io, tx.fetch()).await;
-                return Err(error.into());
-            }
-        };
-        write_in_time(&config, &mut io, tx.fetch()).await?;
-        Ok(WebSocket::new(io, conn, rx, tx).with_subprotocol(accept.subprotocol))
+        let Self { mut opening, request, timeout } = self;
+        let accepted = opening.endpoint.accept(request, accept, opening.tx.fetch());
+        if opening.endpoint.connection().is_none() {
+            let end = end(opening).await;
+            return Err(match accepted {
+                Err(error) => error.into(),
+                Ok(()) => end.err().unwrap_or(Error::Disconnected(None)),
+            });
+        }
+        let until = opening.in_time(timeout);
+        poll_fn(|cx| opening.poll_write_all(cx, until)).await?;
+        let Opening { io, endpoint, rx, tx, .. } = opening;
+        let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
+        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.subprotocol))
     }
 
     async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
-        let Self { mut io, mut tx, config, request, .. } = self;
-        request.reject(reject, tx.fetch())?;
-        write_in_time(&config, &mut io, tx.fetch()).await?;
-        finish(io, tx.fetch()).await;
-        Ok(())
+        let Self { mut opening, request, timeout } = self;
+        let rejected = opening.endpoint.reject(request, reject, opening.tx.fetch());
+        let until = opening.in_time(timeout);
+        let written = poll_fn(|cx| opening.poll_write_all(cx, until)).await;
+        end(opening).await?;
+        rejected?;
+        written
     }
 }
 
-/// Writes everything in the time that a handshake may take. A socket that takes it at once needs no
-/// clock for that.
-async fn write_in_time<S>(config: &Config, io: &mut S, tx: &mut SendBuffer) -> Result<(), Error>
-where
-    S: AsyncWrite + Unpin,
-{
-    let mut writing = pin!(write_all(io, tx));
-    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx))).await {
-        return result;
+impl<S: fmt::Debug> fmt::Debug for Pending<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("io", &self.opening.io)
+            .field("request", &self.request)
+            .finish_non_exhaustive()
     }
-    timeout(config.handshake_timeout, writing).await.unwrap_or(Err(Error::HandshakeTimeout))
 }
 
-/// Reads once; holds no memory while it waits for the beginning of something.
-pub(super) async fn read_some<S>(io: &mut S, rx: &mut LentRx) -> Result<usize, Error>
-where
-    S: AsyncRead + Unpin,
-{
-    let read = poll_fn(|cx| {
-        let read = poll_read_some(io, cx, rx.fetch());
-        if read.is_pending() {
-            rx.release();
-        }
-        read
-    });
-    Ok(read.await?)
-}
-
-pub(super) async fn write_all<S>(io: &mut S, tx: &mut SendBuffer) -> Result<(), Error>
-where
-    S: AsyncWrite + Unpin,
-{
-    while tx.has_remaining() {
-        let n = poll_fn(|cx| poll_write_some(io, cx, tx)).await?;
-        check_written(n, tx.remaining())?;
-        tx.advance(n);
-    }
-    io.flush().await?;
-    Ok(())
-}
-
-/// Writes a last answer and ends the stream so that the peer can read it: closing a socket with
-/// unread bytes would make TCP discard what is on its way (RFC 9112 §9.6).
-async fn finish<S>(mut io: S, tx: &mut SendBuffer)
+/// Goes on until the peer has read why it is refused.
+async fn end<S>(mut opening: Opening<S>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let goodbye = async {
-        write_all(&mut io, tx).await?;
-        io.shutdown().await?;
-        // not an array, which the future of every handshake would have room for
-        let mut scratch = vec![0; 1024];
-        let mut drained = 0;
-        while drained < MAX_DRAINED as usize {
-            match io.read(&mut scratch).await? {
-                0 => break,
-                n => drained += n,
-            }
-        }
-        Ok::<(), Error>(())
-    };
-    // The handshake has failed already; how its answer fares changes nothing.
-    let _ = timeout(LINGER, goodbye).await;
+    match poll_fn(|cx| opening.poll(cx, || ())).await {
+        Stop::Over(result) => result,
+        Stop::Request(_) | Stop::Response(_) => Ok(()), // not after a refusal
+    }
 }

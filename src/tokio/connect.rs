@@ -10,12 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::accept::{read_some, write_all};
 use super::lent::LentRx;
+use super::opening::{Opening, Stop};
 use super::{WebSocket, tune, with_defaults};
+use crate::endpoint::Endpoint;
 use crate::entropy::random;
 use crate::error::Error;
-use crate::handshake::client::{Handshake, Request, Response};
+use crate::handshake::client::Request;
 use crate::pool::LentTx;
 use crate::proto::Config;
 use crate::race::{Next, Race};
@@ -87,40 +88,23 @@ where
     Box::pin(open(io, request, config)).await
 }
 
-async fn open<S>(mut io: S, request: &Request, config: &Config) -> Result<WebSocket<S>, Error>
+async fn open<S>(io: S, request: &Request, config: &Config) -> Result<WebSocket<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = with_defaults(&config.check()?);
-    let mut rx = LentRx::empty(config.read_ahead);
     let mut tx = LentTx::default();
-    let mut handshake = Handshake::start(request, random()?, &config, tx.fetch())?;
-    let exchange = async {
-        write_all(&mut io, tx.fetch()).await?;
-        loop {
-            if let Some(response) = handshake.read_response(rx.fetch())? {
-                return Ok(response);
-            }
-            if read_some(&mut io, &mut rx).await? == 0 {
-                return match handshake.receive_eof()? {
-                    Some(response) => Ok(response),
-                    None => Err(Error::Disconnected(None)),
-                };
-            }
-        }
+    let endpoint = Endpoint::client(request, random()?, &config, tx.fetch())?;
+    let mut opening = Opening::new(io, endpoint, LentRx::empty(config.read_ahead), tx);
+    let accepted = match poll_fn(|cx| opening.poll(cx, || ())).await {
+        Stop::Response(accepted) => accepted,
+        Stop::Over(Err(error)) => return Err(error),
+        // not the stops of a client
+        Stop::Over(Ok(())) | Stop::Request(_) => return Err(Error::Disconnected(None)),
     };
-    let response = timeout(config.handshake_timeout, exchange)
-        .await
-        .unwrap_or(Err(Error::HandshakeTimeout))?;
-    match response {
-        Response::Accepted(accepted) => {
-            let subprotocol = accepted.subprotocol().map(alloc::string::String::from);
-            let conn = accepted.into_connection(random()?);
-            let ws = WebSocket::new(io, conn, rx, tx);
-            Ok(ws.with_subprotocol(subprotocol.as_deref()))
-        }
-        Response::Refused(refused) => Err(refused.into()),
-    }
+    let Opening { io, endpoint, rx, tx, .. } = opening;
+    let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
+    Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accepted.subprotocol()))
 }
 
 /// Connects to the address that answers first. Dropping the future drops all attempts.

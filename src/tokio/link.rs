@@ -12,17 +12,18 @@ use super::lent::LentRx;
 use super::timer::Timer;
 use super::turn::INFLATE_AT_ONCE;
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{MessageKind, MessageRef, Ready, Receiver};
-use crate::session::{Parsed, Session, Step, parse};
+use crate::session::{Parsed, Session, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
 pub(super) trait Link {
     /// As [`Session::before_parsing`].
-    fn before_parsing(&mut self, write_blocked: bool) -> Option<Step>;
+    fn before_parsing(&mut self, write_blocked: bool) -> Option<Action>;
 
     /// As [`Session::after_parsing`].
-    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step;
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action;
 
     /// As [`Session::result`].
     fn result(&mut self) -> Result<(), Error>;
@@ -108,7 +109,7 @@ fn poll_ready_event_in(
                 Err(parsed) => {
                     turn.spend(parsed.arrived.map_or(0, |arrived| arrived.bytes));
                     let mut step = link.after_parsing(parsed, write_blocked);
-                    while step == Step::Write {
+                    while step == Action::Write {
                         write_blocked = link.poll_write(cx).is_pending();
                         step = link.after_parsing(Parsed::default(), write_blocked);
                     }
@@ -117,20 +118,20 @@ fn poll_ready_event_in(
             },
         };
         match step {
-            Step::End => return Poll::Ready(link.result().map(|()| None)),
-            Step::Write => write_blocked = link.poll_write(cx).is_pending(),
-            Step::ShutdownWrite => {
+            Action::End => return Poll::Ready(link.result().map(|()| None)),
+            Action::Write => write_blocked = link.poll_write(cx).is_pending(),
+            Action::ShutdownWrite => {
                 if link.poll_shutdown(cx).is_pending() {
                     ready!(link.poll_timer(cx, true));
                 }
             }
-            Step::HangUp => link.hang_up(cx),
-            Step::Read => {
+            Action::HangUp => link.hang_up(cx),
+            Action::Read => {
                 if link.poll_read(cx, rx).is_pending() {
                     ready!(link.poll_timer(cx, false));
                 }
             }
-            Step::Wait => {
+            Action::Wait => {
                 // Before the peer is judged by its silence, a look at what has come. Only one, not
                 // `poll_ahead`: an echo to a peer that never reads would hold twice as much.
                 let deaf =
@@ -138,7 +139,7 @@ fn poll_ready_event_in(
                 link.note_unparsed(receiver, rx);
                 ready!(link.poll_timer(cx, deaf));
             }
-            Step::Again => {
+            Action::Again => {
                 turn.spend(INFLATE_AT_ONCE as u32);
                 ready!(turn.poll(cx));
             }
@@ -270,12 +271,12 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     #[inline]
-    fn before_parsing(&mut self, write_blocked: bool) -> Option<Step> {
+    fn before_parsing(&mut self, write_blocked: bool) -> Option<Action> {
         self.session.before_parsing(write_blocked)
     }
 
     #[inline]
-    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
         self.session.after_parsing(parsed, write_blocked)
     }
 

@@ -116,6 +116,7 @@ mod connect;
 mod halves;
 mod lent;
 mod link;
+mod opening;
 mod sending;
 mod shared;
 mod socket;

@@ -16,9 +16,10 @@ use super::halves::SplitStream;
 use super::link::{Link, poll_read_some, poll_write_some};
 use super::timer::Timer;
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{Receiver, Reply};
-use crate::session::{Parsed, Session, Step, check_written};
+use crate::session::{Parsed, Session, check_written};
 
 /// What the halves share.
 ///
@@ -318,14 +319,14 @@ pub(super) struct SharedLink<S: SplitStream> {
 }
 
 impl<S: SplitStream> Link for SharedLink<S> {
-    fn before_parsing(&mut self, _write_blocked: bool) -> Option<Step> {
+    fn before_parsing(&mut self, _write_blocked: bool) -> Option<Action> {
         // The senders make their own way through a full buffer; receiving does not wait for them.
-        self.shared.lock().session.is_over().then_some(Step::End)
+        self.shared.lock().session.is_over().then_some(Action::End)
     }
 
-    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Step {
+    fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
         let step = self.shared.change(|session| session.after_parsing(parsed, write_blocked));
-        if step == Step::End {
+        if step == Action::End {
             self.shared.wake_all();
         }
         step

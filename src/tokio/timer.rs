@@ -27,6 +27,11 @@ impl Timer {
         Self { epoch: self.epoch, alarm: None, waker: None }
     }
 
+    /// The present time.
+    pub(super) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
     /// Ready with the present time once `due` is reached.
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, due: Option<Duration>) -> Poll<Duration> {

@@ -11,14 +11,14 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("deflate", &["wire", "buf"]),
     ("proto", &["wire", "buf", "deflate"]),
     ("handshake", &["wire", "buf", "proto", "deflate"]),
-    ("blocking", &["wire", "buf", "proto", "deflate", "handshake"]),
-    ("tokio", &["wire", "buf", "proto", "deflate", "handshake"]),
-    ("server", &["wire", "buf", "proto", "deflate", "handshake", "tokio"]),
-    ("backplane", &["wire", "buf", "proto", "deflate", "handshake", "tokio", "server"]),
+    ("endpoint", &["wire", "buf", "proto", "handshake"]),
+    ("blocking", &["wire", "buf", "proto", "deflate", "handshake", "endpoint"]),
+    ("tokio", &["wire", "buf", "proto", "deflate", "handshake", "endpoint"]),
+    ("server", &["wire", "buf", "proto", "deflate", "handshake", "endpoint", "tokio"]),
 ];
 
 /// The layers that run without a standard library.
-const CORE: [&str; 5] = ["wire", "buf", "proto", "deflate", "handshake"];
+const CORE: [&str; 6] = ["wire", "buf", "proto", "deflate", "handshake", "endpoint"];
 
 /// Names that only the layers above the core may mention: the outside world.
 const OUTSIDE: [&str; 4] = ["std::net", "std::time::Instant", "getrandom", "::tokio"];

@@ -57,6 +57,10 @@ impl Accepted {
     /// `mask_seed` drives the generator of masking keys. It must come from a strong source of
     /// randomness and serve for one connection only (RFC 6455 §10.3).
     pub fn into_connection(self, mask_seed: [u8; 32]) -> Connection {
+        self.connection(mask_seed)
+    }
+
+    pub(crate) fn connection(&self, mask_seed: [u8; 32]) -> Connection {
         let connection = Connection::client(&self.config, mask_seed);
         #[cfg(feature = "deflate")]
         if let (Some(agreed), Some(settings)) = (self.deflate(), &self.config.deflate) {

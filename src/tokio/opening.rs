@@ -1,0 +1,174 @@
+//! The opening handshake over a stream, and the end of one that failed.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::io;
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::lent::LentRx;
+use super::link::{poll_read_some, poll_write_some};
+use super::timer::Timer;
+use crate::endpoint::{Endpoint, Failure, Step};
+use crate::error::Error;
+use crate::handshake::HandshakeError;
+use crate::handshake::client::Accepted;
+use crate::handshake::server::Request;
+use crate::pool::LentTx;
+use crate::session::check_written;
+
+/// An endpoint that has no connection yet, on its stream.
+pub(super) struct Opening<S> {
+    pub(super) io: S,
+    pub(super) endpoint: Endpoint,
+    pub(super) rx: LentRx,
+    pub(super) tx: LentTx,
+    timer: Timer,
+    /// The stream may have bytes in a buffer of its own.
+    flush_pending: bool,
+    /// The reason why the stream failed.
+    io_error: Option<io::Error>,
+}
+
+/// A step that is not the stream's.
+pub(super) enum Stop {
+    Request(Request),
+    Response(Accepted),
+    Over(Result<(), Error>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
+    pub(super) fn new(io: S, mut endpoint: Endpoint, rx: LentRx, mut tx: LentTx) -> Self {
+        endpoint.handle_timeout(Duration::ZERO, tx.fetch()); // its time begins
+        let timer = Timer::new();
+        Self { io, endpoint, rx, tx, timer, flush_pending: false, io_error: None }
+    }
+
+    /// Takes steps until one is for the caller. `arrived` is called for every read that brings something.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut arrived: impl FnMut()) -> Poll<Stop> {
+        loop {
+            match self.endpoint.step(self.rx.fetch(), self.tx.fetch()) {
+                Step::Write => {
+                    let written = poll_write_some(&mut self.io, cx, self.tx.fetch());
+                    self.wrote(written);
+                }
+                Step::Read { until } | Step::Wait { until } => {
+                    self.poll_flush(cx);
+                    match poll_read_some(&mut self.io, cx, self.rx.fetch()) {
+                        Poll::Ready(Ok(0)) => self.endpoint.receive_eof(),
+                        Poll::Ready(Ok(_)) => arrived(),
+                        Poll::Ready(Err(error)) => {
+                            self.io_error.get_or_insert(error);
+                            self.endpoint.receive_eof();
+                        }
+                        Poll::Pending => {
+                            self.rx.release(); // the wait may be long
+                            self.tx.release();
+                            let now = ready!(self.timer.poll(cx, until));
+                            self.endpoint.handle_timeout(now, self.tx.fetch());
+                        }
+                    }
+                }
+                Step::ShutdownWrite => {
+                    // how the answer to a handshake that failed fares changes nothing
+                    if Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
+                        self.endpoint.note_shut_down();
+                        continue;
+                    }
+                    let now = ready!(self.timer.poll(cx, self.endpoint.poll_timeout()));
+                    self.endpoint.handle_timeout(now, self.tx.fetch());
+                }
+                Step::Request(request) => return Poll::Ready(Stop::Request(request)),
+                Step::Response(accepted) => return Poll::Ready(Stop::Response(accepted)),
+                Step::Close(result) => return Poll::Ready(Stop::Over(self.result(result))),
+                Step::Event(_) | Step::Again => {
+                    debug_assert!(false, "a connection that is open is not this module's");
+                    return Poll::Ready(Stop::Over(Ok(())));
+                }
+            }
+        }
+    }
+
+    /// Writes what is left of a response that accepts; an error if that fails or takes too long.
+    pub(super) fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        until: Duration,
+    ) -> Poll<Result<(), Error>> {
+        while self.tx.fetch().has_remaining() || self.flush_pending {
+            let progress = if self.tx.fetch().has_remaining() {
+                let written = poll_write_some(&mut self.io, cx, self.tx.fetch());
+                let progress = written.is_ready();
+                self.wrote(written);
+                progress
+            } else {
+                self.poll_flush(cx);
+                !self.flush_pending
+            };
+            if let Some(error) = self.io_error.take() {
+                return Poll::Ready(Err(error.into()));
+            }
+            if !progress {
+                let now = ready!(self.timer.poll(cx, Some(until)));
+                if now >= until {
+                    return Poll::Ready(Err(Error::HandshakeTimeout));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The time `after` from now, on the clock of this handshake.
+    pub(super) fn in_time(&mut self, after: Duration) -> Duration {
+        self.timer.now().saturating_add(after)
+    }
+
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) {
+        let tx = self.tx.fetch();
+        let written = written.map(|result| {
+            let n = result?;
+            check_written(n, tx.remaining())?;
+            Ok::<_, io::Error>(n)
+        });
+        match written {
+            Poll::Pending => self.endpoint.note_blocked(),
+            Poll::Ready(Ok(n)) => {
+                tx.advance(n);
+                self.endpoint.note_written(n);
+                self.flush_pending = true;
+            }
+            Poll::Ready(Err(error)) => self.write_failed(error),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) {
+        if !self.flush_pending {
+            return;
+        }
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.flush_pending = flushed.is_pending();
+        if let Poll::Ready(Err(error)) = flushed {
+            self.write_failed(error);
+        }
+    }
+
+    fn write_failed(&mut self, error: io::Error) {
+        self.endpoint.note_write_failed(self.tx.fetch());
+        self.io_error.get_or_insert(error);
+    }
+
+    fn result(&mut self, result: Result<(), Failure>) -> Result<(), Error> {
+        let Err(failure) = result else { return Ok(()) };
+        // that a stream failed shows as its end; what came before that counts
+        let is_end = matches!(
+            failure,
+            Failure::Disconnected | Failure::Handshake(HandshakeError::Incomplete)
+        );
+        match self.io_error.take_if(|_| is_end) {
+            Some(error) => Err(error.into()),
+            None => Err(failure.into()),
+        }
+    }
+}
