@@ -1,8 +1,8 @@
 //! The entry functions of the fuzzers, and what they hold the crate to.
 //!
-//! `tests/core/fuzz.rs` has them as a module of its own, so that they are compiled and run with every
-//! `cargo test`: a change that breaks them breaks the build. Each takes any bytes and panics when
-//! the crate does something it must not do.
+//! `tests/core/fuzz.rs` has them as a module of its own, so that they are compiled and run with
+//! every `cargo test`: a change that breaks them breaks the build. Each takes any bytes and panics
+//! when the crate does something it must not do.
 //!
 //! The first bytes of an input say how the rest is used:
 //!

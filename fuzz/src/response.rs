@@ -7,9 +7,9 @@ use sansws::proto::Config;
 
 /// What a server answers to a client that wants to open a connection.
 ///
-/// However the bytes are cut: the same verdict, and the same bytes left behind the head. A connection
-/// is open only if another reading of the response finds in it what RFC 6455 §4.1 wants. A refusal
-/// keeps its body within the limit, and can be shown to people.
+/// However the bytes are cut: the same verdict, and the same bytes left behind the head. A
+/// connection is open only if another reading of the response finds in it what RFC 6455 §4.1 wants.
+/// A refusal keeps its body within the limit, and can be shown to people.
 pub fn handshake_response(data: &[u8]) {
     let input = Input::new(data);
     let mut config = Config::new().max_head_len(4096).max_headers(24).max_refusal_body_len(1000);

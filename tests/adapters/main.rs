@@ -1,5 +1,5 @@
-//! The adapters, each with its sockets whole and in halves: over real sockets, over pipes in memory,
-//! and over transports that misbehave.
+//! The adapters, each with its sockets whole and in halves: over real sockets, over pipes in
+//! memory, and over transports that misbehave.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 #[cfg(feature = "std")]

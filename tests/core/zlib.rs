@@ -1,8 +1,8 @@
-//! permessage-deflate against C zlib: what we compress inflates there with the window that was agreed,
-//! what it compresses inflates here.
+//! permessage-deflate against C zlib: what we compress inflates there with the window that was
+//! agreed, what it compresses inflates here.
 //!
-//! zlib is that of Python's standard library (`tests/interop/zlib_peer.py`). Without `python3` the tests
-//! say that they have not run, and fail where `CI=true` is set.
+//! zlib is that of Python's standard library (`tests/interop/zlib_peer.py`). Without `python3` the
+//! tests say that they have not run, and fail where `CI=true` is set.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

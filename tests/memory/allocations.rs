@@ -156,7 +156,8 @@ fn an_echo_allocates_nothing() {
 }
 
 /// The same with IO by completion, where memory is lent to the reader and taken by the writer; and
-/// no more for large messages than IO by readiness takes, whose memory goes on to be sent and comes back.
+/// no more for large messages than IO by readiness takes, whose memory goes on to be sent and comes
+/// back.
 fn an_echo_by_completion_allocates_nothing() {
     each_role(|role| {
         for (len, count) in

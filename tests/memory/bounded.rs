@@ -1,5 +1,5 @@
-//! What a peer that misbehaves, and what many connections, leave behind in memory: by the allocator's
-//! account, and by the system's.
+//! What a peer that misbehaves, and what many connections, leave behind in memory: by the
+//! allocator's account, and by the system's.
 use core::pin::Pin;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
@@ -144,8 +144,9 @@ async fn an_echo_to_a_peer_that_never_reads(split: bool) {
         assert!(offered < MILLION, "no backpressure");
     }
     assert!(offered > 1000, "{offered}");
-    // What is unsent doubles its memory in growing, and the reads of a busy connection grow to 64 KiB. A
-    // socket in one piece reads ahead as much as it has unsent: the peer may wait for that to read.
+    // What is unsent doubles its memory in growing, and the reads of a busy connection grow to 64
+    // KiB. A socket in one piece reads ahead as much as it has unsent: the peer may wait for that
+    // to read.
     let ahead = if split { 0 } else { MIB };
     before.peak(2 * MIB + 256 * KIB + (64 + 32) * KIB + ahead);
     echoing.abort();
@@ -154,7 +155,8 @@ async fn an_echo_to_a_peer_that_never_reads(split: bool) {
     before.kept((64 + 16) * KIB); // one receive buffer of 64 KiB waits for the next connection
 }
 
-/// what a byte stream holds of a message of 32 MiB is the receive buffer, whether it is read or not.
+/// what a byte stream holds of a message of 32 MiB is the receive buffer, whether it is read
+/// or not.
 async fn a_long_message_as_a_stream_of_bytes(is_read: bool) {
     const LEN: usize = 32 * MIB;
     let message = [&[0x82, 0xff], &(LEN as u64).to_be_bytes()[..], &[0; 4]].concat();
@@ -199,8 +201,8 @@ async fn a_byte_stream_to_a_peer_that_never_reads() {
     before.peak((512 + 256) * KIB + (128 + 64) * KIB + piece.len());
 }
 
-/// A task for each message, each with little patience: those that gave up leave nothing behind, though
-/// the peer never reads and nobody ever wakes them.
+/// A task for each message, each with little patience: those that gave up leave nothing behind,
+/// though the peer never reads and nobody ever wakes them.
 async fn sends_that_were_given_up() {
     let (ws, _peer) = server(&quiet().max_unsent(10), 10);
     let (_receiver, sender) = ws.split();
@@ -253,8 +255,8 @@ async fn connections_that_come_and_go() {
     }
     let before = before.unwrap();
     before.peak(MIB);
-    // A few more buffers may wait for the next connection than did at first. What is left behind by each of
-    // 5000 connections would be seen from 13 bytes on.
+    // A few more buffers may wait for the next connection than did at first. What is left behind by
+    // each of 5000 connections would be seen from 13 bytes on.
     before.kept(64 * KIB);
 }
 

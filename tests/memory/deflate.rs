@@ -131,8 +131,8 @@ fn bomb(role: Role, no_context_takeover: bool, delivery: Delivery, fragmented: b
     let limit = LIMIT as u64;
     let expected = ProtocolError::MessageTooBig { announced: limit + 1, limit };
     assert_eq!(error, Some(expected));
-    // The engine is 47 KiB, and 16 KiB each are a chunk and what was received. For chunks the engine
-    // has to remember 32 KiB besides, which it takes in steps.
+    // The engine is 47 KiB, and 16 KiB each are a chunk and what was received. For chunks the
+    // engine has to remember 32 KiB besides, which it takes in steps.
     let most = match delivery {
         Delivery::Messages => LIMIT + 64 * KIB,
         _ => 130 * KIB,

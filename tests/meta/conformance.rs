@@ -1,4 +1,5 @@
-//! The map from the conformance checklist to the tests, `tests/conformance/map.txt`: complete, and true.
+//! The map from the conformance checklist to the tests, `tests/conformance/map.txt`: complete, and
+//! true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

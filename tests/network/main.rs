@@ -1,8 +1,8 @@
-//! A pulled cable: two machines, which are network namespaces here, lose each other in the middle of
-//! their connections. Nothing tells either of them; keep-alive has to find out.
+//! A pulled cable: two machines, which are network namespaces here, lose each other in the middle
+//! of their connections. Nothing tells either of them; keep-alive has to find out.
 //!
-//! The test starts itself again in each namespace. It needs root, `ip` (Debian: iproute2) and a kernel
-//! with network namespaces; addresses exist inside those only.
+//! The test starts itself again in each namespace. It needs root, `ip` (Debian: iproute2) and a
+//! kernel with network namespaces; addresses exist inside those only.
 #![cfg(all(feature = "tokio", target_os = "linux"))]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 

@@ -178,8 +178,8 @@ fn node_server_with_blocking_client() {
     Node.serve(&["--blocking"]);
 }
 
-/// Both directions of permessage-deflate, with windows from 2^9 to 2^15 bytes, with and without context
-/// takeover; what the peer asks for wins, whatever the server does by itself.
+/// Both directions of permessage-deflate, with windows from 2^9 to 2^15 bytes, with and without
+/// context takeover; what the peer asks for wins, whatever the server does by itself.
 #[cfg(feature = "deflate")]
 #[test]
 fn clients_that_compress() {

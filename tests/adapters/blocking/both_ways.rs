@@ -67,8 +67,8 @@ fn two_ends_that_have_queued_much_receive() {
     within(|| run(tcp()));
 }
 
-/// The same where what is queued leaves no room for answers, so that nothing is delivered until there
-/// is: a small message and a large one behind it.
+/// The same where what is queued leaves no room for answers, so that nothing is delivered until
+/// there is: a small message and a large one behind it.
 #[test]
 fn two_ends_without_room_for_answers_receive() {
     within(|| {
@@ -101,7 +101,8 @@ fn two_ends_that_send_at_once_get_through() {
     within(|| run(UnixStream::pair().unwrap(), 1000, 15_000));
 }
 
-/// An event is held while its answer is sent: there is no place for what arrives in the receive buffer.
+/// An event is held while its answer is sent: there is no place for what arrives in the receive
+/// buffer.
 #[test]
 fn two_ends_that_answer_while_they_hold_an_event_get_through() {
     within(|| {
@@ -172,7 +173,8 @@ fn a_send_takes_in_what_a_message_may_have_and_no_more() {
     });
 }
 
-/// The peer talks, reads nothing, and goes away: everything it said is delivered before its end shows.
+/// The peer talks, reads nothing, and goes away: everything it said is delivered before its end
+/// shows.
 #[test]
 fn what_came_in_during_a_send_is_delivered_before_the_end() {
     within(|| {

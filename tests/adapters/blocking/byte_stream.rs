@@ -323,8 +323,8 @@ fn nothing_is_lost_between_socket_and_stream() {
     assert_eq!((rest.payload, rest.last), (&b"ond"[..], true));
 }
 
-/// A tunnel: two threads on each of its ends, much data in both directions at once, and both ends of it
-/// on TCP.
+/// A tunnel: two threads on each of its ends, much data in both directions at once, and both ends
+/// of it on TCP.
 #[test]
 fn a_tunnel_of_threads() {
     const LEN: usize = 3 << 20;

@@ -1,5 +1,5 @@
-//! Streams that cannot end one direction, or take no time-outs: they end well all the same. And what a
-//! TLS stream has to say at its end.
+//! Streams that cannot end one direction, or take no time-outs: they end well all the same. And
+//! what a TLS stream has to say at its end.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -161,8 +161,8 @@ fn a_refusal_ends_at_once() {
     });
 }
 
-/// As a TLS stream: it buffers what it is given, needs `&mut self` for its last record, and takes the
-/// time-outs of the socket below.
+/// As a TLS stream: it buffers what it is given, needs `&mut self` for its last record, and takes
+/// the time-outs of the socket below.
 struct Records {
     io: TcpStream,
     buffer: Vec<u8>,
@@ -249,8 +249,8 @@ fn a_server_says_that_it_was_the_last_record() {
     });
 }
 
-/// What the stream's own buffer could not get rid of leaves with the next `recv`, and two such ends do
-/// not wait for each other.
+/// What the stream's own buffer could not get rid of leaves with the next `recv`, and two such ends
+/// do not wait for each other.
 #[test]
 fn a_stream_that_buffers_gets_rid_of_it() {
     within(|| {

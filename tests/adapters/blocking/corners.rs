@@ -110,8 +110,8 @@ fn bytes_that_wait_count_as_alive() {
     });
 }
 
-/// The application may take its time between the request and its answer: the peer has done its part.
-/// The tokio adapter allows it.
+/// The application may take its time between the request and its answer: the peer has done its
+/// part. The tokio adapter allows it.
 #[test]
 fn an_answer_may_take_longer_than_the_handshake() {
     within(|| {

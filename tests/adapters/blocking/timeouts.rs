@@ -129,8 +129,8 @@ fn a_blocked_send_times_out() {
     });
 }
 
-/// A peer that takes bytes slowly but all the time is not given up, neither by keep-alive nor by the
-/// closing handshake, and gets what was sent before the Close.
+/// A peer that takes bytes slowly but all the time is not given up, neither by keep-alive nor by
+/// the closing handshake, and gets what was sent before the Close.
 #[cfg(unix)]
 #[test]
 fn a_slow_reader_keeps_its_connection_and_gets_everything() {

@@ -1,5 +1,5 @@
-//! permessage-deflate through the adapter, whole and in halves. The protocol of it is tested without
-//! sockets, in `tests/core/rfc7692`.
+//! permessage-deflate through the adapter, whole and in halves. The protocol of it is tested
+//! without sockets, in `tests/core/rfc7692`.
 
 use sansws::deflate::Deflate;
 use sansws::{CloseCode, Config, Message};

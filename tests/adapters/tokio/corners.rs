@@ -21,8 +21,8 @@ fn quiet() -> Config {
     Config::new().keep_alive(KeepAlive::Off)
 }
 
-/// a peer sends a Close and half-closes while our transport takes no bytes. The reply, and what
-/// was sent before it, must follow when the peer reads; the end is called clean.
+/// a peer sends a Close and half-closes while our transport takes no bytes. The reply, and
+/// what was sent before it, must follow when the peer reads; the end is called clean.
 #[tokio::test]
 async fn a_close_reply_is_not_forgotten_when_the_peer_half_closes() {
     let (mut ws, mut peer) = server(&quiet(), 64).await;
@@ -78,7 +78,8 @@ async fn a_close_reply_that_fills_the_send_buffer_ends_in_time() {
     assert_eq!(start.elapsed().as_secs(), 10);
 }
 
-/// A pipe that always has bytes, as a fast peer's socket does: it yields only when tokio asks for it.
+/// A pipe that always has bytes, as a fast peer's socket does: it yields only when tokio asks for
+/// it.
 struct Firehose(DuplexStream);
 
 impl AsyncRead for Firehose {
@@ -178,8 +179,8 @@ async fn a_lying_transport_is_an_error_in_the_handshake() {
     assert!(matches!(error, Error::Io(_)), "{error:?}");
 }
 
-/// A client that has closed lets TCP go, also while the socket object lives on: the server would wait
-/// for the end of file otherwise, a second for each connection.
+/// A client that has closed lets TCP go, also while the socket object lives on: the server would
+/// wait for the end of file otherwise, a second for each connection.
 #[tokio::test(start_paused = true)]
 async fn a_closed_client_ends_tcp() {
     clock_is_paused();

@@ -1,4 +1,5 @@
-//! Time: pings, time-outs, and peers that do nothing. The clock is paused: these tests take no time.
+//! Time: pings, time-outs, and peers that do nothing. The clock is paused: these tests take no
+//! time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -75,8 +76,8 @@ async fn a_pong_keeps_the_connection_and_is_measured() {
     assert_eq!(ws.round_trip().unwrap().as_millis() / 10, 30);
 }
 
-/// K-5: any byte shows for minutes that the peer lives, also one of a message that never ends; the ping
-/// goes out all the same.
+/// K-5: any byte shows for minutes that the peer lives, also one of a message that never ends; the
+/// ping goes out all the same.
 #[tokio::test(start_paused = true)]
 async fn any_byte_keeps_the_connection() {
     clock_is_paused();

@@ -1,6 +1,8 @@
-//! What a task may do with a connection in one turn: others have theirs in time, whatever a peer sends.
+//! What a task may do with a connection in one turn: others have theirs in time, whatever a peer
+//! sends.
 //!
-//! Work is counted and not timed: by how much of it is done within one poll of the task that does it.
+//! Work is counted and not timed: by how much of it is done within one poll of the task that does
+//! it.
 
 use std::cell::Cell;
 use std::future::Future;

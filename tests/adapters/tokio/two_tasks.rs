@@ -43,7 +43,8 @@ async fn large_messages_go_both_ways() {
     }
 }
 
-/// The task that sends takes the waker of the transport and of the timer; the other one still hears.
+/// The task that sends takes the waker of the transport and of the timer; the other one still
+/// hears.
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_waits_leaves_the_reader_its_wakers() {
     clock_is_paused();
@@ -79,7 +80,8 @@ async fn a_flush_that_is_given_up_leaves_the_reader_its_waker() {
     assert!(within(reading).await.unwrap().unwrap().is_err());
 }
 
-/// Nor does one that is blocked take the alarm along: keep-alive goes on, and both hear of its verdict.
+/// Nor does one that is blocked take the alarm along: keep-alive goes on, and both hear of its
+/// verdict.
 #[tokio::test(start_paused = true)]
 async fn keep_alive_goes_on_beside_a_sink() {
     clock_is_paused();
@@ -123,7 +125,8 @@ async fn closing_the_sink_leaves_the_answers_to_the_stream() {
     within(forwarding).await.unwrap().unwrap();
 }
 
-/// One task for both: closing returns at a message that nobody has received, and the stream goes on.
+/// One task for both: closing returns at a message that nobody has received, and the stream goes
+/// on.
 #[tokio::test]
 async fn a_sink_closes_up_to_a_message_that_was_not_received() {
     let (mut server, mut client) = pair(&Config::new()).await;

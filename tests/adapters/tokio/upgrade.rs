@@ -1,5 +1,5 @@
-//! Sockets for an HTTP server that is not ours: one that has begun to read a connection, and one that
-//! takes requests apart and writes responses itself.
+//! Sockets for an HTTP server that is not ours: one that has begun to read a connection, and one
+//! that takes requests apart and writes responses itself.
 
 #[cfg(feature = "deflate")]
 use sansws::deflate::Deflate;

@@ -145,8 +145,8 @@ fn c_9_headers() {
     assert!(head.ends_with("\r\nCookie: a=1\r\nCookie: b\r\nOrigin: http://b\r\n\r\n"), "{head}");
 }
 
-/// C-10: the request is all that is sent, until the response is there and found to be valid; there is
-/// no connection to send with before that.
+/// C-10: the request is all that is sent, until the response is there and found to be valid; there
+/// is no connection to send with before that.
 #[test]
 fn c_10_nothing_follows_the_request() {
     let request = Request::new("ws://h").unwrap();
@@ -187,7 +187,8 @@ fn c_13_interim_responses() {
     assert!(respond(interim.repeat(4) + GOLDEN_RESPONSE).unwrap().is_some());
     let error = error(interim.repeat(4) + "HTTP/1.1 102 \r\n\r\n");
     assert_eq!(error, HandshakeError::TooManyInterimResponses);
-    // HTTP/1.0 has no such responses; one that comes all the same is skipped as well (RFC 9110 §15.2)
+    // HTTP/1.0 has no such responses; one that comes all the same is skipped as well (RFC 9110
+    // §15.2)
     let old = "HTTP/1.0 103 Early Hints\r\n\r\n".to_owned();
     assert!(matches!(respond(old + GOLDEN_RESPONSE).unwrap(), Some(Response::Accepted(_))));
     let refused = respond(interim.to_owned() + "HTTP/1.1 204 No Content\r\n\r\n").unwrap();

@@ -314,8 +314,9 @@ fn h_35_frames_behind_the_head() {
     assert!(!rx.is_idle());
 }
 
-/// H-36: a client that does not wait for the answer. Once the request is there, no more is taken out
-/// of the buffer: whoever stops reading then holds what was read so far, and room for one more read.
+/// H-36: a client that does not wait for the answer. Once the request is there, no more is taken
+/// out of the buffer: whoever stops reading then holds what was read so far, and room for one more
+/// read.
 #[test]
 fn h_36_nothing_is_taken_before_the_answer() {
     let frame = [&[0x82, 0xfe, 0x10, 0x00, 1, 2, 3, 4][..], &[0; 4096]].concat();

@@ -31,7 +31,8 @@ fn message() -> impl Strategy<Value = Got> {
     prop_oneof![
         4 => "\\PC{0,40}".prop_map(Got::Text),
         4 => prop::collection::vec(any::<u8>(), 0..200).prop_map(Got::Binary),
-        1 => (16_000..17_000_usize, any::<u8>()).prop_map(|(len, byte)| Got::Binary(vec![byte; len])),
+        1 => (16_000..17_000_usize, any::<u8>())
+            .prop_map(|(len, byte)| Got::Binary(vec![byte; len])),
         1 => (65_500..65_600_usize).prop_map(|len| Got::Text("t".repeat(len))),
     ]
 }

@@ -242,8 +242,8 @@ fn foreign_and_late_buffers_are_taken_as_bytes() {
     assert_eq!(server.events(b""), expected);
 }
 
-/// Memory that was never lent does not stay, however much of it comes: the bytes said to be read are
-/// copied, and no more than they.
+/// Memory that was never lent does not stay, however much of it comes: the bytes said to be read
+/// are copied, and no more than they.
 #[test]
 fn foreign_memory_does_not_pile_up() {
     let message = frame(Role::Client, Opcode::Binary, &[6; 300]);

@@ -131,8 +131,8 @@ fn no_answer_closes_the_connection() {
     });
 }
 
-/// Whatever byte comes shows that the peer is alive, even one in the middle of a frame; but not for ever,
-/// if no pong comes.
+/// Whatever byte comes shows that the peer is alive, even one in the middle of a frame; but not for
+/// ever, if no pong comes.
 #[test]
 fn any_byte_counts_as_life_for_a_time() {
     both_roles_with(&config(), |end| {
@@ -152,8 +152,8 @@ fn any_byte_counts_as_life_for_a_time() {
     });
 }
 
-/// A peer that is sending one large frame cannot answer before its end, and is waited for as long as it
-/// gets on: with 64 bytes a second.
+/// A peer that is sending one large frame cannot answer before its end, and is waited for as long
+/// as it gets on: with 64 bytes a second.
 #[test]
 fn a_frame_that_comes_on_puts_the_pong_off() {
     both_roles_with(&config(), |end| {
@@ -322,7 +322,8 @@ fn old_bytes_do_not_count_as_life() {
     });
 }
 
-/// Bytes behind an event that nobody takes yet count as well: the application is slow, not the peer.
+/// Bytes behind an event that nobody takes yet count as well: the application is slow, not the
+/// peer.
 #[test]
 fn bytes_behind_a_pending_event_count_as_life() {
     both_roles_with(&config(), |end| {

@@ -149,8 +149,8 @@ fn a_full_buffer_stops_the_writer_between_fragments() {
     });
 }
 
-/// a Close may come between fragments; then the message is never finished, and each frame
-/// on the wire is whole.
+/// a Close may come between fragments; then the message is never finished, and each
+/// frame on the wire is whole.
 #[test]
 fn a_close_ends_an_unfinished_message() {
     each_role(|role| {

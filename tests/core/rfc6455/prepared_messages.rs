@@ -24,7 +24,8 @@ fn prepared_messages_are_the_same_frames() {
                 let sent = end.sent();
                 let mut end = End::new(role, &Config::new());
                 end.conn.send(&mut end.tx, message).unwrap();
-                assert_eq!(sent, end.sent(), "{len} bytes"); // the key is the first of the same seed
+                // the key is the first of the same seed
+                assert_eq!(sent, end.sent(), "{len} bytes");
             }
         }
     });

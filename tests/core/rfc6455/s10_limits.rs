@@ -105,8 +105,8 @@ fn the_number_of_fragments() {
     }
 }
 
-/// F-27: no fragment at all, which `Config::check` refuses and the core takes at its word, in the first
-/// frame and behind others.
+/// F-27: no fragment at all, which `Config::check` refuses and the core takes at its word, in the
+/// first frame and behind others.
 #[test]
 fn no_fragments() {
     for delivery in [Delivery::Messages, Delivery::Chunks] {

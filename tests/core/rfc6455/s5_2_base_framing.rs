@@ -76,8 +76,8 @@ fn reserved_bits_fail() {
     });
 }
 
-/// F-9, F-32: no extension is in use, and none can be set up after the handshake: the message before
-/// is delivered, the frame with a reserved bit is not.
+/// F-9, F-32: no extension is in use, and none can be set up after the handshake: the message
+/// before is delivered, the frame with a reserved bit is not.
 #[test]
 fn a_message_before_a_reserved_bit_is_delivered() {
     each_role(|role| {

@@ -200,8 +200,8 @@ fn the_close_time_out() {
     });
 }
 
-/// X-8, X-17: after the handshake a server waits a second for EOF, a client the close time-out; after
-/// a violation as well. Giving up then is no error.
+/// X-8, X-17: after the handshake a server waits a second for EOF, a client the close time-out;
+/// after a violation as well. Giving up then is no error.
 #[test]
 fn waiting_for_eof_is_bounded() {
     each_role(|role| {
@@ -228,8 +228,8 @@ fn waiting_for_eof_is_bounded() {
     });
 }
 
-/// A close time-out shorter than the linger of a server bounds that too, and the wait for EOF begins
-/// anew when the handshake is complete.
+/// A close time-out shorter than the linger of a server bounds that too, and the wait for EOF
+/// begins anew when the handshake is complete.
 #[test]
 fn the_wait_for_eof_has_its_own_deadline() {
     let config = Config::new().close_timeout(4 * SECOND);
@@ -367,7 +367,8 @@ fn simultaneous_close() {
     }
 }
 
-/// X-15, X-16: the transport ends without a Close: 1006, not clean, and nothing partial is delivered.
+/// X-15, X-16: the transport ends without a Close: 1006, not clean, and nothing partial is
+/// delivered.
 #[test]
 fn eof_without_a_close() {
     each_role(|role| {
@@ -459,7 +460,8 @@ fn control_characters_in_a_reason_are_escaped() {
     });
 }
 
-/// The time for the peer's Close begins when ours has left, and the bytes before it need to be read.
+/// The time for the peer's Close begins when ours has left, and the bytes before it need to be
+/// read.
 #[test]
 fn close_waits_for_what_comes_before_it() {
     both_roles_with(&Config::new().max_unsent(100_000_000), |mut end| {
@@ -489,7 +491,8 @@ fn close_waits_for_what_comes_before_it() {
 fn close_gives_up_where_nothing_is_taken() {
     both_roles_with(&Config::new().max_unsent(100_000_000), |mut end| {
         end.conn.send(&mut end.tx, vec![0; 2_000_000]).unwrap();
-        end.conn.note_written(100_000); // the transport has taken these, and they may still lie there
+        // the transport has taken these, and they may still lie there
+        end.conn.note_written(100_000);
         end.conn.close(&mut end.tx, Some(CloseCode::NORMAL.into())).unwrap();
         let mut now = 0;
         while end.conn.handle_timeout(now * SECOND, &mut end.tx).is_ok() {
@@ -499,7 +502,8 @@ fn close_gives_up_where_nothing_is_taken() {
     });
 }
 
-/// RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent".
+/// RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its current message is
+/// sent".
 #[test]
 fn close_waits_for_a_frame_that_comes_on() {
     both_roles(|mut end| {

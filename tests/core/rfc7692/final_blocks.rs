@@ -86,8 +86,8 @@ fn delivered(events: Vec<Got>) -> Vec<u8> {
 }
 
 /// In both roles, deliveries and kinds of messages, with and without context takeover, whole, in
-/// fragments of all sizes with and without an empty one at the end: `payload` is a message that says
-/// `expected`, and the one behind it arrives as well.
+/// fragments of all sizes with and without an empty one at the end: `payload` is a message that
+/// says `expected`, and the one behind it arrives as well.
 fn is_a_message(payload: &[u8], expected: &[u8]) {
     for delivery in [Delivery::Messages, Delivery::Chunks] {
         for no_context_takeover in [false, true] {

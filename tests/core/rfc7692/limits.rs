@@ -93,7 +93,8 @@ fn text_up_to_the_limit() {
     });
 }
 
-/// D-32: a header that announces more than any compressor makes of an allowed message fails at once.
+/// D-32: a header that announces more than any compressor makes of an allowed message fails at
+/// once.
 #[test]
 fn the_limit_on_what_goes_in() {
     let config = Config::new().max_message_len(8000);

@@ -205,7 +205,8 @@ fn client_offers() {
     }
 }
 
-/// D-9: a window below the smallest that is accepted is declined, and the client's next offer taken.
+/// D-9: a window below the smallest that is accepted is declined, and the client's next offer
+/// taken.
 #[test]
 fn the_smallest_window() {
     for min in 8..=15 {

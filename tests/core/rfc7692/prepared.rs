@@ -45,8 +45,8 @@ fn from_a_client() {
     assert_eq!(read_messages(&frames, &mut Inflater::new(15, true)), [(true, text)]);
 }
 
-/// D-26: with takeover the peer's window has it and the compressor has not; what is compressed behind
-/// it is right all the same.
+/// D-26: with takeover the peer's window has it and the compressor has not; what is compressed
+/// behind it is right all the same.
 #[test]
 fn between_messages_with_takeover() {
     each_role(|role| {

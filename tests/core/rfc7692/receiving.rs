@@ -196,8 +196,8 @@ fn truncated_messages() {
         [&HELLO[..], &STORED, &TWO_BLOCKS, &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00], &long]
     {
         for len in 1..message.len() {
-            // `00` is an empty message; a stored block begins with it, and two blocks can be cut into
-            // one, also behind its four octets; a final block is an end by itself
+            // `00` is an empty message; a stored block begins with it, and two blocks can be cut
+            // into one, also behind its four octets; a final block is an end by itself
             let whole = message[..len] == [0x00]
                 || message[..len] == TWO_BLOCKS[..4]
                 || message[..len] == TWO_BLOCKS[..8]

@@ -88,7 +88,8 @@ fn time(message: Option<Message>) -> f64 {
     numbers[0]
 }
 
-/// Waits for a picture with so many dots that are not blank, and a sum over all that is as it should be.
+/// Waits for a picture with so many dots that are not blank, and a sum over all that is as it
+/// should be.
 fn picture(browser: &mut Chromium, page: &Page, done: impl Fn(u64, u64) -> bool) -> u64 {
     let script = "(() => {
         const canvas = document.querySelector('#feed');

@@ -1,5 +1,5 @@
-//! Single HTTP/1.1 requests: what a browser asks besides WebSockets, and handshakes whose refusal is
-//! of interest, which no script gets to see.
+//! Single HTTP/1.1 requests: what a browser asks besides WebSockets, and handshakes whose refusal
+//! is of interest, which no script gets to see.
 
 use core::time::Duration;
 use std::io::{Read, Write};

@@ -48,7 +48,8 @@ fn rooms_keep_to_themselves() {
     browser.wait_for(&bob, "#here", |_, items| items.len() == 2 && items[0] == carol_id);
     let shown = browser.evaluate(
         &bob,
-        "[location.hash, document.querySelector('#text').value, document.querySelector('#log').innerText]",
+        "[location.hash, document.querySelector('#text').value, \
+         document.querySelector('#log').innerText]",
     );
     assert_eq!(shown, serde_json::json!(["#lobby", "about to say", ""]));
     browser.say(&bob, "");

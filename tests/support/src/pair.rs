@@ -177,8 +177,8 @@ impl Pair {
     }
 }
 
-/// Splits a byte stream into frames, some of them compressed; panics if it does not end with a whole
-/// one.
+/// Splits a byte stream into frames, some of them compressed; panics if it does not end with a
+/// whole one.
 pub fn parse_frames(bytes: &[u8]) -> Vec<Frame> {
     wire::frames_with_deflate(bytes)
 }

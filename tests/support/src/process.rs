@@ -215,8 +215,8 @@ pub fn skip(test: &str, reason: &str) {
     let _ = writeln!(io::stderr(), "SKIP: {test} has not run: {reason}");
 }
 
-/// Runs a test in a process of its own, where nothing happens besides: this test program again, with
-/// nothing but the test `name`, one such process after the other.
+/// Runs a test in a process of its own, where nothing happens besides: this test program again,
+/// with nothing but the test `name`, one such process after the other.
 pub fn alone(name: &str, test: impl FnOnce()) {
     const ALONE: &str = "SANSWS_TEST_ALONE";
     const LIMIT: Duration = Duration::from_secs(600);

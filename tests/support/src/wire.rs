@@ -1,5 +1,5 @@
-//! Bytes on the wire, made and taken apart without the crate under test: every rule that a frame has
-//! to keep is checked again here, the slow and obvious way.
+//! Bytes on the wire, made and taken apart without the crate under test: every rule that a frame
+//! has to keep is checked again here, the slow and obvious way.
 
 use core::fmt;
 

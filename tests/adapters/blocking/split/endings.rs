@@ -69,8 +69,8 @@ fn a_reader_gives_up_in_time_after_a_close() {
     assert_eq!(peer.frame(), None);
 }
 
-/// The same when the Close cannot leave: the socket is full, and another thread is blocked in a write
-/// that it began without any time-out.
+/// The same when the Close cannot leave: the socket is full, and another thread is blocked in a
+/// write that it began without any time-out.
 #[test]
 fn close_gives_up_in_time_behind_a_blocked_writer() {
     let (mut receiver, sender, _peer) = halves(&Config::new().close_timeout(200 * MILLIS));
@@ -263,8 +263,8 @@ fn a_peer_that_reads_nothing_is_given_up_at_once() {
     took(115..2000, began); // what the socket holds earns the peer more time
 }
 
-/// Takes bytes every other time, and otherwise lets a wait that was bounded end at once: the clock of
-/// a kernel may tick a moment after a wait has begun.
+/// Takes bytes every other time, and otherwise lets a wait that was bounded end at once: the clock
+/// of a kernel may tick a moment after a wait has begun.
 struct Ticking {
     ticks: bool,
     limit: Cell<Option<Duration>>,

@@ -3,7 +3,7 @@
 //! | what is promised | where it is tested |
 //! |---|---|
 //! | both directions at once; messages of many threads go out whole; answers | `threads` |
-//! | a sender learns of the end, also while it is blocked; time-outs hold whoever waits | `endings` |
+//! | a sender learns of the end, also while blocked; time-outs hold whoever waits | `endings` |
 
 mod endings;
 mod threads;

@@ -137,8 +137,8 @@ fn many_messages_pass_each_other_over_a_unix_socket() {
     converse(server(near, &config).split(), client(far, &config).split(), 20_000, 300);
 }
 
-/// Pings in both streams: each receiver has pongs to write while the sockets are full, and must go on
-/// receiving all the same, or neither end ever reads again.
+/// Pings in both streams: each receiver has pongs to write while the sockets are full, and must go
+/// on receiving all the same, or neither end ever reads again.
 #[test]
 fn receivers_that_owe_pongs_do_not_wait_for_each_other() {
     const ROUNDS: usize = 3000;
@@ -162,7 +162,8 @@ fn receivers_that_owe_pongs_do_not_wait_for_each_other() {
     running.into_iter().for_each(Running::end);
 }
 
-/// A large message that nobody is writing is left to the receiver, which must not forget to receive.
+/// A large message that nobody is writing is left to the receiver, which must not forget to
+/// receive.
 #[test]
 fn a_receiver_that_writes_what_was_fed_goes_on_receiving() {
     let (mut receiver, sender, mut peer) = halves(&Config::new());
@@ -312,8 +313,8 @@ fn a_blocked_writer_does_not_keep_the_receiver_from_receiving() {
     receiving.end();
 }
 
-/// A sender whose write takes too long for its user leaves: the half that waits in `recv` all the while
-/// writes the rest.
+/// A sender whose write takes too long for its user leaves: the half that waits in `recv` all the
+/// while writes the rest.
 #[test]
 fn what_a_sender_leaves_is_written_by_the_receiver() {
     for keep_alive in [false, true] {

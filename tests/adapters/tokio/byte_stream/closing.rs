@@ -11,7 +11,8 @@ use super::{assert_broken_pipe, frame, quiet, stream_and_peer};
 use crate::tokio::peer::{clock_is_paused, pair, within};
 use sansws_test::wire;
 
-/// everything that was written, then a Close with 1000, then the peer's, then the end of TCP.
+/// everything that was written, then a Close with 1000, then the peer's, then the end of
+/// TCP.
 #[tokio::test]
 async fn shutting_down_closes_in_good_order() {
     for is_server in [false, true] {
@@ -36,7 +37,8 @@ async fn shutting_down_closes_in_good_order() {
     }
 }
 
-/// what the peer sends until it sees the Close is not lost, whether it was there before or comes after.
+/// what the peer sends until it sees the Close is not lost, whether it was there before or
+/// comes after.
 #[tokio::test]
 async fn shutting_down_stops_at_data() {
     for is_server in [false, true] {

@@ -17,8 +17,8 @@ fn configs() -> Vec<Config> {
     vec![quiet(), small]
 }
 
-/// Two ends that send far more than the buffers between them hold do not wait for each other, in one
-/// task each or in two.
+/// Two ends that send far more than the buffers between them hold do not wait for each other, in
+/// one task each or in two.
 #[tokio::test]
 async fn two_ends_that_send_at_once_do_not_block_each_other() {
     const LEN: usize = 8 << 20;

@@ -11,7 +11,8 @@ use super::{assert_broken_pipe, frame, inner, quiet, read_error, stream_and_peer
 use crate::tokio::peer::{server, tcp_server, within};
 use sansws_test::wire;
 
-/// Boundaries do not show, empty messages and fragments are no end, and pings are answered meanwhile.
+/// Boundaries do not show, empty messages and fragments are no end, and pings are answered
+/// meanwhile.
 #[tokio::test]
 async fn messages_and_fragments_are_one_stream() {
     for is_server in [false, true] {
@@ -214,8 +215,8 @@ async fn a_violation_is_invalid_data() {
     assert!(matches!(inner(&error), Error::Protocol(ProtocolError::UnmaskedFrame)), "{error:?}");
 }
 
-/// What the socket has begun to receive belongs to the stream, and what the stream has begun to read is
-/// still in the socket that comes out of it.
+/// What the socket has begun to receive belongs to the stream, and what the stream has begun to
+/// read is still in the socket that comes out of it.
 #[tokio::test]
 async fn nothing_is_lost_between_socket_and_stream() {
     let (mut ws, mut peer) = server(&quiet(), 1 << 16).await;

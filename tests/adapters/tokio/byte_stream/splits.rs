@@ -1,4 +1,5 @@
-//! Whatever the sizes of writes, reads, pipes and steps: the bytes that come out are those that went in.
+//! Whatever the sizes of writes, reads, pipes and steps: the bytes that come out are those that
+//! went in.
 
 use proptest::prelude::*;
 use sansws::Config;

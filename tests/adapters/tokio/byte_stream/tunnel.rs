@@ -1,5 +1,5 @@
-//! Another protocol inside: a client and a server that know nothing of WebSockets, on TCP, with a tunnel
-//! between them.
+//! Another protocol inside: a client and a server that know nothing of WebSockets, on TCP, with a
+//! tunnel between them.
 
 use std::io::ErrorKind;
 
@@ -109,8 +109,8 @@ async fn an_echo_of_many_bytes_goes_through() {
     within(serve).await.unwrap();
 }
 
-/// What the documentation says about an end of file on the side of the server: all of its data gets to
-/// the client, however much it is.
+/// What the documentation says about an end of file on the side of the server: all of its data gets
+/// to the client, however much it is.
 #[tokio::test]
 async fn all_data_before_an_end_of_file_arrives() {
     const LEN: usize = 3 << 20;

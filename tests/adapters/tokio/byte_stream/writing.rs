@@ -40,7 +40,8 @@ async fn writes_are_binary_messages() {
     }
 }
 
-/// Two writes that came one after the other: the second is not dropped because the first still waits.
+/// Two writes that came one after the other: the second is not dropped because the first still
+/// waits.
 #[tokio::test]
 async fn flushing_writes_the_rest() {
     let (mut stream, mut peer) = stream_and_peer(true, &quiet(), 64).await;
@@ -242,7 +243,8 @@ async fn a_peer_whose_data_is_not_read_is_not_judged() {
     assert_eq!(&read, b"data");
 }
 
-/// short and stuttering transports change nothing, and neither does a task that gives up all the time.
+/// short and stuttering transports change nothing, and neither does a task that gives up all
+/// the time.
 #[tokio::test]
 async fn given_up_reads_and_writes_lose_nothing() {
     let (near, far) = duplex(100);

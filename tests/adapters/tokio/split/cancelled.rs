@@ -118,7 +118,8 @@ async fn a_dropped_close_goes_on_in_the_receiver() {
     }
 }
 
-/// Every message comes once and in order, and every ping is answered, though most `recv` are dropped.
+/// Every message comes once and in order, and every ping is answered, though most `recv` are
+/// dropped.
 #[tokio::test]
 async fn a_dropped_recv_loses_nothing() {
     for polls in 1..MOST_POLLS {
@@ -180,8 +181,8 @@ async fn both_halves_in_one_select_loop() {
     within(peer).await.unwrap();
 }
 
-/// The rest of a message whose sender gave up leaves by the receiving half, which waits already; so does
-/// what a sender had fed when it was dropped.
+/// The rest of a message whose sender gave up leaves by the receiving half, which waits already; so
+/// does what a sender had fed when it was dropped.
 #[tokio::test]
 async fn the_receiver_writes_what_others_leave() {
     let (near, far) = duplex(64);
@@ -204,7 +205,8 @@ async fn the_receiver_writes_what_others_leave() {
     assert_eq!(within(receiving).await.unwrap().unwrap(), None);
 }
 
-/// A sender is a sink: an echo of a stream forwarded to it, through a pipe that holds next to nothing.
+/// A sender is a sink: an echo of a stream forwarded to it, through a pipe that holds next to
+/// nothing.
 #[tokio::test]
 async fn a_sender_is_a_sink() {
     use futures_util::{SinkExt, StreamExt, stream};

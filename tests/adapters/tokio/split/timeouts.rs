@@ -45,8 +45,8 @@ fn keep_alive() -> Config {
     Config::new().keep_alive(KeepAlive::Every(20 * SECOND)).pong_timeout(5 * SECOND)
 }
 
-/// Whoever waits: only the receiver, only a sender that is blocked, or both. Where nobody receives, the
-/// pong may have come, so the peer gets four times more.
+/// Whoever waits: only the receiver, only a sender that is blocked, or both. Where nobody receives,
+/// the pong may have come, so the peer gets four times more.
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_ends_the_wait_of_each_half() {
     for (receives, sends) in [(true, false), (false, true), (true, true)] {

@@ -1,6 +1,6 @@
 use sansws::proto::{Config, MessageKind, MessageRef, PreparedMessage, SendError};
 
-use crate::driver::{End, Pair, ROLES, Stop};
+use crate::endpoint::driver::{End, Pair, ROLES, Stop};
 
 #[test]
 fn messages_go_both_ways() {

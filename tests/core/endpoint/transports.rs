@@ -7,7 +7,7 @@ use sansws::bytes::Buf;
 use sansws::endpoint::{Endpoint, Step};
 use sansws::proto::Config;
 
-use crate::driver::{End, Pair, Stop};
+use crate::endpoint::driver::{End, Pair, Stop};
 
 /// A transport that does what it is told.
 struct Script(Vec<io::Result<usize>>, Vec<u8>);

@@ -5,7 +5,7 @@ use sansws::handshake::server::{Accept, Reject};
 use sansws::handshake::{HandshakeError, UsageError};
 use sansws::proto::Config;
 
-use crate::driver::{Answer, End, Pair, Stop};
+use crate::endpoint::driver::{Answer, End, Pair, Stop};
 
 const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\

@@ -4,7 +4,7 @@ use sansws::CloseCode;
 use sansws::proto::{Config, KeepAlive, SendError};
 use sansws::wire::CloseFrame;
 
-use crate::driver::{Pair, ROLES, Stop};
+use crate::endpoint::driver::{Pair, ROLES, Stop};
 
 #[test]
 fn either_end_closes() {
