@@ -4,4 +4,5 @@ mod driver;
 mod handshake;
 mod messages;
 mod the_end;
+#[cfg(feature = "std")] // over Read and Write
 mod transports;
