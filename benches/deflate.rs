@@ -3,10 +3,10 @@
 //! `cargo bench --bench deflate [-- SECONDS]`
 //!
 //! For each setting: the bytes of a reply's payload; microseconds per message in memory, on one
-//! connection; and the processor time of a tokio server on one thread per message over loopback, on 1
-//! and on 100 connections with one message under way on each, system included. Messages arrive
-//! compressed, each on its own. The settings are visited in turn, in rounds; the figures are medians.
-//! Linux only.
+//! connection; and the processor time of a tokio server on one thread per message over loopback, on
+//! 1 and on 100 connections with one message under way on each, system included. Messages arrive
+//! compressed, each on its own. The settings are visited in turn, in rounds; the figures are
+//! medians. Linux only.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -106,7 +106,8 @@ fn text(seed: usize) -> String {
     let mut text = String::from("{\"items\":[");
     while text.len() < LEN {
         let item = format!(
-            "{{\"id\":{},\"name\":\"{} {}\",\"price\":{}.{:02},\"in_stock\":{},\"tags\":[\"{}\",\"{}\"]}},",
+            "{{\"id\":{},\"name\":\"{} {}\",\"price\":{}.{:02},\"in_stock\":{},\
+             \"tags\":[\"{}\",\"{}\"]}},",
             next(1_000_000),
             WORDS[next(16) as usize],
             WORDS[next(16) as usize],
@@ -178,7 +179,7 @@ fn over_loopback(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let serving = async {
             tokio::select! {
-                result = serve(deflate, |addr| send.send(addr).expect("it is waited for")) => result,
+                result = serve(deflate, |addr| send.send(addr).expect("is waited for")) => result,
                 _ = stopped => Ok(()),
             }
         };

@@ -2,9 +2,9 @@
 //!
 //! `cargo build --release --examples && cargo bench --bench idle_memory [-- CONNECTIONS]`
 //!
-//! Starts `echo`, `echo_events` and `echo_mio`, opens 10 000 connections to each from this process, and reads the
-//! server's resident set: after the handshakes, after every connection has echoed 125 bytes, and
-//! after every connection has echoed 1 MiB. Linux only.
+//! Starts `echo`, `echo_events` and `echo_mio`, opens 10 000 connections to each from this process,
+//! and reads the server's resident set: after the handshakes, after every connection has echoed 125
+//! bytes, and after every connection has echoed 1 MiB. Linux only.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

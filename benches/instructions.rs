@@ -2,10 +2,10 @@
 //!
 //! `cargo bench --bench instructions`
 //!
-//! Needs `valgrind`. Runs this program under callgrind twice for each figure, with different numbers
-//! of messages, and divides the difference: what starting and ending costs drops out. A burst of
-//! messages is read into the receive buffer as from a socket, copying included; what is sent is
-//! dropped. valgrind knows AVX2 and no AVX-512.
+//! Needs `valgrind`. Runs this program under callgrind twice for each figure, with different
+//! numbers of messages, and divides the difference: what starting and ending costs drops out. A
+//! burst of messages is read into the receive buffer as from a socket, copying included; what is
+//! sent is dropped. valgrind knows AVX2 and no AVX-512.
 
 use std::hint::black_box;
 use std::path::PathBuf;

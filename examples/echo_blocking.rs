@@ -3,8 +3,8 @@
 //! `cargo run --release --example echo_blocking -- [ADDR] [--max-message-len N]
 //! [--deflate [--no-context-takeover] [--window-bits N]]`
 //!
-//! `TcpListener::bind` lets 128 connections wait to be accepted. Where thousands may come at the same
-//! moment, set up the socket with the crate `socket2` and a larger backlog.
+//! `TcpListener::bind` lets 128 connections wait to be accepted. Where thousands may come at the
+//! same moment, set up the socket with the crate `socket2` and a larger backlog.
 
 mod cli;
 

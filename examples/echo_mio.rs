@@ -4,18 +4,18 @@
 //! `cargo run --release --example echo_mio -- [ADDR] [--max-message-len N]
 //! [--deflate [--no-context-takeover] [--window-bits N]]`
 //!
-//! All connections share one receive buffer and one send buffer. A connection has buffers of its own
-//! only while it holds half a message, or bytes that the socket does not take.
+//! All connections share one receive buffer and one send buffer. A connection has buffers of its
+//! own only while it holds half a message, or bytes that the socket does not take.
 //!
-//! They take turns, each bounded by the work that is done in it. An edge tells only once that a socket
-//! has something; who is not done with it at the end of the turn waits in a queue, and one of those has
-//! its next turn after all who have news.
+//! They take turns, each bounded by the work that is done in it. An edge tells only once that a
+//! socket has something; who is not done with it at the end of the turn waits in a queue, and one
+//! of those has its next turn after all who have news.
 //!
 //! There is no keep-alive unless `Config::keep_alive` is set: a peer that falls silent stays, for a
 //! quarter of a kilobyte.
 //!
-//! The listener of `mio` lets 128 connections wait to be accepted. Where thousands may come at the same
-//! moment, set up the socket with the crate `socket2` and a larger backlog.
+//! The listener of `mio` lets 128 connections wait to be accepted. Where thousands may come at the
+//! same moment, set up the socket with the crate `socket2` and a larger backlog.
 
 mod cli;
 
@@ -45,8 +45,8 @@ const MAX_SHARED: usize = 4 * 1024 * 1024;
 const MAX_IDLE: usize = 256 * 1024;
 const A_WHILE: Duration = Duration::from_millis(100);
 
-/// The work of a turn, in bytes read, sent back and written: about a fifth of a millisecond, which is
-/// what those who have little to say wait for others.
+/// The work of a turn, in bytes read, sent back and written: about a fifth of a millisecond, which
+/// is what those who have little to say wait for others.
 const TURN: usize = 512 * 1024;
 
 /// What an event costs besides its payload, in the same unit: an empty one takes as long as to copy
@@ -337,8 +337,8 @@ impl Client {
         self.busy.get_or_insert_default()
     }
 
-    /// Reads, echoes and writes until the socket has nothing more or takes nothing more, or the work of
-    /// a turn is done.
+    /// Reads, echoes and writes until the socket has nothing more or takes nothing more, or the
+    /// work of a turn is done.
     fn exchange(
         &mut self,
         rx: &mut RecvBuffer,

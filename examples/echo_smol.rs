@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use sansws::buf::{RecvBuffer, SendBuffer};
-use sansws::endpoint::{Endpoint, Failure, Step, random_seed};
+use sansws::endpoint::{Endpoint, Failure, Step};
 use sansws::handshake::{client::Request, server::Accept};
 use sansws::proto::{Config, Event, KeepAlive};
 use smol::{Async, Timer, future};
@@ -94,7 +94,7 @@ async fn serve(addr: &str) -> Result<(), Box<dyn Error>> {
 
 async fn ask(addr: &str) -> Result<(), Box<dyn Error>> {
     let (request, mut tx) = (Request::new(&format!("ws://{addr}"))?, SendBuffer::new());
-    let endpoint = Endpoint::client(&request, random_seed()?, &Config::new(), &mut tx)?;
+    let endpoint = Endpoint::client(&request, Endpoint::random_seed()?, &Config::new(), &mut tx)?;
     let stream = Async::<TcpStream>::connect(addr.parse::<std::net::SocketAddr>()?).await?;
     let long = "x".repeat(1 << 20);
     let (messages, mut echoed) = (["Hello", "", &long], 0);

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use sansws::buf::{RecvBuffer, SendBuffer};
-use sansws::endpoint::{Endpoint, Failure, Step, random_seed};
+use sansws::endpoint::{Endpoint, Failure, Step};
 use sansws::handshake::{client::Request, server::Accept};
 use sansws::proto::{Config, Event};
 
@@ -70,7 +70,7 @@ fn serve(addr: &str) -> io::Result<()> {
         }
         let now = start.elapsed();
         players.retain_mut(|player| {
-            // refused before the handshake, and for one who has fallen behind: he gets the next state
+            // refused before the handshake, and for a player who has fallen behind
             let _ = player.endpoint.send(&mut player.tx, &*format!("{moves} moves"));
             player.update(now, &mut moves).is_none()
         });
@@ -81,7 +81,7 @@ fn serve(addr: &str) -> io::Result<()> {
 fn play(addr: &str) -> Result<(), Box<dyn std::error::Error>> {
     let mut tx = SendBuffer::new();
     let request = Request::new(&format!("ws://{addr}"))?;
-    let endpoint = Endpoint::client(&request, random_seed()?, &Config::new(), &mut tx)?;
+    let endpoint = Endpoint::client(&request, Endpoint::random_seed()?, &Config::new(), &mut tx)?;
     let mut peer = Peer::new(TcpStream::connect(addr)?, endpoint, tx)?;
     let (start, mut states) = (Instant::now(), 0);
     for frame in 0.. {

@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release --example reuse_port -- [ADDR] [THREADS]`
 //!
-//! `/echo` sends a message back, `/chat` sends it to everybody on all servers, `/` says how many clients
-//! each of them has. Ctrl-C closes every connection with 1001 and ends the program.
+//! `/echo` sends a message back, `/chat` sends it to everybody on all servers, `/` says how many
+//! clients each of them has. Ctrl-C closes every connection with 1001 and ends the program.
 
 use std::error::Error;
 use std::io;

@@ -2,7 +2,7 @@
 """Writes the seeds of the fuzzers into fuzz/corpus, the same ones every time.
 
 They are the examples of RFC 6455 and frames such as the Autobahn suite sends. The bytes before them
-are what src/fuzzing/mod.rs describes: switches, and a plan of how the rest is cut.
+are what fuzz/src/lib.rs describes: switches, and a plan of how the rest is cut.
 """
 
 import pathlib

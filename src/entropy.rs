@@ -1,5 +1,7 @@
 use std::io;
 
+use crate::endpoint::Endpoint;
+
 /// Random bytes of the operating system: for handshake nonces and for the seeds of masking keys.
 ///
 /// RFC 6455 §10.3: "it is necessary that clients mask all data" with keys from "a source of entropy
@@ -10,12 +12,13 @@ pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// A seed for [`Endpoint::client`](crate::endpoint::Endpoint::client), from the operating system. Each
-/// serves once.
-///
-/// # Errors
-///
-/// The error of the operating system, if it has no randomness to give.
-pub fn random_seed() -> io::Result<[u8; 48]> {
-    random()
+impl Endpoint {
+    /// A seed for [`client`](Self::client), from the operating system. Each serves once.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system, if it has no randomness to give.
+    pub fn random_seed() -> io::Result<[u8; 48]> {
+        random()
+    }
 }

@@ -10,12 +10,12 @@ use crate::wire::{CloseCode, ProtocolError};
 
 /// Whatever can go wrong on a socket of the adapters.
 ///
-/// Ask [`is_disconnect`](Self::is_disconnect) and [`is_timeout`](Self::is_timeout) for what a server
-/// meets every day; match on the variants for the rest. Cheap to clone.
+/// Ask [`is_disconnect`](Self::is_disconnect) and [`is_timeout`](Self::is_timeout) for what a
+/// server meets every day; match on the variants for the rest. Cheap to clone.
 ///
 /// The text says all there is to say, that of a wrapped error included; so
-/// [`source`](core::error::Error::source) is what that error has for a source, not that error itself, and
-/// no report prints a thing twice.
+/// [`source`](core::error::Error::source) is what that error has for a source, not that error
+/// itself, and no report prints a thing twice.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -45,11 +45,11 @@ pub enum Error {
     Config(ConfigError),
     /// `wss://` without TLS; the text says what to do.
     Tls(&'static str),
-    /// The peer closed a byte stream with a code that does not stand for the end of its data, such as
-    /// 1001 or 1011.
+    /// The peer closed a byte stream with a code that does not stand for the end of its data, such
+    /// as 1001 or 1011.
     Closed(CloseCode),
-    /// A text message came on a byte stream, which is made of binary ones; the peer has been told so
-    /// (1003).
+    /// A text message came on a byte stream, which is made of binary ones; the peer has been told
+    /// so (1003).
     UnexpectedText,
     /// `recv` was called on a connection with [`Delivery::Chunks`](crate::proto::Delivery::Chunks).
     ChunkedDelivery,

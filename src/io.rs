@@ -8,11 +8,12 @@ use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Endpoint;
 
 impl Endpoint {
-    /// Answers [`Step::Read`](crate::endpoint::Step::Read): reads once, as much as `rx` has space for.
+    /// Answers [`Step::Read`](crate::endpoint::Step::Read): reads once, as much as `rx` has space
+    /// for.
     ///
-    /// `Ok(false)` when there is nothing to read now ([`WouldBlock`](ErrorKind::WouldBlock), or a read
-    /// time-out): wait, until the time of the step at the longest. The end of file is noted, and so is
-    /// a failure; the steps go on to the end by themselves then.
+    /// `Ok(false)` when there is nothing to read now ([`WouldBlock`](ErrorKind::WouldBlock), or a
+    /// read time-out): wait, until the time of the step at the longest. The end of file is noted,
+    /// and so is a failure; the steps go on to the end by themselves then.
     ///
     /// # Errors
     ///
@@ -35,8 +36,8 @@ impl Endpoint {
 
     /// Answers [`Step::Write`](crate::endpoint::Step::Write): writes once, as much as `io` takes.
     ///
-    /// `Ok(false)` when `io` takes nothing now; that is noted, and the next step is a `Read` or a `Wait`.
-    /// So is a failure.
+    /// `Ok(false)` when `io` takes nothing now; that is noted, and the next step is a `Read` or a
+    /// `Wait`. So is a failure.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! RFC 6455 WebSockets: a sans-IO core, thin adapters for `std::net` and tokio, and an event server.
+//! RFC 6455 WebSockets: a sans-IO core, thin adapters for `std::net` and tokio, and an event
+//! server.
 //!
 //! ```text
 //! wire  <-  buf  <-  proto  <-  handshake        the core: no_std + alloc
@@ -8,13 +9,13 @@
 //!
 //! Arrows point at what a layer may use. Take what fits:
 //!
-//! - [`server`]: a server with events, clients that can be sent to from anywhere, rooms, and pages on
-//!   the same port. Start there for a server.
-//! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there for a client; each has a
-//!   client and a server in its first lines.
-//! - [`proto::Connection`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: the protocol for a
-//!   runtime, a game loop or a device of your own. Its documentation is the manual for that, and
-//!   [`handshake`] is what comes before it.
+//! - [`server`]: a server with events, clients that can be sent to from anywhere, rooms, and pages
+//!   on the same port. Start there for a server.
+//! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there for a client; each
+//!   has a client and a server in its first lines.
+//! - [`proto::Connection`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: the protocol
+//!   for a runtime, a game loop or a device of your own. Its documentation is the manual for that,
+//!   and [`handshake`] is what comes before it.
 //! - `deflate` (feature `deflate`): compressed messages, off until [`Config`] turns them on.
 //! - [`wire`]: frame headers, masking, UTF-8 and close codes as plain functions.
 //!
@@ -24,8 +25,8 @@
 //! buffer only, so an answer can be written while it is held. Owning a message is one call away
 //! ([`proto::Event::into_message`]) and copies only what is small.
 //!
-//! Errors come in two families. The peer was wrong: [`ProtocolError`], which knows its close code, and
-//! [`handshake::HandshakeError`], which knows its HTTP status; the answer is in the send buffer
+//! Errors come in two families. The peer was wrong: [`ProtocolError`], which knows its close code,
+//! and [`handshake::HandshakeError`], which knows its HTTP status; the answer is in the send buffer
 //! already. You were wrong: [`proto::SendError`], [`handshake::UsageError`],
 //! [`proto::ConfigError`]; nothing was written, and the text says what to do instead. The adapters
 //! have one [`Error`] for all of them.
@@ -34,12 +35,12 @@
 //!
 //! # Features
 //!
-//! - `std` (default): [`blocking`], randomness from the operating system, UTF-8 validation with vector
-//!   instructions;
+//! - `std` (default): [`blocking`], randomness from the operating system, UTF-8 validation with
+//!   vector instructions;
 //! - `tokio` (default): [`tokio`];
 //! - `server` (default): [`server`];
-//! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through std,
-//!   so this turns on `std`.
+//! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through
+//!   std, so this turns on `std`.
 //!
 //! A feature adds API and never changes behaviour.
 #![no_std]
@@ -62,9 +63,6 @@ pub mod endpoint;
 mod entropy;
 #[cfg(feature = "std")]
 mod error;
-#[cfg(any(fuzzing, test))]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod handshake;
 #[cfg(feature = "std")]
 mod io;

@@ -74,8 +74,8 @@ impl<T: Buffer> Shelf<T> {
         shelf.try_with(|shelf| shelf.0.borrow_mut().pop()).ok().flatten()
     }
 
-    /// Puts an empty buffer on it. Without a shelf, at the end of the thread, or where that has enough, the
-    /// buffer goes to the allocator.
+    /// Puts an empty buffer on it. Without a shelf, at the end of the thread, or where that has
+    /// enough, the buffer goes to the allocator.
     #[inline]
     pub(crate) fn keep(shelf: &'static LocalKey<Self>, buffer: Box<T>) {
         let _ = shelf.try_with(|shelf| shelf.put(buffer));

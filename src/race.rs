@@ -88,8 +88,9 @@ impl Race {
     }
 }
 
-/// RFC 8305 §4: "Whichever address family is first in the list should be followed by an endpoint of the
-/// other address family". The system has sorted the list (RFC 6724): IPv6 is first where it works.
+/// RFC 8305 §4: "Whichever address family is first in the list should be followed by an endpoint of
+/// the other address family". The system has sorted the list (RFC 6724): IPv6 is first where it
+/// works.
 fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let addresses = addresses.into_iter();
     let mut families = [Vec::new(), Vec::new()];
@@ -116,8 +117,8 @@ fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr
 /// RFC 8305 §5: "One recommended value for a default delay is 250 milliseconds."
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Attempts at the same time: each is a socket, and a thread in the blocking adapter. Two seconds of
-/// addresses that do not answer.
+/// Attempts at the same time: each is a socket, and a thread in the blocking adapter. Two seconds
+/// of addresses that do not answer.
 const MAX_AT_ONCE: usize = 8;
 
 /// For the tests of the adapters.

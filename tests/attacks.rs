@@ -3,7 +3,7 @@
 //!
 //! Memory is read where Linux tells it; elsewhere only the service is tested.
 
-mod support;
+#![cfg(feature = "tokio")]
 
 use core::time::Duration;
 use std::io::{ErrorKind, Read, Write};
@@ -11,7 +11,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use support::Server;
+use sansws_test::process::Server;
 
 /// The servers, and what an attack may cost each in resident memory, in bytes. With a thread for each of
 /// a hundred peers that is 60 KiB for its stack and what the allocator and the system keep for it; the
@@ -166,7 +166,7 @@ fn floods() {
     }
 }
 
-/// K-3, T-40: a million pings from a peer that does not read.
+/// K-3: a million pings from a peer that does not read.
 #[test]
 fn pings_without_an_ear_for_the_pongs() {
     against_all(|server| {
@@ -176,7 +176,7 @@ fn pings_without_an_ear_for_the_pongs() {
     });
 }
 
-/// T-41: messages to be echoed to a peer that does not read, 64 MiB of them.
+/// Messages to be echoed to a peer that does not read, 64 MiB of them.
 #[test]
 fn echoes_for_nobody() {
     against_all(|server| {
@@ -187,7 +187,7 @@ fn echoes_for_nobody() {
     });
 }
 
-/// F-27, T-5: a million empty continuations.
+/// F-27: a million empty continuations.
 #[test]
 fn fragments_of_nothing() {
     against_all(|server| {
@@ -198,7 +198,7 @@ fn fragments_of_nothing() {
     });
 }
 
-/// F-27, T-5: one fragment of one byte more than a message may have.
+/// F-27: one fragment of one byte more than a message may have.
 #[test]
 fn fragments_of_one_byte() {
     against_all(|server| {
@@ -209,7 +209,7 @@ fn fragments_of_one_byte() {
     });
 }
 
-/// F-14, T-1: a header that announces 2^62 bytes, on some connections at once.
+/// F-14: a header that announces 2^62 bytes, on some connections at once.
 #[test]
 fn announcements() {
     against_all(|server| {

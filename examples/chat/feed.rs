@@ -1,8 +1,8 @@
 //! A simulation that is sent to all who watch: five double pendulums that start almost alike.
 //!
-//! A message is `<seconds> <angle> <angle> …`, two angles in radians for each pendulum, from the upper
-//! arm on. It is all there is to know, so that a message that is missed is not missed for long, and
-//! whoever comes later needs nothing from before.
+//! A message is `<seconds> <angle> <angle> …`, two angles in radians for each pendulum, from the
+//! upper arm on. It is all there is to know, so that a message that is missed is not missed for
+//! long, and whoever comes later needs nothing from before.
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -73,8 +73,8 @@ fn describe(step: u32, pendulums: &[Pendulum]) -> String {
     text
 }
 
-/// Two arms of one metre with a kilogram at the end of each: their angles from hanging down, and how
-/// fast these change.
+/// Two arms of one metre with a kilogram at the end of each: their angles from hanging down, and
+/// how fast these change.
 struct Pendulum([f64; 4]);
 
 impl Pendulum {

@@ -10,13 +10,13 @@
 //! | `/echo` | sends every message back |
 //!
 //! In a room a newcomer is told `you are <id>`, everybody is told `here: <id>, <id>` when somebody
-//! comes or goes, and every text goes to everybody in the room as `<id> says: <text>`. A binary message
-//! goes back to its sender. The page, `chat.html`, finds all addresses beside its own, so that it works
-//! below any path of a proxy and through TLS.
+//! comes or goes, and every text goes to everybody in the room as `<id> says: <text>`. A binary
+//! message goes back to its sender. The page, `chat.html`, finds all addresses beside its own, so
+//! that it works below any path of a proxy and through TLS.
 //!
-//! Whoever reads too slowly is closed with 1013: a chat with a gap in it would be worse than one that
-//! the page opens again, which begins with a list that is whole. The feed drops messages instead
-//! (`feed.rs`).
+//! Whoever reads too slowly is closed with 1013: a chat with a gap in it would be worse than one
+//! that the page opens again, which begins with a list that is whole. The feed drops messages
+//! instead (`feed.rs`).
 //!
 //! Ctrl-C closes every connection with 1001 and ends the program.
 
@@ -38,8 +38,8 @@ mod feed;
 /// The longest message. Beyond it the connection is closed with 1009.
 const MAX_MESSAGE_LEN: usize = 2 * 1024 * 1024;
 
-/// Nothing that is said here is a secret, so it may be compressed; by default without context takeover,
-/// so that those who only listen cost no memory for it.
+/// Nothing that is said here is a secret, so it may be compressed; by default without context
+/// takeover, so that those who only listen cost no memory for it.
 const DEFLATE: Deflate = Deflate::new();
 
 /// How long clients may take to close when the server goes down.
@@ -123,7 +123,8 @@ impl Handler for Chat {
 }
 
 /// Tells those in a room who is there. One task does it for all rooms: lists arrive in the order in
-/// which they were made, so that the last one is right, and a crowd that comes at once is told once.
+/// which they were made, so that the last one is right, and a crowd that comes at once is told
+/// once.
 async fn announce(hub: Hub, mut changed: mpsc::UnboundedReceiver<String>) {
     let mut rooms = Vec::new();
     while changed.recv_many(&mut rooms, usize::MAX).await > 0 {
@@ -143,8 +144,8 @@ fn room(client: &Client) -> &str {
     client.info().param("room").unwrap_or("lobby")
 }
 
-/// Nothing that cannot be seen, nothing that means something in an address (`/`, `..`), and not too long
-/// for a list of rooms. The page has the same rule.
+/// Nothing that cannot be seen, nothing that means something in an address (`/`, `..`), and not too
+/// long for a list of rooms. The page has the same rule.
 fn is_room_name(name: &str) -> bool {
     let is_allowed = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     (1..=MAX_ROOM_NAME).contains(&name.chars().count()) && name.chars().all(is_allowed)
@@ -153,8 +154,9 @@ fn is_room_name(name: &str) -> bool {
 /// In characters.
 const MAX_ROOM_NAME: usize = 32;
 
-const NO_ROOM_NAME: &str = "400 Bad Request: this is not the name of a room. A name has 1 to 32 letters, \
-    digits, hyphens and underscores; an address has it percent-encoded, such as /chat/caf%C3%A9\n";
+const NO_ROOM_NAME: &str = "400 Bad Request: this is not the name of a room. A name has 1 to 32 \
+    letters, digits, hyphens and underscores; an address has it percent-encoded, such as \
+    /chat/caf%C3%A9\n";
 
 const PAGE: &str = include_str!("chat.html");
 

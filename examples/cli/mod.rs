@@ -81,8 +81,8 @@ impl Compression {
         Ok(true)
     }
 
-    /// The same in both directions. Both keep their context, where nothing else is said, which is not
-    /// what a server does by default: it takes half a megabyte for every connection.
+    /// The same in both directions. Both keep their context, where nothing else is said, which is
+    /// not what a server does by default: it takes half a megabyte for every connection.
     #[cfg(feature = "deflate")]
     pub fn apply(self, config: sansws::Config) -> sansws::Config {
         if !self.on {

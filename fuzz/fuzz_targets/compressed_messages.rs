@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sansws::fuzzing::compressed_messages(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sansws_fuzz::compressed_messages(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sansws::fuzzing::frame_stream_client(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sansws_fuzz::frame_stream_client(data));

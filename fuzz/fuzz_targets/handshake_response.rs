@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sansws::fuzzing::handshake_response(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sansws_fuzz::handshake_response(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sansws::fuzzing::utf8(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sansws_fuzz::utf8(data));

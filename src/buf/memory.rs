@@ -1,8 +1,8 @@
 //! The memory of a receive buffer: a part of it can be handed over, and comes back by itself.
 //!
-//! The one place where a buffer gets a length without a pass over its bytes. Filling the memory with
-//! zeros each time it comes back costs 18 % of an echo of 1 MiB over loopback, and 4 % of one of 64 KiB
-//! (`benches/peers`, scenarios `c1-1M` and `c100-64K`).
+//! The one place where a buffer gets a length without a pass over its bytes. Filling the memory
+//! with zeros each time it comes back costs 18 % of an echo of 1 MiB over loopback, and 4 % of one
+//! of 64 KiB (`benches/peers`, scenarios `c1-1M` and `c100-64K`).
 #![allow(unsafe_code)]
 
 use core::ops::{Deref, DerefMut};
@@ -48,8 +48,8 @@ impl Memory {
         taken.freeze()
     }
 
-    /// Makes all of the allocation available again, if nobody holds what was handed over. What is in
-    /// `self` is lost.
+    /// Makes all of the allocation available again, if nobody holds what was handed over. What is
+    /// in `self` is lost.
     #[inline]
     pub(super) fn reclaim(&mut self) {
         if self.pristine && self.bytes.len() < self.allocated {
@@ -62,11 +62,11 @@ impl Memory {
         let len = self.bytes.len();
         self.bytes.clear();
         let len = if self.bytes.try_reclaim(self.allocated) { self.allocated } else { len };
-        // SAFETY: without success, nothing has changed but the length. With success, the capacity is at
-        // least `allocated`, which is the whole allocation: `bytes` begins where that begins. It was made
-        // of zeros. What was handed over cannot be written to as long as `bytes` refers to the same
-        // allocation. What was lent could: only if all of it is back and initialised again, as the
-        // length of a `BytesMut` says, is this `pristine`.
+        // SAFETY: without success, nothing has changed but the length. With success, the capacity
+        // is at least `allocated`, which is the whole allocation: `bytes` begins where that begins.
+        // It was made of zeros. What was handed over cannot be written to as long as `bytes` refers
+        // to the same allocation. What was lent could: only if all of it is back and initialised
+        // again, as the length of a `BytesMut` says, is this `pristine`.
         unsafe { self.bytes.set_len(len) };
     }
 
@@ -79,10 +79,11 @@ impl Memory {
         tail
     }
 
-    /// Takes back what [`lend`](Self::lend) lent, or a beginning of it; any other memory is returned.
+    /// Takes back what [`lend`](Self::lend) lent, or a beginning of it; any other memory is
+    /// returned.
     ///
-    /// `tail` is not empty. `bytes` refers to the allocation as long as it is there, so nothing else can
-    /// begin where it ends.
+    /// `tail` is not empty. `bytes` refers to the allocation as long as it is there, so nothing
+    /// else can begin where it ends.
     pub(super) fn take_back(&mut self, tail: BytesMut) -> Result<(), BytesMut> {
         if tail.is_empty() || self.bytes.as_ptr_range().end != tail.as_ptr() {
             return Err(tail);

@@ -19,7 +19,8 @@ use inflated::Inflated;
 ///
 /// Fill it in one of three ways, then let the connection work on it:
 ///
-/// - readiness IO (`read`, `recv`): read into [`space`](Self::space), then [`commit`](Self::commit);
+/// - readiness IO (`read`, `recv`): read into [`space`](Self::space), then
+///   [`commit`](Self::commit);
 /// - completion IO (io_uring, IOCP): [`take_space`](Self::take_space) lends the spare tail as an
 ///   owned buffer, [`put_space`](Self::put_space) gives it back;
 /// - [`feed`](Self::feed) copies, for tests and for bytes that came from elsewhere.
@@ -28,10 +29,10 @@ use inflated::Inflated;
 /// are moved down over the headers between them, so a fragmented message is contiguous as well.
 ///
 /// Memory: nothing before the first byte, then [`DEFAULT_READ_AHEAD`](Self::DEFAULT_READ_AHEAD)
-/// bytes (or what [`with_read_ahead`](Self::with_read_ahead) says; up to four times that once a read
-/// fills it), then at most twice what has arrived of the message under way. What a header announces
-/// reserves nothing. Compressed messages are inflated into memory besides, as much as has come out of
-/// them; a complete one is then copied if it is longer than 16 KiB.
+/// bytes (or what [`with_read_ahead`](Self::with_read_ahead) says; up to four times that once a
+/// read fills it), then at most twice what has arrived of the message under way. What a header
+/// announces reserves nothing. Compressed messages are inflated into memory besides, as much as has
+/// come out of them; a complete one is then copied if it is longer than 16 KiB.
 pub struct RecvBuffer {
     storage: Memory,
     /// The message under way: its payload so far, unmasked and contiguous, is `start..assembled`.
@@ -41,8 +42,8 @@ pub struct RecvBuffer {
     /// `parsed` lie headers and control frames that are done with.
     parsed: usize,
     filled: usize,
-    /// The last bytes before `parsed` are the payload, this long, of a control frame that nobody took
-    /// yet.
+    /// The last bytes before `parsed` are the payload, this long, of a control frame that nobody
+    /// took yet.
     control: usize,
     /// Payload bytes of the message under way that have not arrived, if that is known: there is no
     /// point in reserving more than that. `usize::MAX` when further fragments follow.
@@ -59,9 +60,9 @@ pub struct RecvBuffer {
 impl RecvBuffer {
     /// The space offered to a reader when nothing is buffered, in bytes.
     ///
-    /// 16 KiB is one TLS record, and what uWebSockets and nginx hand to a read at least. Half a KiB is
-    /// added where a size is a multiple of 4 KiB: some processors are slow to copy between buffers
-    /// that lie like that.
+    /// 16 KiB is one TLS record, and what uWebSockets and nginx hand to a read at least. Half a KiB
+    /// is added where a size is a multiple of 4 KiB: some processors are slow to copy between
+    /// buffers that lie like that.
     pub const DEFAULT_READ_AHEAD: usize = 16 * 1024;
 
     /// An empty buffer. Allocates nothing.
@@ -69,8 +70,8 @@ impl RecvBuffer {
         Self::with_read_ahead(Self::DEFAULT_READ_AHEAD)
     }
 
-    /// An empty buffer that reserves `read_ahead` bytes (256 to 64 MiB) ahead of the data. Allocates
-    /// nothing yet.
+    /// An empty buffer that reserves `read_ahead` bytes (256 to 64 MiB) ahead of the data.
+    /// Allocates nothing yet.
     pub fn with_read_ahead(read_ahead: usize) -> Self {
         Self {
             storage: Memory::new(),
@@ -135,9 +136,9 @@ impl RecvBuffer {
 
     /// Gives back what [`take_space`](Self::take_space) lent, `n` bytes of it received.
     ///
-    /// O(1) if this is the memory that was lent, at its full length, and this buffer has not moved to
-    /// other memory meanwhile. Of any other memory the `n` bytes are copied, and the rest is dropped:
-    /// what comes here never makes this buffer larger than what was received does.
+    /// O(1) if this is the memory that was lent, at its full length, and this buffer has not moved
+    /// to other memory meanwhile. Of any other memory the `n` bytes are copied, and the rest is
+    /// dropped: what comes here never makes this buffer larger than what was received does.
     pub fn put_space(&mut self, mut space: BytesMut, n: usize) {
         let n = n.min(space.len());
         if self.storage.len() == self.filled {
@@ -173,7 +174,8 @@ impl RecvBuffer {
         self.start == self.filled
     }
 
-    /// The bytes of memory held, all of what a payload that was handed over shares with this buffer.
+    /// The bytes of memory held, all of what a payload that was handed over shares with this
+    /// buffer.
     pub fn capacity(&self) -> usize {
         #[cfg(feature = "deflate")]
         return self.storage.capacity() + self.inflated_capacity();
@@ -191,9 +193,11 @@ impl RecvBuffer {
         held
     }
 
-    /// Received and not yet parsed.
+    /// Received and not yet parsed. Not a part of the interface: the fuzzers look whether a
+    /// handshake takes exactly its head.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn unparsed(&self) -> &[u8] {
+    pub fn unparsed(&self) -> &[u8] {
         &self.storage[self.parsed..self.filled]
     }
 
@@ -226,8 +230,8 @@ impl RecvBuffer {
     }
 
     /// Unmasks up to `len` unparsed bytes of a data frame and appends them to the message under
-    /// way. `offset` is their position in the frame's payload; `fin` says that the message ends with
-    /// them. Returns how many there were.
+    /// way. `offset` is their position in the frame's payload; `fin` says that the message ends
+    /// with them. Returns how many there were.
     #[inline]
     pub(crate) fn assemble(
         &mut self,
@@ -426,8 +430,8 @@ impl RecvBuffer {
     /// giving the memory away.
     const HAND_OVER_MIN: usize = 4096;
 
-    /// A buffer that one read fills grows up to so many times the space reserved ahead of data: with
-    /// the default to 64 KiB, which takes a burst of 32 messages of 1 KiB at once.
+    /// A buffer that one read fills grows up to so many times the space reserved ahead of data:
+    /// with the default to 64 KiB, which takes a burst of 32 messages of 1 KiB at once.
     const BUSY_FACTOR: usize = 4;
 }
 
@@ -486,7 +490,8 @@ impl<'b> Payload<'b> {
         self.rx.detach(self.start, self.end)
     }
 
-    /// Hands a payload of `min` bytes or more over, if that keeps little else alive; otherwise lends it.
+    /// Hands a payload of `min` bytes or more over, if that keeps little else alive; otherwise
+    /// lends it.
     #[inline]
     pub(crate) fn into_bytes_or_slice(self, min: usize) -> Result<Bytes, &'b [u8]> {
         let len = self.end - self.start;

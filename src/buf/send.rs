@@ -75,9 +75,9 @@ impl SendBuffer {
     /// The next piece to send, owned, for IO that needs to own what it reads from; `None` when all
     /// has been taken.
     ///
-    /// What is taken counts as sent. A payload queued by reference comes out as it went in. All else is
-    /// copied, up to 64 KiB at a time, into memory that serves again once the pieces in it have been
-    /// dropped: a loop that writes one piece after the other allocates nothing.
+    /// What is taken counts as sent. A payload queued by reference comes out as it went in. All
+    /// else is copied, up to 64 KiB at a time, into memory that serves again once the pieces in it
+    /// have been dropped: a loop that writes one piece after the other allocates nothing.
     pub fn take_chunk(&mut self) -> Option<Bytes> {
         if self.is_empty() {
             return None;

@@ -18,7 +18,7 @@ impl CompressorKind {
         let settings = settings.clamped();
         // A window of 256 bytes is legal, and no engine of this family makes one. It does not need
         // to: with a window of 512 it leaves room for its look-ahead, so that no match is farther
-        // away than 250 bytes. `tests/rfc7692/windows.rs` holds it to that.
+        // away than 250 bytes. `tests/core/rfc7692/windows.rs` holds it to that.
         let window_bits = window_bits.clamp(MIN_ENGINE_BITS, 15);
         Self { level: settings.level, mem_level: settings.mem_level, window_bits }
     }
@@ -43,8 +43,8 @@ impl Compressor {
 
     /// Forgets what it has compressed.
     pub(crate) fn reset(&mut self) {
-        // The engine's own reset wants all of its output to have been taken (version 0.6.8: it keeps
-        // the place in its buffer, and panics when that runs over). `flush` sees to that.
+        // The engine's own reset wants all of its output to have been taken (version 0.6.8: it
+        // keeps the place in its buffer, and panics when that runs over). `flush` sees to that.
         if self.failed {
             *self = Self::new(self.kind);
         } else {
@@ -75,8 +75,8 @@ impl Compressor {
             return;
         }
         if self.flush(payload, out) {
-            // RFC 7692 §7.2.1: "for non-final fragments, the removal of 0x00 0x00 0xff 0xff MUST NOT
-            // be done."
+            // RFC 7692 §7.2.1: "for non-final fragments, the removal of 0x00 0x00 0xff 0xff MUST
+            // NOT be done."
             if !fin || strip_tail(out, at) {
                 return;
             }
@@ -98,9 +98,9 @@ impl Compressor {
         }
     }
 
-    /// RFC 7692 §7.2.1: "1. Compress all the octets of the payload of the message using DEFLATE. 2. If
-    /// the resulting data does not end with an empty DEFLATE block with no compression [...] append
-    /// [one]". `false` if the engine fails.
+    /// RFC 7692 §7.2.1: "1. Compress all the octets of the payload of the message using DEFLATE. 2.
+    /// If the resulting data does not end with an empty DEFLATE block with no compression [...]
+    /// append [one]". `false` if the engine fails.
     fn flush(&mut self, mut payload: &[u8], out: &mut Vec<u8>) -> bool {
         // At once if it is little; most of what is worth compressing becomes less than half.
         let mut room = payload.len() / if payload.len() < SMALL { 1 } else { 2 } + FLUSH_ROOM;

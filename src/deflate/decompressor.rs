@@ -8,10 +8,11 @@ use super::settings::MAX_WINDOW_BITS;
 /// Inflates the messages of one direction, one after the other (RFC 7692 §7.2.2).
 ///
 /// The engine is an ordinary inflater, which believes that a stream ends with its last block, the
-/// one with BFINAL set. For RFC 7692 §7.2.1 it does not: "An endpoint MAY use both DEFLATE blocks with
-/// the "BFINAL" bit set to 0 and DEFLATE blocks with the "BFINAL" bit set to 1", and the window lives
-/// on behind one. So after such a block the engine begins a new stream, and is given as a dictionary
-/// what the old one had in its window. For that the last output is kept here a second time.
+/// one with BFINAL set. For RFC 7692 §7.2.1 it does not: "An endpoint MAY use both DEFLATE blocks
+/// with the "BFINAL" bit set to 0 and DEFLATE blocks with the "BFINAL" bit set to 1", and the
+/// window lives on behind one. So after such a block the engine begins a new stream, and is given
+/// as a dictionary what the old one had in its window. For that the last output is kept here a
+/// second time.
 pub(crate) struct Decompressor {
     engine: Inflate,
     history: History,
@@ -74,17 +75,17 @@ impl Decompressor {
 
     /// Ends a message, all of which has been inflated. Returns whether it could end there.
     ///
-    /// The last octets of its payload say which end it is: see [`ends_with_tail`]. A message that ends
-    /// with a block with BFINAL set, and nothing behind it, does not come here.
+    /// The last octets of its payload say which end it is: see [`ends_with_tail`]. A message that
+    /// ends with a block with BFINAL set, and nothing behind it, does not come here.
     ///
-    /// RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the
-    /// message." They must be the rest of an empty stored block: a message that was cut off takes
-    /// them for something else, or for part of something. So the engine is told to stop at the next
-    /// end of a block, which has to be where these four end. Another empty block then shows that it
-    /// is at the border of a byte.
+    /// RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of
+    /// the message." They must be the rest of an empty stored block: a message that was cut off
+    /// takes them for something else, or for part of something. So the engine is told to stop at
+    /// the next end of a block, which has to be where these four end. Another empty block then
+    /// shows that it is at the border of a byte.
     ///
-    /// A peer that left the four on, against §7.2.1, has sent all of its data as well. Two empty blocks
-    /// then show that a block ends there, and at the border of a byte.
+    /// A peer that left the four on, against §7.2.1, has sent all of its data as well. Two empty
+    /// blocks then show that a block ends there, and at the border of a byte.
     pub(crate) fn finish(&mut self, tail_is_there: bool) -> bool {
         const BLOCKS: [u8; 10] = [0x00, 0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff];
         let from = if tail_is_there { 0 } else { 1 };
@@ -113,8 +114,8 @@ impl Decompressor {
     }
 }
 
-/// Whether a payload that ends with these octets, the last one lowest, still has the four at its end
-/// that a sender takes off (RFC 7692 §7.2.1).
+/// Whether a payload that ends with these octets, the last one lowest, still has the four at its
+/// end that a sender takes off (RFC 7692 §7.2.1).
 ///
 /// One without them never ends like this: its last octet has a bit at least of the header of the
 /// empty block, and these are 0.

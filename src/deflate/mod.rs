@@ -2,8 +2,8 @@
 //!
 //! Compiled in with feature `deflate`, off until [`Config::deflate`](crate::proto::Config::deflate)
 //! turns it on. Then a client offers it and a server agrees to it in the opening handshake, and
-//! messages are compressed and inflated on the way. Nothing else changes: the connection, its events
-//! and its limits are the same.
+//! messages are compressed and inflated on the way. Nothing else changes: the connection, its
+//! events and its limits are the same.
 //!
 //! ```
 //! use sansws::Config;
@@ -15,27 +15,29 @@
 //! ```
 //!
 //! - **What is compressed**: messages from [`Deflate::threshold`] on, unless that makes them no
-//!   smaller or [`MessageRef::uncompressed`](crate::proto::MessageRef::uncompressed) says no. Messages
-//!   in fragments are, whatever their length. Control frames never are.
+//!   smaller or [`MessageRef::uncompressed`](crate::proto::MessageRef::uncompressed) says no.
+//!   Messages in fragments are, whatever their length. Control frames never are.
 //! - **For many receivers**:
-//!   [`PreparedMessage::with_deflate`](crate::proto::PreparedMessage::with_deflate) compresses once.
+//!   [`PreparedMessage::with_deflate`](crate::proto::PreparedMessage::with_deflate) compresses
+//!   once.
 //! - **Limits**: [`Config::max_message_len`](crate::proto::Config::max_message_len) holds for what
-//!   comes out, while it comes out: a bomb costs the limit, 16 KiB of output, the decompressor and what
-//!   was received of it. What goes in may be an eighth longer, which is the most that a compressor makes
-//!   of a message, and a little for each fragment.
+//!   comes out, while it comes out: a bomb costs the limit, 16 KiB of output, the decompressor and
+//!   what was received of it. What goes in may be an eighth longer, which is the most that a
+//!   compressor makes of a message, and a little for each fragment.
 //! - **Handshake done elsewhere**: [`handshake::deflate`](crate::handshake::deflate) and
 //!   [`Connection::with_deflate`](crate::proto::Connection::with_deflate).
 //!
 //! # Memory
 //!
 //! With *context takeover* a compressor refers to earlier messages, which makes small ones much
-//! smaller. For that both ends keep it in memory for as long as the connection lives, from the first
-//! compressed message on. Without, an idle connection holds nothing: compressors and decompressors are
-//! the thread's, at most four of each, and are lent for the duration of a message.
+//! smaller. For that both ends keep it in memory for as long as the connection lives, from the
+//! first compressed message on. Without, an idle connection holds nothing: compressors and
+//! decompressors are the thread's, at most four of each, and are lent for the duration of a
+//! message.
 //!
 //! So a server asks for no takeover in both directions, unless it is told otherwise
-//! ([`Deflate::server_no_context_takeover`], [`Deflate::client_no_context_takeover`]). A client does
-//! not ask, and does what the server says.
+//! ([`Deflate::server_no_context_takeover`], [`Deflate::client_no_context_takeover`]). A client
+//! does not ask, and does what the server says.
 //!
 //! Bytes per idle connection, by the allocator's account (`cargo bench --bench deflate_memory`):
 //!
@@ -53,15 +55,16 @@
 //!
 //! and about 320 KiB for each thread with connections of the last kind. A smaller window saves less
 //! than one would think: a table of 128 KiB stays. The decompressor's window is 32 KiB whatever was
-//! agreed; beside it, as much as the agreed window of the last output is kept, for the blocks with BFINAL
-//! set that RFC 7692 allows between and inside messages and the engine takes for the end.
+//! agreed; beside it, as much as the agreed window of the last output is kept, for the blocks with
+//! BFINAL set that RFC 7692 allows between and inside messages and the engine takes for the end.
 //!
 //! # Speed
 //!
 //! An echo of JSON texts of 1 KiB on tokio: the payload of a reply, microseconds in memory (one
 //! connection, everything in the cache), and the server's processor time with 100 connections over
-//! loopback, system included. `cargo bench --bench deflate` measures again; this was one virtual processor
-//! of an Intel Xeon (Sapphire Rapids), on which the engine takes twice the time of a desktop machine.
+//! loopback, system included. `cargo bench --bench deflate` measures again; this was one virtual
+//! processor of an Intel Xeon (Sapphire Rapids), on which the engine takes twice the time of a
+//! desktop machine.
 //!
 //! | | reply, bytes | in memory, µs | 100 connections, µs |
 //! |---|---|---|---|
@@ -79,28 +82,29 @@
 //! | takeover, level 1, 12 bits | 311 | 5.8 | 19.2 |
 //! | takeover, level 1, mem 8 | 287 | 4.8 | 26.1 |
 //!
-//! What 100 connections cost over one is the cache: with takeover every connection has a compressor of its
-//! own, of which a message touches some 100 KiB, and without it the one of the thread is cleared before
-//! every message. So: level 1 without takeover for many connections, level 1 with takeover where bytes
-//! count, a smaller window in between; higher levels for few and large messages.
+//! What 100 connections cost over one is the cache: with takeover every connection has a compressor
+//! of its own, of which a message touches some 100 KiB, and without it the one of the thread is
+//! cleared before every message. So: level 1 without takeover for many connections, level 1 with
+//! takeover where bytes count, a smaller window in between; higher levels for few and large
+//! messages.
 //!
 //! # Security
 //!
 //! The length of a compressed message tells how much of it repeats. Who can make a victim send
 //! chosen bytes beside a secret, in one message or with takeover in one connection, and sees the
-//! lengths on the wire (TLS does not hide them), can guess the secret piece by piece: CRIME and BREACH,
-//! RFC 7692 §8. Keep secrets out: send what holds them with
-//! [`uncompressed`](crate::proto::MessageRef::uncompressed), and do not turn on takeover where users can
-//! address each other.
+//! lengths on the wire (TLS does not hide them), can guess the secret piece by piece: CRIME and
+//! BREACH, RFC 7692 §8. Keep secrets out: send what holds them with
+//! [`uncompressed`](crate::proto::MessageRef::uncompressed), and do not turn on takeover where
+//! users can address each other.
 //!
-//! Inflating is work that the peer decides about: a byte may become a thousand. The limit on messages
-//! bounds it, and what arrives is inflated as it arrives.
+//! Inflating is work that the peer decides about: a byte may become a thousand. The limit on
+//! messages bounds it, and what arrives is inflated as it arrives.
 //!
 //! # Windows of 256 bytes
 //!
-//! 8 window bits are legal, and no engine of the zlib family makes them; some fail on the value. Here
-//! such a connection compresses with 9 and never refers farther back than 250 bytes, which is a
-//! property of the engine that the tests hold on to.
+//! 8 window bits are legal, and no engine of the zlib family makes them; some fail on the value.
+//! Here such a connection compresses with 9 and never refers farther back than 250 bytes, which is
+//! a property of the engine that the tests hold on to.
 
 mod compressor;
 mod decompressor;

@@ -67,8 +67,8 @@ impl Params {
     /// RFC 7692 §7: "A server MUST decline an extension negotiation offer for this extension if any
     /// of the following conditions are met": "an extension parameter not defined for use in an
     /// offer", "an extension parameter with an invalid value", "multiple extension parameters with
-    /// the same name". For a client the same conditions mean to fail the connection. `None` is one of
-    /// them.
+    /// the same name". For a client the same conditions mean to fail the connection. `None` is one
+    /// of them.
     pub(crate) fn parse<'a>(
         params: impl Iterator<Item = (&'a str, Option<&'a str>)>,
     ) -> Option<Self> {
@@ -115,10 +115,11 @@ impl Params {
         }
     }
 
-    /// Whether a server with these settings compresses with so small a window as this offer asks for.
+    /// Whether a server with these settings compresses with so small a window as this offer asks
+    /// for.
     ///
-    /// RFC 7692 §7.1.2.1: "A server declines an extension negotiation offer with this parameter if the
-    /// server doesn't support it."
+    /// RFC 7692 §7.1.2.1: "A server declines an extension negotiation offer with this parameter if
+    /// the server doesn't support it."
     pub(crate) fn is_acceptable(&self, settings: &Deflate) -> bool {
         self.server_max_window_bits.is_none_or(|bits| bits >= settings.min_window_bits)
     }

@@ -19,18 +19,20 @@
 #[non_exhaustive]
 pub struct Deflate {
     /// How hard to compress, 0 to 9. Default 1: on messages of a few KiB it is about eight times as
-    /// fast as 3, which makes them a tenth smaller. 0 does not compress, and so sends messages plain.
+    /// fast as 3, which makes them a tenth smaller. 0 does not compress, and so sends messages
+    /// plain.
     pub level: u8,
-    /// How much memory a compressor uses besides its window, 1 to 9. Default 5: on messages of 1 KiB
-    /// that saves a twentieth of the time beside 8, as more of it stays in the cache, and 98 KiB, at no
-    /// cost in size. On messages above 10 KiB more can make the result a few percent smaller.
+    /// How much memory a compressor uses besides its window, 1 to 9. Default 5: on messages of 1
+    /// KiB that saves a twentieth of the time beside 8, as more of it stays in the cache, and 98
+    /// KiB, at no cost in size. On messages above 10 KiB more can make the result a few percent
+    /// smaller.
     pub mem_level: u8,
     /// Shortest message that is compressed, in bytes. Default 256: below it, compressing costs more
     /// than it saves, and the header of TCP and IP is most of the packet.
     ///
     /// A message that is sent plain between compressed ones is what RFC 7692 §6 allows, and every
-    /// browser reads it. libwebsockets 4.1.6 does not get past it where the context is kept: for such
-    /// peers set 0, which compresses every message.
+    /// browser reads it. libwebsockets 4.1.6 does not get past it where the context is kept: for
+    /// such peers set 0, which compresses every message.
     pub threshold: usize,
     /// Whether the server's compressor begins every message empty. `None`, the default: a server
     /// does, so that its idle connections hold no compressor; a client does not ask for it.
@@ -47,9 +49,10 @@ pub struct Deflate {
     /// The client's window is at most 2 to the power of this, 8 to 15. Default 15. With `None` a
     /// client does not offer that the server may choose, and a server does not choose.
     pub client_max_window_bits: Option<u8>,
-    /// The smallest window that a client may ask a server to compress with, 8 to 15. An offer of less is
-    /// declined, and messages to that client go plain. Default 8, all that the RFC has: a small window
-    /// takes less memory, but a message for many has to be compressed once for each size that is in use.
+    /// The smallest window that a client may ask a server to compress with, 8 to 15. An offer of
+    /// less is declined, and messages to that client go plain. Default 8, all that the RFC has: a
+    /// small window takes less memory, but a message for many has to be compressed once for each
+    /// size that is in use.
     pub min_window_bits: u8,
 }
 

@@ -17,14 +17,14 @@ use crate::wire::CloseFrame;
 
 /// One end of a WebSocket, from the opening handshake to the end of the transport.
 ///
-/// The caller owns the transport, the two buffers and the clock. [`step`](Self::step) says what to do
-/// next; the answers are a call each:
+/// The caller owns the transport, the two buffers and the clock. [`step`](Self::step) says what to
+/// do next; the answers are a call each:
 ///
 /// | [`Step`] | to be done | then |
 /// |---|---|---|
-/// | `Write` | write what `tx` holds | [`advance`](bytes::Buf::advance) `tx` and [`note_written`](Self::note_written), or [`note_blocked`](Self::note_blocked) |
-/// | `Read` | read into [`rx.space()`](RecvBuffer::space), until the time given | [`rx.commit`](RecvBuffer::commit), or [`receive_eof`](Self::receive_eof), or [`handle_timeout`](Self::handle_timeout) |
-/// | `Wait` | wait until the transport takes bytes, until the time given | go on, or `handle_timeout` |
+/// | `Write` | write what `tx` holds | [`advance`] `tx` and [`note_written`], or [`note_blocked`] |
+/// | `Read` | fill [`space`], till `until` | [`commit`], [`receive_eof`] or [`handle_timeout`] |
+/// | `Wait` | wait for room to write, till `until` | go on, or [`handle_timeout`] |
 /// | `ShutdownWrite` | shut down the sending direction | [`note_shut_down`](Self::note_shut_down) |
 /// | `Request` | decide (on a server) | [`accept`](Self::accept) or [`reject`](Self::reject) |
 /// | `Response` | look at it (on a client) | go on: the connection is open |
@@ -32,13 +32,23 @@ use crate::wire::CloseFrame;
 /// | `Again` | let others have their turn | go on |
 /// | `Close` | close the transport | drop the endpoint |
 ///
-/// A read that fails for good is an end of file; a write that does is told with
-/// [`note_write_failed`](Self::note_write_failed). With the feature `std`, [`read_from`](Self::read_from) and [`write_to`](Self::write_to) do all of this
-/// over [`Read`](std::io::Read) and [`Write`](std::io::Write).
+/// [`advance`]: bytes::Buf::advance
+/// [`note_written`]: Self::note_written
+/// [`note_blocked`]: Self::note_blocked
+/// [`space`]: RecvBuffer::space
+/// [`commit`]: RecvBuffer::commit
+/// [`receive_eof`]: Self::receive_eof
+/// [`handle_timeout`]: Self::handle_timeout
 ///
-/// A violation by the peer needs no attention: it is answered in `tx`, and shows as the result after
-/// the answer has been written. Calls may come in any order; none blocks or panics. An idle endpoint
-/// takes about as much memory as its [`Connection`]; what the handshake needs is freed with it.
+/// A read that fails for good is an end of file; a write that does is told with
+/// [`note_write_failed`](Self::note_write_failed). With the feature `std`,
+/// [`read_from`](Self::read_from) and [`write_to`](Self::write_to) do all of this over
+/// [`Read`](std::io::Read) and [`Write`](std::io::Write).
+///
+/// A violation by the peer needs no attention: it is answered in `tx`, and shows as the result
+/// after the answer has been written. Calls may come in any order; none blocks or panics. An idle
+/// endpoint takes about as much memory as its [`Connection`]; what the handshake needs is freed
+/// with it.
 ///
 /// ```
 /// use sansws::buf::{RecvBuffer, SendBuffer};
@@ -131,8 +141,9 @@ struct Refusal {
 impl Endpoint {
     /// A server's end. It begins with the client's request.
     ///
-    /// `config` is used for the handshake and the connection; [`Config::handshake_timeout`] bounds the
-    /// time until the request is there, in the time of [`handle_timeout`](Self::handle_timeout).
+    /// `config` is used for the handshake and the connection; [`Config::handshake_timeout`] bounds
+    /// the time until the request is there, in the time of
+    /// [`handle_timeout`](Self::handle_timeout).
     pub fn server(config: &Config) -> Self {
         let handshake = server::Handshake::new(config);
         Self::new(Phase::Request(Box::new(Opening { handshake, config: *config })))
@@ -140,9 +151,9 @@ impl Endpoint {
 
     /// A client's end. Writes the request to `tx`.
     ///
-    /// `seed` makes the nonce of the handshake (16 bytes) and the masking keys (32 bytes). Take it from
-    /// the operating system (`random_seed` of this module does, with the feature `std`) and never use it
-    /// twice: RFC 6455 §10.3 needs the keys to be unpredictable.
+    /// `seed` makes the nonce of the handshake (16 bytes) and the masking keys (32 bytes). Take it
+    /// from the operating system (`Endpoint::random_seed` does, with the feature `std`) and never use
+    /// it twice: RFC 6455 §10.3 needs the keys to be unpredictable.
     ///
     /// # Errors
     ///
@@ -166,11 +177,12 @@ impl Endpoint {
 
     /// The next thing to do.
     ///
-    /// Ask again after each. Events that are complete in `rx` come before anything is read, and none
-    /// comes while [`Config::max_unsent`] bytes or more wait in `tx`: the answer would find no room.
+    /// Ask again after each. Events that are complete in `rx` come before anything is read, and
+    /// none comes while [`Config::max_unsent`] bytes or more wait in `tx`: the answer would find no
+    /// room.
     ///
-    /// The event borrows `rx` alone, so that answers can be written to `tx` while it is held. Cost: as
-    /// [`Connection::poll_event`].
+    /// The event borrows `rx` alone, so that answers can be written to `tx` while it is held. Cost:
+    /// as [`Connection::poll_event`].
     #[inline]
     pub fn step<'b>(&mut self, rx: &'b mut RecvBuffer, tx: &mut SendBuffer) -> Step<'b> {
         match &mut self.phase {
@@ -314,10 +326,11 @@ impl Endpoint {
         }
     }
 
-    /// Accepts the request of [`Step::Request`]: writes the response to `tx`. The connection is open.
+    /// Accepts the request of [`Step::Request`]: writes the response to `tx`. The connection is
+    /// open.
     ///
-    /// If the request turns out not to be a valid handshake, the response says so (a status of 400 and
-    /// its like), and the result will; that is no error here.
+    /// If the request turns out not to be a valid handshake, the response says so (a status of 400
+    /// and its like), and the result will; that is no error here.
     ///
     /// # Errors
     ///
@@ -339,8 +352,8 @@ impl Endpoint {
 
     /// Refuses the request of [`Step::Request`]: writes an HTTP response to `tx`.
     ///
-    /// The steps go on until the client has read it: for a second at most, and no more than 16 MiB are
-    /// taken from it meanwhile. The result is `Ok` then.
+    /// The steps go on until the client has read it: for a second at most, and no more than 16 MiB
+    /// are taken from it meanwhile. The result is `Ok` then.
     ///
     /// # Errors
     ///
@@ -375,8 +388,8 @@ impl Endpoint {
         }
     }
 
-    /// Notes that the transport takes nothing now. The next step is a `Read` or a `Wait`; after that
-    /// it is time to try again.
+    /// Notes that the transport takes nothing now. The next step is a `Read` or a `Wait`; after
+    /// that it is time to try again.
     pub fn note_blocked(&mut self) {
         self.blocked = true;
         self.flow.write_stalled();
@@ -387,8 +400,8 @@ impl Endpoint {
         self.flow.output_shut_down();
     }
 
-    /// Notes that writing failed for good; drops what is unsent. What the peer sent before can still be
-    /// read.
+    /// Notes that writing failed for good; drops what is unsent. What the peer sent before can
+    /// still be read.
     pub fn note_write_failed(&mut self, tx: &mut SendBuffer) {
         *tx = SendBuffer::new();
         self.flow.output_failed();
@@ -404,9 +417,9 @@ impl Endpoint {
         self.flow.input_ended();
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout): a time on the caller's monotonic clock,
-    /// which may begin anywhere. Zero is at once; `None` when nothing is waited for. The steps
-    /// [`Read`](Step::Read) and [`Wait`](Step::Wait) say it too.
+    /// When to call [`handle_timeout`](Self::handle_timeout): a time on the caller's monotonic
+    /// clock, which may begin anywhere. Zero is at once; `None` when nothing is waited for. The
+    /// steps [`Read`](Step::Read) and [`Wait`](Step::Wait) say it too.
     pub fn poll_timeout(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Request(opening) => opening.handshake.poll_timeout(),
@@ -418,8 +431,8 @@ impl Endpoint {
         }
     }
 
-    /// Acts on the time: answers a request that does not come, sends a keep-alive ping, gives up on the
-    /// peer. What came of it shows in the next step.
+    /// Acts on the time: answers a request that does not come, sends a keep-alive ping, gives up on
+    /// the peer. What came of it shows in the next step.
     ///
     /// May be called early and often. Take in what the transport has first: bytes that wait there
     /// prove that the peer is alive.
@@ -451,8 +464,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// As [`Connection::send`]; [`SendError::NotOpen`] also before there is a connection. Nothing was
-    /// written then.
+    /// As [`Connection::send`]; [`SendError::NotOpen`] also before there is a connection. Nothing
+    /// was written then.
     #[inline]
     pub fn send<'m>(
         &mut self,
@@ -493,7 +506,8 @@ impl Endpoint {
         self.open()?.resume_message()
     }
 
-    /// Begins the closing handshake: writes a Close frame (RFC 6455 §7.1.2). See [`Connection::close`].
+    /// Begins the closing handshake: writes a Close frame (RFC 6455 §7.1.2). See
+    /// [`Connection::close`].
     ///
     /// # Errors
     ///
@@ -513,8 +527,8 @@ impl Endpoint {
         }
     }
 
-    /// The connection, to look at: its state, how it closed, what was agreed on. `None` before there is
-    /// one; it stays when it is over.
+    /// The connection, to look at: its state, how it closed, what was agreed on. `None` before
+    /// there is one; it stays when it is over.
     pub fn connection(&self) -> Option<&Connection> {
         match &self.phase {
             Phase::Open(connection) => Some(connection),

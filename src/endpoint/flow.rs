@@ -206,8 +206,8 @@ fn decide(
         (Unsent::Blocked, _, Input::Ended, _) if closing => Action::Wait,
         (_, _, Input::Ended, Output::Open) => Action::HangUp,
         (_, _, Input::Ended, _) => Action::End,
-        // RFC 6455 §7.1.1: the server closes first, and reads on until the peer has closed too: "closing
-        // with unread data" would let TCP discard the Close frame on its way.
+        // RFC 6455 §7.1.1: the server closes first, and reads on until the peer has closed too:
+        // "closing with unread data" would let TCP discard the Close frame on its way.
         (Unsent::None, Transport::ShutdownWrite, Input::Open, Output::Open) => {
             Action::ShutdownWrite
         }

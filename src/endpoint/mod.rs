@@ -17,6 +17,3 @@ pub use failure::Failure;
 #[cfg(feature = "std")]
 pub(crate) use flow::{Action, Flow, Unsent};
 pub use step::Step;
-
-#[cfg(feature = "std")]
-pub use crate::entropy::random_seed;

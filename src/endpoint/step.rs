@@ -14,8 +14,8 @@ pub enum Step<'b> {
     Write,
     /// Read into the receive buffer.
     Read {
-        /// When to call [`handle_timeout`](super::Endpoint::handle_timeout) if nothing comes; zero is
-        /// at once.
+        /// When to call [`handle_timeout`](super::Endpoint::handle_timeout) if nothing comes; zero
+        /// is at once.
         until: Option<Duration>,
     },
     /// Wait until the transport takes bytes, and read nothing: there is too much unsent to take in
@@ -24,8 +24,8 @@ pub enum Step<'b> {
         /// As in [`Read`](Self::Read).
         until: Option<Duration>,
     },
-    /// Go on as soon as others have had their turn: there is more to be taken from the receive buffer,
-    /// which takes a while.
+    /// Go on as soon as others have had their turn: there is more to be taken from the receive
+    /// buffer, which takes a while.
     Again,
     /// Shut down the sending direction and go on reading. Closing with unread data would make TCP
     /// discard what is on its way to the peer. Where the transport cannot do that, go on without.
@@ -35,9 +35,10 @@ pub enum Step<'b> {
     Request(server::Request),
     /// The server has accepted: the connection is open. Comes once on a client.
     Response(client::Accepted),
-    /// A message, a part of one, or a control frame. Pings and the peer's Close are answered already.
+    /// A message, a part of one, or a control frame. Pings and the peer's Close are answered
+    /// already.
     Event(Event<'b>),
-    /// It is over: close the transport. `Ok` after a complete closing handshake, and after a request
-    /// that the caller rejected. Every later step is the same.
+    /// It is over: close the transport. `Ok` after a complete closing handshake, and after a
+    /// request that the caller rejected. Every later step is the same.
     Close(Result<(), Failure>),
 }

@@ -31,15 +31,15 @@ pub fn offer(settings: &Deflate) -> String {
 }
 
 /// What a server chooses from the values of all the `Sec-WebSocket-Extensions` lines of a request:
-/// what is agreed then, and the value for the response. `None` if there is no offer it can accept; the
-/// connection then goes without compression.
+/// what is agreed then, and the value for the response. `None` if there is no offer it can accept;
+/// the connection then goes without compression.
 ///
 /// Takes the first offer that is valid, as the client's order is its preference.
 ///
 /// # Errors
 ///
-/// The lines do not follow their grammar, which is a reason to answer 400. Offers that follow it and
-/// are wrong otherwise are declined.
+/// The lines do not follow their grammar, which is a reason to answer 400. Offers that follow it
+/// and are wrong otherwise are declined.
 pub fn choose<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     settings: &Deflate,
@@ -77,8 +77,8 @@ pub fn confirm<'a>(
         if extension.name() != NAME {
             return Err(HandshakeError::UnofferedExtension);
         }
-        // RFC 7692 §7: "A client MUST _Fail the WebSocket Connection_ if the peer server accepted an
-        // extension negotiation offer for this extension with an extension negotiation response
+        // RFC 7692 §7: "A client MUST _Fail the WebSocket Connection_ if the peer server accepted
+        // an extension negotiation offer for this extension with an extension negotiation response
         // meeting any of the following conditions"; and two of them would share a bit (§5).
         let agreement = Params::parse(extension.params())
             .and_then(|answer| answer.confirm(settings))

@@ -166,8 +166,8 @@ impl HandshakeError {
             // "Upgrade" connection option".
             Some(426) => &[("Connection", "Upgrade"), ("Upgrade", "websocket"), VERSION],
             // RFC 6455 §4.4: "If the server doesn't support the requested version, it MUST respond
-            // with a |Sec-WebSocket-Version| header field [...] containing all versions it is willing
-            // to use."
+            // with a |Sec-WebSocket-Version| header field [...] containing all versions it is
+            // willing to use."
             _ if matches!(self, Self::MissingVersion | Self::RepeatedVersion) => &[VERSION],
             _ => &[],
         }
@@ -261,8 +261,8 @@ impl fmt::Display for HandshakeError {
             }
             Self::UnexpectedBody => "a request to upgrade must not have a body",
             Self::ConnectionNotUpgrade => {
-                "Connection does not list `upgrade`; if a reverse proxy in front replaced it: nginx \
-                 needs `proxy_set_header Connection $connection_upgrade`"
+                "Connection does not list `upgrade`; if a reverse proxy in front replaced it: \
+                 nginx needs `proxy_set_header Connection $connection_upgrade`"
             }
             Self::MissingVersion => "Sec-WebSocket-Version is missing",
             Self::RepeatedVersion => "Sec-WebSocket-Version is repeated",

@@ -61,8 +61,8 @@ impl Origin {
         self.port
     }
 
-    /// Whether host and port are those of a `Host` header. Of an origin that is not of `http` or `https`
-    /// they never are: `chrome-extension://example.com` is not on `example.com`.
+    /// Whether host and port are those of a `Host` header. Of an origin that is not of `http` or
+    /// `https` they never are: `chrome-extension://example.com` is not on `example.com`.
     ///
     /// A `Host` without a port means the default of this origin's scheme: a server does not always
     /// know whether it was reached through TLS.

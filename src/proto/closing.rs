@@ -53,8 +53,8 @@ impl Phase {
             // RFC 6455 §7.1.7: "the endpoint SHOULD send a Close frame with an appropriate status
             // code before proceeding to _Close the WebSocket Connection_".
             (Self::Open, Cause::PeerBreaksRule) => (Self::Failed, true),
-            // "After both sending and receiving a Close message, an endpoint considers the WebSocket
-            // connection closed": nobody sends a second Close.
+            // "After both sending and receiving a Close message, an endpoint considers the
+            // WebSocket connection closed": nobody sends a second Close.
             (Self::CloseSent, Cause::PeerCloses) => (Self::CloseDone, false),
             (Self::CloseSent, Cause::PeerBreaksRule) => (Self::Failed, false),
             (Self::CloseDone, Cause::End) => (Self::Closed { clean: true }, false),

@@ -63,21 +63,23 @@ pub struct Config {
     pub keep_alive: KeepAlive,
     /// How long after a ping the peer must show life. Default 20 s.
     ///
-    /// The time begins anew when any byte comes, or when the transport takes bytes again after it had
-    /// been full, and the peer gets it once more for each 16 KiB (12 times at the most) that the transport
-    /// had taken before the ping: it has to read them first. But a peer that answers no ping is given
-    /// up after 16 of these times, unless it is sending a frame and gets on with it (64 bytes a second).
+    /// The time begins anew when any byte comes, or when the transport takes bytes again after it
+    /// had been full, and the peer gets it once more for each 16 KiB (12 times at the most) that
+    /// the transport had taken before the ping: it has to read them first. But a peer that answers
+    /// no ping is given up after 16 of these times, unless it is sending a frame and gets on with
+    /// it (64 bytes a second).
     pub pong_timeout: Duration,
     /// Time for the closing handshake, and then for the peer to close TCP. Default 10 s.
     ///
-    /// It begins anew as long as the transport takes what was queued before the Close, or the peer gets on
-    /// with a frame, and the peer gets it up to three times more to read what the transport had taken.
+    /// It begins anew as long as the transport takes what was queued before the Close, or the peer
+    /// gets on with a frame, and the peer gets it up to three times more to read what the transport
+    /// had taken.
     pub close_timeout: Duration,
     /// Whether messages are delivered whole. Default [`Delivery::Messages`].
     pub delivery: Delivery,
-    /// Whether to compress messages, where the peer agrees to that in the opening handshake, and how.
-    /// Default `None`. [`max_message_len`](Self#structfield.max_message_len) then holds for what comes
-    /// out of a compressed message, while it comes out.
+    /// Whether to compress messages, where the peer agrees to that in the opening handshake, and
+    /// how. Default `None`. [`max_message_len`](Self#structfield.max_message_len) then holds for
+    /// what comes out of a compressed message, while it comes out.
     #[cfg(feature = "deflate")]
     pub deflate: Option<Deflate>,
 }

@@ -14,8 +14,8 @@ use crate::wire::{CloseFrame, ProtocolError};
 ///
 /// The caller owns the socket, the two buffers and the clock. One turn of its loop:
 ///
-/// 1. read into [`rx.space()`](RecvBuffer::space), then [`rx.commit(n)`](RecvBuffer::commit); on end
-///    of file call [`receive_eof`](Self::receive_eof);
+/// 1. read into [`rx.space()`](RecvBuffer::space), then [`rx.commit(n)`](RecvBuffer::commit); on
+///    end of file call [`receive_eof`](Self::receive_eof);
 /// 2. take events with [`poll_event`](Self::poll_event) until it returns `None`, and
 ///    [`send`](Self::send) what the application wants to say;
 /// 3. write `tx` (it is a [`bytes::Buf`]);
@@ -23,9 +23,9 @@ use crate::wire::{CloseFrame, ProtocolError};
 /// 5. sleep until [`poll_timeout`](Self::poll_timeout) at the latest, and then call
 ///    [`handle_timeout`](Self::handle_timeout).
 ///
-/// Calls may come in any order; none blocks. Methods fall into three groups: `poll_event`, `advance`,
-/// `receive_eof` and `handle_timeout` bring something in; `send…`, `start_message` and `close` put
-/// something out; the others look.
+/// Calls may come in any order; none blocks. Methods fall into three groups: `poll_event`,
+/// `advance`, `receive_eof` and `handle_timeout` bring something in; `send…`, `start_message` and
+/// `close` put something out; the others look.
 ///
 /// ```
 /// use sansws::buf::{RecvBuffer, SendBuffer};
@@ -44,7 +44,8 @@ use crate::wire::{CloseFrame, ProtocolError};
 ///         Err(error) => break Some(error),
 ///     }
 /// };
-/// assert_eq!(tx.chunk(), b"\x81\x05Hello"); // to the socket with it, then give up if there is a violation
+/// // to the socket with it, then give up if there is a violation
+/// assert_eq!(tx.chunk(), b"\x81\x05Hello");
 /// # assert_eq!(violation, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -75,8 +76,9 @@ impl Connection {
         Self { receiver, sender }
     }
 
-    /// The same connection with compression, as it was agreed on in an opening handshake done elsewhere
-    /// ([`handshake::deflate`](crate::handshake::deflate) reads and writes the header for that).
+    /// The same connection with compression, as it was agreed on in an opening handshake done
+    /// elsewhere ([`handshake::deflate`](crate::handshake::deflate) reads and writes the header for
+    /// that).
     ///
     /// Of `settings`, the level, the memory and the threshold are used. Call it before anything is
     /// sent or received.
@@ -100,14 +102,14 @@ impl Connection {
     /// Pongs and the reply to a Close are written to `tx` before the event is returned. The event
     /// borrows `rx` alone. Cost: a header parse and one pass over the payload (two for text).
     ///
-    /// After the peer's Close, and after EOF, there are no more events: what is in `rx` is discarded
-    /// and `None` returned.
+    /// After the peer's Close, and after EOF, there are no more events: what is in `rx` is
+    /// discarded and `None` returned.
     ///
     /// # Errors
     ///
     /// [`ProtocolError`] when the peer broke a rule. A Close frame with
-    /// [`error.close_code()`](ProtocolError::close_code) is in `tx` then: a `?` that drops `tx` keeps it
-    /// from the peer. Write it before you give up, and go on
+    /// [`error.close_code()`](ProtocolError::close_code) is in `tx` then: a `?` that drops `tx`
+    /// keeps it from the peer. Write it before you give up, and go on
     /// with what [`transport`](Self::transport) says. The error is sticky.
     #[inline]
     pub fn poll_event<'b>(
@@ -220,18 +222,19 @@ impl Connection {
 
     /// The transport reached its end, or broke.
     ///
-    /// Events that are complete in the receive buffer should be taken first; this discards the rest.
-    /// Closes the connection: cleanly if the closing handshake was complete (RFC 6455 §7.1.4).
+    /// Events that are complete in the receive buffer should be taken first; this discards the
+    /// rest. Closes the connection: cleanly if the closing handshake was complete (RFC 6455
+    /// §7.1.4).
     pub fn receive_eof(&mut self) -> Outcome {
         self.receiver.receive_eof();
         self.sender.receive_eof()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout): a time on the caller's monotonic clock,
-    /// which may begin anywhere. Zero is at once. `None` when nothing is waited for.
+    /// When to call [`handle_timeout`](Self::handle_timeout): a time on the caller's monotonic
+    /// clock, which may begin anywhere. Zero is at once. `None` when nothing is waited for.
     ///
-    /// Ask again after every call that is not a look. Receiving and sending messages does not change
-    /// the answer, so that a busy connection needs no clock.
+    /// Ask again after every call that is not a look. Receiving and sending messages does not
+    /// change the answer, so that a busy connection needs no clock.
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.sender.poll_timeout()
     }
@@ -250,9 +253,9 @@ impl Connection {
         self.sender.handle_timeout(now, tx).inspect_err(|_| self.receiver.receive_eof())
     }
 
-    /// Takes note of bytes of `tx` that the transport took. A peer gets time to read what lies before a
-    /// ping or a Close, so keep-alive and the closing handshake are the fairer to slow readers the more
-    /// they know.
+    /// Takes note of bytes of `tx` that the transport took. A peer gets time to read what lies
+    /// before a ping or a Close, so keep-alive and the closing handshake are the fairer to slow
+    /// readers the more they know.
     #[inline]
     pub fn note_written(&mut self, bytes: usize) {
         self.sender.note_written(bytes);
@@ -291,8 +294,8 @@ impl Connection {
 
     /// The two directions, for two owners. They share nothing.
     ///
-    /// What the receiver owes the peer comes out of it as a [`Reply`](super::Reply); closing and the
-    /// timers are the sender's.
+    /// What the receiver owes the peer comes out of it as a [`Reply`](super::Reply); closing and
+    /// the timers are the sender's.
     pub fn split(mut self) -> (Receiver, Sender) {
         self.receiver.mark_answered();
         (self.receiver, self.sender)
@@ -329,8 +332,8 @@ impl Connection {
         self.receiver.is_paused()
     }
 
-    /// As [`handle_timeout`](Self::handle_timeout), where nobody may have read what has come (`deaf`).
-    /// A time-out shows in [`transport`](Self::transport).
+    /// As [`handle_timeout`](Self::handle_timeout), where nobody may have read what has come
+    /// (`deaf`). A time-out shows in [`transport`](Self::transport).
     pub(crate) fn handle_timeout_with(&mut self, now: Duration, tx: &mut SendBuffer, deaf: bool) {
         self.sender.note_arrived(self.receiver.take_arrived());
         if self.sender.handle_timeout_with(now, tx, 0, deaf).is_err() {

@@ -51,8 +51,8 @@ impl Deflation {
         len >= self.threshold.max(1)
     }
 
-    /// Appends a whole message to `out`, compressed; `false` if that would be no gain, with `out` as
-    /// it was.
+    /// Appends a whole message to `out`, compressed; `false` if that would be no gain, with `out`
+    /// as it was.
     pub(super) fn message(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         let compressed = self.compressor().message(payload, out);
         // The compressor has seen a message that is going to be sent plain, which the peer's window
@@ -165,9 +165,9 @@ impl Sender {
         put
     }
 
-    /// Sends a message that was compressed when it was prepared. `false` if it has to go plain, because
-    /// the window of this connection is smaller: a peer that asks for one must not make this end compress
-    /// every broadcast for it alone. Nothing was written then.
+    /// Sends a message that was compressed when it was prepared. `false` if it has to go plain,
+    /// because the window of this connection is smaller: a peer that asks for one must not make
+    /// this end compress every broadcast for it alone. Nothing was written then.
     pub(super) fn compress_prepared(
         &mut self,
         tx: &mut SendBuffer,

@@ -91,14 +91,14 @@ impl core::error::Error for SendError {}
 #[non_exhaustive]
 pub enum Timeout {
     /// The peer has not answered a keep-alive ping within the
-    /// [`pong_timeout`](super::Config::pong_timeout), and the time on top that its bytes, or those on
-    /// their way to it, have earned.
+    /// [`pong_timeout`](super::Config::pong_timeout), and the time on top that its bytes, or those
+    /// on their way to it, have earned.
     KeepAlive,
     /// A message that the peer has begun hardly came on for 17 intervals of
     /// [`keep_alive`](super::Config::keep_alive): fewer than 64 bytes a second.
     Message,
-    /// No Close frame came in the [`close_timeout`](super::Config::close_timeout) after ours had left,
-    /// and the time on top that the bytes before it need to be read.
+    /// No Close frame came in the [`close_timeout`](super::Config::close_timeout) after ours had
+    /// left, and the time on top that the bytes before it need to be read.
     Closing,
 }
 

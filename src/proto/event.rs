@@ -46,9 +46,9 @@ impl<'b> Event<'b> {
         }
     }
 
-    /// The message in this event as something that can be sent, in the cheapest way: a large payload
-    /// that fills most of the receive buffer is handed over and needs no copy to be queued, anything
-    /// else stays where it is.
+    /// The message in this event as something that can be sent, in the cheapest way: a large
+    /// payload that fills most of the receive buffer is handed over and needs no copy to be queued,
+    /// anything else stays where it is.
     ///
     /// `None` for chunks and control frames.
     #[inline]
@@ -154,8 +154,8 @@ impl<'b> Binary<'b> {
         self.0.into_slice()
     }
 
-    /// The payload, owned: copied when it is small, handed over without a copy when it fills most of
-    /// the buffer. A small payload never keeps a large buffer alive.
+    /// The payload, owned: copied when it is small, handed over without a copy when it fills most
+    /// of the buffer. A small payload never keeps a large buffer alive.
     pub fn into_bytes(self) -> Bytes {
         self.0.into_bytes()
     }
@@ -193,7 +193,7 @@ pub struct Chunk<'b> {
     pub first: bool,
     /// This part ends the message. It may be empty; no other part is.
     pub last: bool,
-    /// The payload. Of a text message it may end inside a code point; what has been delivered so far
-    /// is always the beginning of valid UTF-8.
+    /// The payload. Of a text message it may end inside a code point; what has been delivered so
+    /// far is always the beginning of valid UTF-8.
     pub payload: &'b [u8],
 }

@@ -113,8 +113,8 @@ impl MessageKind {
 /// Something to send: a text, a binary message, a ping or a pong; borrowed or owned.
 ///
 /// Strings become text, bytes become binary, and pings and pongs are made with
-/// [`ping`](Self::ping) and [`pong`](Self::pong). A server queues an owned payload of 16 KiB or more
-/// by reference; everything else is copied into the send buffer.
+/// [`ping`](Self::ping) and [`pong`](Self::pong). A server queues an owned payload of 16 KiB or
+/// more by reference; everything else is copied into the send buffer.
 #[derive(Clone, Debug)]
 pub struct MessageRef<'a> {
     pub(crate) opcode: Opcode,

@@ -60,10 +60,11 @@ impl PreparedMessage {
     /// Encodes a message twice: as it is, and compressed for the connections that agreed on
     /// permessage-deflate, if that makes it smaller.
     ///
-    /// Level, threshold and window are those of `settings`. What is compressed serves all connections
-    /// whose window is as large, or as large as the message; on others the message goes plain, which
-    /// any peer has to take (RFC 7692 §6). It refers to nothing that was sent before. On a connection with context
-    /// takeover, what is compressed next does not either, as the compressor there has not seen it.
+    /// Level, threshold and window are those of `settings`. What is compressed serves all
+    /// connections whose window is as large, or as large as the message; on others the message goes
+    /// plain, which any peer has to take (RFC 7692 §6). It refers to nothing that was sent before.
+    /// On a connection with context takeover, what is compressed next does not either, as the
+    /// compressor there has not seen it.
     ///
     /// # Errors
     ///

@@ -17,9 +17,9 @@ use inflation::Inflation;
 
 /// The receiving direction of a connection: frames in, events out.
 ///
-/// It shares nothing with the [`Sender`](super::Sender). What it owes the peer (a pong, the reply to
-/// a Close, the Close that reports a violation) comes out as a [`Reply`], to be handed to the sender
-/// wherever that lives.
+/// It shares nothing with the [`Sender`](super::Sender). What it owes the peer (a pong, the reply
+/// to a Close, the Close that reports a violation) comes out as a [`Reply`], to be handed to the
+/// sender wherever that lives.
 #[derive(Debug)]
 pub struct Receiver {
     role: Role,
@@ -40,8 +40,8 @@ pub struct Receiver {
     /// then.
     answered: bool,
     /// The next byte begins a message, to be delivered whole: the short way is open. Follows from
-    /// other fields and is written by [`refresh`](Self::refresh) alone; asking them for every message
-    /// would cost a seventh of the time that a small one takes.
+    /// other fields and is written by [`refresh`](Self::refresh) alone; asking them for every
+    /// message would cost a seventh of the time that a small one takes.
     between_messages: bool,
     frame: Frame,
     message: MessageProgress,
@@ -288,8 +288,8 @@ impl Receiver {
 
     #[inline(never)]
     fn advance_in_steps(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
-        // Only what is new shows that the peer is alive: the beginning of a header may lie there for
-        // ever.
+        // Only what is new shows that the peer is alive: the beginning of a header may lie there
+        // for ever.
         self.count_new(rx);
         if self.ready.is_some() {
             self.seen = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
@@ -368,8 +368,8 @@ impl Receiver {
         match kind {
             MessageKind::Binary => Event::Binary(Binary::new(rx.take_message())),
             MessageKind::Text => {
-                // SAFETY: a text message is taken only when the validator has passed every byte of it, as
-                // unmasked and assembled in `rx`, and its end.
+                // SAFETY: a text message is taken only when the validator has passed every byte of
+                // it, as unmasked and assembled in `rx`, and its end.
                 #[allow(unsafe_code)]
                 let text = unsafe { Text::new_unchecked(rx.take_message()) };
                 Event::Text(text)
@@ -517,9 +517,9 @@ impl Receiver {
         }
         let last = frame.fin && !frame.open;
         if kind == MessageKind::Text {
-            // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that
-            // the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the
-            // WebSocket Connection_." At the first such byte, not at the end of the frame.
+            // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds
+            // that the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail
+            // the WebSocket Connection_." At the first such byte, not at the end of the frame.
             let utf8 = &mut message.utf8;
             utf8.feed(rx.assembled_tail(n)).map_err(|_| ProtocolError::InvalidUtf8)?;
             if last {
@@ -577,9 +577,9 @@ impl MessageProgress {
 }
 
 /// How much to read on, in bytes, after the last word. Closing a socket with unread bytes makes TCP
-/// discard what is on its way to the peer, and a peer that is told in the middle of a message that it
-/// is too big is still writing the rest. So this is the default limit of a message; a clock bounds the
-/// same wait.
+/// discard what is on its way to the peer, and a peer that is told in the middle of a message that
+/// it is too big is still writing the rest. So this is the default limit of a message; a clock
+/// bounds the same wait.
 pub(crate) const MAX_DRAINED: u32 = 16 * 1024 * 1024;
 
 #[cfg(test)]

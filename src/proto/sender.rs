@@ -18,8 +18,8 @@ use super::{
 use crate::buf::SendBuffer;
 use crate::wire::{CloseCode, CloseFrame, FrameHeader, MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
 
-/// The sending direction of a connection: messages in, frames out; and all that has to be decided in
-/// one place: the closing handshake, the timers.
+/// The sending direction of a connection: messages in, frames out; and all that has to be decided
+/// in one place: the closing handshake, the timers.
 pub struct Sender {
     phase: Phase,
     /// A client's source of masking keys; none on a server, which must not mask.
@@ -62,13 +62,14 @@ impl Sender {
         }
     }
 
-    /// Encodes a message, ping or pong into `tx`. See [`Connection::send`](super::Connection::send).
+    /// Encodes a message, ping or pong into `tx`. See
+    /// [`Connection::send`](super::Connection::send).
     ///
     /// # Errors
     ///
     /// [`SendError`]; nothing was written then.
-    // Always: with the way into compression it is just over what the compiler inlines by itself, which
-    // would cost 2 ns for every message.
+    // Always: with the way into compression it is just over what the compiler inlines by itself,
+    // which would cost 2 ns for every message.
     #[inline(always)]
     pub fn send<'m>(
         &mut self,
@@ -344,8 +345,8 @@ impl Sender {
     }
 
     pub(crate) fn peer_closed(&mut self, tx: &mut SendBuffer, close: Option<CloseFrame<'_>>) {
-        // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos the
-        // status code it received."
+        // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos
+        // the status code it received."
         let reply = close.map(|close| CloseFrame::from(close.code));
         self.step(Cause::PeerCloses, Initiator::Peer, reply, tx);
         if let Some(record) = &mut self.record
@@ -485,8 +486,8 @@ enum Owed {
         payload: [u8; MAX_CONTROL_PAYLOAD],
         len: u8,
     },
-    /// Nothing for the peer; the sender measures the round trip. The payloads of our own pings are as
-    /// long as this.
+    /// Nothing for the peer; the sender measures the round trip. The payloads of our own pings are
+    /// as long as this.
     PongCame {
         payload: [u8; 4],
         len: u8,
@@ -534,8 +535,8 @@ impl From<ProtocolError> for Reply {
     }
 }
 
-/// Owned payloads from this size on are queued by reference: one copy of so much costs more than one
-/// more slice in a vectored write.
+/// Owned payloads from this size on are queued by reference: one copy of so much costs more than
+/// one more slice in a vectored write.
 pub(super) const BY_REFERENCE: usize = 16 * 1024;
 
 /// The same for messages that are encoded already: their memory exists anyway, and is shared.

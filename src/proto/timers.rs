@@ -5,16 +5,16 @@ use super::{Config, Role, Timeout};
 
 /// The deadlines of a connection, on the caller's monotonic clock.
 ///
-/// Nothing here reads a clock: whatever begins a wait only makes [`poll`](Self::poll) say "now", and
-/// the [`handle`](Self::handle) that follows sets the deadline.
+/// Nothing here reads a clock: whatever begins a wait only makes [`poll`](Self::poll) say "now",
+/// and the [`handle`](Self::handle) that follows sets the deadline.
 ///
-/// A wait ends in a *look* at what has happened since the last one ([`Signs`]), and a look without any
-/// sign of the peer is a verdict only after as many looks as the bytes before the frame that it has to
-/// answer give it time to read ([`PER_LOOK`]). Signs put the verdict off, but a peer that answers no
-/// ping is given up in the end ([`MAX_LOOKS`]).
+/// A wait ends in a *look* at what has happened since the last one ([`Signs`]), and a look without
+/// any sign of the peer is a verdict only after as many looks as the bytes before the frame that it
+/// has to answer give it time to read ([`PER_LOOK`]). Signs put the verdict off, but a peer that
+/// answers no ping is given up in the end ([`MAX_LOOKS`]).
 ///
-/// Every idle connection holds one of these, so times are kept in microseconds in 8 bytes, and waits
-/// in milliseconds in 4.
+/// Every idle connection holds one of these, so times are kept in microseconds in 8 bytes, and
+/// waits in milliseconds in 4.
 #[derive(Debug)]
 pub(crate) struct Timers {
     /// In milliseconds; zero for no pings.
@@ -50,8 +50,8 @@ pub(crate) struct Timers {
     written: u32,
     /// Bytes that still have to be written until the last ping, or the Close, has left.
     to_leave: u32,
-    /// Looks without a sign that the peer may need to read what lies before that frame in the transport.
-    /// The kernel takes megabytes, and tells nothing about them before a third has gone.
+    /// Looks without a sign that the peer may need to read what lies before that frame in the
+    /// transport. The kernel takes megabytes, and tells nothing about them before a third has gone.
     allowance: u8,
 }
 
@@ -204,8 +204,8 @@ impl Timers {
                 self.silent_looks = 0;
                 true
             }
-            // RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its current message
-            // is sent".
+            // RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its current
+            // message is sent".
             Phase::CloseSent if self.comes_on(signs.arrived, self.close_timeout) => true,
             _ => {
                 self.silent_looks = self.silent_looks.saturating_add(1);
@@ -227,8 +227,8 @@ impl Timers {
         match (phase, self.role) {
             // what has to be read before the end is not even written
             (Phase::CloseDone, _) if unsent > 0 => self.close_timeout,
-            // A server has shut down its direction and only keeps the peer's last bytes from turning
-            // into a reset. A client waits for the server to close TCP.
+            // A server has shut down its direction and only keeps the peer's last bytes from
+            // turning into a reset. A client waits for the server to close TCP.
             (Phase::CloseDone | Phase::Failed, Role::Server) => {
                 self.close_timeout.min(millis(LINGER))
             }
@@ -249,8 +249,8 @@ impl Timers {
         }
         if self.armed_for != Some(Phase::Open) {
             self.armed_for = Some(Phase::Open);
-            // From now on and not from the last deadline: after a suspended night one ping is due, not
-            // thousands.
+            // From now on and not from the last deadline: after a suspended night one ping is due,
+            // not thousands.
             self.deadline = now.after(self.ping_interval);
             return Due::Nothing;
         }
@@ -295,8 +295,8 @@ impl Timers {
         Due::Nothing
     }
 
-    /// A frame was queued that the peer has to answer, and so many bytes with it are unsent. They show
-    /// when they leave; what was written before does not show any more.
+    /// A frame was queued that the peer has to answer, and so many bytes with it are unsent. They
+    /// show when they leave; what was written before does not show any more.
     fn wait_for_answer(&mut self, unsent: usize) {
         self.to_leave = saturated(unsent);
         self.allowance = (self.written / PER_LOOK).min(MAX_ALLOWANCE.into()) as u8;
@@ -304,8 +304,8 @@ impl Timers {
         self.came_on = false;
     }
 
-    /// Whether the peer gets on with a frame, before the end of which it cannot answer, or has just come to
-    /// its end.
+    /// Whether the peer gets on with a frame, before the end of which it cannot answer, or has just
+    /// come to its end.
     fn comes_on(&mut self, arrived: Arrived, window: u32) -> bool {
         let came_on = self.came_on;
         self.came_on = arrived.in_frame && arrived.bytes >= least(window);
@@ -321,8 +321,8 @@ impl Timers {
         self.slow_intervals > MAX_LOOKS
     }
 
-    /// Takes note of a pong. That to our own last ping tells the round-trip time. Any other shows too that
-    /// the peer answers pings: RFC 6455 §5.5.3 lets it answer the most recent one only.
+    /// Takes note of a pong. That to our own last ping tells the round-trip time. Any other shows
+    /// too that the peer answers pings: RFC 6455 §5.5.3 lets it answer the most recent one only.
     pub(crate) fn pong(&mut self, payload: &[u8]) {
         if self.ping_sent == Micros::NEVER {
             return;
@@ -353,32 +353,33 @@ fn saturated(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// A peer is given one more look for each so many bytes, in front of what it has to answer, of which it
-/// is not known whether it has read them. With the defaults of 20 s and 10 s, that is somebody who reads
-/// 0.8 KB/s, or 1.6 KB/s while the connection closes. Transports tell of less than this when they are
-/// emptied as seldom.
+/// A peer is given one more look for each so many bytes, in front of what it has to answer, of
+/// which it is not known whether it has read them. With the defaults of 20 s and 10 s, that is
+/// somebody who reads 0.8 KB/s, or 1.6 KB/s while the connection closes. Transports tell of less
+/// than this when they are emptied as seldom.
 const PER_LOOK: u32 = 16 * 1024;
 
-/// The most of them: beyond some hundred KiB, no transport keeps for long to itself that it is emptied. Four
-/// minutes, with the default of 20 s.
+/// The most of them: beyond some hundred KiB, no transport keeps for long to itself that it is
+/// emptied. Four minutes, with the default of 20 s.
 const MAX_ALLOWANCE: u8 = 12;
 
-/// A peer that has shown signs all the time but has answered nothing for so many looks answers no pings.
-/// Five minutes, with the default of 20 s.
+/// A peer that has shown signs all the time but has answered nothing for so many looks answers no
+/// pings. Five minutes, with the default of 20 s.
 const MAX_LOOKS: u8 = 16;
 
-/// The most of them while the connection closes, where an application waits: 40 s with the default of 10 s.
+/// The most of them while the connection closes, where an application waits: 40 s with the default
+/// of 10 s.
 const MAX_CLOSING_LOOKS: u8 = 3;
 
-/// No transport keeps more than so many bytes to itself: once it has taken them, the ping before them has
-/// been read.
+/// No transport keeps more than so many bytes to itself: once it has taken them, the ping before
+/// them has been read.
 const MOST_IN_TRANSPORT: u32 = 16 * 1024 * 1024;
 
 /// The looks that a peer gets on top when nobody reads: its pong may have come.
 const DEAF_LOOKS: u8 = 4;
 
-/// Bytes a second of a message that is under way: less than the slowest of modems, and more than somebody
-/// cares to pay who wants to keep the memory of others busy.
+/// Bytes a second of a message that is under way: less than the slowest of modems, and more than
+/// somebody cares to pay who wants to keep the memory of others busy.
 const LEAST_RATE: u32 = 64;
 
 /// The bytes of a ping, with the key of a client.

@@ -45,9 +45,9 @@ impl<'a> MessageWriter<'a> {
         Self { sender }
     }
 
-    /// Keeps the message from being compressed, on a connection that compresses; for the reasons why,
-    /// see [`MessageRef::uncompressed`](super::MessageRef::uncompressed). Does nothing once the first
-    /// fragment is out.
+    /// Keeps the message from being compressed, on a connection that compresses; for the reasons
+    /// why, see [`MessageRef::uncompressed`](super::MessageRef::uncompressed). Does nothing once
+    /// the first fragment is out.
     #[must_use]
     pub fn uncompressed(self) -> Self {
         #[cfg(feature = "deflate")]
@@ -61,8 +61,9 @@ impl<'a> MessageWriter<'a> {
 
     /// Sends a fragment. Nothing is written for an empty one.
     ///
-    /// A fragment of a text message may end inside a code point. On a connection that compresses, each
-    /// fragment is compressed so that the peer can inflate all of it: fragments should not be small.
+    /// A fragment of a text message may end inside a code point. On a connection that compresses,
+    /// each fragment is compressed so that the peer can inflate all of it: fragments should not be
+    /// small.
     ///
     /// # Errors
     ///
@@ -98,8 +99,8 @@ impl<'a> MessageWriter<'a> {
             }
             fragments.utf8 = utf8;
         }
-        // RFC 6455 §5.4: the first fragment has "an opcode other than 0", the others "the opcode set
-        // to 0", and the last one "the FIN bit set".
+        // RFC 6455 §5.4: the first fragment has "an opcode other than 0", the others "the opcode
+        // set to 0", and the last one "the FIN bit set".
         let opcode = if fragments.begun { Opcode::Continuation } else { fragments.kind.opcode() };
         let first = !core::mem::replace(&mut fragments.begun, true);
         #[cfg(feature = "deflate")]

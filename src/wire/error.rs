@@ -65,8 +65,9 @@ pub enum ProtocolError {
         /// 16, and one for every 64 compressed bytes.
         limit: u64,
     },
-    /// Messages that are not complete, those of all connections of a server together, hold more than
-    /// `limit` bytes, and this one more than its share (§10.4). Only the event server looks at that.
+    /// Messages that are not complete, those of all connections of a server together, hold more
+    /// than `limit` bytes, and this one more than its share (§10.4). Only the event server looks at
+    /// that.
     Overload {
         /// `Server::max_receiving_bytes`.
         limit: u64,

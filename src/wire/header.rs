@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(*header(65_536), [0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0]);
     }
 
-    /// F-12, F-13, F-15, F-22, F-23, T-2: the error comes with the byte that makes it certain.
+    /// F-12, F-13, F-15, F-22, F-23: the error comes with the byte that makes it certain.
     #[test]
     fn violations_are_found_at_their_byte() {
         let cases: &[(&[u8], usize, ProtocolError)] = &[

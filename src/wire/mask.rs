@@ -1,5 +1,6 @@
 //! Masking. The one place where the crate asks for instructions that not every processor has: the
-//! same safe loop, compiled a second time for AVX2, is nearly twice as fast on payloads in the cache.
+//! same safe loop, compiled a second time for AVX2, is nearly twice as fast on payloads in the
+//! cache.
 #![allow(unsafe_code)]
 
 /// XORs `payload` with the masking key, in place; masking and unmasking are the same operation

@@ -6,7 +6,8 @@ use super::ProtocolError;
 /// them, so a frame with a reserved opcode can neither be parsed nor sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(clippy::exhaustive_enums)] // the registry is closed: new opcodes need a new protocol version
+// The registry is closed: new opcodes need a new version of the protocol.
+#[allow(clippy::exhaustive_enums)]
 pub enum Opcode {
     /// A further fragment of the message under way.
     Continuation = 0x0,

@@ -2,8 +2,8 @@ use core::fmt;
 #[cfg(not(feature = "std"))]
 use core::str::from_utf8;
 
-// The standard library takes ten times as long over text that is not ASCII. Choosing instructions at
-// run time is what `std` is needed for here.
+// The standard library takes ten times as long over text that is not ASCII. Choosing instructions
+// at run time is what `std` is needed for here.
 #[cfg(feature = "std")]
 use simdutf8::compat::from_utf8;
 

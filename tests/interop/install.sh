@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the WebSocket implementations that tests/interop.rs talks to into
+# Installs the WebSocket implementations that tests/programs talks to into
 # target/interop/ (or $CARGO_TARGET_DIR/interop/): a Python virtual environment
 # and a node_modules folder. Touches nothing else; does nothing when both are
 # there in the pinned versions.

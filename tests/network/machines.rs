@@ -19,8 +19,8 @@ pub const CLIENT_ADDRESS: &str = "192.0.2.2";
 
 const PORT: u16 = 9001;
 
-/// The sockets of the server, in the order in which they are accepted. Those that send never stop, so
-/// that they are blocked soon after the cable is pulled.
+/// The sockets of the server, in the order in which they are accepted. Those that send never stop,
+/// so that they are blocked soon after the cable is pulled.
 pub const SOCKETS: [&str; 7] = [
     "tokio, receives",
     "tokio, sends",
@@ -136,8 +136,8 @@ fn serve_blocking(number: usize, stream: TcpStream) {
     }
 }
 
-/// Opens all connections and receives on them, in threads: what comes is thrown away, and every ping
-/// is answered.
+/// Opens all connections and receives on them, in threads: what comes is thrown away, and every
+/// ping is answered.
 fn visit() {
     let receiving: Vec<_> = (0..CONNECTIONS)
         .map(|_| {

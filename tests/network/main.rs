@@ -1,14 +1,12 @@
-//! A pulled cable: two machines, which are network namespaces here, lose each other in the middle of
-//! their connections. Nothing tells either of them; keep-alive has to find out.
+//! A pulled cable: two machines, which are network namespaces here, lose each other in the middle
+//! of their connections. Nothing tells either of them; keep-alive has to find out.
 //!
-//! The test starts itself again in each namespace. It needs root, `ip` (Debian: iproute2) and a kernel
-//! with network namespaces; addresses exist inside those only.
+//! The test starts itself again in each namespace. It needs root, `ip` (Debian: iproute2) and a
+//! kernel with network namespaces; addresses exist inside those only.
 #![cfg(all(feature = "tokio", target_os = "linux"))]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod machines;
-#[path = "../support/mod.rs"]
-mod support;
 
 use core::time::Duration;
 use std::env;
@@ -18,7 +16,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::machines::{Role, SOCKETS};
-use crate::support::{Process, START, skip};
+use sansws_test::process::{Process, START, skip};
 
 /// Set for a process in a namespace: what it is.
 const ROLE: &str = "SANSWS_NETWORK_ROLE";

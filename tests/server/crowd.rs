@@ -1,4 +1,4 @@
-//! A thousand clients that read, and one that never does. Hazards 15 and 16, at the size at which a
+//! A thousand clients that read, and one that never does, at the size at which a
 //! server that waits for a client would show it.
 //!
 //! Both ends take more descriptors than many processes may open, so the test has a process of its own:
@@ -16,9 +16,9 @@ use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::processes::{Process, skip};
 use crate::support::{Running, frames, read_head, start, until};
-use crate::wire;
+use sansws_test::process::{Process, skip};
+use sansws_test::wire;
 
 const READERS: usize = 1000;
 

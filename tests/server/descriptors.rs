@@ -1,4 +1,4 @@
-//! Hazard 28: a server that has run out of descriptors goes on when they come back.
+//! A server that has run out of descriptors goes on when they come back.
 //!
 //! The limit is the process's, so the server has one of its own: this test program again.
 #![cfg(unix)]
@@ -11,7 +11,7 @@ use std::time::Duration;
 use sansws::server::{Page, Server, handler};
 
 use crate::support::bind;
-use crate::wire;
+use sansws_test::wire;
 
 /// In the environment of the process that is to be the server.
 const IS_SERVER: &str = "SANSWS_TEST_DESCRIPTORS";

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::support::{Log, bind, closed, frames, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// Writes everything down; knows some words.
 struct Recorder(Log);
@@ -140,7 +140,7 @@ async fn every_end_is_told_once() {
     server.stop().await;
 }
 
-/// Hazard 26
+/// The handler of one connection panics.
 #[tokio::test]
 async fn a_panic_closes_its_connection_only() {
     let log = Log::default();
@@ -261,7 +261,7 @@ async fn not_all_headers_are_kept() {
     server.stop().await;
 }
 
-/// Pain 2, hazard 13: a peer that is gone without a word, for a server that only waits and for one
+/// A peer that is gone without a word, for a server that only waits and for one
 /// whose socket takes no more.
 #[tokio::test]
 async fn a_dead_network_is_told_too() {

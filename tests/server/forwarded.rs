@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::{Running, bind, read_head, start, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// A server and the last client that came to it.
 async fn with_last(server: Server) -> (Running, Arc<Mutex<Option<Client>>>) {

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::support::{Log, Running, bind, closed, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 async fn status(server: &Running, origin: Option<&str>) -> u16 {
     let request = server.request("/");
@@ -24,7 +24,7 @@ async fn status(server: &Running, origin: Option<&str>) -> u16 {
     }
 }
 
-/// Pain 7: by default the page has to come from the same host.
+/// By default the page has to come from the same host.
 #[tokio::test]
 async fn origins() {
     let server = start(bind().await.route("/", handler()));
@@ -90,7 +90,7 @@ async fn connections_are_limited() {
     server.stop().await;
 }
 
-/// Hazard 1: one deadline for the whole head.
+/// One deadline for the whole head.
 #[tokio::test]
 async fn slow_handshakes_are_given_up() {
     let config = Server::default_config().handshake_timeout(Duration::from_millis(100));

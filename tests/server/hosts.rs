@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{Running, bind, start, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// A handshake of a script whose page is from this host, with further headers.
 fn handshake(host: &str, headers: &str) -> String {

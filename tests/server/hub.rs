@@ -140,7 +140,7 @@ async fn broadcasts_are_compressed() {
     use sansws::tokio::connect_with;
     use tokio::io::AsyncReadExt;
 
-    use crate::wire;
+    use sansws_test::wire;
 
     let config = Server::default_config().deflate(Deflate::new());
     let echo = handler().on_message(|client, message| client.send(message));

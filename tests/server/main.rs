@@ -1,8 +1,6 @@
 //! The event server, over loopback: with the crate's own client, and byte by byte.
+#![cfg(feature = "server")]
 #![allow(missing_docs, clippy::unwrap_used)]
-
-#[path = "../adapters_support/wire.rs"]
-mod wire;
 
 mod ageing;
 mod crowd;
@@ -14,8 +12,8 @@ mod hosts;
 mod hub;
 mod pages;
 mod pending;
-#[path = "../support/mod.rs"]
-mod processes;
+#[cfg(target_os = "linux")] // which has more than one address on its loopback interface
+mod proxies;
 mod receiving;
 mod runtimes;
 mod sending;

@@ -3,7 +3,7 @@
 use sansws::server::{Page, ServerError, handler};
 
 use crate::support::{bind, start, within};
-use crate::wire;
+use sansws_test::wire;
 
 #[tokio::test]
 async fn pages_share_the_port() {

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::support::{Running, bind, read_head, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// So long that nobody owes a place to it.
 const LONG: Duration = Duration::from_secs(600);
@@ -27,7 +27,7 @@ async fn silent(server: &Running, count: usize) -> Vec<TcpStream> {
     streams
 }
 
-/// Hazard 29: their number is limited; who comes then waits, and is not refused.
+/// Their number is limited; who comes then waits, and is not refused.
 #[tokio::test]
 async fn handshakes_under_way_are_limited() {
     let server = start(patient().await.route("/", handler()).max_pending(2));

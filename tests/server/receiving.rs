@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::{Running, bind, frames, start, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 const MIB: usize = 1024 * 1024;
 

@@ -8,7 +8,7 @@ use sansws::{CloseCode, Message, PreparedMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{bind, closed, frames, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// From threads that are not of the runtime; no message is torn or lost, each sender's are in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,7 +92,7 @@ async fn one_turn_is_one_write() {
     server.stop().await;
 }
 
-/// Pain 9 of other servers: a handle that outlives its connection.
+/// A handle that outlives its connection.
 #[tokio::test]
 async fn after_the_end_sending_is_an_error() {
     let server = start(bind().await.route("/", handler()));

@@ -1,4 +1,4 @@
-//! The end of a server. Hazard 30.
+//! The end of a server.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ async fn the_deadline_holds() {
     let _silent = server.raw("/").await;
     until(|| server.hub.len() == 2).await;
     let mut asked = TcpStream::connect(server.addr).await.unwrap();
-    let request = crate::wire::REQUEST.replacen("/chat", "/?slow", 1);
+    let request = sansws_test::wire::REQUEST.replacen("/chat", "/?slow", 1);
     asked.write_all(request.as_bytes()).await.unwrap();
     within(slow.enter.notified()).await;
 
@@ -143,7 +143,7 @@ async fn the_deadline_holds() {
 async fn handshakes_under_way_get_a_503() {
     let slow = Slow::new();
     let server = start(bind().await.route("/", Arc::clone(&slow)));
-    let request = crate::wire::REQUEST.replacen("/chat", "/", 1);
+    let request = sansws_test::wire::REQUEST.replacen("/chat", "/", 1);
     let (first, second) = request.split_at(20);
     let mut half = TcpStream::connect(server.addr).await.unwrap();
     half.write_all(first.as_bytes()).await.unwrap();

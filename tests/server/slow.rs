@@ -1,4 +1,4 @@
-//! Clients that do not read. Hazards 15 and 16.
+//! Clients that do not read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use sansws::server::{NotSent, SlowClients, handler};
 use tokio::time::sleep;
 
 use crate::support::{Running, bind, frames, start, text, until};
-use crate::wire;
+use sansws_test::wire;
 
 const QUEUED_BYTES: usize = 256 * 1024;
 const BURST_BYTES: usize = 4 * 1024 * 1024;

@@ -11,7 +11,7 @@ use sansws::{CloseCode, Config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use crate::support::{bind, start, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 const FROM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7);
 

@@ -1,8 +1,6 @@
 //! A server under test, and both kinds of clients for it.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sansws::handshake::client::Request;
@@ -12,14 +10,11 @@ use sansws::{CloseCode, Config, Error, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::wire::{self, Frame};
+use sansws_test::wire::{self, Frame};
 
-/// Waits for something that must happen soon.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(10), future).await.expect("it takes too long")
-}
+pub use sansws_test::{Log, within};
 
 /// Waits until something is true.
 pub async fn until(mut is_it: impl FnMut() -> bool) {
@@ -155,18 +150,4 @@ pub async fn frames(stream: &mut TcpStream, done: impl Fn(&[Frame]) -> bool) -> 
         all.extend(frames);
     }
     all
-}
-
-/// What happened, in order.
-#[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    pub fn add(&self, line: impl Into<String>) {
-        self.0.lock().unwrap().push(line.into());
-    }
-
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
 }

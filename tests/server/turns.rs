@@ -12,7 +12,7 @@ use tokio::runtime;
 use tokio::time::sleep;
 
 use crate::support::{bind, frames, start, text, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// Frames of messages that are numbered as far as their length allows.
 fn burst(count: usize, len: usize) -> Vec<u8> {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::support::{Log, Running, bind, frames, start, until, within};
-use crate::wire;
+use sansws_test::wire;
 
 /// Sends until that fails, as long as the path says: from `on_open`, or for each message.
 struct Ticks(Log);

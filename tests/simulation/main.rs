@@ -27,6 +27,7 @@
 //! For a form with two ends and messages between them, write one user
 //! (`async fn(User) -> Ending`) and let [`forms::converse`] do the rest: the other end is the
 //! same form or another one, as the seed decides.
+#![cfg(all(feature = "server", feature = "deflate"))]
 #![allow(missing_docs)]
 
 mod conditions;
@@ -39,5 +40,3 @@ mod rng;
 mod runner;
 mod scenario;
 mod turns;
-#[path = "../adapters_support/wire.rs"]
-mod wire;

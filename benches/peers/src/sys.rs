@@ -39,8 +39,8 @@ pub fn bind_child(command: &mut Command, cpus: &[usize]) {
 /// Lets everything else on its processor go before the program.
 pub fn yield_to_others(command: &mut Command) {
     let child = || {
-        // SAFETY: a system call alone, which is allowed between fork and exec. It cannot fail: anybody
-        // may be nicer.
+        // SAFETY: a system call alone, which is allowed between fork and exec. It cannot fail:
+        // anybody may be nicer.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
         Ok(())
     };

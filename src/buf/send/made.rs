@@ -7,8 +7,8 @@ use crate::wire::{FrameHeader, apply_mask};
 
 impl SendBuffer {
     /// Appends a frame whose payload `make` appends to what it is given, about `likely_len` bytes.
-    /// `header` gets their number, and tells by then whether the frame is masked. Appends nothing and
-    /// returns `false` if `make` does.
+    /// `header` gets their number, and tells by then whether the frame is masked. Appends nothing
+    /// and returns `false` if `make` does.
     pub(crate) fn put_made(
         &mut self,
         likely_len: usize,

@@ -103,8 +103,8 @@ impl BodyReader {
         }
     }
 
-    /// Sizes, extensions and line ends may be as long as the body, or so long if the limit of that is
-    /// small. A server that needs more for them has not much to say.
+    /// Sizes, extensions and line ends may be as long as the body, or so long if the limit of that
+    /// is small. A server that needs more for them has not much to say.
     const MIN_BETWEEN: usize = 1024;
 
     /// Ends the body with what there is.

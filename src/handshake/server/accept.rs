@@ -141,10 +141,10 @@ impl Agreed {
 /// A request that was accepted, and the response to it as data: for an HTTP stack that writes it
 /// itself. Made by [`Request::upgrade`].
 ///
-/// Send the status 101 with the [`headers`](Self::headers). What comes behind the head of the request
-/// is frames from then on; the bytes of them that the stack has read already go along when the stream
-/// is made a WebSocket (`from_upgrade` of the adapters), or into the receive buffer of the
-/// [`Connection`].
+/// Send the status 101 with the [`headers`](Self::headers). What comes behind the head of the
+/// request is frames from then on; the bytes of them that the stack has read already go along when
+/// the stream is made a WebSocket (`from_upgrade` of the adapters), or into the receive buffer of
+/// the [`Connection`].
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     headers: Vec<(Box<str>, Box<str>)>,
@@ -206,7 +206,8 @@ impl Accept<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The client's handshake is not valid. The answer is in the send buffer, if the caller gave one.
+    /// The client's handshake is not valid. The answer is in the send buffer, if the caller gave
+    /// one.
     Peer(HandshakeError),
     /// The [`Accept`] is not valid. Nothing was written.
     Usage(UsageError),

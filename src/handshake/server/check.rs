@@ -30,8 +30,8 @@ impl Request {
     /// |Connection| header field that includes the token "Upgrade", treated as an ASCII
     /// case-insensitive value."
     fn check_request(&self) -> Result<(), HandshakeError> {
-        // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0
-        // request."
+        // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
+        // HTTP/1.0 request."
         if self.http_1_0 {
             return Err(match self.head.has("sec-websocket-key") && !self.head.has("upgrade") {
                 true => HandshakeError::ProxyHttpVersion,
@@ -83,8 +83,8 @@ impl Request {
         let lines = self.head.all("sec-websocket-protocol");
         // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with
         // characters in the range U+0021 to U+007E not including separator characters as defined in
-        // [RFC2616] and MUST all be unique strings." A list without elements, which clients send that
-        // were given none, offers nothing (RFC 9110 §5.6.1.2).
+        // [RFC2616] and MUST all be unique strings." A list without elements, which clients send
+        // that were given none, offers nothing (RFC 9110 §5.6.1.2).
         let mut seen = alloc::collections::BTreeSet::new();
         let valid = !list::is_hollow(lines.clone())
             && list::elements(lines).all(|item| list::is_token(item) && seen.insert(item));

@@ -7,9 +7,9 @@ use crate::handshake::{HandshakeError, list};
 use crate::proto::Config;
 
 impl Request {
-    /// A request that another HTTP stack has read and taken apart, over HTTP/1.1 (the handshake of other
-    /// versions is another one). `headers` are all header lines in their order, with repeated names as
-    /// often as they came.
+    /// A request that another HTTP stack has read and taken apart, over HTTP/1.1 (the handshake of
+    /// other versions is another one). `headers` are all header lines in their order, with repeated
+    /// names as often as they came.
     ///
     /// ```
     /// use sansws::Config;
@@ -32,8 +32,8 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// The parts are put together and read as any other request, so that the rules and the limits of
-    /// `config` are the same; that costs two copies of the head.
+    /// The parts are put together and read as any other request, so that the rules and the limits
+    /// of `config` are the same; that costs two copies of the head.
     ///
     /// # Errors
     ///

@@ -112,7 +112,8 @@ impl Request {
         self.is_origin(|origin| origin.is_host(self.host()))
     }
 
-    /// Whether the script comes from an origin for which this is true; `None` if there is no `Origin`.
+    /// Whether the script comes from an origin for which this is true; `None` if there is no
+    /// `Origin`.
     pub(crate) fn is_origin(&self, is_it: impl FnOnce(&Origin) -> bool) -> Option<bool> {
         let mut origins = self.head.all("origin");
         let first = origins.next()?;
@@ -195,8 +196,8 @@ impl Target {
 ///
 /// RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
 /// request message that lacks a Host header field and to any request message that contains more
-/// than one Host header field line or a Host header field with an invalid field value." HTTP/1.0 does not
-/// ask for the header.
+/// than one Host header field line or a Host header field with an invalid field value." HTTP/1.0
+/// does not ask for the header.
 fn host(head: &Head, http_1_0: bool) -> Result<Range<usize>, HandshakeError> {
     let mut fields =
         head.fields.iter().filter(|field| head.text(&field.name).eq_ignore_ascii_case("host"));

@@ -34,8 +34,8 @@ impl Receiver {
 
     /// Whether the reserved bits in this first byte of a header are those of a compressed message.
     pub(super) fn means_compressed(&self, first: u8, opcode: Opcode) -> bool {
-        // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames
-        // and non-first fragments of a data message."
+        // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control
+        // frames and non-first fragments of a data message."
         first & 0x70 == 0x40
             && matches!(opcode, Opcode::Text | Opcode::Binary)
             && self.inflation.is_some()
@@ -81,16 +81,16 @@ impl Receiver {
     }
 }
 
-/// The event that lies complete in the second region of the buffer. By itself, so that plain messages do
-/// not pay for it.
+/// The event that lies complete in the second region of the buffer. By itself, so that plain
+/// messages do not pay for it.
 #[cold]
 #[inline(never)]
 pub(super) fn take_event(rx: &mut RecvBuffer, ready: Ready) -> Event<'_> {
     let payload = rx.take_inflated();
     match ready {
         Ready::InflatedMessage(MessageKind::Text) => {
-            // SAFETY: `inflate_payload` makes a text message ready only when the validator has passed
-            // every byte of it, as written to the second region of `rx`, and its end.
+            // SAFETY: `inflate_payload` makes a text message ready only when the validator has
+            // passed every byte of it, as written to the second region of `rx`, and its end.
             #[allow(unsafe_code)]
             let text = unsafe { Text::new_unchecked(payload) };
             Event::Text(text)
@@ -184,8 +184,8 @@ impl Inflation {
     /// Longest compressed form of a message of `limit` bytes in so many fragments.
     ///
     /// RFC 1951 §3.2.6: the fixed code spends up to 9 bits on a byte, which is worse than any block
-    /// without compression. A fragment may end with an empty block of 5 bytes, and begin with one of
-    /// another type. The rest is for senders that flush for reasons of their own.
+    /// without compression. A fragment may end with an empty block of 5 bytes, and begin with one
+    /// of another type. The rest is for senders that flush for reasons of their own.
     pub(super) const fn compressed_limit(limit: u64, fragments: u32) -> u64 {
         let ends = 16 * (fragments as u64);
         limit.saturating_add(limit / 8).saturating_add(ends).saturating_add(1024)
@@ -268,8 +268,8 @@ impl Inflation {
         self.message.remembered = 0;
     }
 
-    /// RFC 7692 §7.2.1 allows blocks with BFINAL set anywhere. Each costs a copy of the window, so a
-    /// message that consists of them would be a cheap way to keep this end busy.
+    /// RFC 7692 §7.2.1 allows blocks with BFINAL set anywhere. Each costs a copy of the window, so
+    /// a message that consists of them would be a cheap way to keep this end busy.
     fn pass_final_block(&mut self, rx: &mut RecvBuffer) -> Result<(), ProtocolError> {
         let limit = MANY_FINAL_BLOCKS + self.message.consumed / BYTES_PER_FINAL_BLOCK;
         self.message.final_blocks += 1;
@@ -294,9 +294,9 @@ impl Inflation {
 
     /// The message should be complete.
     ///
-    /// RFC 7692 §7.2.3.4 has an octet of 0x00 behind a final block, so that there is something to take
-    /// the four octets off. Who has no means to make it, only a library that compresses data from
-    /// beginning to end, leaves it out; the block says that the data are complete.
+    /// RFC 7692 §7.2.3.4 has an octet of 0x00 behind a final block, so that there is something to
+    /// take the four octets off. Who has no means to make it, only a library that compresses data
+    /// from beginning to end, leaves it out; the block says that the data are complete.
     fn finish(&mut self) -> Result<(), ProtocolError> {
         let message = core::mem::take(&mut self.message);
         let tail_is_there = deflate::ends_with_tail(message.last_octets);
@@ -314,6 +314,6 @@ impl Inflation {
 /// Blocks with BFINAL set that any message may have: more than one for a fragment is unheard of.
 const MANY_FINAL_BLOCKS: u64 = 16;
 
-/// Beyond these, one for so many compressed bytes: a copy of the window for each costs about as much
-/// as inflating so many bytes can.
+/// Beyond these, one for so many compressed bytes: a copy of the window for each costs about as
+/// much as inflating so many bytes can.
 const BYTES_PER_FINAL_BLOCK: u64 = 64;

@@ -11,8 +11,8 @@ impl Receiver {
         self.refresh();
     }
 
-    /// How many bytes may be taken in before anybody asks for them: as many as a message may have, where
-    /// messages are held whole anyway.
+    /// How many bytes may be taken in before anybody asks for them: as many as a message may have,
+    /// where messages are held whole anyway.
     pub(crate) fn max_ahead(&self) -> usize {
         match self.delivery {
             Delivery::Messages => {
@@ -74,5 +74,6 @@ fn inflated(rx: &RecvBuffer) -> &[u8] {
     }
 }
 
-/// Bytes that may be taken in ahead where nothing is held whole: what a busy connection's buffer has.
+/// Bytes that may be taken in ahead where nothing is held whole: what a busy connection's buffer
+/// has.
 const SOME_AHEAD: usize = 4 * RecvBuffer::DEFAULT_READ_AHEAD;

@@ -90,9 +90,9 @@ pub fn pongs(mut sent: &[u8]) -> Vec<Vec<u8>> {
     pongs
 }
 
-/// One word for each event, for programs in other languages: `T`, `B`, `p` and `P` for text, binary,
-/// ping and pong, with the payload in hexadecimal digits; at the end `C` with code and reason, `E`
-/// with the code and the name of the violation, or `.`.
+/// One word for each event, for programs in other languages: `T`, `B`, `p` and `P` for text,
+/// binary, ping and pong, with the payload in hexadecimal digits; at the end `C` with code and
+/// reason, `E` with the code and the name of the violation, or `.`.
 impl<E: fmt::Debug> fmt::Display for Verdict<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for event in &self.events {

@@ -96,7 +96,8 @@ fn same_verdicts_on_the_same_bytes() {
             match known {
                 Some(known) if same_start => *seen.entry(known.name).or_default() += 1,
                 _ => panic!(
-                    "{role:?}, seed {seed}: {}\nours:   {ours}\ntheirs: {theirs}\n{ours:?}\n{theirs:?}",
+                    "{role:?}, seed {seed}: {}\nours:   {ours}\ntheirs: {theirs}\n\
+                     {ours:?}\n{theirs:?}",
                     Hex(&bytes)
                 ),
             }

@@ -18,7 +18,7 @@ use crate::end::End;
 use crate::oracles::Story;
 use crate::rng::Rng;
 use crate::scenario::{Outcome, World, in_virtual_time};
-use crate::wire;
+use sansws_test::wire;
 
 pub fn run(seed: u64) -> Outcome {
     in_virtual_time(Rng::new(seed), |world, rng| (HORIZON, play(world, rng)))

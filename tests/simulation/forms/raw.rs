@@ -14,7 +14,7 @@ use crate::oracles::{Ending, Info};
 use crate::payload::Item;
 use crate::rng::Rng;
 use crate::scenario::{Running, User, pause};
-use crate::wire::{self, Frame};
+use sansws_test::wire::{self, Frame};
 
 pub fn user(user: User) -> Running {
     Box::pin(talk(user))

@@ -1,7 +1,7 @@
 //! The honest client: how long an echo takes, and how long a new connection.
 //!
-//! A message every 5 ms on a connection that was there before the attack, whether or not the last one
-//! has come back; and new connections one after the other, every 20 ms where they take less.
+//! A message every 5 ms on a connection that was there before the attack, whether or not the last
+//! one has come back; and new connections one after the other, every 20 ms where they take less.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

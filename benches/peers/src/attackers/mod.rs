@@ -1,5 +1,5 @@
-//! How long an honest client waits while others do their worst: an echo and a new handshake on a server
-//! with one thread, beside 0, 1 and 10 attackers.
+//! How long an honest client waits while others do their worst: an echo and a new handshake on a
+//! server with one thread, beside 0, 1 and 10 attackers.
 //!
 //! A server is a fresh process for each measurement, as an attack may leave something behind.
 

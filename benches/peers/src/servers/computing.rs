@@ -1,5 +1,5 @@
-//! Ours with handlers that compute for a millisecond, which no server can help: what can be had is that
-//! they do so in turn.
+//! Ours with handlers that compute for a millisecond, which no server can help: what can be had is
+//! that they do so in turn.
 
 use std::io;
 

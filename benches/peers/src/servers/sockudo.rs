@@ -1,6 +1,6 @@
 //! `sockudo-ws` with its defaults; batched, messages are queued with `feed` and leave before the
-//! next read waits; and its protocol layer driven directly, as its own benchmark server does it, but
-//! with one write for all that one read brought.
+//! next read waits; and its protocol layer driven directly, as its own benchmark server does it,
+//! but with one write for all that one read brought.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! `tokio-tungstenite` with its defaults; batched, the messages that are there are queued with `feed`
-//! and flushed together; tuned, the buffers are small, for idle connections.
+//! `tokio-tungstenite` with its defaults; batched, the messages that are there are queued with
+//! `feed` and flushed together; tuned, the buffers are small, for idle connections.
 
 use std::io;
 

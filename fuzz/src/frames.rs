@@ -1,0 +1,362 @@
+use sansws::bytes::Buf;
+
+use super::{Input, Piece, check_memory};
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::proto::{
+    Config, Connection, Delivery, Event, Message, MessageKind, Receiver, Reply, Role, Sender, State,
+};
+use sansws::wire::{CloseCode, CloseFrame, FrameHeader, Opcode, ProtocolError, apply_mask};
+
+/// What a client sends to a server.
+pub fn frame_stream_server(data: &[u8]) {
+    frame_stream(Role::Server, data);
+}
+
+/// What a server sends to a client.
+pub fn frame_stream_client(data: &[u8]) {
+    frame_stream(Role::Client, data);
+}
+
+/// However the bytes are cut, whichever way they take into the buffer and whoever owns the two
+/// directions: the same events, the same errors, the same replies. Nothing is processed after the
+/// end, and memory is held in proportion to what came.
+fn frame_stream(role: Role, data: &[u8]) {
+    let input = Input::new(data);
+    let setting = Setting {
+        role,
+        config: config(&input),
+        closing: input.is_set(SWITCH_CLOSING),
+        echo: input.is_set(SWITCH_ECHO),
+    };
+    let whole = [Piece { bytes: input.bytes, way: 0 }];
+    let expected = setting.run(&whole, Manner::default());
+    check_emitted(role, &expected.sent);
+
+    let pieces = input.pieces();
+    for manner in [
+        Manner { look: true, ..Manner::default() },
+        Manner { own: true, ..Manner::default() },
+        Manner { halves: true, ..Manner::default() },
+        Manner { drain: setting.config.max_pending_pongs == MANY, ..Manner::default() },
+    ] {
+        assert_eq!(setting.run(&pieces, manner), expected, "{manner:?}");
+    }
+}
+
+/// The first switches of an input.
+const SWITCH_CHUNKS: u32 = 0;
+const SWITCH_LOW_LIMITS: u32 = 1;
+const SWITCH_CLOSING: u32 = 2;
+const SWITCH_ECHO: u32 = 3;
+const SWITCH_MANY_PONGS: u32 = 4;
+const SWITCH_SMALL_READS: u32 = 5;
+
+/// As good as no limit.
+const MANY: usize = 1 << 20;
+
+fn config(input: &Input<'_>) -> Config {
+    let mut config = Config::new().max_unsent(usize::MAX);
+    if input.is_set(SWITCH_CHUNKS) {
+        config = config.delivery(Delivery::Chunks);
+    }
+    if input.is_set(SWITCH_LOW_LIMITS) {
+        config = config.max_message_len(60).max_fragments(5).max_empty_fragments(1);
+    }
+    if input.is_set(SWITCH_MANY_PONGS) {
+        config = config.max_pending_pongs(MANY);
+    }
+    if input.is_set(SWITCH_SMALL_READS) {
+        config = config.read_ahead(256);
+    }
+    config
+}
+
+struct Setting {
+    role: Role,
+    config: Config,
+    /// This end closes before anything arrives.
+    closing: bool,
+    /// Every message is sent back.
+    echo: bool,
+}
+
+/// What must make no difference.
+#[derive(Clone, Copy, Debug, Default)]
+struct Manner {
+    /// Ask whether there is an event, and read on, before taking it.
+    look: bool,
+    /// Make the events own what they hold, and keep them all.
+    own: bool,
+    /// The two directions have two owners.
+    halves: bool,
+    /// Write after every piece.
+    drain: bool,
+}
+
+/// All that is seen of a connection.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    events: Vec<Got>,
+    result: Result<(), ProtocolError>,
+    sent: Vec<u8>,
+    idle: bool,
+    end: String,
+}
+
+#[derive(Debug, PartialEq)]
+enum Got {
+    Message(Message),
+    Chunk { kind: MessageKind, first: bool, last: bool, payload: Vec<u8> },
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(Option<(u16, String)>),
+}
+
+/// A connection in one part or in two.
+enum End {
+    Whole(Connection),
+    Halves(Receiver, Sender),
+}
+
+impl Setting {
+    fn run(&self, pieces: &[Piece<'_>], manner: Manner) -> Seen {
+        let connection = match self.role {
+            Role::Server => Connection::server(&self.config),
+            Role::Client => Connection::client(&self.config, [7; 32]),
+        };
+        let mut end = match manner.halves {
+            false => End::Whole(connection),
+            true => {
+                let (receiver, sender) = connection.split();
+                End::Halves(receiver, sender)
+            }
+        };
+        let mut rx = RecvBuffer::with_read_ahead(self.config.read_ahead);
+        let mut tx = SendBuffer::new();
+        let (mut events, mut sent) = (Vec::new(), Vec::new());
+        let (mut result, mut received) = (Ok(()), 0);
+        if self.closing {
+            end.close(&mut tx);
+        }
+        let mut pieces = pieces.iter();
+        while let Some(piece) = pieces.next() {
+            piece.feed(&mut rx);
+            received += piece.bytes.len();
+            while result.is_ok() {
+                let expected = if manner.look { end.advance(&mut rx, &mut tx) } else { None };
+                // more may come between the look and the taking
+                if expected == Some(Ok(true)) {
+                    for piece in pieces.by_ref().take(4) {
+                        piece.feed(&mut rx);
+                        received += piece.bytes.len();
+                    }
+                }
+                let polled = end.poll(&mut rx, &mut tx, manner.own);
+                if let Some(expected) = expected {
+                    assert_eq!(polled.as_ref().map(Option::is_some), expected.as_ref().copied());
+                }
+                match polled {
+                    Ok(None) => break,
+                    Ok(Some(event)) => {
+                        if self.echo
+                            && let Got::Message(message) = &event
+                        {
+                            end.send(&mut tx, message);
+                        }
+                        events.push(event);
+                    }
+                    Err(error) => result = Err(error),
+                }
+            }
+            check_memory(&rx, received, self.config.read_ahead);
+            if manner.drain {
+                drain(&mut tx, &mut sent);
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+        drain(&mut tx, &mut sent);
+        let idle = rx.is_idle();
+        let state = end.summary();
+        // RFC 6455 §7.1.7: after a failure nothing of the peer is processed
+        if result.is_err() {
+            let ping = frame(self.role, Opcode::Ping, b"x");
+            for bytes in pieces.map(|piece| piece.bytes).chain([&ping[..]]) {
+                rx.feed(bytes);
+                assert_eq!(end.poll(&mut rx, &mut tx, false).map(|_| ()), result);
+                assert!(tx.is_empty() && rx.is_idle(), "something was processed after a failure");
+                assert_eq!(end.summary(), state);
+            }
+        }
+        Seen { events: joined(events, result), result, sent, idle, end: state }
+    }
+}
+
+impl End {
+    /// What `poll` is going to say; `None` where that cannot be asked.
+    fn advance(
+        &mut self,
+        rx: &mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Option<Result<bool, ProtocolError>> {
+        let Self::Whole(connection) = self else { return None };
+        let found = connection.advance(rx, tx);
+        assert_eq!(connection.advance(rx, tx), found, "looking twice is looking once");
+        Some(found)
+    }
+
+    fn poll(
+        &mut self,
+        rx: &mut RecvBuffer,
+        tx: &mut SendBuffer,
+        own: bool,
+    ) -> Result<Option<Got>, ProtocolError> {
+        match self {
+            Self::Whole(connection) => {
+                Ok(connection.poll_event(rx, tx)?.map(|event| Got::new(event, own)))
+            }
+            Self::Halves(receiver, sender) => match receiver.poll_event(rx) {
+                Ok(None) => Ok(None),
+                Ok(Some((event, reply))) => {
+                    let event = Got::new(event, own);
+                    sender.reply(tx, reply);
+                    Ok(Some(event))
+                }
+                Err(error) => {
+                    sender.reply(tx, Reply::from(error));
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    fn send(&mut self, tx: &mut SendBuffer, message: &Message) {
+        let (open, result) = match self {
+            Self::Whole(it) => (it.state() == State::Open, it.send(tx, message)),
+            Self::Halves(_, it) => (it.state() == State::Open, it.send(tx, message)),
+        };
+        assert_eq!(result.is_ok(), open, "{result:?}");
+    }
+
+    fn close(&mut self, tx: &mut SendBuffer) {
+        let close = CloseFrame { code: CloseCode::GOING_AWAY, reason: "bye" };
+        let result = match self {
+            Self::Whole(connection) => connection.close(tx, Some(close)),
+            Self::Halves(_, sender) => sender.close(tx, Some(close)),
+        };
+        assert_eq!(result, Ok(()));
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Whole(it) => {
+                format!("{:?} {:?} {:?}", it.state(), it.transport(), it.close_info())
+            }
+            Self::Halves(_, it) => {
+                format!("{:?} {:?} {:?}", it.state(), it.transport(), it.close_info())
+            }
+        }
+    }
+}
+
+impl Got {
+    fn new(event: Event<'_>, own: bool) -> Self {
+        match event {
+            Event::Text(text) if own => Self::Message(Message::Text(text.into_text())),
+            Event::Text(text) => Self::Message(Message::from(text.as_str())),
+            Event::Binary(binary) if own => Self::Message(Message::Binary(binary.into_bytes())),
+            Event::Binary(binary) => Self::Message(Message::from(binary.to_vec())),
+            Event::Chunk(chunk) => Self::Chunk {
+                kind: chunk.kind,
+                first: chunk.first,
+                last: chunk.last,
+                payload: chunk.payload.to_vec(),
+            },
+            Event::Ping(payload) => Self::Ping(payload.to_vec()),
+            Event::Pong(payload) => Self::Pong(payload.to_vec()),
+            Event::Close(close) => {
+                Self::Close(close.map(|it| (it.code.as_u16(), it.reason.to_string())))
+            }
+            other => panic!("an event that the fuzzers do not know: {other:?}"),
+        }
+    }
+}
+
+/// Chunks that follow each other are one: where a message was cut means nothing.
+///
+/// How much of a text is delivered before the byte that makes it impossible depends on what came
+/// with that byte.
+fn joined(events: Vec<Got>, result: Result<(), ProtocolError>) -> Vec<Got> {
+    let mut joined: Vec<Got> = Vec::new();
+    let mut inside = false;
+    for event in events {
+        if let Got::Chunk { kind, first, last, payload } = &event {
+            assert_eq!(*first, !inside, "a message begins where the one before ended");
+            assert!(*last || !payload.is_empty(), "an empty chunk");
+            inside = !last;
+            if let Some(Got::Chunk { kind: before, last: ended, payload: all, .. }) =
+                joined.last_mut()
+                && !*ended
+            {
+                assert_eq!(before, kind);
+                all.extend_from_slice(payload);
+                *ended = *last;
+                continue;
+            }
+        }
+        joined.push(event);
+    }
+    if result == Err(ProtocolError::InvalidUtf8) {
+        joined.pop_if(|it| matches!(it, Got::Chunk { last: false, .. }));
+    }
+    joined
+}
+
+/// Everything in the buffer, in vectored and owned chunks in turn.
+fn drain(tx: &mut SendBuffer, sent: &mut Vec<u8>) {
+    while tx.has_remaining() {
+        let before = sent.len();
+        let len = tx.len();
+        if before.is_multiple_of(2) {
+            let n = tx.chunk().len();
+            sent.extend_from_slice(tx.chunk());
+            tx.advance(n);
+        } else if let Some(chunk) = tx.take_chunk() {
+            sent.extend_from_slice(&chunk);
+        }
+        assert!(sent.len() > before, "something is left but nothing comes out");
+        assert_eq!(tx.len(), len - (sent.len() - before));
+    }
+    assert!(tx.is_empty());
+}
+
+/// What was sent is whole frames as the role wants them, nothing but pongs behind the one Close.
+fn check_emitted(role: Role, mut sent: &[u8]) {
+    let mut closed = false;
+    while !sent.is_empty() {
+        let Ok(Some((header, len))) = FrameHeader::parse(sent) else { panic!("half a header") };
+        assert_eq!(header.mask.is_some(), role == Role::Client);
+        assert!(header.fin && !header.rsv1 && !header.rsv2 && !header.rsv3);
+        assert_ne!(header.opcode, Opcode::Continuation);
+        assert!(!closed || header.opcode == Opcode::Pong, "{header:?} behind the Close");
+        closed |= header.opcode == Opcode::Close;
+        let end = len + usize::try_from(header.payload_len).unwrap_or(usize::MAX - len);
+        assert!(end <= sent.len(), "half a frame");
+        sent = &sent[end..];
+    }
+}
+
+/// A frame as the peer of `role` sends it.
+fn frame(role: Role, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    const KEY: [u8; 4] = [1, 2, 3, 4];
+    let mask = (role == Role::Server).then_some(KEY);
+    let header = FrameHeader::new(opcode, payload.len() as u64, mask);
+    let mut bytes = header.encode().to_vec();
+    bytes.extend_from_slice(payload);
+    if mask.is_some() {
+        let at = bytes.len() - payload.len();
+        apply_mask(&mut bytes[at..], KEY, 0);
+    }
+    bytes
+}

@@ -1,0 +1,201 @@
+use sansws::bytes::Buf;
+
+use super::second_opinion::{self, PlainHead};
+use super::{Input, Piece, check_memory};
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::handshake::HandshakeError;
+use sansws::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
+use sansws::proto::{Config, State};
+
+/// What a client sends to open a connection.
+///
+/// However the bytes are cut: the same verdict, the same answer, and the same bytes left behind the
+/// head. Whoever is let in has sent what RFC 6455 §4.2.1 wants, as another reading of the request
+/// confirms, and would be let in again with the request as we understood it. Whoever is not gets an
+/// answer that HTTP can read.
+pub fn handshake_request(data: &[u8]) {
+    let input = Input::new(data);
+    let mut config = Config::new().max_head_len(4096).max_headers(24).max_target_len(256);
+    if input.is_set(SWITCH_LOW_LIMITS) {
+        config = config.max_head_len(300).max_headers(8).max_target_len(20);
+    }
+    let rejects = input.is_set(SWITCH_REJECT);
+    let expected = serve(&[Piece { bytes: input.bytes, way: 0 }], &config, rejects);
+    assert_eq!(serve(&input.pieces(), &config, rejects), expected);
+
+    match &expected.verdict {
+        Verdict::Incomplete => assert!(expected.answer.is_empty()),
+        Verdict::Accepted => check_accepted(&input, &expected),
+        Verdict::Rejected => check_refusal(&expected.answer, 503),
+        Verdict::Failed(error) => {
+            check_refusal(&expected.answer, error.status().unwrap_or_default());
+        }
+    }
+    if let Some(request) = &expected.request {
+        // what was understood, written down and read again
+        let config = config.max_head_len(usize::MAX);
+        let again = serve(&[Piece { bytes: request, way: 0 }], &config, rejects);
+        assert_eq!((again.verdict, again.answer), (expected.verdict, expected.answer));
+        assert_eq!(again.request.as_ref(), Some(request));
+        assert!(again.left.is_empty());
+    }
+}
+
+const SWITCH_LOW_LIMITS: u32 = 0;
+const SWITCH_REJECT: u32 = 1;
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Incomplete,
+    Accepted,
+    /// By the application.
+    Rejected,
+    Failed(HandshakeError),
+}
+
+#[derive(Debug, PartialEq)]
+struct Seen {
+    verdict: Verdict,
+    answer: Vec<u8>,
+    /// The request, if there was one, as we understand it.
+    request: Option<Vec<u8>>,
+    details: String,
+    left: Vec<u8>,
+}
+
+fn serve(pieces: &[Piece<'_>], config: &Config, rejects: bool) -> Seen {
+    let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+    let mut handshake = Handshake::new(config);
+    let mut verdict = Verdict::Incomplete;
+    let (mut request, mut details, mut received) = (None, String::new(), 0);
+    let mut left = None;
+    for piece in pieces {
+        piece.feed(&mut rx);
+        received += piece.bytes.len();
+        match handshake.read_request(&mut rx, &mut tx) {
+            Ok(None) => {}
+            Ok(Some(read)) => {
+                request = Some(written(&read));
+                details = detailed(&read);
+                verdict = if rejects {
+                    let reject = Reject { status: 503, headers: &[], body: b"no" };
+                    assert_eq!(read.reject(&reject, &mut tx), Ok(()));
+                    Verdict::Rejected
+                } else {
+                    accept(read, config, &mut tx)
+                };
+            }
+            Err(error) => {
+                if let Verdict::Failed(before) = &verdict {
+                    assert_eq!(before, &error, "an error is for ever");
+                } else {
+                    verdict = Verdict::Failed(error);
+                }
+            }
+        }
+        // what a failed handshake leaves behind is nobody's
+        if request.is_some() {
+            left = Some(rx.unparsed().to_vec());
+        }
+        check_memory(&rx, received, 0);
+    }
+    if verdict == Verdict::Incomplete {
+        assert_eq!(handshake.receive_eof(), HandshakeError::Incomplete);
+    }
+    let answer = tx.copy_to_bytes(tx.remaining()).to_vec();
+    Seen { verdict, answer, request, details, left: left.unwrap_or_default() }
+}
+
+fn accept(request: Request, config: &Config, tx: &mut SendBuffer) -> Verdict {
+    let checked = request.check();
+    match request.accept(&Accept::default(), config, tx) {
+        Ok(connection) => {
+            assert_eq!((checked, connection.state()), (Ok(()), State::Open));
+            Verdict::Accepted
+        }
+        Err(AcceptError::Peer(error)) => {
+            assert_eq!(checked.as_ref(), Err(&error));
+            Verdict::Failed(error)
+        }
+        Err(error) => panic!("nothing was asked for: {error}"),
+    }
+}
+
+/// The request as it was understood, in the plainest form.
+fn written(request: &Request) -> Vec<u8> {
+    let minor = if request.is_http_1_0() { 0 } else { 1 };
+    let line = format!("{} {} HTTP/1.{minor}\r\n", request.method(), request.target());
+    let mut bytes = line.into_bytes();
+    for (name, value) in request.headers() {
+        bytes.extend_from_slice(format!("{name}: ").as_bytes());
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
+
+/// Everything else that can be asked.
+fn detailed(request: &Request) -> String {
+    let subprotocols: Vec<&str> = request.subprotocols().collect();
+    let extensions: Vec<_> =
+        request.extensions().map(|it| it.map(|extension| extension.to_string())).collect();
+    assert!(request.path().starts_with('/') || request.target() == "*");
+    assert!(!request.host().is_empty() || request.is_http_1_0());
+    format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {subprotocols:?} {extensions:?} {request:?}",
+        request.path(),
+        request.query(),
+        request.host(),
+        request.origin(),
+        request.is_same_origin(),
+        request.is_upgrade(),
+    )
+}
+
+/// RFC 6455 §4.2.1 and §4.2.2, by a second reading of the bytes that came.
+fn check_accepted(input: &Input<'_>, seen: &Seen) {
+    let mut bytes = input.bytes;
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest; // empty lines before the request
+    }
+    let Some(head) = PlainHead::read(bytes) else { panic!("there is no complete head") };
+    assert_eq!(head.rest, seen.left, "exactly the head is taken");
+    assert!(head.start_line.starts_with(b"GET "));
+    assert!(head.start_line[..head.start_line.len() - 1].ends_with(b" HTTP/1."));
+    assert_eq!(head.all("host").len(), 1);
+    assert!(head.lists("upgrade", "websocket"));
+    assert!(head.lists("connection", "upgrade"));
+    assert_eq!(head.all("sec-websocket-version"), [b"13"]);
+    assert!(head.all("transfer-encoding").is_empty(), "a body");
+    assert!(head.elements("content-length").iter().all(|it| it.iter().all(|it| *it == b'0')));
+    assert!(!bytes[..bytes.len() - head.rest.len()].contains(&0));
+    let keys = head.all("sec-websocket-key");
+    let [key] = keys[..] else { panic!("{} keys", keys.len()) };
+    assert!(key.len() == 24 && key.ends_with(b"=="));
+
+    let answer = String::from_utf8_lossy(&seen.answer);
+    let answer = match head.lists("expect", "100-continue") {
+        true => answer.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or_default(),
+        false => &answer,
+    };
+    let expected = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        second_opinion::accept(key)
+    );
+    assert_eq!(answer, expected);
+}
+
+/// RFC 9112 §6, §9.6: an answer that can be read, with this status and a body as long as announced.
+fn check_refusal(answer: &[u8], status: u16) {
+    let Some(head) = PlainHead::read(answer) else { panic!("no answer that HTTP could read") };
+    let start = format!("HTTP/1.1 {status} ");
+    assert!(head.start_line.starts_with(start.as_bytes()), "{status} was to be answered");
+    assert!(head.lists("connection", "close"));
+    // without a body there is the length that a GET would have had
+    let len = [head.rest.len().to_string()];
+    let announced = head.all("content-length");
+    assert!(head.rest.is_empty() || announced == [len[0].as_bytes()]);
+    assert!(head.all("sec-websocket-accept").is_empty());
+}

@@ -1,0 +1,139 @@
+//! HTTP and the answer to a key once more, written from the RFCs as plainly as can be and with
+//! nothing of the crate, so that one mistake would have to be made twice.
+
+/// A head whose lines all end in CR LF.
+#[derive(Debug)]
+pub(super) struct PlainHead<'a> {
+    pub(super) start_line: &'a [u8],
+    /// Names in lower case; values without the white space around them.
+    pub(super) fields: Vec<(String, Vec<u8>)>,
+    /// What follows the head.
+    pub(super) rest: &'a [u8],
+}
+
+impl<'a> PlainHead<'a> {
+    /// `None` if the head is not complete, or has a line that is no header.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|it| it == b"\r\n\r\n")?;
+        let (mut lines, rest) = (&bytes[..end + 2], &bytes[end + 4..]);
+        let mut take_line = || {
+            let at = lines.windows(2).position(|it| it == b"\r\n")?;
+            let line = &lines[..at];
+            lines = &lines[at + 2..];
+            Some(line)
+        };
+        let start_line = take_line()?;
+        let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
+        while let Some(line) = take_line() {
+            if line.starts_with(b" ") || line.starts_with(b"\t") {
+                // folded: it goes on with the line before
+                let value = &mut fields.last_mut()?.1;
+                value.push(b' ');
+                value.extend_from_slice(line);
+                continue;
+            }
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            let name = str::from_utf8(&line[..colon]).ok()?.to_ascii_lowercase();
+            fields.push((name, line[colon + 1..].to_vec()));
+        }
+        for (_, value) in &mut fields {
+            *value = trim(value).to_vec();
+        }
+        Some(Self { start_line, fields, rest })
+    }
+
+    pub(super) fn all(&self, name: &str) -> Vec<&[u8]> {
+        self.fields.iter().filter(|(it, _)| it == name).map(|(_, value)| &value[..]).collect()
+    }
+
+    /// Whether the lists in all the lines of this name have the element, in any case.
+    pub(super) fn lists(&self, name: &str, element: &str) -> bool {
+        self.elements(name).iter().any(|it| it.eq_ignore_ascii_case(element.as_bytes()))
+    }
+
+    /// The elements of the lists in all the lines of this name, without the empty ones.
+    pub(super) fn elements(&self, name: &str) -> Vec<&[u8]> {
+        let items = self.all(name).into_iter().flat_map(|line| line.split(|&byte| byte == b','));
+        items.map(trim).filter(|item| !item.is_empty()).collect()
+    }
+}
+
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while bytes.first().is_some_and(|it| b" \t".contains(it)) {
+        bytes = &bytes[1..];
+    }
+    while bytes.last().is_some_and(|it| b" \t".contains(it)) {
+        bytes = &bytes[..bytes.len() - 1];
+    }
+    bytes
+}
+
+/// The base64 form of the SHA-1 of the key and the GUID (RFC 6455 §4.2.2).
+pub(super) fn accept(key: &[u8]) -> String {
+    base64(&sha1(&[key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat()))
+}
+
+/// RFC 3174 §6.1.
+fn sha1(message: &[u8]) -> [u8; 20] {
+    let mut state = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476, 0xC3D2_E1F0_u32];
+    let mut padded = message.to_vec();
+    padded.push(0x80);
+    while padded.len() % 64 != 56 {
+        padded.push(0);
+    }
+    padded.extend_from_slice(&(8 * message.len() as u64).to_be_bytes());
+    for block in padded.chunks(64) {
+        let mut words = [0_u32; 80];
+        for (word, bytes) in words.iter_mut().zip(block.chunks(4)) {
+            *word = bytes.iter().fold(0, |word, byte| word << 8 | u32::from(*byte));
+        }
+        for t in 16..80 {
+            words[t] = (words[t - 3] ^ words[t - 8] ^ words[t - 14] ^ words[t - 16]).rotate_left(1);
+        }
+        let [mut a, mut b, mut c, mut d, mut e] = state;
+        for (t, word) in words.into_iter().enumerate() {
+            let (f, k) = match t / 20 {
+                0 => (b & c | !b & d, 0x5A82_7999),
+                1 => (b ^ c ^ d, 0x6ED9_EBA1),
+                2 => (b & c | b & d | c & d, 0x8F1B_BCDC),
+                _ => (b ^ c ^ d, 0xCA62_C1D6_u32),
+            };
+            let sum = a.rotate_left(5).wrapping_add(f).wrapping_add(e);
+            let next = sum.wrapping_add(word).wrapping_add(k);
+            (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
+        }
+        for (word, add) in state.iter_mut().zip([a, b, c, d, e]) {
+            *word = word.wrapping_add(add);
+        }
+    }
+    let mut digest = [0; 20];
+    for (bytes, word) in digest.chunks_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    digest
+}
+
+/// RFC 4648 §4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, i| bits << 8 | u32::from(*group.get(i).unwrap_or(&0)));
+        for i in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize % 64];
+            text.push(if i <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 6455 §1.3.
+    #[test]
+    fn the_answer_to_a_key() {
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

@@ -1,0 +1,15 @@
+//! The blocking adapter: over TCP and Unix sockets, and over streams that misbehave.
+mod both_ways;
+mod byte_stream;
+mod cannot;
+mod corners;
+mod ends;
+mod faulty;
+mod handshake;
+mod messages;
+mod nonblocking;
+mod peer;
+mod script;
+mod split;
+mod timeouts;
+mod upgrade;

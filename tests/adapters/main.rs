@@ -1,0 +1,8 @@
+//! The adapters, each with its sockets whole and in halves: over real sockets, over pipes in
+//! memory, and over transports that misbehave.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+#[cfg(feature = "std")]
+mod blocking;
+#[cfg(feature = "tokio")]
+mod tokio;

@@ -1,0 +1,159 @@
+//! Who flushes, and with how many writes.
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use sansws::bytes;
+use sansws::proto::KeepAlive;
+use sansws::{CloseCode, Config, Event, PreparedMessage};
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+use crate::tokio::faulty::Faulty;
+use crate::tokio::peer::{Peer, server_on, within};
+use sansws_test::wire;
+
+fn quiet() -> Config {
+    Config::new().keep_alive(KeepAlive::Off)
+}
+
+/// A transport that counts, and the other end of it.
+fn counted(vectored: bool) -> (Faulty<DuplexStream>, Peer<DuplexStream>) {
+    let (near, far) = duplex(1 << 20);
+    (Faulty::new(near).vectored(vectored), Peer::new(far))
+}
+
+/// A burst of 32 messages of 16 bytes.
+fn burst() -> (Vec<u8>, Vec<u8>) {
+    let payload = |number: u8| [number; 16];
+    let sent = (0..32).flat_map(|number| wire::client(wire::BINARY, &payload(number)));
+    let answer = (0..32).flat_map(|number| wire::server(wire::BINARY, &payload(number)));
+    (sent.collect(), answer.collect())
+}
+
+/// Design §5: one read and one write for 32 messages, through `recv` and `feed`.
+#[tokio::test]
+async fn a_burst_is_answered_with_one_write() {
+    for vectored in [false, true] {
+        let (io, mut peer) = counted(vectored);
+        let log = io.log.clone();
+        let (sent, answer) = burst();
+        peer.send(&sent).await;
+        let mut ws = server_on(io, &quiet());
+        for _ in 0..32 {
+            let message = ws.recv().now_or_never().unwrap().unwrap().unwrap();
+            ws.feed(message).unwrap();
+        }
+        assert_eq!((log.reads(), log.writes()), (1, 0));
+        assert!(ws.recv().now_or_never().is_none());
+        assert_eq!((log.writes(), log.written()), (1, answer));
+    }
+}
+
+/// The same through `next_event`.
+#[tokio::test]
+async fn a_burst_of_events_is_answered_with_one_write() {
+    for vectored in [false, true] {
+        let (io, mut peer) = counted(vectored);
+        let log = io.log.clone();
+        let (sent, answer) = burst();
+        peer.send(&sent).await;
+        let mut ws = server_on(io, &quiet());
+        for _ in 0..32 {
+            let (event, mut out) = ws.next_event().now_or_never().unwrap().unwrap().unwrap();
+            let Event::Binary(payload) = event else { panic!("{event:?}") };
+            out.feed(&*payload).unwrap();
+        }
+        assert_eq!((log.reads(), log.writes()), (1, 0));
+        assert!(ws.next_event().now_or_never().is_none());
+        assert_eq!((log.writes(), log.written()), (1, answer));
+    }
+}
+
+/// Messages that are queued by reference leave in the same vectored write as the small ones.
+#[tokio::test]
+async fn large_and_small_messages_leave_in_one_vectored_write() {
+    let (io, _peer) = counted(true);
+    let log = io.log.clone();
+    let mut ws = server_on(io, &quiet());
+    let large = Bytes::from(wire::pattern(20_000));
+    let prepared = PreparedMessage::new(wire::pattern(3000)).unwrap();
+    ws.feed("small").unwrap();
+    ws.feed(large.clone()).unwrap();
+    ws.feed_prepared(&prepared).unwrap();
+    ws.feed("small again").unwrap();
+    within(ws.flush()).await.unwrap();
+    assert_eq!(log.writes(), 1);
+    let lengths: Vec<_> = wire::frames(&log.written()).iter().map(|f| f.payload.len()).collect();
+    assert_eq!(lengths, [5, 20_000, 3000, 11]);
+}
+
+#[tokio::test]
+async fn feeding_writes_nothing_by_itself() {
+    let (io, _peer) = counted(true);
+    let log = io.log.clone();
+    let mut ws = server_on(io, &quiet());
+    ws.feed("one").unwrap();
+    ws.feed_prepared(&PreparedMessage::new("two").unwrap()).unwrap();
+    ws.start_close(CloseCode::NORMAL, "").unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(log.writes(), 0);
+    assert_eq!(ws.unsent(), 5 + 5 + 4);
+    within(ws.flush()).await.unwrap();
+    assert_eq!((log.writes(), wire::frames(&log.written()).len()), (1, 3));
+}
+
+#[tokio::test]
+async fn sending_writes_at_once() {
+    let (io, mut peer) = counted(false);
+    let log = io.log.clone();
+    let mut ws = server_on(io, &quiet());
+    ws.feed("fed").unwrap();
+    within(ws.send("sent")).await.unwrap();
+    assert_eq!((log.writes(), ws.unsent()), (1, 0));
+    assert!(log.flushes() > 0);
+    assert_eq!(peer.frame().await.unwrap().text(), "fed");
+    assert_eq!(peer.frame().await.unwrap().text(), "sent");
+}
+
+/// K-1, K-4: a pong needs no call of its own, and neither does the reply to a Close.
+#[tokio::test]
+async fn replies_leave_while_recv_waits() {
+    let (io, mut peer) = counted(false);
+    let log = io.log.clone();
+    let mut ws = server_on(io, &quiet());
+    peer.send(&wire::client(wire::PING, b"one")).await;
+    peer.send(&wire::client(wire::PING, b"two")).await;
+    assert!(ws.recv().now_or_never().is_none());
+    assert_eq!(log.writes(), 1, "pongs that are owed together leave together");
+    for payload in ["one", "two"] {
+        let pong = peer.frame().await.unwrap();
+        assert_eq!((pong.opcode, pong.text()), (wire::PONG, payload));
+    }
+    // in the middle of a message as well
+    peer.send(&wire::encode(false, wire::TEXT, Some([5; 4]), b"begun")).await;
+    peer.send(&wire::client(wire::PING, b"three")).await;
+    assert!(ws.recv().now_or_never().is_none());
+    assert_eq!(peer.frame().await.unwrap().text(), "three");
+
+    peer.send(&wire::client(wire::CLOSE, &wire::close_payload(1001, "leaving"))).await;
+    assert!(ws.recv().now_or_never().is_none());
+    assert_eq!(peer.frame().await.unwrap().payload, wire::close_payload(1001, ""));
+    assert_eq!(peer.frame().await, None, "the server shuts its direction down");
+    peer.io.shutdown().await.unwrap();
+    assert_eq!(within(ws.recv()).await.unwrap(), None);
+}
+
+/// K-1: with `next_event` the pong leaves with whatever runs next.
+#[tokio::test]
+async fn a_pong_leaves_with_the_answer_that_is_sent_next() {
+    let (io, mut peer) = counted(false);
+    let log = io.log.clone();
+    let mut ws = server_on(io, &quiet());
+    peer.send(&wire::client(wire::PING, b"ping")).await;
+    let (event, mut out) = within(ws.next_event()).await.unwrap().unwrap();
+    assert!(matches!(event, Event::Ping(b"ping")));
+    assert_eq!(log.writes(), 0);
+    within(out.send("text")).await.unwrap();
+    assert_eq!(log.writes(), 1);
+    assert_eq!(peer.frame().await.unwrap().opcode, wire::PONG);
+    assert_eq!(peer.frame().await.unwrap().text(), "text");
+}

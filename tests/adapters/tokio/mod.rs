@@ -1,0 +1,20 @@
+//! The tokio adapter: over TCP, over pipes in memory, and over transports that misbehave.
+mod bounds;
+mod byte_stream;
+mod cancel;
+#[cfg(feature = "deflate")]
+mod compression;
+mod corners;
+mod ends;
+mod faulty;
+mod flushing;
+mod handshake;
+mod liveness;
+mod messages;
+mod peer;
+mod sizes;
+mod split;
+mod stream_sink;
+mod turns;
+mod two_tasks;
+mod upgrade;

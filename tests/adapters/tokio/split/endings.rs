@@ -1,0 +1,185 @@
+//! How senders learn that it is over: from their next call, and while they are blocked.
+
+use core::time::Duration;
+
+use sansws::proto::{Config, Event, KeepAlive, SendError, State};
+use sansws::tokio::Sender;
+use sansws::{CloseCode, Error, ProtocolError};
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::tokio::split::peer::{Peer, piped, within};
+use sansws_test::wire::{CLOSE, TEXT, close_payload};
+
+type Pipe = sansws::tokio::Locked<DuplexStream>;
+
+/// What happens on the connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cause {
+    PeerCloses,
+    Eof,
+    Violation,
+    Silence,
+    WeClose,
+}
+
+const CAUSES: [Cause; 5] =
+    [Cause::PeerCloses, Cause::Eof, Cause::Violation, Cause::Silence, Cause::WeClose];
+
+fn config() -> Config {
+    Config::new()
+        .max_unsent(16)
+        .keep_alive(KeepAlive::Every(Duration::from_secs(20)))
+        .pong_timeout(Duration::from_secs(20))
+}
+
+async fn bring_about(cause: Cause, peer: &mut Peer<DuplexStream>, sender: &Sender<Pipe>) {
+    match cause {
+        Cause::PeerCloses => peer.send_frame(CLOSE, close_payload(1001, "")).await,
+        Cause::Eof => peer.io.shutdown().await.unwrap(),
+        Cause::Violation => peer.send_frame(3, []).await,
+        Cause::Silence => {}
+        Cause::WeClose => {
+            let sender = sender.clone();
+            tokio::spawn(async move { sender.close(CloseCode::NORMAL, "").await });
+        }
+    }
+}
+
+/// What every call of a sender says afterwards.
+fn is_the_end(cause: Cause, error: &Error) -> bool {
+    match cause {
+        // the latter if our answer could not leave
+        Cause::PeerCloses => {
+            matches!(error, Error::Send(SendError::NotOpen) | Error::Disconnected(None))
+        }
+        Cause::Eof => matches!(error, Error::Disconnected(None)),
+        Cause::Violation => matches!(error, Error::Protocol(ProtocolError::ReservedOpcode(3))),
+        Cause::Silence | Cause::WeClose => error.is_timeout(),
+    }
+}
+
+/// One sender waits for its bytes to be written, one for room. Both hear of the end, however it
+/// comes, though the peer never reads.
+#[tokio::test(start_paused = true)]
+async fn blocked_senders_are_told() {
+    for cause in CAUSES {
+        let (ws, mut peer) = piped(64, &config());
+        let (mut receiver, sender) = ws.split();
+        let receiving = tokio::spawn(async move { (receiver.recv().await, receiver) });
+        let blocked: Vec<JoinHandle<_>> = (0..3)
+            .map(|_| {
+                let sender = sender.clone();
+                tokio::spawn(async move { sender.send(&[0; 1000]).await })
+            })
+            .collect();
+        sleep(Duration::from_secs(1)).await;
+        assert!(blocked.iter().all(|task| !task.is_finished()), "{cause:?}");
+        assert!(sender.unsent() > 16, "{cause:?}");
+
+        let start = Instant::now();
+        bring_about(cause, &mut peer, &sender).await;
+        let mut errors = Vec::new();
+        for task in blocked {
+            errors.push(within(task).await.unwrap().unwrap_err());
+        }
+        let took = start.elapsed();
+        let expected = match cause {
+            Cause::Eof => 0..1,
+            // a server that has said its last word waits for a second
+            Cause::Violation => 0..2,
+            // and one that cannot, for messages and its Close to leave
+            Cause::WeClose | Cause::PeerCloses => 9..11,
+            Cause::Silence => 38..40,
+        };
+        assert!(expected.contains(&took.as_secs()), "{cause:?} took {took:?}");
+        for error in &errors {
+            let not_open = matches!(error, Error::Send(SendError::NotOpen));
+            assert!(is_the_end(cause, error) || not_open, "{cause:?}: {error:?}");
+        }
+        assert!(errors.iter().any(|error| is_the_end(cause, error)), "{cause:?}: {errors:?}");
+
+        let (end, receiver) = within(receiving).await.unwrap();
+        assert!(is_the_end(cause, &end.unwrap_err()), "{cause:?}");
+        // for ever after, and the same for both halves
+        for _ in 0..2 {
+            assert!(is_the_end(cause, &sender.send("x").await.unwrap_err()), "{cause:?}");
+            assert!(is_the_end(cause, &sender.try_send("x").unwrap_err()), "{cause:?}");
+            assert!(is_the_end(cause, &sender.feed("x").unwrap_err()), "{cause:?}");
+            assert!(is_the_end(cause, &sender.flush().await.unwrap_err()), "{cause:?}");
+            sender.close(CloseCode::NORMAL, "").await.unwrap();
+            assert_eq!(sender.state(), State::Closed);
+        }
+        assert_eq!(receiver.close_info(), sender.close_info());
+        let info = sender.close_info().unwrap();
+        assert!(!info.clean, "nothing of ours has left: {info:?}");
+    }
+}
+
+/// The next call of a sender that was doing nothing when it happened.
+#[tokio::test(start_paused = true)]
+async fn the_next_call_tells() {
+    for cause in CAUSES {
+        let (ws, mut peer) = piped(1024, &config());
+        let (mut receiver, sender) = ws.split();
+        let receiving = tokio::spawn(async move { receiver.recv().await });
+        bring_about(cause, &mut peer, &sender).await;
+        let _ = within(receiving).await.unwrap();
+        let error = within(sender.send("too late")).await.unwrap_err();
+        assert!(is_the_end(cause, &error), "{cause:?}: {error:?}");
+    }
+}
+
+/// The receiver has seen the peer's Close and does nothing any more; the peer does not read. Nobody
+/// but the senders themselves can find out that this has no end.
+#[tokio::test(start_paused = true)]
+async fn senders_do_not_wait_for_an_idle_receiver_to_give_up() {
+    for receiver_stays in [true, false] {
+        let (ws, mut peer) = piped(64, &Config::new().max_unsent(16));
+        let (mut receiver, sender) = ws.split();
+        let blocked: Vec<JoinHandle<_>> = (0..3)
+            .map(|_| {
+                let sender = sender.clone();
+                tokio::spawn(async move { sender.send(&[0; 1000]).await })
+            })
+            .collect();
+        sleep(Duration::from_millis(1)).await;
+        peer.send_frame(CLOSE, close_payload(1000, "")).await;
+        let event = within(receiver.next_event()).await.unwrap();
+        assert!(matches!(event, Some(Event::Close(Some(_)))), "{event:?}");
+        let kept = receiver_stays.then_some(receiver);
+        let start = Instant::now();
+        for task in blocked {
+            let error = within(task).await.unwrap().unwrap_err();
+            let is_the_end =
+                matches!(error, Error::Send(SendError::NotOpen) | Error::Disconnected(None));
+            assert!(is_the_end, "{error:?}");
+        }
+        // the time for messages and the answer to the Close to leave
+        assert!(start.elapsed() < Duration::from_secs(11), "{:?}", start.elapsed());
+        drop(kept);
+    }
+}
+
+/// What was taken before the peer closed still reaches it.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_closes_and_reads_on_gets_everything() {
+    let (ws, mut peer) = piped(64, &Config::new());
+    let (mut receiver, sender) = ws.split();
+    let receiving = tokio::spawn(async move { receiver.recv().await });
+    let text = "a".repeat(1000);
+    let sending = tokio::spawn({
+        let text = text.clone();
+        async move { sender.send(&text).await }
+    });
+    sleep(Duration::from_millis(1)).await;
+    peer.send_frame(CLOSE, close_payload(1000, "")).await;
+    sleep(Duration::from_millis(500)).await;
+    peer.expect(sansws_test::wire::Frame::new(TEXT, &text)).await;
+    peer.expect(sansws_test::wire::Frame::new(CLOSE, close_payload(1000, ""))).await;
+    within(sending).await.unwrap().unwrap();
+    assert_eq!(peer.frame().await, None);
+    drop(peer);
+    assert_eq!(within(receiving).await.unwrap().unwrap(), None);
+}

@@ -1,0 +1,9 @@
+//! Properties that hold for all inputs, checked on random ones, in both roles.
+
+mod closing;
+mod emitted;
+mod mask_keys;
+mod messages;
+mod reference;
+mod splits;
+mod wire;

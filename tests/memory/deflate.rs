@@ -1,0 +1,177 @@
+//! How much memory compression takes, counted by the allocator.
+#[path = "../core/rfc7692/support.rs"] // it needs a feature, so it is not in the crate of all tests
+#[allow(dead_code)]
+mod support;
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use sansws::deflate::{Agreement, Deflate};
+use sansws::proto::{Config, Connection, Delivery, PreparedMessage, Role};
+use sansws::wire::{Opcode, ProtocolError};
+
+use self::support::*;
+use sansws_test::counting::{HELD, PEAK};
+use sansws_test::pair::*;
+use sansws_test::process::alone;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+#[test]
+fn memory_is_bounded() {
+    alone("deflate::memory_is_bounded", memory_is_bounded_alone);
+}
+
+fn memory_is_bounded_alone() {
+    // what a thread keeps on its shelves is there from now on
+    exchange(Role::Server, agreed(true, 15), &eager());
+    nothing_without_a_message();
+    idle_connections();
+    for role in [Role::Server, Role::Client] {
+        for no_context_takeover in [true, false] {
+            for delivery in [Delivery::Messages, Delivery::Chunks] {
+                for fragmented in [true, false] {
+                    bomb(role, no_context_takeover, delivery, fragmented);
+                }
+            }
+        }
+    }
+    many_at_once();
+    prepared_messages();
+}
+
+/// What `code` takes: the most at once, and what it leaves behind.
+fn measure<T>(code: impl FnOnce() -> T) -> (T, usize, usize) {
+    let held = HELD.load(Relaxed);
+    PEAK.store(held, Relaxed);
+    let value = code();
+    (value, PEAK.load(Relaxed) - held, HELD.load(Relaxed).saturating_sub(held))
+}
+
+/// An end that has sent and received compressed messages and is idle now.
+fn exchange(role: Role, agreed: Agreement, settings: &Deflate) -> End {
+    let mut near = end_with(role, &Config::new(), agreed, settings);
+    let mut far = end_with(other(role), &Config::new(), agreed, settings);
+    for _ in 0..3 {
+        let text = prose(2000);
+        near.conn.send(&mut near.tx, &text).unwrap();
+        far.conn.send(&mut far.tx, &text).unwrap();
+        let (to_near, to_far) = (far.sent(), near.sent());
+        assert!(to_near.len() < 1500 && to_far.len() < 1500);
+        assert_eq!(near.events(&to_near), [Got::Text(text.clone())]);
+        assert_eq!(far.events(&to_far), [Got::Text(text)]);
+    }
+    assert!(near.rx.is_idle() && near.tx.is_empty());
+    near
+}
+
+/// D-39: a connection that has agreed but compressed nothing is hardly larger than others.
+fn nothing_without_a_message() {
+    let (_connection, _, kept) = measure(|| {
+        Connection::server(&Config::new()).with_deflate(agreed(false, 15), &Deflate::new())
+    });
+    assert!(kept <= 256, "{kept}");
+    // what it costs those that have not agreed
+    assert!(size_of::<Connection>() <= 256, "{}", size_of::<Connection>());
+}
+
+/// D-39: without context takeover an idle connection holds neither engine.
+fn idle_connections() {
+    const COUNT: usize = 200;
+    let (_connections, _, kept) = measure(|| {
+        let connections = (0..COUNT).map(|_| {
+            let End { conn, .. } = exchange(Role::Server, agreed(true, 15), &eager());
+            conn
+        });
+        connections.collect::<Vec<_>>()
+    });
+    assert!(kept / COUNT < 1024, "{} bytes each", kept / COUNT);
+    // with takeover it holds both; the first ones come from the shelf
+    let with_takeover = || exchange(Role::Server, agreed(false, 15), &eager()).conn;
+    let _first: Vec<Connection> = (0..4).map(|_| with_takeover()).collect();
+    let (_connection, _, kept) = measure(with_takeover);
+    assert!((320 * KIB..400 * KIB).contains(&kept), "{kept} bytes with takeover");
+}
+
+/// D-31: at most the limit, a chunk, and the engine.
+fn bomb(role: Role, no_context_takeover: bool, delivery: Delivery, fragmented: bool) {
+    const LIMIT: usize = 4 * MIB;
+    let agreed = agreed(no_context_takeover, 15);
+    let config = Config::new().max_message_len(LIMIT).delivery(delivery);
+    let payload = {
+        let mut sender = end_with(Role::Server, &Config::new(), agreed, &eager().level(9));
+        sender.conn.send(&mut sender.tx, vec![0; 64 * MIB]).unwrap();
+        sender.sent_frames().remove(0).payload
+    };
+    assert!(payload.len() < 70 * KIB);
+    let mut end = end_with(role, &config, agreed, &eager());
+    let peer = other(role);
+    let pieces: Vec<Vec<u8>> = if fragmented {
+        let frame = |(i, part)| match i {
+            0 => reserved(peer, false, Opcode::Binary, 0x40, part),
+            _ => fragment(peer, false, Opcode::Continuation, part),
+        };
+        payload.chunks(1000).enumerate().map(frame).collect()
+    } else {
+        let bytes = compressed(peer, Opcode::Binary, &payload);
+        bytes.chunks(4 * KIB).map(<[u8]>::to_vec).collect()
+    };
+    let (error, peak, kept) = measure(|| {
+        pieces.iter().find_map(|piece| {
+            end.rx.feed(piece);
+            loop {
+                match end.conn.poll_event(&mut end.rx, &mut end.tx) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return None,
+                    Err(error) => return Some(error),
+                }
+            }
+        })
+    });
+    let limit = LIMIT as u64;
+    let expected = ProtocolError::MessageTooBig { announced: limit + 1, limit };
+    assert_eq!(error, Some(expected));
+    // The engine is 47 KiB, and 16 KiB each are a chunk and what was received. For chunks the
+    // engine has to remember 32 KiB besides, which it takes in steps.
+    let most = match delivery {
+        Delivery::Messages => LIMIT + 64 * KIB,
+        _ => 130 * KIB,
+    };
+    assert!(peak <= most, "{peak} > {most}: {role:?} {no_context_takeover} {delivery:?}");
+    assert!(kept <= 128 * KIB, "{kept}");
+    drop(end);
+}
+
+/// Messages that are sent at the same time share one compressor.
+fn many_at_once() {
+    const COUNT: usize = 1000;
+    let text = prose(2000);
+    let mut ends: Vec<End> = (0..COUNT)
+        .map(|_| end_with(Role::Server, &Config::new(), agreed(true, 15), &eager()))
+        .collect();
+    let ((), peak, _) = measure(|| {
+        for end in &mut ends {
+            end.conn.send(&mut end.tx, &text).unwrap();
+        }
+    });
+    // what waits in the send buffers
+    assert!(peak / COUNT < 4 * KIB, "{} bytes each", peak / COUNT);
+}
+
+/// A message that was compressed once takes no memory for each receiver, with takeover or without.
+fn prepared_messages() {
+    const COUNT: usize = 1000;
+    let text = prose(20_000);
+    let message = PreparedMessage::with_deflate(&text, &Deflate::new()).unwrap();
+    for no_context_takeover in [true, false] {
+        let agreed = agreed(no_context_takeover, 15);
+        let mut ends: Vec<End> =
+            (0..COUNT).map(|_| end_with(Role::Server, &Config::new(), agreed, &eager())).collect();
+        let ((), peak, _) = measure(|| {
+            for end in &mut ends {
+                end.conn.send_prepared(&mut end.tx, &message).unwrap();
+            }
+        });
+        assert!(peak / COUNT < 512, "{} bytes each", peak / COUNT);
+    }
+}

@@ -1,0 +1,16 @@
+//! How much memory things take, by the account of an allocator that counts.
+//!
+//! The account is the process's: each of these tests starts the program again and runs in a process
+//! of its own, one after the other.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+mod allocations;
+#[cfg(all(feature = "tokio", target_os = "linux"))]
+mod bounded;
+#[cfg(feature = "deflate")]
+mod deflate;
+#[cfg(feature = "server")]
+mod server;
+
+#[global_allocator]
+static ALLOCATOR: sansws_test::counting::Counting = sansws_test::counting::Counting;

@@ -1,0 +1,114 @@
+//! What messages and idle clients cost the event server, counted by the allocator.
+//!
+//! The other ends are blocking sockets that allocate nothing.
+use core::sync::atomic::Ordering::Relaxed;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use sansws::CloseCode;
+use sansws::server::{Server, handler};
+use tokio::runtime::{Builder, Runtime};
+
+use sansws_test::counting::{COUNT, HELD};
+use sansws_test::process::alone;
+
+/// Clients that are measured; as many again come before them and pay for what all share.
+const CLIENTS: usize = 200;
+
+#[test]
+fn messages_and_idle_clients_are_cheap() {
+    alone("server::messages_and_idle_clients_are_cheap", messages_and_idle_clients_are_cheap_alone);
+}
+
+fn messages_and_idle_clients_are_cheap_alone() {
+    let runtime = runtime();
+    let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
+    let addr = server.local_addr().unwrap();
+    let (hub, handle) = (server.hub(), server.handle());
+    let echo = handler().on_message(|client, message| client.send(message));
+    let serving = std::thread::spawn(move || runtime.block_on(server.route("/", echo).run()));
+
+    let mut all = Vec::with_capacity(2 * CLIENTS);
+    all.extend((0..CLIENTS).map(|_| open(addr)));
+    settle();
+    let before = HELD.load(Relaxed);
+    all.extend((0..CLIENTS).map(|_| open(addr)));
+    settle();
+    let each = (HELD.load(Relaxed) - before) / CLIENTS;
+    println!("an idle client holds {each} bytes of the heap");
+    assert!(each <= 1500, "{each} bytes");
+
+    // masked with a key of zeros
+    for (frame, answer) in [
+        (&b"\x81\x85\0\0\0\0hello"[..], &b"\x81\x05hello"[..]),
+        (&[&b"\x82\xfe\x20\0\0\0\0\0"[..], &[7; 0x2000]].concat(), &{
+            let mut answer = b"\x82\x7e\x20\0".to_vec();
+            answer.resize(4 + 0x2000, 7);
+            answer
+        }),
+    ] {
+        let stream = &mut all[0];
+        let mut received = vec![0; answer.len()];
+        let mut echo = |count| {
+            for _ in 0..count {
+                stream.write_all(frame).unwrap();
+                stream.read_exact(&mut received).unwrap();
+                assert_eq!(received, answer);
+            }
+        };
+        echo(100);
+        let before = COUNT.load(Relaxed);
+        echo(1000);
+        let count = COUNT.load(Relaxed) - before;
+        println!("1000 messages of {} bytes: {count} allocations", frame.len());
+        assert!(count < 10, "{count} allocations");
+    }
+
+    let mut broadcast = |text: &str| {
+        assert_eq!(hub.broadcast(text), Ok(2 * CLIENTS));
+        for stream in &mut all {
+            let mut received = [0; 7];
+            stream.read_exact(&mut received).unwrap();
+            assert_eq!(&received[2..], text.as_bytes());
+        }
+    };
+    broadcast("first");
+    let before = COUNT.load(Relaxed);
+    broadcast("again");
+    let count = COUNT.load(Relaxed) - before;
+    println!("a broadcast to {} clients: {count} allocations", 2 * CLIENTS);
+    assert!(count < 20, "{count} allocations");
+
+    drop(all);
+    let ended = self::runtime().block_on(handle.shutdown(CloseCode::NORMAL, "", Duration::ZERO));
+    ended.unwrap();
+    serving.join().unwrap().unwrap();
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Lets the server finish what it is at.
+fn settle() {
+    std::thread::sleep(Duration::from_millis(200));
+}
+
+fn open(addr: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\n\r\n";
+    stream.write_all(request).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    stream
+}

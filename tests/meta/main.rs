@@ -1,0 +1,7 @@
+//! The source against its own rules: which layer may know which, that every rule of the RFCs has a
+//! test, how long a line may be.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod conformance;
+mod layering;
+mod width;
