@@ -13,7 +13,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use sansws::CloseCode;
-use sansws::server::{Server, handler};
+use sansws::server::{Server, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::counting::{COUNT, HELD};
@@ -27,7 +27,7 @@ fn messages_and_idle_clients_are_cheap() {
     let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
     let addr = server.local_addr().unwrap();
     let (hub, handle) = (server.hub(), server.handle());
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     let serving = std::thread::spawn(move || runtime.block_on(server.route("/", echo).run()));
 
     let mut all = Vec::with_capacity(2 * CLIENTS);

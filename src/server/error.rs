@@ -2,7 +2,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use std::io;
 
-use super::route::InvalidPath;
+use super::http::route::InvalidPath;
 use crate::handshake::UsageError;
 use crate::proto::{ConfigError, SendError};
 

@@ -8,16 +8,16 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::arrival::Arrival;
-use super::connection::{Foreign, internal_error};
-use super::control::{Control, Phase, Stop};
-use super::desk::{Admitted, Desk, Refusal, unavailable};
+use super::accept::acceptor::{Accepted, Acceptor, Refusal, unavailable};
+use super::accept::external::ExternalStream;
+use super::accept::lifecycle::{Control, Phase, Stop};
+use super::accept::pending::HandshakePermit;
+use super::client::hub::Hub;
+use super::client::stream::ClientStream;
+use super::client::task::{Foreign, internal_error};
 use super::error::NotServed;
-use super::hub::Hub;
-use super::line::Line;
-use super::page::Page;
-use super::pending::PendingGuard;
-use super::request::Peer;
+use super::http::request::Peer;
+use super::http::response::Response;
 use crate::handshake::server::{self as http, AcceptError, Upgrade};
 use crate::proto::SendError;
 use crate::tokio::WebSocket;
@@ -26,8 +26,8 @@ use crate::wire::CloseCode;
 /// Ends a server from anywhere. Cloning it costs a reference count.
 #[derive(Clone)]
 pub struct ServerHandle {
-    pub(super) control: Arc<Control>,
-    pub(super) hub: Hub,
+    pub(crate) control: Arc<Control>,
+    pub(crate) hub: Hub,
 }
 
 impl ServerHandle {
@@ -87,7 +87,7 @@ impl ServerHandle {
     }
 
     /// Serves a stream that was accepted elsewhere, like one from the server's own listener: see
-    /// [`Arrival`]. It is answered in a task of its own.
+    /// [`ExternalStream`]. It is answered in a task of its own.
     ///
     /// # Errors
     ///
@@ -96,16 +96,16 @@ impl ServerHandle {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn accept<S>(&self, arrival: Arrival<S>) -> Result<(), NotServed>
+    pub fn accept<S>(&self, arrival: ExternalStream<S>) -> Result<(), NotServed>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let desk = self.desk().ok_or(NotServed::NotRunning)?;
-        let pending = self.control.pending_now(arrival.peer.addr.ip(), desk.room);
+        let acceptor = self.acceptor().ok_or(NotServed::NotRunning)?;
+        let pending = self.control.pending_now(arrival.peer.addr.ip(), acceptor.room);
         let pending = pending.ok_or(NotServed::TooManyPending)?;
-        let Arrival { io, received, peer } = arrival;
+        let ExternalStream { io, received, peer } = arrival;
         let io: Foreign = Box::new(io);
-        desk.start(Line::new(io), received, peer, pending);
+        acceptor.start(ClientStream::new(io), received, peer, pending);
         Ok(())
     }
 
@@ -122,42 +122,42 @@ impl ServerHandle {
     /// # Cancel safety
     ///
     /// Dropping the future refuses the handshake.
-    pub async fn admit(
+    pub async fn accept_request(
         &self,
         request: http::Request,
         peer_addr: SocketAddr,
         secure: bool,
-    ) -> Result<Admission, Page> {
+    ) -> Result<PendingUpgrade, Response> {
         let peer = Peer { addr: peer_addr, secure, local: false };
-        let desk = self.desk().ok_or_else(|| unavailable("the server does not run"))?;
-        let pending = self.control.pending_now(peer_addr.ip(), desk.room);
+        let acceptor = self.acceptor().ok_or_else(|| unavailable("the server does not run"))?;
+        let pending = self.control.pending_now(peer_addr.ip(), acceptor.room);
         let pending = pending.ok_or_else(|| unavailable("too many handshakes are under way"))?;
-        let admitted = match desk.admit(&request, peer).await {
-            Ok(admitted) => admitted,
-            Err(Refusal::Page(page)) => return Err(page),
-            Err(Refusal::Invalid(error)) => return Err(Page::for_error(&error)),
+        let accepted = match acceptor.accept_request(&request, peer).await {
+            Ok(accepted) => accepted,
+            Err(Refusal::Response(page)) => return Err(page),
+            Err(Refusal::Invalid(error)) => return Err(Response::for_error(&error)),
         };
-        let headers = admitted.acceptance.headers();
-        match request.upgrade(&admitted.acceptance.accept(&headers), &desk.config) {
+        let headers = accepted.acceptance.headers();
+        match request.upgrade(&accepted.acceptance.accept(&headers), &acceptor.config) {
             Ok(upgrade) => {
                 drop(headers);
-                Ok(Admission { desk, admitted, upgrade, _pending: pending })
+                Ok(PendingUpgrade { acceptor, accepted, upgrade, _pending: pending })
             }
-            Err(AcceptError::Peer(error)) => Err(Page::for_error(&error)),
+            Err(AcceptError::Peer(error)) => Err(Response::for_error(&error)),
             // the handler has answered with what cannot be sent
             Err(AcceptError::Usage(_)) => {
                 let page = internal_error();
-                desk.refusal(admitted.info.path(), peer, &page);
+                acceptor.refusal(accepted.info.path(), peer, &page);
                 Err(page)
             }
         }
     }
 
     /// The server's set-up, while it takes connections.
-    fn desk(&self) -> Option<Arc<Desk>> {
-        let desk = self.control.desk.get().and_then(Weak::upgrade)?;
+    fn acceptor(&self) -> Option<Arc<Acceptor>> {
+        let acceptor = self.control.acceptor.get().and_then(Weak::upgrade)?;
         let running = self.control.running.load(Ordering::Acquire) && !self.control.is_stopping();
-        running.then_some(desk)
+        running.then_some(acceptor)
     }
 
     /// All clients of the server.
@@ -178,14 +178,14 @@ impl fmt::Debug for ServerHandle {
 /// A handshake that the server has accepted, and another HTTP server is to answer. It counts as a
 /// connection, and as a handshake under way, until it is dropped.
 #[must_use = "answer with its headers, then `start` it"]
-pub struct Admission {
-    desk: Arc<Desk>,
-    admitted: Admitted,
+pub struct PendingUpgrade {
+    acceptor: Arc<Acceptor>,
+    accepted: Accepted,
     upgrade: Upgrade,
-    _pending: PendingGuard,
+    _pending: HandshakePermit,
 }
 
-impl Admission {
+impl PendingUpgrade {
     /// The headers of the response, whose status is 101.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.upgrade.headers()
@@ -202,13 +202,13 @@ impl Admission {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io: Foreign = Box::new(io);
-        let ws = WebSocket::from_upgrade(Line::new(io), self.upgrade, leftover);
-        self.desk.start_connection(ws, self.admitted);
+        let ws = WebSocket::from_upgrade(ClientStream::new(io), self.upgrade, leftover);
+        self.acceptor.start_connection(ws, self.accepted);
     }
 }
 
-impl fmt::Debug for Admission {
+impl fmt::Debug for PendingUpgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission").field("upgrade", &self.upgrade).finish_non_exhaustive()
+        f.debug_struct("PendingUpgrade").field("upgrade", &self.upgrade).finish_non_exhaustive()
     }
 }

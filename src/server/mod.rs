@@ -1,14 +1,14 @@
 //! A WebSocket server with events, on tokio.
 //!
 //! ```no_run
-//! use sansws::server::{Page, Server, ServerError, handler};
+//! use sansws::server::{Response, Server, ServerError, handler_fn};
 //!
 //! # async fn run() -> Result<(), ServerError> {
 //! Server::bind("ws://127.0.0.1:8181")
 //!     .await?
-//!     .route("/echo", handler().on_message(|client, message| client.send(message)))
-//!     .route("/chat", handler().on_message(|client, message| client.hub().broadcast(message)))
-//!     .page("/", Page::html("<h1>Hello</h1>"))
+//!     .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
+//!     .route("/chat", handler_fn().on_message(|client, message| client.hub().broadcast(message)))
+//!     .page("/", Response::html("<h1>Hello</h1>"))
 //!     .run()
 //!     .await
 //! # }
@@ -16,11 +16,11 @@
 //!
 //! - A [`Handler`] is told what happens on the connections of a route: `on_request`, `on_open`,
 //!   `on_message`, `on_close`, and, if it wants to know, `on_ping`, `on_pong`, `on_drain` and `on_error`.
-//!   [`handler`] makes one from closures.
+//!   [`handler_fn`] makes one from closures.
 //! - A [`Client`] is a handle on one connection that may be kept and used anywhere: `send` never
 //!   waits, never panics, and is an error once the client is gone.
 //! - The [`Hub`] knows all clients by their ids and has rooms and broadcasts.
-//! - A [`Page`] is an answer to plain HTTP on the same port, or to a handshake that is refused.
+//! - A [`Response`] is an answer to plain HTTP on the same port, or to a handshake that is refused.
 //! - A [`ServerHandle`] shuts the server down in good order.
 //!
 //! # Who may connect
@@ -125,49 +125,28 @@
 //! [`Config::handshake_timeout`](crate::Config::handshake_timeout) is the time for a request to arrive, and
 //! again the time for [`Handler::on_request`], which is given up with a 503 then.
 
-mod acceptance;
-mod arrival;
+mod accept;
 mod client;
-mod closures;
-mod connection;
-mod control;
-mod desk;
 mod error;
-mod forwarded;
 mod handle;
-mod handler;
-mod hosts;
-mod hub;
-mod limits;
-mod line;
-mod mailbox;
-mod network;
-mod notice;
-mod origin;
-mod page;
-mod pending;
-mod post;
-mod receiving;
-mod request;
-mod route;
+mod http;
+mod observe;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
-mod stats;
-mod turn;
 
-pub use acceptance::{Acceptance, Decision};
-pub use arrival::Arrival;
-pub use client::{Client, ClientInfo};
-pub use closures::{Closures, handler};
+pub use accept::accept::Accept;
+pub use accept::external::ExternalStream;
+pub use client::client::{Client, ClientInfo};
+pub use client::handler::{Handler, Received};
+pub use client::handler_fn::{HandlerFn, handler_fn};
+pub use client::hub::Hub;
+pub use client::limits::SlowClients;
 pub use error::{NotJoined, NotSent, NotServed, ServerError};
-pub use handle::{Admission, ServerHandle};
-pub use handler::{Handler, Received};
-pub use hub::Hub;
-pub use limits::SlowClients;
-pub use notice::{Level, Notice};
-pub use origin::OriginPolicy;
-pub use page::Page;
-pub use request::Request;
-pub use route::InvalidPath;
+pub use handle::{PendingUpgrade, ServerHandle};
+pub use http::origin::OriginPolicy;
+pub use http::request::Request;
+pub use http::response::Response;
+pub use http::route::InvalidPath;
+pub use observe::event::{Level, LogEvent};
+pub use observe::stats::Stats;
 pub use server::Server;
-pub use stats::Stats;

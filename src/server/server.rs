@@ -13,21 +13,21 @@ use std::io;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-use super::connection::Endpoint;
-use super::control::{Control, Phase, Room, Stop};
-use super::desk::Desk;
+use super::accept::acceptor::Acceptor;
+use super::accept::lifecycle::{Control, Phase, Room, Stop};
+use super::client::handler::Handler;
+use super::client::hub::Hub;
+use super::client::limits::{Limits, SlowClients};
+use super::client::task::ErasedHandler;
 use super::error::ServerError;
 use super::handle::ServerHandle;
-use super::handler::Handler;
-use super::hosts::Hosts;
-use super::hub::Hub;
-use super::limits::{Limits, SlowClients};
-use super::notice::Notice;
-use super::origin::OriginPolicy;
-use super::page::Page;
-use super::request::Request;
-use super::route::{InvalidPath, Pattern, Table};
-use super::stats::Counters;
+use super::http::hosts::Hosts;
+use super::http::origin::OriginPolicy;
+use super::http::request::Request;
+use super::http::response::Response;
+use super::http::route::{InvalidPath, Pattern, Table};
+use super::observe::event::LogEvent;
+use super::observe::stats::Counters;
 use crate::handshake::Origin;
 use crate::proto::{Config, Delivery};
 
@@ -37,7 +37,7 @@ use crate::proto::{Config, Delivery};
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     listener: TcpListener,
-    desk: Desk,
+    acceptor: Acceptor,
     config: Config,
     max_message_len: Option<usize>,
     max_unsent: Option<usize>,
@@ -67,7 +67,7 @@ impl Server {
         let mut last_error = None;
         for addr in tokio::net::lookup_host(host_and_port).await? {
             match listen(addr) {
-                Ok(listener) => return Ok(Self::on(listener)),
+                Ok(listener) => return Ok(Self::from_listener(listener)),
                 Err(error) => last_error = Some(error),
             }
         }
@@ -77,8 +77,8 @@ impl Server {
 
     /// Takes a listener that was made elsewhere, with options of its own. Give it a backlog for as many
     /// clients as may come at once: those that do not fit into it come a second or more later.
-    pub fn on(listener: TcpListener) -> Self {
-        let desk = Desk {
+    pub fn from_listener(listener: TcpListener) -> Self {
+        let acceptor = Acceptor {
             routes: Table::default(),
             pages: Table::default(),
             fallback: None,
@@ -98,7 +98,7 @@ impl Server {
         };
         Self {
             listener,
-            desk,
+            acceptor,
             config: Config::new(),
             max_message_len: None,
             max_unsent: None,
@@ -120,12 +120,12 @@ impl Server {
 
     /// All clients.
     pub fn hub(&self) -> Hub {
-        self.desk.hub.clone()
+        self.acceptor.hub.clone()
     }
 
     /// What ends the server.
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { control: Arc::clone(&self.desk.control), hub: self.hub() }
+        ServerHandle { control: Arc::clone(&self.acceptor.control), hub: self.hub() }
     }
 
     /// Puts WebSockets at a path: `/chat`, `/chat/{room}`, `/files/{*rest}`.
@@ -134,19 +134,19 @@ impl Server {
     /// Literal segments are preferred to parameters, in whatever order the paths were added.
     /// Parameters are percent-decoded, what is no UTF-8 then matches nothing.
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
-        let endpoint: Arc<dyn Endpoint> = Arc::new(handler);
-        let inserted = self.desk.routes.insert(path, endpoint);
+        let handler: Arc<dyn ErasedHandler> = Arc::new(handler);
+        let inserted = self.acceptor.routes.insert(path, handler);
         self.note(inserted);
         self
     }
 
     /// Puts a page at a path, for requests of plain HTTP with GET or HEAD. The path has the form of
     /// those of [`route`](Self::route), and may be the same.
-    pub fn page(mut self, path: &str, page: Page) -> Self {
+    pub fn page(mut self, path: &str, page: Response) -> Self {
         if let Err(error) = page.check() {
             self.note::<()>(Err(ServerError::Page { path: path.into(), error }));
         }
-        let inserted = self.desk.pages.insert(path, page);
+        let inserted = self.acceptor.pages.insert(path, page);
         self.note(inserted);
         self
     }
@@ -155,9 +155,9 @@ impl Server {
     /// for every method; the body of a request is not read.
     pub fn fallback(
         mut self,
-        answer: impl Fn(&Request<'_>) -> Page + Send + Sync + 'static,
+        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
     ) -> Self {
-        self.desk.fallback = Some(Box::new(answer));
+        self.acceptor.fallback = Some(Box::new(answer));
         self
     }
 
@@ -165,7 +165,7 @@ impl Server {
     /// [drains](ServerHandle::drain) or shuts down.
     pub fn health(mut self, path: &str) -> Self {
         match Pattern::parse(path) {
-            Ok(pattern) if pattern.is_literal() => self.desk.health = Some(path.into()),
+            Ok(pattern) if pattern.is_literal() => self.acceptor.health = Some(path.into()),
             Ok(_) => self.note::<()>(Err(InvalidPath::with_parameters(path))),
             Err(error) => self.note::<()>(Err(error)),
         }
@@ -181,22 +181,22 @@ impl Server {
     /// ```no_run
     /// # use sansws::server::{Level, Server};
     /// # fn set_up(server: Server) -> Server {
-    /// server.log(|notice| {
+    /// server.on_log(|notice| {
     ///     if notice.level() >= Level::Warn {
     ///         eprintln!("{notice}");
     ///     }
     /// })
     /// # }
     /// ```
-    pub fn log(self, log: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
-        self.desk.hub.set_log(Box::new(log));
+    pub fn on_log(self, log: impl Fn(&LogEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.acceptor.hub.set_log(Box::new(log));
         self
     }
 
     /// Says whose scripts may connect. By default those from the host that they connect to; everybody
     /// else's get a 403.
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
-        self.desk.origins = policy;
+        self.acceptor.origins = policy;
         self
     }
 
@@ -209,7 +209,7 @@ impl Server {
                 None => self.note::<()>(Err(ServerError::Origin(text.into()))),
             }
         }
-        self.desk.origins = OriginPolicy::List(list);
+        self.acceptor.origins = OriginPolicy::List(list);
         self
     }
 
@@ -223,7 +223,7 @@ impl Server {
     /// machine or a private network can reach that is a way in.
     pub fn allowed_hosts<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Self {
         match Hosts::parse(hosts) {
-            Ok(hosts) => self.desk.hosts = Some(hosts),
+            Ok(hosts) => self.acceptor.hosts = Some(hosts),
             Err(error) => self.note::<()>(Err(error)),
         }
         self
@@ -241,7 +241,7 @@ impl Server {
     /// no scheme (`unknown`, `unix:`) is answered with status 400, the health check excepted: the client
     /// does not pass for the proxy, nor for one with the others of its kind.
     pub const fn trusted_proxies(mut self, proxies: usize) -> Self {
-        self.desk.trusted_proxies = proxies;
+        self.acceptor.trusted_proxies = proxies;
         self
     }
 
@@ -278,7 +278,7 @@ impl Server {
     /// that is less), and of these less an eighth, or 8 192 if that is less, for [pending](Self::max_pending)
     /// ones, which must be answered when the server is full; 10 000 elsewhere.
     pub const fn max_connections(mut self, connections: usize) -> Self {
-        self.desk.max_connections = connections;
+        self.acceptor.max_connections = connections;
         self
     }
 
@@ -286,7 +286,7 @@ impl Server {
     /// gets a 429. The address is [`Request::remote_ip`]; of IPv6 addresses those count as one that share
     /// their first 64 bits, as those of one customer do.
     pub const fn max_connections_per_ip(mut self, connections: usize) -> Self {
-        self.desk.max_connections_per_ip = Some(connections);
+        self.acceptor.max_connections_per_ip = Some(connections);
         self
     }
 
@@ -301,7 +301,7 @@ impl Server {
     /// another one after a tenth of a second. [`Stats::gave_way`](super::Stats::gave_way) counts all of
     /// them. A handshake that a handler [decides](super::Handler::on_request) about keeps its place.
     pub const fn max_pending(mut self, handshakes: usize) -> Self {
-        self.desk.room.pending = if handshakes == 0 { 1 } else { handshakes };
+        self.acceptor.room.pending = if handshakes == 0 { 1 } else { handshakes };
         self
     }
 
@@ -402,28 +402,30 @@ impl Server {
     /// each as soon as its task runs.
     pub async fn run(self) -> Result<(), ServerError> {
         let config = self.settings();
-        let Self { listener, mut desk, mut limits, max_lifetime, close_window, problem, .. } = self;
+        let Self {
+            listener, mut acceptor, mut limits, max_lifetime, close_window, problem, ..
+        } = self;
         if let Some(problem) = problem {
             return Err(problem);
         }
-        desk.config = config.check()?;
-        if desk.config.delivery != Delivery::Messages {
+        acceptor.config = config.check()?;
+        if acceptor.config.delivery != Delivery::Messages {
             return Err(ServerError::ChunkedDelivery);
         }
         #[cfg(feature = "deflate")]
         {
-            limits.deflate = desk.config.deflate;
+            limits.deflate = acceptor.config.deflate;
         }
-        limits.close_timeout = desk.config.close_timeout;
-        desk.hub.set_limits(limits);
-        let desk = Arc::new(desk);
-        let control = &desk.control;
-        let _ = control.desk.set(Arc::downgrade(&desk));
-        let running = Running::new(&desk);
+        limits.close_timeout = acceptor.config.close_timeout;
+        acceptor.hub.set_limits(limits);
+        let acceptor = Arc::new(acceptor);
+        let control = &acceptor.control;
+        let _ = control.acceptor.set(Arc::downgrade(&acceptor));
+        let running = Running::new(&acceptor);
         {
             let mut stopped = pin!(control.reached(Phase::is_stopping));
-            let mut ageing = pin!(close_the_old(&desk.hub, max_lifetime));
-            let mut accepting = pin!(accept_all(&listener, &desk));
+            let mut ageing = pin!(close_the_old(&acceptor.hub, max_lifetime));
+            let mut accepting = pin!(accept_all(&listener, &acceptor));
             poll_fn(|cx| {
                 if stopped.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
@@ -437,12 +439,12 @@ impl Server {
         drop(listener);
         if let Some(stop) = control.stop() {
             let shutdown = async {
-                close_all(&desk.hub, &stop, close_window).await;
+                close_all(&acceptor.hub, &stop, close_window).await;
                 control.idle().await;
             };
             if timeout_at(stop.until, shutdown).await.is_err() {
-                control.phase.send_replace(Phase::Cut);
-                desk.hub.cut_all();
+                control.phase.send_replace(Phase::Aborting);
+                acceptor.hub.abort_all();
                 // those that do not even come to a point where they wait are left behind
                 let _ = timeout(LAST_WAIT, control.idle()).await;
             }
@@ -483,13 +485,13 @@ impl fmt::Debug for Server {
 
 /// Accepts connections for ever. Tokio lets it do so a number of times in a row (128), then everybody
 /// else has a turn.
-async fn accept_all(listener: &TcpListener, desk: &Arc<Desk>) {
+async fn accept_all(listener: &TcpListener, acceptor: &Arc<Acceptor>) {
     let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer_addr)) => {
-                let pending = desk.control.pending(peer_addr.ip(), desk.room).await;
-                desk.receive(stream, peer_addr, pending);
+                let pending = acceptor.control.pending(peer_addr.ip(), acceptor.room).await;
+                acceptor.receive(stream, peer_addr, pending);
             }
             // somebody has gone again before we came to it
             Err(error)
@@ -501,13 +503,13 @@ async fn accept_all(listener: &TcpListener, desk: &Arc<Desk>) {
                 ) => {}
             Err(error) => {
                 // out of descriptors, most likely: they come back when connections close
-                Counters::add(&desk.hub.counters().accept_errors);
+                Counters::add(&acceptor.hub.counters().accept_errors);
                 if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
                     told = Some(Instant::now());
-                    desk.hub.notice(&Notice::AcceptFailed(&error));
+                    acceptor.hub.log(&LogEvent::AcceptFailed(&error));
                 }
-                match desk.control.pending.make_way() {
-                    true => drop(timeout(BACK_OFF, desk.control.left.notified()).await),
+                match acceptor.control.pending.make_way() {
+                    true => drop(timeout(BACK_OFF, acceptor.control.left.notified()).await),
                     false => sleep(BACK_OFF).await,
                 }
             }
@@ -547,12 +549,12 @@ async fn close_all(hub: &Hub, stop: &Stop, window: Option<Duration>) {
 }
 
 /// A server that runs; when it is dropped, everything ends.
-struct Running<'a>(&'a Desk);
+struct Running<'a>(&'a Acceptor);
 
 impl<'a> Running<'a> {
-    fn new(desk: &'a Desk) -> Self {
-        desk.control.running.store(true, Ordering::Release);
-        Self(desk)
+    fn new(acceptor: &'a Acceptor) -> Self {
+        acceptor.control.running.store(true, Ordering::Release);
+        Self(acceptor)
     }
 }
 
@@ -560,7 +562,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.control.running.store(false, Ordering::Release);
         self.0.control.phase.send_replace(Phase::Over);
-        self.0.hub.cut_all();
+        self.0.hub.abort_all();
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sansws::handshake::client::Request;
 use sansws::proto::{CloseInfo, KeepAlive};
-use sansws::server::{Client, OriginPolicy, Page, Received, Server, handler};
+use sansws::server::{Client, OriginPolicy, Received, Response, Server, handler_fn};
 use sansws::tokio::{WebSocket, connect_with};
 use sansws::{CloseCode, Config, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +31,7 @@ pub async fn behind(snippet: Snippet, server: Server) -> Option<(Running, Proxy)
 /// Puts a handler at `/echo` that greets, echoes, closes when told to, and writes down each end.
 pub fn record(server: Server, log: &Log) -> Server {
     let (opens, closes) = (log.clone(), log.clone());
-    let route = handler()
+    let route = handler_fn()
         .on_open(move |client| {
             opens.add(format!("open {}", client.id()));
             client.send("hello")
@@ -176,7 +176,8 @@ pub async fn closing_passes_both_ways(kind: Kind) {
 pub async fn pages_pass(kind: Kind) {
     let server = record(bind().await, &Log::default());
     let large = "x".repeat(200_000);
-    let server = server.page("/", Page::html("<h1>Hello</h1>")).page("/large", Page::text(large));
+    let server =
+        server.page("/", Response::html("<h1>Hello</h1>")).page("/large", Response::text(large));
     let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
     let answer = page(&server, "/").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -193,8 +194,8 @@ pub async fn pages_pass(kind: Kind) {
 }
 
 pub async fn a_prefix_is_taken_off(kind: Kind) {
-    let route = handler().on_open(|client| client.send(client.info().path()));
-    let server = bind().await.route("/chat/{room}", route).page("/", Page::text("the index"));
+    let route = handler_fn().on_open(|client| client.send(client.info().path()));
+    let server = bind().await.route("/chat/{room}", route).page("/", Response::text("the index"));
     let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
     for path in ["/live/chat/caf%C3%A9", "/chat/caf%C3%A9"] {
         let mut ws = server.connect(path).await;
@@ -211,7 +212,7 @@ pub async fn a_prefix_is_taken_off(kind: Kind) {
 /// The host, which origins are compared with, the client's address and whatever else it says; but not
 /// what it makes up.
 pub async fn who_asks_is_passed_on(kind: Kind) {
-    let server = bind().await.route("/", handler()).trusted_proxies(1);
+    let server = bind().await.route("/", handler_fn()).trusted_proxies(1);
     let Some((server, proxy)) = behind(kind.readme(), server).await else { return };
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
@@ -249,7 +250,7 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
 /// not trust the proxy for that.
 pub async fn sites_of_any_name_pass(kind: Kind) {
     for trusted in [0, 1] {
-        let server = bind().await.route("/", handler()).trusted_proxies(trusted);
+        let server = bind().await.route("/", handler_fn()).trusted_proxies(trusted);
         let upstream = server.local_addr().unwrap();
         let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
         let site = "Host: chat.example\r\nOrigin: http://chat.example\r\n";
@@ -268,7 +269,7 @@ pub async fn sites_of_any_name_pass(kind: Kind) {
 
 /// What nginx appends to is the client's, whatever bytes it has.
 pub async fn what_the_client_says_of_itself_is_its_own(kind: Kind) {
-    let server = bind().await.route("/", handler()).trusted_proxies(1);
+    let server = bind().await.route("/", handler_fn()).trusted_proxies(1);
     let snippet = kind
         .readme()
         .replace("X-Forwarded-For $remote_addr", "X-Forwarded-For $proxy_add_x_forwarded_for");

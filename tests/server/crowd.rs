@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sansws::server::{Hub, Server, SlowClients, handler};
+use sansws::server::{Hub, Server, SlowClients, handler_fn};
 use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
@@ -99,8 +99,8 @@ fn serve(policy: SlowClients) -> Running {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(SOCKET_BUFFER).unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let server = Server::on(socket.listen(1024).unwrap())
-        .route("/", handler())
+    let server = Server::from_listener(socket.listen(1024).unwrap())
+        .route("/", handler_fn())
         .config(Server::default_config().max_unsent(UNSENT))
         .max_queued_bytes(QUEUED * (LEN + 64))
         .slow_clients(policy);

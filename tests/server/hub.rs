@@ -1,13 +1,13 @@
 //! All clients at once, and rooms of them.
 
-use sansws::server::{Client, Hub, NotJoined, handler};
+use sansws::server::{Client, Hub, NotJoined, handler_fn};
 use sansws::{CloseCode, PreparedMessage};
 
 use crate::support::{bind, closed, start, text, until, within};
 
 #[tokio::test]
 async fn broadcasts_reach_whom_they_should() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let hub = server.hub.clone();
     assert_eq!(hub.broadcast("to nobody"), Ok(0));
     let mut all = Vec::new();
@@ -41,7 +41,7 @@ async fn broadcasts_reach_whom_they_should() {
 
 #[tokio::test]
 async fn rooms_are_left_with_the_connection() {
-    let route = handler().on_open(|client| client.join(client.info().param("room").unwrap()));
+    let route = handler_fn().on_open(|client| client.join(client.info().param("room").unwrap()));
     let server = start(bind().await.route("/{room}", route));
     let hub = server.hub.clone();
     let mut one = server.connect("/a").await;
@@ -87,7 +87,7 @@ async fn rooms_are_left_with_the_connection() {
 /// end.
 #[tokio::test]
 async fn rooms_are_bounded() {
-    let server = bind().await.route("/", handler()).max_rooms_per_client(3).max_room_name_len(5);
+    let server = bind().await.route("/", handler_fn()).max_rooms_per_client(3).max_room_name_len(5);
     let server = start(server);
     let ws = server.connect("/").await;
     until(|| server.hub.len() == 1).await;
@@ -116,7 +116,7 @@ async fn rooms_are_bounded() {
 /// More than are left at once.
 #[tokio::test]
 async fn many_rooms_are_left() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let ws = server.connect("/").await;
     until(|| server.hub.len() == 1).await;
     let client = server.hub.clients().remove(0);
@@ -143,7 +143,7 @@ async fn broadcasts_are_compressed() {
     use crate::wire;
 
     let config = Server::default_config().deflate(Deflate::new());
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     let server = start(bind().await.route("/", echo).config(config));
     let request = server.request("/");
     let config = Config::new().deflate(Deflate::new());
@@ -180,7 +180,7 @@ fn a_hub_needs_no_server() {
 /// Connections that come and go while others broadcast.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broadcasting_while_clients_come_and_go() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let hub = server.hub.clone();
     let mut faithful = server.connect("/").await;
     until(|| hub.len() == 1).await;
@@ -206,7 +206,7 @@ async fn broadcasts_have_one_order() {
     const CLIENTS: usize = 8;
     const TALKERS: usize = 3;
     const MESSAGES: usize = 1300; // all of them fit into a queue
-    let route = handler().on_open(|client| client.join("all"));
+    let route = handler_fn().on_open(|client| client.join("all"));
     let server = start(bind().await.route("/", route));
     let mut clients = Vec::new();
     for at in 1..=CLIENTS {

@@ -1,6 +1,6 @@
 //! Messages that are begun and never finished, by many clients at once.
 
-use sansws::server::{Server, handler};
+use sansws::server::{Server, handler_fn};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -10,7 +10,7 @@ use crate::wire;
 const MIB: usize = 1024 * 1024;
 
 fn serve(server: Server) -> Running {
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     start(server.route("/", echo).max_queued_bytes(8 * MIB))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sansws::CloseCode;
 use sansws::proto::CloseInfo;
-use sansws::server::{Client, Handler, NotSent, Received, Server, handler};
+use sansws::server::{Client, Handler, NotSent, Received, Server, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -152,7 +152,8 @@ async fn threads_send_and_broadcast(kind: Kind) {
     const THREADS: usize = 3;
     const MESSAGES: usize = 300;
     const CLIENTS: usize = 4;
-    let (server, _, _elsewhere) = Elsewhere::start(kind, |server, _| server.route("/", handler()));
+    let (server, _, _elsewhere) =
+        Elsewhere::start(kind, |server, _| server.route("/", handler_fn()));
     let mut all = Vec::new();
     for _ in 0..CLIENTS {
         all.push(server.connect("/").await);

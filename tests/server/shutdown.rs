@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sansws::CloseCode;
 use sansws::proto::{CloseInfo, SendError};
-use sansws::server::{Client, Decision, Handler, Received, Request, handler};
+use sansws::server::{Accept, Client, Handler, Received, Request, Response, handler_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -21,7 +21,7 @@ const LONG: Duration = Duration::from_secs(60);
 async fn everybody_is_told_and_run_returns() {
     let log = Log::default();
     let on_close = log.clone();
-    let route = handler().on_close(move |_, info| on_close.add(format!("{}", info.code)));
+    let route = handler_fn().on_close(move |_, info| on_close.add(format!("{}", info.code)));
     let server = start(bind().await.route("/", route));
     let (mut one, mut two) = (server.connect("/").await, server.connect("/").await);
     until(|| server.hub.len() == 2).await;
@@ -58,12 +58,12 @@ impl Slow {
 }
 
 impl Handler for Slow {
-    async fn on_request(&self, request: &Request<'_>) -> Decision {
+    async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
         if request.query() == Some("slow") {
             self.enter.notify_one();
             self.go_on.notified().await;
         }
-        Ok(sansws::server::Acceptance::new())
+        Ok(Accept::new())
     }
 
     async fn on_message(&self, client: &Client, message: Received<'_>) {
@@ -178,7 +178,7 @@ async fn handshakes_under_way_get_a_503() {
 async fn a_server_that_is_dropped_ends_its_connections() {
     let closes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&closes);
-    let route = handler().on_close(move |_, _| count.fetch_add(1, Ordering::SeqCst));
+    let route = handler_fn().on_close(move |_, _| count.fetch_add(1, Ordering::SeqCst));
     let server = start(bind().await.route("/", route));
     let mut ws = server.connect("/").await;
     until(|| server.hub.len() == 1).await;
@@ -195,7 +195,7 @@ async fn in_the_middle_of_everything() {
     for round in 0..10 {
         let (opens, closes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (open, close) = (Arc::clone(&opens), Arc::clone(&closes));
-        let route = handler()
+        let route = handler_fn()
             .on_open(move |_| open.fetch_add(1, Ordering::SeqCst))
             .on_message(|client, message| client.hub().broadcast(message))
             .on_close(move |_, _| close.fetch_add(1, Ordering::SeqCst));

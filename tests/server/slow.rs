@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sansws::PreparedMessage;
-use sansws::server::{NotSent, SlowClients, handler};
+use sansws::server::{NotSent, SlowClients, handler_fn};
 use tokio::time::sleep;
 
 use crate::support::{Running, bind, frames, start, text, until};
@@ -16,7 +16,7 @@ const BURST_BYTES: usize = 4 * 1024 * 1024;
 const CHUNK: usize = 8 * 1024;
 
 async fn with_policy(policy: SlowClients) -> Running {
-    let server = bind().await.route("/", handler()).max_queued_bytes(QUEUED_BYTES);
+    let server = bind().await.route("/", handler_fn()).max_queued_bytes(QUEUED_BYTES);
     start(server.slow_clients(policy))
 }
 
@@ -25,7 +25,7 @@ async fn with_policy(policy: SlowClients) -> Running {
 async fn nobody_waits_for_a_client_that_does_not_read() {
     const READERS: usize = 50;
     const MESSAGES: usize = 2000;
-    let server = bind().await.route("/", handler()).max_queued_bytes(QUEUED_BYTES);
+    let server = bind().await.route("/", handler_fn()).max_queued_bytes(QUEUED_BYTES);
     let server = server.max_burst_bytes(BURST_BYTES).slow_after(Duration::from_millis(100));
     let server = start(server);
     let raw = server.raw("/").await;
@@ -148,7 +148,7 @@ async fn the_newest_are_dropped() {
 /// message however long it is.
 #[tokio::test]
 async fn messages_are_counted_too() {
-    let server = bind().await.route("/", handler()).max_queued_bytes(10).max_burst_bytes(3 * 65);
+    let server = bind().await.route("/", handler_fn()).max_queued_bytes(10).max_burst_bytes(3 * 65);
     let server = start(server.slow_clients(SlowClients::DropNewest));
     let _ws = server.connect("/").await;
     until(|| server.hub.len() == 1).await;
@@ -181,7 +181,7 @@ async fn messages_are_counted_too() {
 async fn on_drain_tells_that_a_client_has_caught_up() {
     let (drains, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (drained, closed) = (Arc::clone(&drains), Arc::clone(&count));
-    let route = handler()
+    let route = handler_fn()
         .on_drain(move |client| {
             assert_eq!(client.queued(), 0);
             drained.fetch_add(1, Ordering::SeqCst);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sansws::CloseCode;
 use sansws::proto::{CloseInfo, KeepAlive};
-use sansws::server::{Arrival, Client, Handler, NotSent, Received, Server, handler};
+use sansws::server::{Client, ExternalStream, Handler, NotSent, Received, Server, handler_fn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -258,7 +258,7 @@ async fn a_handler_that_waits_for_room_outruns_nobody() {
 /// Many tasks wait, for room and for the end, in any order and some not to the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_may_wait() {
-    let server = start(bind().await.route("/", handler()).max_queued_bytes(100_000));
+    let server = start(bind().await.route("/", handler_fn()).max_queued_bytes(100_000));
     let mut ws = server.connect("/").await;
     until(|| server.hub.len() == 1).await;
     let client = server.hub.clients().remove(0);
@@ -302,7 +302,7 @@ async fn many_may_wait() {
 /// From outside of any runtime.
 #[tokio::test]
 async fn a_thread_may_wait() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let ws = server.connect("/").await;
     until(|| server.hub.len() == 1).await;
     let client = server.hub.clients().remove(0);
@@ -321,7 +321,7 @@ async fn on_duplex(server: &Running, capacity: usize) -> DuplexStream {
     let from = ([127, 0, 0, 1], 7).into();
     let mut here = loop {
         let (here, there) = duplex(capacity);
-        match server.handle.accept(Arrival::new(there, from)) {
+        match server.handle.accept(ExternalStream::new(there, from)) {
             Ok(()) => break here,
             Err(_) => tokio::task::yield_now().await, // until it runs
         }
@@ -410,7 +410,7 @@ async fn closing_goes_on_while_a_handler_waits() {
 /// Whoever takes something every four seconds is not slow, however much waits for him.
 #[tokio::test(start_paused = true)]
 async fn a_client_is_slow_when_its_transport_takes_nothing() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let mut slow = on_duplex(&server, 4096).await;
     let dead = on_duplex(&server, 4096).await;
     while server.hub.len() < 2 {

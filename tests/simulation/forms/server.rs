@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sansws::handshake::client::Request;
 use sansws::proto::{CloseInfo, KeepAlive, SendError};
-use sansws::server::{Arrival, Client, Handler, Received, Server, ServerHandle};
+use sansws::server::{Client, ExternalStream, Handler, Received, Server, ServerHandle};
 use sansws::tokio::{Locked, Sender};
 use sansws::{CloseCode, Config, Error, Message};
 use tokio::net::TcpListener;
@@ -110,7 +110,7 @@ async fn play(world: World, mut rng: Rng) {
         let (paths, manners) = conditions(&mut rng, kind);
         let (here, there) = world.net.connect(paths, manners);
         let from = SocketAddr::from((Ipv4Addr::LOCALHOST, there.out as u16));
-        handle.accept(Arrival::new(there, from)).expect("it runs");
+        handle.accept(ExternalStream::new(there, from)).expect("it runs");
         let says = if (number as u64) < speakers { count } else { 0 };
         if kind == Member::Vanishing {
             vanishing = Some(here.out);
@@ -230,7 +230,7 @@ async fn start(
     let listener = StdListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket");
     let listener = TcpListener::from_std(listener).expect("a listener");
-    let server = Server::on(listener).config(config).route("/", Arc::clone(hall));
+    let server = Server::from_listener(listener).config(config).route("/", Arc::clone(hall));
     let handle = server.handle();
     let running = tokio::spawn(server.run());
     tokio::task::yield_now().await;

@@ -10,11 +10,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::Notify;
 use tokio::task::coop;
 
-use super::error::NotSent;
 use super::limits::{Limits, SlowClients};
-use super::stats::Counters;
 use crate::pool::{self, Shelf};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
+use crate::server::error::NotSent;
+use crate::server::observe::stats::Counters;
 use crate::session::Session;
 use crate::wire::{CloseCode, Opcode};
 
@@ -23,20 +23,20 @@ use crate::wire::{CloseCode, Opcode};
 ///
 /// An empty one has allocated nothing while the task waits.
 #[derive(Default)]
-pub(super) struct Mailbox {
+pub(crate) struct Outbox {
     state: Mutex<State>,
     /// The task should look in before it takes the next event: the queue is half full, or this is the
     /// end. It may look in without that, and does before it waits.
-    pressing: AtomicBool,
+    urgent: AtomicBool,
 }
 
 /// What may be waited for.
 #[derive(Default)]
-pub(super) struct Bells {
+pub(crate) struct Signals {
     /// Nothing is taken any more.
-    pub(super) closed: Notify,
+    pub(crate) closed: Notify,
     /// That, or there is room.
-    pub(super) room: Notify,
+    pub(crate) room: Notify,
 }
 
 #[derive(Default)]
@@ -45,14 +45,14 @@ struct State {
     first: Option<Arc<PreparedMessage>>,
     /// Not there while it would be empty and the task waits.
     queue: Option<Box<Queue>>,
-    /// What the messages in both are [charged](Letter::charge).
+    /// What the messages in both are [charged](Outbound::charge).
     bytes: usize,
     /// To be sent behind all messages.
     close: Option<Box<(CloseCode, Box<str>)>>,
     /// The connection's task.
     waker: Option<Waker>,
     /// There once somebody has waited for something.
-    bells: Option<Arc<Bells>>,
+    signals: Option<Arc<Signals>>,
     parked: Parked,
     /// The transport took no more when the task last had its turn.
     refused: bool,
@@ -79,17 +79,17 @@ enum Parked {
 }
 
 /// Something to put into a mailbox.
-pub(super) enum Letter<'a> {
+pub(crate) enum Outbound<'a> {
     Message(MessageRef<'a>),
     Prepared(&'a Arc<PreparedMessage>),
 }
 
-/// What the task does after [`Mailbox::drain`].
+/// What the task does after [`Outbox::drain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Drained {
+pub(crate) enum DrainOutcome {
     /// Go on.
     Open,
-    /// Go on; messages had to wait, and now none does. Until [`Mailbox::note_caught_up`].
+    /// Go on; messages had to wait, and now none does. Until [`Outbox::note_caught_up`].
     CaughtUp,
     /// Go on to the end: nobody wants to hear any more.
     Closed,
@@ -97,9 +97,9 @@ pub(super) enum Drained {
     Cut,
 }
 
-/// What the task does after [`Mailbox::park`].
+/// What the task does after [`Outbox::park`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(crate) enum Wait {
     /// Nothing: there is something to do.
     Not,
     /// Wait.
@@ -115,20 +115,20 @@ std::thread_local! {
 
 /// How much this thread has put into mailboxes so far: the difference counts.
 #[inline]
-pub(super) fn produced() -> u32 {
+pub(crate) fn produced() -> u32 {
     PRODUCED.get()
 }
 
-impl Mailbox {
+impl Outbox {
     /// Puts a message in. Nothing is taken over the limits.
-    pub(super) fn push(
+    pub(crate) fn push(
         &self,
-        letter: Letter<'_>,
+        message: Outbound<'_>,
         limits: &Limits,
         counters: &Counters,
     ) -> Result<(), NotSent> {
-        letter.check().map_err(NotSent::Invalid)?;
-        let charge = letter.charge();
+        message.check().map_err(NotSent::Invalid)?;
+        let charge = message.charge();
         PRODUCED.set(PRODUCED.get().wrapping_add(u32::try_from(charge).unwrap_or(u32::MAX / 2)));
         let mut state = self.lock();
         if state.closed {
@@ -153,9 +153,9 @@ impl Mailbox {
             }
         }
         let before = state.bytes;
-        state.put(letter, charge);
+        state.put(message, charge);
         if state.bytes > limits.max_queued_bytes / 2 {
-            self.pressing.store(true, Ordering::Relaxed);
+            self.urgent.store(true, Ordering::Relaxed);
         }
         match state.parked {
             Parked::Not => {}
@@ -167,7 +167,7 @@ impl Mailbox {
     }
 
     /// Asks for a Close frame behind the messages that wait. Whether this was the first to ask.
-    pub(super) fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
         SendError::check_reason(reason).map_err(NotSent::Invalid)?;
         let mut state = self.lock();
         if state.closed {
@@ -180,7 +180,7 @@ impl Mailbox {
     }
 
     /// Closes a client whose transport has taken nothing for too long. For the task.
-    pub(super) fn give_up(&self, limits: &Limits, counters: &Counters) {
+    pub(crate) fn give_up(&self, limits: &Limits, counters: &Counters) {
         let state = self.lock();
         if let SlowClients::Close(code) = limits.slow_clients
             && !state.closed
@@ -198,7 +198,7 @@ impl Mailbox {
     }
 
     /// Ends the connection without a closing handshake.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let mut state = self.lock();
         state.deaf = true;
         state.cut = true;
@@ -206,12 +206,12 @@ impl Mailbox {
     }
 
     /// Takes nothing any more. What waits is still sent.
-    pub(super) fn refuse(&self) {
+    pub(crate) fn refuse(&self) {
         self.shut(self.lock());
     }
 
     /// Takes nothing any more, and forgets what waits. For the task, of a peer that is gone.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.close = None;
         state.forget();
@@ -222,17 +222,17 @@ impl Mailbox {
 
     /// Whether the task should [`drain`](Self::drain) at once. Costs no lock.
     #[inline]
-    pub(super) fn is_pressing(&self) -> bool {
-        self.pressing.load(Ordering::Relaxed)
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Relaxed)
     }
 
     /// Whether messages are taken.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.lock().closed
     }
 
     /// Whether less than half of what may wait does; an error once nothing is taken any more.
-    pub(super) fn has_room(&self, limits: &Limits) -> Result<bool, NotSent> {
+    pub(crate) fn has_room(&self, limits: &Limits) -> Result<bool, NotSent> {
         let state = self.lock();
         match state.closed {
             true => Err(NotSent::Closed),
@@ -241,17 +241,17 @@ impl Mailbox {
     }
 
     /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().messages() == 0
     }
 
     /// What can be waited for.
-    pub(super) fn bells(&self) -> Arc<Bells> {
-        Arc::clone(self.lock().bells.get_or_insert_default())
+    pub(crate) fn signals(&self) -> Arc<Signals> {
+        Arc::clone(self.lock().signals.get_or_insert_default())
     }
 
     /// The bytes that wait, as they are charged.
-    pub(super) fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.lock().bytes
     }
 
@@ -260,13 +260,13 @@ impl Mailbox {
     ///
     /// Locked for a few small messages at a time: those who broadcast do not wait for a long one that is
     /// being compressed and for all behind it.
-    pub(super) fn drain(&self, session: &mut Session, limits: &Limits) -> Drained {
+    pub(crate) fn drain(&self, session: &mut Session, limits: &Limits) -> DrainOutcome {
         let mut left = DRAINED_AT_ONCE;
         let state = loop {
             let mut state = self.lock();
             state.parked = Parked::Not;
             if state.cut {
-                return Drained::Cut;
+                return DrainOutcome::Cut;
             }
             if state.messages() > 0 && session.check_writable().is_err() {
                 state.forget(); // nothing reaches the peer
@@ -290,7 +290,7 @@ impl Mailbox {
         mut state: MutexGuard<'_, State>,
         session: &mut Session,
         limits: &Limits,
-    ) -> Drained {
+    ) -> DrainOutcome {
         if state.messages() == 0 {
             state.refused = false;
             if let Some(close) = state.close.take() {
@@ -298,30 +298,32 @@ impl Mailbox {
                 let _ = session.start_close(close.0, &close.1);
             }
             if !state.closed {
-                self.pressing.store(false, Ordering::Relaxed);
+                self.urgent.store(false, Ordering::Relaxed);
             }
         }
         let has_room = state.bytes < limits.room();
         let drained = match state.deaf {
-            true => Drained::Closed,
-            false if state.behind && !state.closed && state.messages() == 0 => Drained::CaughtUp,
-            false => Drained::Open,
+            true => DrainOutcome::Closed,
+            false if state.behind && !state.closed && state.messages() == 0 => {
+                DrainOutcome::CaughtUp
+            }
+            false => DrainOutcome::Open,
         };
-        let bells = state.bells.clone().filter(|_| has_room);
+        let signals = state.signals.clone().filter(|_| has_room);
         drop(state);
-        if let Some(bells) = bells {
-            bells.room.notify_waiters();
+        if let Some(signals) = signals {
+            signals.room.notify_waiters();
         }
         drained
     }
 
-    /// The handler is being told of [`Drained::CaughtUp`].
-    pub(super) fn note_caught_up(&self) {
+    /// The handler is being told of [`DrainOutcome::CaughtUp`].
+    pub(crate) fn note_caught_up(&self) {
         self.lock().behind = false;
     }
 
     /// Before the task waits: whether it may. From then on it is woken for what comes.
-    pub(super) fn park(&self, waker: &Waker, has_room: bool, limits: &Limits) -> Wait {
+    pub(crate) fn park(&self, waker: &Waker, has_room: bool, limits: &Limits) -> Wait {
         let mut state = self.lock();
         let waiting = state.messages() > 0;
         let ready = if waiting { has_room } else { state.close.is_some() };
@@ -340,7 +342,7 @@ impl Mailbox {
     }
 
     /// [`park`](Self::park) behind the end: whether the task may wait. Only [`cut`](Self::cut) wakes it.
-    pub(super) fn park_for_cut(&self, waker: &Waker) -> bool {
+    pub(crate) fn park_for_cut(&self, waker: &Waker) -> bool {
         let mut state = self.lock();
         state.waker = Some(waker.clone());
         state.parked = Parked::Idle;
@@ -350,12 +352,12 @@ impl Mailbox {
     /// Takes nothing any more, and tells all who wait for something.
     fn shut(&self, mut state: MutexGuard<'_, State>) {
         state.closed = true;
-        self.pressing.store(true, Ordering::Relaxed);
-        let bells = state.bells.clone();
+        self.urgent.store(true, Ordering::Relaxed);
+        let signals = state.signals.clone();
         self.wake(state);
-        if let Some(bells) = bells {
-            bells.closed.notify_waiters();
-            bells.room.notify_waiters();
+        if let Some(signals) = signals {
+            signals.closed.notify_waiters();
+            signals.room.notify_waiters();
         }
     }
 
@@ -378,7 +380,7 @@ impl Mailbox {
 impl State {
     fn messages(&self) -> usize {
         usize::from(self.first.is_some())
-            + self.queue.as_ref().map_or(0, |queue| queue.letters.len())
+            + self.queue.as_ref().map_or(0, |queue| queue.messages.len())
     }
 
     /// How many bytes may wait at the moment.
@@ -411,13 +413,13 @@ impl State {
         NotSent::QueueFull { messages: self.messages(), bytes: self.bytes }
     }
 
-    fn put(&mut self, letter: Letter<'_>, charge: usize) {
+    fn put(&mut self, message: Outbound<'_>, charge: usize) {
         self.bytes += charge;
-        match letter {
-            Letter::Prepared(message) if self.messages() == 0 => {
+        match message {
+            Outbound::Prepared(message) if self.messages() == 0 => {
                 self.first = Some(Arc::clone(message));
             }
-            letter => self.queue.get_or_insert_with(fetch).put(letter),
+            message => self.queue.get_or_insert_with(fetch).put(message),
         }
     }
 
@@ -446,7 +448,7 @@ impl State {
         self.first = None;
         self.bytes = 0;
         if let Some(queue) = &mut self.queue {
-            queue.letters.clear();
+            queue.messages.clear();
             queue.flat.clear();
         }
         self.release();
@@ -454,7 +456,7 @@ impl State {
 
     /// Gives the memory of an empty queue back.
     fn release(&mut self) {
-        if let Some(queue) = self.queue.take_if(|queue| queue.letters.is_empty()) {
+        if let Some(queue) = self.queue.take_if(|queue| queue.messages.is_empty()) {
             Shelf::keep(&SHELF, queue);
         }
     }
@@ -471,11 +473,11 @@ fn fetch() -> Box<Queue> {
 /// Messages in order. Small payloads lie one behind the other in one piece of memory.
 #[derive(Default)]
 struct Queue {
-    letters: VecDeque<Kept>,
+    messages: VecDeque<Queued>,
     flat: BytesMut,
 }
 
-enum Kept {
+enum Queued {
     /// The next `len` bytes of `flat`.
     Flat {
         opcode: Opcode,
@@ -491,44 +493,44 @@ enum Kept {
 }
 
 impl Queue {
-    fn put(&mut self, letter: Letter<'_>) {
-        let kept = match letter {
-            Letter::Prepared(message) => Kept::Prepared(Arc::clone(message)),
-            Letter::Message(MessageRef { opcode, payload, plain }) => match payload {
+    fn put(&mut self, message: Outbound<'_>) {
+        let kept = match message {
+            Outbound::Prepared(message) => Queued::Prepared(Arc::clone(message)),
+            Outbound::Message(MessageRef { opcode, payload, plain }) => match payload {
                 PayloadRef::Owned(bytes) if bytes.len() >= BY_REFERENCE => {
-                    Kept::Owned { opcode, bytes, plain }
+                    Queued::Owned { opcode, bytes, plain }
                 }
                 payload if payload.as_slice().len() >= BY_REFERENCE => {
                     let bytes = Bytes::copy_from_slice(payload.as_slice());
-                    Kept::Owned { opcode, bytes, plain }
+                    Queued::Owned { opcode, bytes, plain }
                 }
                 payload => {
                     self.flat.extend_from_slice(payload.as_slice());
-                    Kept::Flat { opcode, len: payload.as_slice().len(), plain }
+                    Queued::Flat { opcode, len: payload.as_slice().len(), plain }
                 }
             },
         };
-        self.letters.push_back(kept);
+        self.messages.push_back(kept);
     }
 
     /// Moves the first message to the send buffer; returns its length.
     fn send_first(&mut self, session: &mut Session) -> usize {
         // What fails here fails because the connection is closing, and so does all behind it.
-        match self.letters.pop_front() {
+        match self.messages.pop_front() {
             None => 0,
-            Some(Kept::Flat { opcode, len, plain }) => {
+            Some(Queued::Flat { opcode, len, plain }) => {
                 let payload = PayloadRef::Borrowed(&self.flat[..len]);
                 let _ = session.feed(MessageRef { opcode, payload, plain });
                 self.flat.advance(len);
                 len
             }
-            Some(Kept::Owned { opcode, bytes, plain }) => {
+            Some(Queued::Owned { opcode, bytes, plain }) => {
                 let len = bytes.len();
                 let payload = PayloadRef::Owned(bytes);
                 let _ = session.feed(MessageRef { opcode, payload, plain });
                 len
             }
-            Some(Kept::Prepared(message)) => {
+            Some(Queued::Prepared(message)) => {
                 let _ = session.feed_prepared(&message);
                 message.payload().len()
             }
@@ -536,25 +538,25 @@ impl Queue {
     }
 
     fn drop_first(&mut self) -> usize {
-        match self.letters.pop_front() {
+        match self.messages.pop_front() {
             None => 0,
-            Some(Kept::Flat { len, .. }) => {
+            Some(Queued::Flat { len, .. }) => {
                 self.flat.advance(len);
                 len
             }
-            Some(Kept::Owned { bytes, .. }) => bytes.len(),
-            Some(Kept::Prepared(message)) => message.payload().len(),
+            Some(Queued::Owned { bytes, .. }) => bytes.len(),
+            Some(Queued::Prepared(message)) => message.payload().len(),
         }
     }
 }
 
 impl pool::Buffer for Queue {
     fn capacity(&self) -> usize {
-        self.flat.capacity() + self.letters.capacity() * size_of::<Kept>()
+        self.flat.capacity() + self.messages.capacity() * size_of::<Queued>()
     }
 }
 
-impl Letter<'_> {
+impl Outbound<'_> {
     fn charge(&self) -> usize {
         charge(self.len())
     }

@@ -1,18 +1,18 @@
 use core::sync::atomic::Ordering;
 
 use super::hub::Hub;
-use super::stats::Counters;
+use crate::server::observe::stats::Counters;
 use crate::wire::ProtocolError;
 
 /// What one client's unfinished message takes of
-/// [`Server::max_receiving_bytes`](super::Server::max_receiving_bytes); given back when dropped.
-pub(super) struct Share<'a> {
+/// [`Server::max_receiving_bytes`](crate::server::Server::max_receiving_bytes); given back when dropped.
+pub(crate) struct Share<'a> {
     hub: &'a Hub,
     bytes: usize,
 }
 
 impl<'a> Share<'a> {
-    pub(super) const fn new(hub: &'a Hub) -> Self {
+    pub(crate) const fn new(hub: &'a Hub) -> Self {
         Self { hub, bytes: 0 }
     }
 
@@ -22,7 +22,7 @@ impl<'a> Share<'a> {
     ///
     /// It has grown beyond what it may be; then it counts as nothing.
     #[inline]
-    pub(super) fn settle(&mut self, bytes: usize) -> Result<(), ProtocolError> {
+    pub(crate) fn settle(&mut self, bytes: usize) -> Result<(), ProtocolError> {
         let bytes = if bytes > FLOOR { bytes } else { 0 };
         if bytes == self.bytes { Ok(()) } else { self.change(bytes) }
     }

@@ -1,20 +1,21 @@
 use alloc::sync::Arc;
 use core::future::{Future, ready};
 
-use super::acceptance::{Acceptance, Decision};
 use super::client::Client;
-use super::request::Request;
 use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
+use crate::server::accept::accept::Accept;
+use crate::server::http::request::Request;
+use crate::server::http::response::Response;
 
 /// What happens on the connections of a route. One handler serves all of them.
 ///
 /// Write the methods as `async fn`; those that are left out do nothing. For closures that do not wait
-/// there is [`handler`](super::handler()).
+/// there is [`handler_fn`](crate::server::handler_fn()).
 ///
 /// ```
-/// use sansws::server::{Acceptance, Client, Decision, Handler, Page, Received, Request};
+/// use sansws::server::{Accept, Client, Response, Handler, Received, Request};
 ///
 /// struct Chat;
 ///
@@ -22,10 +23,10 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 /// struct User(String);
 ///
 /// impl Handler for Chat {
-///     async fn on_request(&self, request: &Request<'_>) -> Decision {
+///     async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
 ///         match request.cookie("user") {
-///             Some(user) => Ok(Acceptance::new().state(User(user.to_string()))),
-///             None => Err(Page::text("Log in first.\n").status(401)),
+///             Some(user) => Ok(Accept::new().state(User(user.to_string()))),
+///             None => Err(Response::text("Log in first.\n").status(401)),
 ///         }
 ///     }
 ///
@@ -55,7 +56,7 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 /// nobody has taken in yet is not seen before them. Work that takes long belongs into a task of its own, which may keep a
 /// clone of the [`Client`]; work that blocks, into `tokio::task::spawn_blocking`.
 ///
-/// What a connection needs to remember is given to [`Acceptance::state`] and found again with
+/// What a connection needs to remember is given to [`Accept::state`] and found again with
 /// [`Client::state`]. `on_request` should not take longer than
 /// [`Config::handshake_timeout`](crate::Config::handshake_timeout): the client gets a 503 then.
 ///
@@ -72,9 +73,12 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 pub trait Handler: Send + Sync + 'static {
     /// A handshake that is valid and whose origin is allowed: let it in, or answer with any page
     /// instead. Lets everybody in if it is left out.
-    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
+    fn on_request(
+        &self,
+        request: &Request<'_>,
+    ) -> impl Future<Output = Result<Accept, Response>> + Send {
         let _ = request;
-        ready(Ok(Acceptance::new()))
+        ready(Ok(Accept::new()))
     }
 
     /// The connection is open. Nothing has been received yet.
@@ -123,7 +127,7 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// The connection is over, however that came: once for each `on_open`. The client is in no room
-    /// and not in the [`Hub`](super::Hub) any more.
+    /// and not in the [`Hub`](crate::server::Hub) any more.
     ///
     /// The info says with which code and reason, who began, and whether both ends took part.
     fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
@@ -134,7 +138,10 @@ pub trait Handler: Send + Sync + 'static {
 
 /// The same handler for several routes, or one that the rest of the program keeps a hand on.
 impl<H: Handler> Handler for Arc<H> {
-    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
+    fn on_request(
+        &self,
+        request: &Request<'_>,
+    ) -> impl Future<Output = Result<Accept, Response>> + Send {
         (**self).on_request(request)
     }
 
@@ -183,7 +190,7 @@ pub enum Received<'b> {
 
 impl<'b> Received<'b> {
     /// The message, if the event is one.
-    pub(super) fn from_event(event: Event<'b>) -> Result<Self, Event<'b>> {
+    pub(crate) fn from_event(event: Event<'b>) -> Result<Self, Event<'b>> {
         match event {
             Event::Text(text) => Ok(Self::Text(text)),
             Event::Binary(binary) => Ok(Self::Binary(binary)),

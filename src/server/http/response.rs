@@ -10,21 +10,21 @@ use crate::handshake::{HandshakeError, UsageError};
 /// body.
 ///
 /// ```
-/// use sansws::server::Page;
+/// use sansws::server::Response;
 ///
-/// let page = Page::html("<h1>Hello</h1>").header("Cache-Control", "no-store");
-/// let refusal = Page::text("Log in first.\n").status(401).header("WWW-Authenticate", "Basic");
-/// let icon = Page::new("image/svg+xml", "<svg/>");
+/// let page = Response::html("<h1>Hello</h1>").header("Cache-Control", "no-store");
+/// let refusal = Response::text("Log in first.\n").status(401).header("WWW-Authenticate", "Basic");
+/// let icon = Response::new("image/svg+xml", "<svg/>");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Page {
+pub struct Response {
     status: u16,
     headers: Vec<(String, String)>,
     body: Bytes,
 }
 
-impl Page {
+impl Response {
     /// A page of any type, with status 200.
     ///
     /// Browsers are told not to guess another type.
@@ -72,7 +72,7 @@ impl Page {
     }
 
     /// What the handshake itself answers to a request with this error.
-    pub(super) fn for_error(error: &HandshakeError) -> Self {
+    pub(crate) fn for_error(error: &HandshakeError) -> Self {
         let page = Self::text(format!("{error}\n")).status(error.status().unwrap_or(400));
         error.headers().iter().fold(page, |page, (name, value)| page.header(*name, *value))
     }
@@ -82,16 +82,16 @@ impl Page {
         (self.status, self.headers, self.body)
     }
 
-    pub(super) fn status_code(&self) -> u16 {
+    pub(crate) fn status_code(&self) -> u16 {
         self.status
     }
 
-    pub(super) fn headers(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn headers(&self) -> Vec<(&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
     /// The same in the terms of the handshake.
-    pub(super) fn reject<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Reject<'a> {
+    pub(crate) fn reject<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Reject<'a> {
         Reject { status: self.status, headers, body: &self.body }
     }
 }

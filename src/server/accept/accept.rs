@@ -4,28 +4,24 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
 
-use super::page::Page;
-use crate::handshake::server::Accept;
-
-/// What becomes of a handshake: the connection, or any other answer.
-pub type Decision = Result<Acceptance, Page>;
+use crate::handshake::server as handshake;
 
 /// How a handshake is accepted.
 #[derive(Default)]
 #[must_use]
-pub struct Acceptance {
-    pub(super) subprotocol: Option<String>,
+pub struct Accept {
+    pub(crate) subprotocol: Option<String>,
     headers: Vec<(String, String)>,
-    pub(super) state: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) state: Option<Box<dyn Any + Send + Sync>>,
 }
 
-impl Acceptance {
+impl Accept {
     /// Without a subprotocol, further headers and state.
     pub const fn new() -> Self {
         Self { subprotocol: None, headers: Vec::new(), state: None }
     }
 
-    /// Chooses one of [`Request::subprotocols`](super::Request::subprotocols). Any other is answered with status 500.
+    /// Chooses one of [`Request::subprotocols`](crate::server::Request::subprotocols). Any other is answered with status 500.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocol = Some(name.into());
         self
@@ -38,8 +34,8 @@ impl Acceptance {
         self
     }
 
-    /// Keeps a value with the connection, for as long as there is a [`Client`](super::Client) of it:
-    /// [`Client::state`](super::Client::state) gives it back, to whoever holds the client. One value;
+    /// Keeps a value with the connection, for as long as there is a [`Client`](crate::server::Client) of it:
+    /// [`Client::state`](crate::server::Client::state) gives it back, to whoever holds the client. One value;
     /// the last one counts.
     ///
     /// What is to change needs a `Mutex` or an atomic: other tasks may look at the same time.
@@ -48,17 +44,17 @@ impl Acceptance {
         self
     }
 
-    pub(super) fn headers(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn headers(&self) -> Vec<(&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
-    pub(super) fn accept<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Accept<'a> {
-        Accept { subprotocol: self.subprotocol.as_deref(), headers }
+    pub(crate) fn accept<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> handshake::Accept<'a> {
+        handshake::Accept { subprotocol: self.subprotocol.as_deref(), headers }
     }
 }
 
-impl fmt::Debug for Acceptance {
+impl fmt::Debug for Accept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptance").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+        f.debug_struct("Accept").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
     }
 }

@@ -13,80 +13,87 @@ use std::panic::catch_unwind;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::acceptance::{Acceptance, Decision};
-use super::client::{Client, ClientInfo};
-use super::connection::{Endpoint, Transport, internal_error};
-use super::control::{Control, Phase, Place, Room};
-use super::hosts::Hosts;
-use super::hub::Hub;
-use super::line::Line;
-use super::notice::Notice;
-use super::origin::OriginPolicy;
-use super::page::Page;
-use super::pending::{PendingGuard, Stage};
-use super::request::{Peer, Request};
-use super::route::{Params, Pattern, Table};
-use super::stats::Counters;
+use super::accept::Accept;
+use super::lifecycle::{ConnectionPermit, Control, Phase, Room};
+use super::pending::{HandshakePermit, Stage};
 use crate::error::Error;
 use crate::handshake::HandshakeError;
-use crate::handshake::server::{self as http, Accept};
+use crate::handshake::server as handshake;
 use crate::proto::Config;
+use crate::server::client::client::{Client, ClientInfo};
+use crate::server::client::hub::Hub;
+use crate::server::client::stream::ClientStream;
+use crate::server::client::task::{ErasedHandler, Transport, internal_error};
+use crate::server::http::hosts::Hosts;
+use crate::server::http::origin::OriginPolicy;
+use crate::server::http::request::{Peer, Request};
+use crate::server::http::response::Response;
+use crate::server::http::route::{Params, Pattern, Table};
+use crate::server::observe::event::LogEvent;
+use crate::server::observe::stats::Counters;
 use crate::tokio::{Incoming, WebSocket, read_and_tell, tune};
 
 /// What answers requests: everything that a server was set up with.
-pub(super) struct Desk {
-    pub(super) routes: Table<Arc<dyn Endpoint>>,
-    pub(super) pages: Table<Page>,
-    pub(super) fallback: Option<Box<Fallback>>,
+pub(crate) struct Acceptor {
+    pub(crate) routes: Table<Arc<dyn ErasedHandler>>,
+    pub(crate) pages: Table<Response>,
+    pub(crate) fallback: Option<Box<Fallback>>,
     /// Where a load balancer asks whether to send clients.
-    pub(super) health: Option<Box<str>>,
-    pub(super) origins: OriginPolicy,
+    pub(crate) health: Option<Box<str>>,
+    pub(crate) origins: OriginPolicy,
     /// The hosts that it is, if that was said.
-    pub(super) hosts: Option<Hosts>,
+    pub(crate) hosts: Option<Hosts>,
     /// Its listener is on a loopback address.
-    pub(super) on_loopback: bool,
-    pub(super) trusted_proxies: usize,
-    pub(super) config: Config,
-    pub(super) max_connections: usize,
-    pub(super) max_connections_per_ip: Option<usize>,
-    pub(super) room: Room,
-    pub(super) hub: Hub,
-    pub(super) control: Arc<Control>,
+    pub(crate) on_loopback: bool,
+    pub(crate) trusted_proxies: usize,
+    pub(crate) config: Config,
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_ip: Option<usize>,
+    pub(crate) room: Room,
+    pub(crate) hub: Hub,
+    pub(crate) control: Arc<Control>,
 }
 
-pub(super) type Fallback = dyn Fn(&Request<'_>) -> Page + Send + Sync;
+pub(crate) type Fallback = dyn Fn(&Request<'_>) -> Response + Send + Sync;
 
-impl Desk {
+impl Acceptor {
     /// Takes care of a connection that the server's listener has accepted.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         self: &Arc<Self>,
         stream: TcpStream,
         addr: SocketAddr,
-        pending: PendingGuard,
+        pending: HandshakePermit,
     ) {
         // a socket that is gone already shows that when it is read
         let _ = tune(&stream);
         let local = self.on_loopback && self.hosts.is_none();
-        self.start(Line::new(stream), Vec::new(), Peer { addr, secure: false, local }, pending);
+        self.start(
+            ClientStream::new(stream),
+            Vec::new(),
+            Peer { addr, secure: false, local },
+            pending,
+        );
     }
 
     /// Answers the request of a connection in a task of its own.
-    pub(super) fn start<S: Transport>(
+    pub(crate) fn start<S: Transport>(
         self: &Arc<Self>,
         stream: S,
         received: Vec<u8>,
         peer: Peer,
-        pending: PendingGuard,
+        pending: HandshakePermit,
     ) {
         let task = self.control.task();
-        let desk = Arc::clone(self);
+        let acceptor = Arc::clone(self);
         tokio::spawn(async move {
-            let cut = desk.control.reached(|phase| matches!(phase, Phase::Cut | Phase::Over));
+            let cut =
+                acceptor.control.reached(|phase| matches!(phase, Phase::Aborting | Phase::Over));
             let leave = either(pending.told_to_leave(), cut);
             // In a box that is gone before the task is, and the stream before its place is free.
-            let ended = Box::pin(either(desk.serve(stream, received, peer, &pending), leave)).await;
+            let ended =
+                Box::pin(either(acceptor.serve(stream, received, peer, &pending), leave)).await;
             if let Either::Second(Either::First(())) = ended {
-                Counters::add(&desk.hub.counters().gave_way);
+                Counters::add(&acceptor.hub.counters().gave_way);
             }
             drop(pending);
             drop(task);
@@ -98,7 +105,7 @@ impl Desk {
         stream: S,
         received: Vec<u8>,
         peer: Peer,
-        pending: &PendingGuard,
+        pending: &HandshakePermit,
     ) {
         let begun = AtomicBool::new(false);
         let arrived = || {
@@ -134,49 +141,54 @@ impl Desk {
     }
 
     /// Answers a handshake.
-    async fn open<S: Transport>(&self, incoming: Incoming<S>, peer: Peer, pending: &PendingGuard) {
+    async fn open<S: Transport>(
+        &self,
+        incoming: Incoming<S>,
+        peer: Peer,
+        pending: &HandshakePermit,
+    ) {
         // a handler has a time of its own to decide
         pending.advance(Stage::Kept);
-        let admitted = self.admit(incoming.request(), peer).await;
+        let accepted = self.accept_request(incoming.request(), peer).await;
         pending.advance(Stage::Begun);
-        let admitted = match admitted {
-            Ok(admitted) => admitted,
-            Err(Refusal::Page(page)) => return answer(incoming, &page).await,
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(Refusal::Response(page)) => return answer(incoming, &page).await,
             Err(Refusal::Invalid(_)) => {
                 // this is what answers it
-                let _ = incoming.accept(&Accept::default()).await;
+                let _ = incoming.accept(&handshake::Accept::default()).await;
                 return;
             }
         };
-        let headers = admitted.acceptance.headers();
-        match incoming.accept(&admitted.acceptance.accept(&headers)).await {
+        let headers = accepted.acceptance.headers();
+        match incoming.accept(&accepted.acceptance.accept(&headers)).await {
             Ok(ws) => {
                 drop(headers);
-                self.start_connection(ws, admitted);
+                self.start_connection(ws, accepted);
             }
             // it was answered with status 500; otherwise the client is gone
-            Err(Error::Usage(_)) => self.refusal(admitted.info.path(), peer, &internal_error()),
+            Err(Error::Usage(_)) => self.refusal(accepted.info.path(), peer, &internal_error()),
             Err(_) => Counters::add(&self.hub.counters().refused),
         }
     }
 
     /// Whether to accept a handshake. Who is not let in has been counted.
-    pub(super) async fn admit(
+    pub(crate) async fn accept_request(
         &self,
-        http: &http::Request,
+        http: &handshake::Request,
         peer: Peer,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Accepted, Refusal> {
         let refuse = |page| {
             self.refusal(http.path(), peer, &page);
-            Err(Refusal::Page(page))
+            Err(Refusal::Response(page))
         };
-        let Some((pattern, endpoint, params)) = self.routes.find(http.path()) else {
+        let Some((pattern, handler, params)) = self.routes.find(http.path()) else {
             return refuse(not_found());
         };
         if let Err(error) = http.check() {
             self.bad_request(peer, &error.clone().into());
             return Err(match error {
-                HandshakeError::UpgradeRemoved => Refusal::Page(upgrade_removed()),
+                HandshakeError::UpgradeRemoved => Refusal::Response(upgrade_removed()),
                 error => Refusal::Invalid(error),
             });
         }
@@ -185,7 +197,7 @@ impl Desk {
             Ok(request) => request,
             Err(page) => return refuse(page),
         };
-        match self.caught(&request, |request| self.origins.refuse(request)) {
+        match self.poll_caught(&request, |request| self.origins.refuse(request)) {
             Ok(None) => {}
             Ok(Some(page)) | Err(page) => return refuse(page),
         }
@@ -193,7 +205,7 @@ impl Desk {
             Ok(place) => place,
             Err(page) => return refuse(page),
         };
-        let acceptance = match self.decide(&**endpoint, &request).await {
+        let acceptance = match self.decide(&**handler, &request).await {
             Ok(acceptance) => acceptance,
             Err(page) => return refuse(page),
         };
@@ -204,16 +216,16 @@ impl Desk {
         let kept = self.hub.limits().max_kept_headers;
         let info =
             ClientInfo::new(&request, subprotocol, Arc::clone(pattern), params.clone(), kept);
-        Ok(Admitted { endpoint: Arc::clone(endpoint), acceptance, info, place })
+        Ok(Accepted { handler: Arc::clone(handler), acceptance, info, place })
     }
 
     /// A request that is for this server, or the answer to it.
     fn request<'a>(
         &self,
-        http: &'a http::Request,
+        http: &'a handshake::Request,
         peer: Peer,
         route: Option<(&'a Pattern, &'a Params)>,
-    ) -> Result<Request<'a>, Page> {
+    ) -> Result<Request<'a>, Response> {
         let request = Request::new(http, peer, self.trusted_proxies, route)?;
         match &self.hosts {
             Some(hosts) if !hosts.contain(request.host(), request.is_secure()) => {
@@ -224,14 +236,14 @@ impl Desk {
     }
 
     /// Gives a connection that is open to its handler.
-    pub(super) fn start_connection<S: Transport>(&self, ws: WebSocket<S>, admitted: Admitted) {
-        let Admitted { endpoint, acceptance, info, place } = admitted;
+    pub(crate) fn start_connection<S: Transport>(&self, ws: WebSocket<S>, accepted: Accepted) {
+        let Accepted { handler, acceptance, info, place } = accepted;
         let client = Client::new(info, acceptance.state, self.hub.clone());
-        S::start(ws, endpoint, client, (place, self.control.task()));
+        S::start(ws, handler, client, (place, self.control.task()));
     }
 
     /// A place for a connection, or why there is none.
-    fn place(&self, request: &Request<'_>) -> Result<Place, Page> {
+    fn place(&self, request: &Request<'_>) -> Result<ConnectionPermit, Response> {
         if self.control.is_draining() {
             return Err(unavailable("the server takes no new connections"));
         }
@@ -240,14 +252,18 @@ impl Desk {
         if let Some(max) = self.max_connections_per_ip
             && !place.in_network_of(request.remote_ip(), max)
         {
-            return Err(Page::text(TOO_MANY_OF_YOU).status(429));
+            return Err(Response::text(TOO_MANY_OF_YOU).status(429));
         }
         Ok(place)
     }
 
     /// What the handler says, unless it panics or takes too long over it.
-    async fn decide(&self, endpoint: &dyn Endpoint, request: &Request<'_>) -> Decision {
-        match timeout(self.config.handshake_timeout, endpoint.decide(request)).await {
+    async fn decide(
+        &self,
+        handler: &dyn ErasedHandler,
+        request: &Request<'_>,
+    ) -> Result<Accept, Response> {
+        match timeout(self.config.handshake_timeout, handler.decide(request)).await {
             Ok(Some(decision)) => decision,
             Ok(None) => {
                 self.hub.panicked(request.peer_addr(), request.path());
@@ -263,7 +279,7 @@ impl Desk {
         if self.health.as_deref() == Some(http.path()) {
             let page = match self.control.is_draining() {
                 true => unavailable("the server takes no new connections"),
-                false => Page::text("ok\n"),
+                false => Response::text("ok\n"),
             };
             return show(incoming, &page.header("Cache-Control", "no-store")).await;
         }
@@ -276,74 +292,74 @@ impl Desk {
         }
         if self.routes.find(http.path()).is_some() {
             // says that this is a WebSocket endpoint
-            let _ = incoming.accept(&Accept::default()).await;
+            let _ = incoming.accept(&handshake::Accept::default()).await;
             return;
         }
         let page = match &self.fallback {
             None => not_found(),
             Some(fallback) => {
-                self.caught(&request, |request| fallback(request)).unwrap_or_else(|page| page)
+                self.poll_caught(&request, |request| fallback(request)).unwrap_or_else(|page| page)
             }
         };
         answer(incoming, &page).await;
     }
 
     /// What a closure of the application says; if it panics, the answer to that.
-    fn caught<T>(
+    fn poll_caught<T>(
         &self,
         request: &Request<'_>,
         ask: impl FnOnce(&Request<'_>) -> T,
-    ) -> Result<T, Page> {
+    ) -> Result<T, Response> {
         catch_unwind(AssertUnwindSafe(|| ask(request))).map_err(|_| {
             self.hub.panicked(request.peer_addr(), request.path());
             internal_error()
         })
     }
 
-    async fn refuse<S: Transport>(&self, incoming: Incoming<S>, peer: Peer, page: Page) {
+    async fn refuse<S: Transport>(&self, incoming: Incoming<S>, peer: Peer, page: Response) {
         self.refusal(incoming.request().path(), peer, &page);
         answer(incoming, &page).await;
     }
 
     /// Counts and tells that a handshake is refused.
-    pub(super) fn refusal(&self, path: &str, peer: Peer, page: &Page) {
+    pub(crate) fn refusal(&self, path: &str, peer: Peer, page: &Response) {
         Counters::add(&self.hub.counters().refused);
         let status = page.status_code();
-        self.hub.notice(&Notice::Refused { peer_addr: peer.addr, path, status });
+        self.hub.log(&LogEvent::Refused { peer_addr: peer.addr, path, status });
     }
 
     fn bad_request(&self, peer: Peer, error: &Error) {
         Counters::add(&self.hub.counters().bad_requests);
-        self.hub.notice(&Notice::BadRequest { peer_addr: peer.addr, error });
+        self.hub.log(&LogEvent::BadRequest { peer_addr: peer.addr, error });
     }
 }
 
 /// Who is let in, with everything that the connection needs.
-pub(super) struct Admitted {
-    endpoint: Arc<dyn Endpoint>,
-    pub(super) acceptance: Acceptance,
-    pub(super) info: ClientInfo,
-    place: Place,
+pub(crate) struct Accepted {
+    handler: Arc<dyn ErasedHandler>,
+    pub(crate) acceptance: Accept,
+    pub(crate) info: ClientInfo,
+    place: ConnectionPermit,
 }
 
 /// Why somebody is not.
-pub(super) enum Refusal {
-    Page(Page),
+pub(crate) enum Refusal {
+    Response(Response),
     /// It was no valid handshake.
     Invalid(HandshakeError),
 }
 
 /// Answers a request for a page that is there.
-async fn show<S: Transport>(incoming: Incoming<S>, page: &Page) {
+async fn show<S: Transport>(incoming: Incoming<S>, page: &Response) {
     // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
-    let not_allowed = Page::text("405 Method Not Allowed\n").status(405);
+    let not_allowed = Response::text("405 Method Not Allowed\n").status(405);
     match incoming.request().method() {
         "GET" | "HEAD" => answer(incoming, page).await,
         _ => answer(incoming, &not_allowed.header("Allow", "GET, HEAD")).await,
     }
 }
 
-async fn answer<S: Transport>(incoming: Incoming<S>, page: &Page) {
+async fn answer<S: Transport>(incoming: Incoming<S>, page: &Response) {
     let substitute;
     let page = match page.check() {
         Ok(()) => page,
@@ -375,26 +391,26 @@ enum Either<A, B> {
     Second(B),
 }
 
-fn not_found() -> Page {
-    Page::text("404 Not Found: there is nothing at this path.\n").status(404)
+fn not_found() -> Response {
+    Response::text("404 Not Found: there is nothing at this path.\n").status(404)
 }
 
-pub(super) fn unavailable(why: &str) -> Page {
-    Page::text(alloc::format!("503 Service Unavailable: {why}; try again later.\n")).status(503)
+pub(crate) fn unavailable(why: &str) -> Response {
+    Response::text(alloc::format!("503 Service Unavailable: {why}; try again later.\n")).status(503)
 }
 
 /// RFC 9110 §15.5.20: "the request was directed at a server that is unable or unwilling to produce an
 /// authoritative response for the target URI."
-fn misdirected(host: &str) -> Page {
-    Page::text(alloc::format!(
+fn misdirected(host: &str) -> Response {
+    Response::text(alloc::format!(
         "421 Misdirected Request: this server is not {host:?}. If it is, name it with \
          Server::allowed_hosts.\n"
     ))
     .status(421)
 }
 
-fn upgrade_removed() -> Page {
-    Page::text(UPGRADE_REMOVED).status(426)
+fn upgrade_removed() -> Response {
+    Response::text(UPGRADE_REMOVED).status(426)
 }
 
 /// What whoever set up the proxy has to read.

@@ -4,10 +4,10 @@ use std::io;
 
 use crate::error::Error;
 
-/// Something for the log; see [`Server::log`](super::Server::log). Its `Display` is one line.
+/// Something for the log; see [`Server::on_log`](crate::server::Server::on_log). Its `Display` is one line.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Notice<'a> {
+pub enum LogEvent<'a> {
     /// What came was no request of HTTP, or no valid handshake, or came too slowly. Port scanners and
     /// probes of load balancers do this all day.
     BadRequest {
@@ -40,7 +40,7 @@ pub enum Notice<'a> {
     },
 }
 
-/// How much a [`Notice`] matters.
+/// How much a [`LogEvent`] matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Level {
@@ -54,7 +54,7 @@ pub enum Level {
     Error,
 }
 
-impl Notice<'_> {
+impl LogEvent<'_> {
     /// How much it matters.
     pub fn level(&self) -> Level {
         match self {
@@ -66,7 +66,7 @@ impl Notice<'_> {
     }
 }
 
-impl fmt::Display for Notice<'_> {
+impl fmt::Display for LogEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadRequest { peer_addr, error } => {

@@ -9,24 +9,24 @@ use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 use core::str;
 
-use super::page::Page;
+use super::response::Response;
 use crate::handshake::server::Request;
 use crate::handshake::split_authority;
 
 /// What the trusted proxies say about the client. `None` is what they say nothing of.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Forwarded<'a> {
-    pub(super) ip: Option<IpAddr>,
+pub(crate) struct Forwarded<'a> {
+    pub(crate) ip: Option<IpAddr>,
     /// Whether the client spoke TLS.
-    pub(super) secure: Option<bool>,
+    pub(crate) secure: Option<bool>,
     /// The host that the client addressed. Empty if it named none.
-    pub(super) host: Option<&'a str>,
+    pub(crate) host: Option<&'a str>,
 }
 
 impl<'a> Forwarded<'a> {
     /// What `proxies` of them say, or the answer to a request of which they say what makes no sense:
     /// whoever is counted, logged or let in by it must not pass for the proxy, or for anybody.
-    pub(super) fn read(request: &'a Request, proxies: usize) -> Result<Self, Page> {
+    pub(crate) fn read(request: &'a Request, proxies: usize) -> Result<Self, Response> {
         let said = |name, of, sense: fn(&'a str) -> bool| {
             let Some(element) = trusted(request, name, proxies) else { return Ok(None) };
             match str::from_utf8(element) {
@@ -49,7 +49,7 @@ impl<'a> Forwarded<'a> {
 
 /// Whether a proxy that follows the customs has passed a request on. The script of a page cannot make a
 /// handshake look like it: browsers let none set the headers of a WebSocket.
-pub(super) fn is_passed_on(request: &Request) -> bool {
+pub(crate) fn is_passed_on(request: &Request) -> bool {
     const PREFIX: &str = "x-forwarded-";
     request.headers().any(|(name, _)| {
         name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
@@ -66,9 +66,9 @@ fn trusted<'a>(request: &'a Request, name: &str, proxies: usize) -> Option<&'a [
     elements().nth(skipped).map(<[u8]>::trim_ascii)
 }
 
-fn nonsense(name: &str, of: &str, element: &[u8]) -> Page {
+fn nonsense(name: &str, of: &str, element: &[u8]) -> Response {
     let element = String::from_utf8_lossy(element);
-    Page::text(format!(
+    Response::text(format!(
         "400 Bad Request: {name} has {element:?} where a trusted proxy should have written {of}. \
          Server::trusted_proxies must be the number of proxies that write this header.\n"
     ))

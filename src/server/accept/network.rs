@@ -3,10 +3,10 @@ use core::net::IpAddr;
 /// What counts as one address: an IPv4 address, and of IPv6 the 64 bits that a single customer is given
 /// at the least (RFC 6177), who may use any of the 2^64 addresses behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Network(u64);
+pub(crate) struct Network(u64);
 
 impl Network {
-    pub(super) fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
             // nobody has an address in ::/64 but the host itself, whose ::1 is counted as 0
             IpAddr::V4(ip) => u32::from(ip).into(),

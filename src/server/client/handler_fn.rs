@@ -2,20 +2,21 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::{Future, ready};
 
-use super::acceptance::{Acceptance, Decision};
 use super::client::Client;
 use super::handler::{Handler, Received};
-use super::request::Request;
 use crate::error::Error;
 use crate::proto::CloseInfo;
+use crate::server::accept::accept::Accept;
+use crate::server::http::request::Request;
+use crate::server::http::response::Response;
 
-/// A handler made of closures. Begin with [`handler`].
+/// A handler made of closures. Begin with [`handler_fn`].
 ///
 /// What the closures for events return is dropped: a message that cannot be sent is for a client that
 /// is going, of which `on_close` will tell.
 #[derive(Clone)]
 #[must_use]
-pub struct Closures<R, O, M, C> {
+pub struct HandlerFn<R, O, M, C> {
     request: R,
     open: O,
     message: M,
@@ -39,22 +40,22 @@ type OnError = dyn Fn(&Client, &Error) + Send + Sync;
 /// A handler that does nothing yet.
 ///
 /// ```
-/// use sansws::server::handler;
+/// use sansws::server::handler_fn;
 ///
-/// let echo = handler()
+/// let echo = handler_fn()
 ///     .on_open(|client| println!("{} is here", client.id()))
 ///     .on_message(|client, message| client.send(message))
 ///     .on_close(|client, info| println!("{} is gone: {}", client.id(), info.code));
 /// ```
 #[allow(clippy::type_complexity)] // it is told nowhere else
-pub fn handler() -> Closures<
-    impl Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+pub fn handler_fn() -> HandlerFn<
+    impl Fn(&Request<'_>) -> Result<Accept, Response> + Send + Sync + 'static,
     impl Fn(&Client) + Send + Sync + 'static,
     impl Fn(&Client, Received<'_>) + Send + Sync + 'static,
     impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static,
 > {
-    Closures {
-        request: |_: &Request<'_>| Ok(Acceptance::new()),
+    HandlerFn {
+        request: |_: &Request<'_>| Ok(Accept::new()),
         open: |_: &Client| {},
         message: |_: &Client, _: Received<'_>| {},
         close: |_: &Client, _: &CloseInfo<'_>| {},
@@ -62,56 +63,56 @@ pub fn handler() -> Closures<
     }
 }
 
-impl<R, O, M, C> Closures<R, O, M, C> {
+impl<R, O, M, C> HandlerFn<R, O, M, C> {
     /// What [`Handler::on_request`] does.
-    pub fn on_request<F>(self, then: F) -> Closures<F, O, M, C>
+    pub fn on_request<F>(self, then: F) -> HandlerFn<F, O, M, C>
     where
-        F: Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+        F: Fn(&Request<'_>) -> Result<Accept, Response> + Send + Sync + 'static,
     {
         let Self { open, message, close, rare, .. } = self;
-        Closures { request: then, open, message, close, rare }
+        HandlerFn { request: then, open, message, close, rare }
     }
 
     /// What [`Handler::on_open`] does.
     pub fn on_open<F, T>(
         self,
         then: F,
-    ) -> Closures<R, impl Fn(&Client) + Send + Sync + 'static, M, C>
+    ) -> HandlerFn<R, impl Fn(&Client) + Send + Sync + 'static, M, C>
     where
         F: Fn(&Client) -> T + Send + Sync + 'static,
         T: 'static,
     {
         let Self { request, message, close, rare, .. } = self;
         let open = move |client: &Client| drop(then(client));
-        Closures { request, open, message, close, rare }
+        HandlerFn { request, open, message, close, rare }
     }
 
     /// What [`Handler::on_message`] does.
     pub fn on_message<F, T>(
         self,
         then: F,
-    ) -> Closures<R, O, impl Fn(&Client, Received<'_>) + Send + Sync + 'static, C>
+    ) -> HandlerFn<R, O, impl Fn(&Client, Received<'_>) + Send + Sync + 'static, C>
     where
         F: Fn(&Client, Received<'_>) -> T + Send + Sync + 'static,
         T: 'static,
     {
         let Self { request, open, close, rare, .. } = self;
         let message = move |client: &Client, message: Received<'_>| drop(then(client, message));
-        Closures { request, open, message, close, rare }
+        HandlerFn { request, open, message, close, rare }
     }
 
     /// What [`Handler::on_close`] does.
     pub fn on_close<F, T>(
         self,
         then: F,
-    ) -> Closures<R, O, M, impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static>
+    ) -> HandlerFn<R, O, M, impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static>
     where
         F: Fn(&Client, &CloseInfo<'_>) -> T + Send + Sync + 'static,
         T: 'static,
     {
         let Self { request, open, message, rare, .. } = self;
         let close = move |client: &Client, info: &CloseInfo<'_>| drop(then(client, info));
-        Closures { request, open, message, close, rare }
+        HandlerFn { request, open, message, close, rare }
     }
 
     /// What [`Handler::on_ping`] does.
@@ -148,14 +149,17 @@ impl<R, O, M, C> Closures<R, O, M, C> {
     }
 }
 
-impl<R, O, M, C> Handler for Closures<R, O, M, C>
+impl<R, O, M, C> Handler for HandlerFn<R, O, M, C>
 where
-    R: Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+    R: Fn(&Request<'_>) -> Result<Accept, Response> + Send + Sync + 'static,
     O: Fn(&Client) + Send + Sync + 'static,
     M: Fn(&Client, Received<'_>) + Send + Sync + 'static,
     C: Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static,
 {
-    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
+    fn on_request(
+        &self,
+        request: &Request<'_>,
+    ) -> impl Future<Output = Result<Accept, Response>> + Send {
         ready((self.request)(request))
     }
 
@@ -207,8 +211,8 @@ where
     }
 }
 
-impl<R, O, M, C> fmt::Debug for Closures<R, O, M, C> {
+impl<R, O, M, C> fmt::Debug for HandlerFn<R, O, M, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closures").finish_non_exhaustive()
+        f.debug_struct("HandlerFn").finish_non_exhaustive()
     }
 }

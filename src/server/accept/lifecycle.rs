@@ -9,25 +9,25 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::desk::Desk;
+use super::acceptor::Acceptor;
 use super::network::Network;
-use super::pending::{Pending, PendingGuard};
+use super::pending::{HandshakePermit, Pending};
 use crate::wire::CloseCode;
 
 /// What the accept loop, the handshakes and the handles know of each other.
-pub(super) struct Control {
-    pub(super) phase: watch::Sender<Phase>,
-    /// [`Server::run`](super::Server::run) has been polled and has not ended.
-    pub(super) running: AtomicBool,
+pub(crate) struct Control {
+    pub(crate) phase: watch::Sender<Phase>,
+    /// [`Server::run`](crate::server::Server::run) has been polled and has not ended.
+    pub(crate) running: AtomicBool,
     /// While the server runs.
-    pub(super) desk: OnceLock<Weak<Desk>>,
+    pub(crate) acceptor: OnceLock<Weak<Acceptor>>,
     /// Handshakes and connections.
     tasks: AtomicUsize,
     no_tasks: Notify,
     /// Handshakes and requests under way.
-    pub(super) pending: Pending,
+    pub(crate) pending: Pending,
     /// Told whenever a pending connection or a task is gone, for the accept loop.
-    pub(super) left: Notify,
+    pub(crate) left: Notify,
     /// Connections, from before their handler is asked.
     connections: AtomicUsize,
     /// How many there are of each network, while somebody limits that.
@@ -35,45 +35,45 @@ pub(super) struct Control {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     Serving,
     /// New connections are refused.
     Draining,
     Stopping(Arc<Stop>),
     /// The deadline has passed.
-    Cut,
+    Aborting,
     Over,
 }
 
 impl Phase {
     /// Whether the server shuts down, or has.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         !matches!(self, Self::Serving | Self::Draining)
     }
 }
 
 /// What newcomers find full.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     /// Most pending connections.
-    pub(super) pending: usize,
+    pub(crate) pending: usize,
     /// Most sockets, pending connections and others.
-    pub(super) sockets: usize,
+    pub(crate) sockets: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Stop {
-    pub(super) code: CloseCode,
-    pub(super) reason: Box<str>,
-    pub(super) until: Instant,
+pub(crate) struct Stop {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Box<str>,
+    pub(crate) until: Instant,
 }
 
 impl Control {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             phase: watch::Sender::new(Phase::Serving),
             running: AtomicBool::new(false),
-            desk: OnceLock::new(),
+            acceptor: OnceLock::new(),
             tasks: AtomicUsize::new(0),
             no_tasks: Notify::new(),
             pending: Pending::default(),
@@ -84,7 +84,7 @@ impl Control {
     }
 
     /// Why the server is to stop, if it is.
-    pub(super) fn stop(&self) -> Option<Arc<Stop>> {
+    pub(crate) fn stop(&self) -> Option<Arc<Stop>> {
         match &*self.phase.borrow() {
             Phase::Stopping(stop) => Some(Arc::clone(stop)),
             _ => None,
@@ -92,17 +92,17 @@ impl Control {
     }
 
     /// Whether new connections are refused.
-    pub(super) fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         !matches!(&*self.phase.borrow(), Phase::Serving)
     }
 
     /// Whether everything is.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.phase.borrow().is_stopping()
     }
 
     /// Goes over to another phase, if the present one is such that it may.
-    pub(super) fn change(&self, may: impl FnOnce(&Phase) -> bool, to: Phase) {
+    pub(crate) fn change(&self, may: impl FnOnce(&Phase) -> bool, to: Phase) {
         self.phase.send_if_modified(|phase| {
             let changes = may(phase);
             if changes {
@@ -113,13 +113,13 @@ impl Control {
     }
 
     /// Until a phase is reached for which this is true.
-    pub(super) async fn reached(&self, is_it: impl Fn(&Phase) -> bool) {
+    pub(crate) async fn reached(&self, is_it: impl Fn(&Phase) -> bool) {
         // the sender lives as long as `self`
         let _ = self.phase.subscribe().wait_for(|phase| is_it(phase)).await;
     }
 
     /// Until all handshakes and connections are over.
-    pub(super) async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         loop {
             let notified = self.no_tasks.notified();
             if self.tasks.load(Ordering::Acquire) == 0 {
@@ -130,15 +130,15 @@ impl Control {
     }
 
     /// Counts a task until the guard is dropped.
-    pub(super) fn task(self: &Arc<Self>) -> TaskGuard {
+    pub(crate) fn task(self: &Arc<Self>) -> TaskGuard {
         self.tasks.fetch_add(1, Ordering::Relaxed);
         TaskGuard(Arc::clone(self))
     }
 
     /// A place for a newcomer, as soon as there is one.
-    pub(super) async fn pending(self: &Arc<Self>, ip: IpAddr, room: Room) -> PendingGuard {
+    pub(crate) async fn pending(self: &Arc<Self>, ip: IpAddr, room: Room) -> HandshakePermit {
         loop {
-            match PendingGuard::new(self, Network::of(ip), true, |len| self.is_full(len, room)) {
+            match HandshakePermit::new(self, Network::of(ip), true, |len| self.is_full(len, room)) {
                 Ok(pending) => return pending,
                 Err(again) => {
                     // either is a reason to look
@@ -149,8 +149,8 @@ impl Control {
     }
 
     /// The same for one who cannot wait.
-    pub(super) fn pending_now(self: &Arc<Self>, ip: IpAddr, room: Room) -> Option<PendingGuard> {
-        PendingGuard::new(self, Network::of(ip), false, |len| self.is_full(len, room)).ok()
+    pub(crate) fn pending_now(self: &Arc<Self>, ip: IpAddr, room: Room) -> Option<HandshakePermit> {
+        HandshakePermit::new(self, Network::of(ip), false, |len| self.is_full(len, room)).ok()
     }
 
     fn is_full(&self, pending: usize, room: Room) -> bool {
@@ -158,8 +158,9 @@ impl Control {
     }
 
     /// A place for a connection, unless there are `max`.
-    pub(super) fn place(self: &Arc<Self>, max: usize) -> Option<Place> {
-        take(&self.connections, max).then(|| Place { control: Arc::clone(self), network: None })
+    pub(crate) fn place(self: &Arc<Self>, max: usize) -> Option<ConnectionPermit> {
+        take(&self.connections, max)
+            .then(|| ConnectionPermit { control: Arc::clone(self), network: None })
     }
 
     fn networks(&self) -> MutexGuard<'_, BTreeMap<Network, usize>> {
@@ -177,7 +178,7 @@ fn take(places: &AtomicUsize, max: usize) -> bool {
 }
 
 /// A task that [`Control::idle`] waits for.
-pub(super) struct TaskGuard(Arc<Control>);
+pub(crate) struct TaskGuard(Arc<Control>);
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
@@ -190,14 +191,14 @@ impl Drop for TaskGuard {
 }
 
 /// A connection, open or about to be.
-pub(super) struct Place {
+pub(crate) struct ConnectionPermit {
     control: Arc<Control>,
     network: Option<Network>,
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Takes a place among the connections of the same network too, unless there are `max`.
-    pub(super) fn in_network_of(&mut self, ip: IpAddr, max: usize) -> bool {
+    pub(crate) fn in_network_of(&mut self, ip: IpAddr, max: usize) -> bool {
         let network = Network::of(ip);
         let mut networks = self.control.networks();
         let taken = networks.get(&network).copied().unwrap_or_default();
@@ -211,7 +212,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.control.connections.fetch_sub(1, Ordering::Relaxed);
         let Some(network) = self.network.take() else { return };

@@ -15,11 +15,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::control::Control;
+use super::lifecycle::Control;
 use super::network::Network;
 
 #[derive(Default)]
-pub(super) struct Pending(Mutex<State>);
+pub(crate) struct Pending(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -47,7 +47,7 @@ struct Member {
 
 /// How far a pending connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Nothing has come from it.
     Silent,
     /// Its request is being read, or its answer written.
@@ -86,7 +86,7 @@ impl Pending {
     }
 
     /// Tells one to leave, if there is one that had its time. Whether one is about to leave.
-    pub(super) fn make_way(&self) -> bool {
+    pub(crate) fn make_way(&self) -> bool {
         !matches!(self.lock().make_way(None), Way::From(_))
     }
 
@@ -174,16 +174,16 @@ enum Way {
 }
 
 /// The place of a pending connection.
-pub(super) struct PendingGuard {
+pub(crate) struct HandshakePermit {
     control: Arc<Control>,
     network: Network,
     id: u64,
     leave: Arc<Notify>,
 }
 
-impl PendingGuard {
+impl HandshakePermit {
     /// A place that is kept until [`advance`](Self::advance) says otherwise; as in [`Pending::enter`].
-    pub(super) fn new(
+    pub(crate) fn new(
         control: &Arc<Control>,
         network: Network,
         can_wait: bool,
@@ -194,17 +194,17 @@ impl PendingGuard {
     }
 
     /// Says how far it has come.
-    pub(super) fn advance(&self, stage: Stage) {
+    pub(crate) fn advance(&self, stage: Stage) {
         self.control.pending.lock().advance(self.network, self.id, stage);
     }
 
     /// Until it has to leave.
-    pub(super) async fn told_to_leave(&self) {
+    pub(crate) async fn told_to_leave(&self) {
         self.leave.notified().await;
     }
 }
 
-impl Drop for PendingGuard {
+impl Drop for HandshakePermit {
     fn drop(&mut self) {
         self.control.pending.lock().remove(self.network, self.id);
         self.control.left.notify_one();
@@ -236,12 +236,12 @@ mod tests {
         Network::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
     }
 
-    fn enter(control: &Arc<Control>, from: u8, max: usize) -> Result<PendingGuard, Instant> {
-        PendingGuard::new(control, network(from), true, |len| len >= max)
+    fn enter(control: &Arc<Control>, from: u8, max: usize) -> Result<HandshakePermit, Instant> {
+        HandshakePermit::new(control, network(from), true, |len| len >= max)
     }
 
     /// Those who enter at once, one each, at this stage.
-    fn group(control: &Arc<Control>, from: u8, stages: &[Stage]) -> Vec<PendingGuard> {
+    fn group(control: &Arc<Control>, from: u8, stages: &[Stage]) -> Vec<HandshakePermit> {
         let place = |stage: &Stage| {
             let guard = enter(control, from, usize::MAX).unwrap_or_else(|_| unreachable!());
             guard.advance(*stage);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     /// Who has to leave, and was not told before.
-    async fn told(guards: &[PendingGuard]) -> Option<usize> {
+    async fn told(guards: &[HandshakePermit]) -> Option<usize> {
         for (at, guard) in guards.iter().enumerate() {
             let now = tokio::time::timeout(Duration::ZERO, guard.told_to_leave());
             if now.await.is_ok() {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     /// One who keeps his place, from somewhere else.
-    fn one(control: &Arc<Control>) -> PendingGuard {
+    fn one(control: &Arc<Control>) -> HandshakePermit {
         enter(control, 9, usize::MAX).unwrap_or_else(|_| unreachable!())
     }
 
@@ -315,7 +315,7 @@ mod tests {
     async fn who_cannot_wait_takes_the_place_at_once() {
         let control = Arc::new(Control::new());
         let guards = group(&control, 1, &[Stage::Silent; 2]);
-        let now = || PendingGuard::new(&control, network(1), false, |len| len >= 2);
+        let now = || HandshakePermit::new(&control, network(1), false, |len| len >= 2);
         assert!(now().is_err());
         advance(PATIENCE).await;
         let newcomer = now();

@@ -7,19 +7,19 @@ use core::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 use super::client::Client;
-use super::control::Place;
-use super::line::{Behind, Line, Sight, Stream};
-use super::mailbox::{Drained, Wait};
+use super::outbox::{DrainOutcome, Wait};
 use super::receiving::Share;
+use super::stream::{Behind, ClientStream, Sight, Stream};
 use super::turn::{Turn, give_way};
 use crate::error::Error;
 use crate::proto::{Arrived, LINGER, MessageKind, Ready, Reply};
+use crate::server::accept::lifecycle::ConnectionPermit;
 use crate::tokio::{Outgoing, WebSocket};
 
 /// What the task of a connection keeps, besides the socket: how it waits and what it watches meanwhile.
-pub(super) struct Post {
+pub(crate) struct Pump {
     /// Given back with the descriptor, which may be before the end.
-    place: Option<Place>,
+    place: Option<ConnectionPermit>,
     turn: Turn,
     /// An event for the next turn, or the peer's Close, which is answered behind all messages.
     found: Option<Found>,
@@ -29,7 +29,7 @@ pub(super) struct Post {
     vigil: Option<Box<Vigil>>,
 }
 
-pub(super) enum Next {
+pub(crate) enum Next {
     Event {
         found: Found,
         /// Nobody has closed.
@@ -41,20 +41,20 @@ pub(super) enum Next {
 
 /// How an event was found, and is to be taken.
 #[derive(Clone, Copy)]
-pub(super) enum Found {
+pub(crate) enum Found {
     InHand(MessageKind),
     Ready(Ready),
 }
 
 /// There is no event any more.
-pub(super) struct End(pub(super) Option<Box<Error>>);
+pub(crate) struct End(pub(crate) Option<Box<Error>>);
 
 /// The connection is to end at once.
-pub(super) struct Cut;
+pub(crate) struct Cut;
 
 /// What is known of the end of a connection while a handler waits.
 #[derive(Default)]
-pub(super) struct Vigil {
+pub(crate) struct Vigil {
     stage: Stage,
     /// The end of the stage, from the second one on.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -83,14 +83,14 @@ impl Vigil {
     }
 }
 
-impl Post {
-    pub(super) fn new(place: Place) -> Self {
+impl Pump {
+    pub(crate) fn new(place: ConnectionPermit) -> Self {
         Self { place: Some(place), turn: Turn::default(), found: None, doubt: None, vigil: None }
     }
 
     /// What lies behind the event that is taken next, or the last one.
     #[inline]
-    pub(super) fn behind<S: Stream>(&mut self, ws: &WebSocket<Line<S>>) -> Behind {
+    pub(crate) fn behind<S: Stream>(&mut self, ws: &WebSocket<ClientStream<S>>) -> Behind {
         let Some(bytes) = ws.unparsed().filter(|_| self.found.is_none()) else {
             return Behind::More;
         };
@@ -104,21 +104,21 @@ impl Post {
     }
 
     /// A call of the handler that has waited has come to its end.
-    pub(super) fn end_wait(&mut self) {
+    pub(crate) fn end_wait(&mut self) {
         self.vigil = None;
     }
 
     /// Until there is an event, sending what comes into the mailbox meanwhile.
     #[inline]
-    pub(super) fn poll_next<S: Stream>(
+    pub(crate) fn poll_next<S: Stream>(
         &mut self,
-        ws: &mut WebSocket<Line<S>>,
+        ws: &mut WebSocket<ClientStream<S>>,
         client: &Client,
         share: &mut Share<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, End>> {
         // A burst needs no look into the mailbox for each message; what is sent meanwhile waits there.
-        if !client.mailbox().is_pressing()
+        if !client.outbox().is_urgent()
             && self.found.is_none()
             && let Some(kind) = ws.message_in_hand(cx)
         {
@@ -137,25 +137,25 @@ impl Post {
 
     fn poll_further<S: Stream>(
         &mut self,
-        ws: &mut WebSocket<Line<S>>,
+        ws: &mut WebSocket<ClientStream<S>>,
         client: &Client,
         share: &mut Share<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, End>> {
-        let (mailbox, limits) = (client.mailbox(), client.limits());
+        let (outbox, limits) = (client.outbox(), client.limits());
         loop {
-            let open = match mailbox.drain(ws.session(), limits) {
-                Drained::Open => true,
-                Drained::CaughtUp => {
-                    mailbox.note_caught_up();
+            let open = match outbox.drain(ws.session(), limits) {
+                DrainOutcome::Open => true,
+                DrainOutcome::CaughtUp => {
+                    outbox.note_caught_up();
                     return Poll::Ready(Ok(Next::CaughtUp));
                 }
-                Drained::Closed => false,
-                Drained::Cut => return Poll::Ready(Err(End(None))),
+                DrainOutcome::Closed => false,
+                DrainOutcome::Cut => return Poll::Ready(Err(End(None))),
             };
             let mut failed = false;
             match self.found {
-                Some(Found::Ready(Ready::Close(_))) if !mailbox.is_empty() => {
+                Some(Found::Ready(Ready::Close(_))) if !outbox.is_empty() => {
                     // RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its current
                     // message is sent".
                     let mut out = ws.outgoing();
@@ -171,7 +171,7 @@ impl Post {
                     Poll::Ready(Ok(Some(ready))) => {
                         let found = Found::Ready(ready);
                         if matches!(ready, Ready::Close(_)) {
-                            mailbox.refuse();
+                            outbox.refuse();
                             self.found = Some(found);
                             continue;
                         }
@@ -193,7 +193,7 @@ impl Post {
                 },
             }
             if failed {
-                mailbox.end();
+                outbox.end();
             } else if self.poll_wait(client, &mut ws.outgoing(), cx).is_pending() {
                 return Poll::Pending;
             }
@@ -205,13 +205,13 @@ impl Post {
     fn put_off<S: Stream>(
         &mut self,
         found: Found,
-        ws: &mut WebSocket<Line<S>>,
+        ws: &mut WebSocket<ClientStream<S>>,
         client: &Client,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, End>> {
         self.found = Some(found);
         // What was answered so far need not wait for the rest. What comes of it shows in the next turn.
-        let _ = client.mailbox().drain(ws.session(), client.limits());
+        let _ = client.outbox().drain(ws.session(), client.limits());
         let _ = ws.outgoing().poll_flush(cx);
         self.turn.end();
         give_way(cx);
@@ -222,16 +222,16 @@ impl Post {
     fn poll_wait<S: Stream>(
         &mut self,
         client: &Client,
-        out: &mut Outgoing<'_, Line<S>>,
+        out: &mut Outgoing<'_, ClientStream<S>>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let (mailbox, limits) = (client.mailbox(), client.limits());
-        match mailbox.park(cx.waker(), out.session().has_room(), limits) {
+        let (outbox, limits) = (client.outbox(), client.limits());
+        match outbox.park(cx.waker(), out.session().has_room(), limits) {
             Wait::Woken if self.found.is_none() => self.doubt = None,
             Wait::Woken => {}
             Wait::Doubted => {
                 if self.takes_nothing_for(limits.slow_after, out, cx) {
-                    mailbox.give_up(limits, client.hub().counters());
+                    outbox.give_up(limits, client.hub().counters());
                     return Poll::Ready(());
                 }
             }
@@ -246,7 +246,7 @@ impl Post {
     fn takes_nothing_for<S: Stream>(
         &mut self,
         time: Duration,
-        out: &mut Outgoing<'_, Line<S>>,
+        out: &mut Outgoing<'_, ClientStream<S>>,
         cx: &mut Context<'_>,
     ) -> bool {
         let took = out.io_mut().took();
@@ -267,24 +267,24 @@ impl Post {
     /// The end is told to all who have the client, so that a handler that sends or waits for it comes to
     /// an end as well. One that does not is left alone: it may be storing something. The stream and its
     /// place are given back without it.
-    pub(super) fn attend<S: Stream>(
+    pub(crate) fn attend<S: Stream>(
         &mut self,
         client: &Client,
-        out: &mut Outgoing<'_, Line<S>>,
+        out: &mut Outgoing<'_, ClientStream<S>>,
         behind: &mut Behind,
         cx: &mut Context<'_>,
     ) -> Poll<Cut> {
-        let mailbox = client.mailbox();
+        let outbox = client.outbox();
         loop {
             if self.place.is_none() {
                 self.turn.end();
-                return if mailbox.park_for_cut(cx.waker()) {
+                return if outbox.park_for_cut(cx.waker()) {
                     Poll::Pending
                 } else {
                     Poll::Ready(Cut)
                 };
             }
-            if mailbox.drain(out.session(), client.limits()) == Drained::Cut {
+            if outbox.drain(out.session(), client.limits()) == DrainOutcome::Cut {
                 return Poll::Ready(Cut);
             }
             let sight = out.io_mut().look_ahead(behind, cx);
@@ -309,12 +309,12 @@ impl Post {
     fn watch<S: Stream>(
         &mut self,
         client: &Client,
-        out: &mut Outgoing<'_, Line<S>>,
+        out: &mut Outgoing<'_, ClientStream<S>>,
         behind: Behind,
         sight: Sight,
         cx: &mut Context<'_>,
     ) -> bool {
-        let mailbox = client.mailbox();
+        let outbox = client.outbox();
         if self.vigil.is_none() && !sight.broken && !sight.ended && behind != Behind::Close {
             return false;
         }
@@ -325,7 +325,7 @@ impl Post {
         let stage = vigil.stage;
         match stage {
             Stage::Open | Stage::Leaving if sight.broken => {
-                mailbox.end();
+                outbox.end();
                 vigil.enter(Stage::Over, LINGER);
                 true
             }
@@ -334,14 +334,14 @@ impl Post {
                 true
             }
             Stage::Leaving if vigil.is_due(cx) => {
-                mailbox.refuse();
+                outbox.refuse();
                 // somebody who has more to say than was read ahead is given more time
                 let lasts = if sight.ended { LINGER } else { client.limits().close_timeout };
                 vigil.enter(Stage::Over, lasts);
                 true
             }
             Stage::Over if vigil.is_due(cx) => {
-                mailbox.end();
+                outbox.end();
                 out.io_mut().hang_up();
                 self.place = None;
                 self.doubt = None;
@@ -349,7 +349,7 @@ impl Post {
                 self.vigil = None;
                 true
             }
-            Stage::Over if mailbox.is_empty() => match vigil.reply.take() {
+            Stage::Over if outbox.is_empty() => match vigil.reply.take() {
                 Some(reply) => {
                     out.session().reply(*reply);
                     vigil.enter(Stage::Over, LINGER);
@@ -363,7 +363,7 @@ impl Post {
 }
 
 /// Tells keep-alive what has arrived.
-fn take_note<S: Stream>(out: &mut Outgoing<'_, Line<S>>, behind: Behind, sight: &Sight) {
+fn take_note<S: Stream>(out: &mut Outgoing<'_, ClientStream<S>>, behind: Behind, sight: &Sight) {
     let session = out.session();
     if let Some(pong) = &sight.pong {
         session.sender.pong_came(pong);

@@ -14,7 +14,7 @@ use crate::wire::{CloseFrame, FrameHeader, Opcode, apply_mask};
 
 /// The stream of a connection, which can be looked into while nobody takes in what arrives, and can be
 /// dropped before the connection is.
-pub(super) struct Line<S> {
+pub(crate) struct ClientStream<S> {
     /// Gone once it was [dropped](Self::hang_up).
     io: Option<S>,
     /// Bytes were written since this was last asked for.
@@ -37,7 +37,7 @@ struct Ahead {
 
 /// What lies behind the event that a handler works on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Behind {
+pub(crate) enum Behind {
     /// Nothing that has arrived: a frame is next.
     #[default]
     Nothing,
@@ -49,23 +49,23 @@ pub(super) enum Behind {
 
 /// What looking ahead has shown.
 #[derive(Debug, Default)]
-pub(super) struct Sight {
+pub(crate) struct Sight {
     /// Bytes that arrived.
-    pub(super) arrived: u32,
+    pub(crate) arrived: u32,
     /// The payload of a pong among them; only one that is as long as those of our pings matters.
-    pub(super) pong: Option<[u8; 4]>,
+    pub(crate) pong: Option<[u8; 4]>,
     /// No more can be looked at.
-    pub(super) full: bool,
+    pub(crate) full: bool,
     /// The peer sends nothing more.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// The network is broken.
-    pub(super) broken: bool,
+    pub(crate) broken: bool,
     /// What is owed for a Close that was found.
-    pub(super) reply: Option<Box<Reply>>,
+    pub(crate) reply: Option<Box<Reply>>,
 }
 
-/// What a [`Line`] leads to.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
+/// What a [`ClientStream`] leads to.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Whether the peer is known to send nothing behind what lies there unread.
     fn is_read_closed(&self, cx: &mut Context<'_>) -> bool {
         let _ = cx;
@@ -81,26 +81,26 @@ impl Stream for TcpStream {
     }
 }
 
-impl<S> Line<S> {
-    pub(super) fn new(io: S) -> Self {
+impl<S> ClientStream<S> {
+    pub(crate) fn new(io: S) -> Self {
         Self { io: Some(io), took: false, ahead: None }
     }
 
     /// Whether bytes were written since the last call.
-    pub(super) fn took(&mut self) -> bool {
+    pub(crate) fn took(&mut self) -> bool {
         mem::take(&mut self.took)
     }
 
     /// Drops the stream. What was read ahead can still be read.
-    pub(super) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.io = None;
     }
 }
 
-impl<S: Stream> Line<S> {
+impl<S: Stream> ClientStream<S> {
     /// Reads what has arrived, up to a limit, and keeps it to be read later. `behind` becomes the Close
     /// when there is nothing else before it.
-    pub(super) fn look_ahead(&mut self, behind: &mut Behind, cx: &mut Context<'_>) -> Sight {
+    pub(crate) fn look_ahead(&mut self, behind: &mut Behind, cx: &mut Context<'_>) -> Sight {
         let Some(io) = &mut self.io else { return Sight::default() };
         let mut sight = Sight::default();
         let mut space = [MaybeUninit::uninit(); PIECE];
@@ -139,17 +139,17 @@ impl Ahead {
     fn look(&mut self, behind: &mut Behind, sight: &mut Sight) {
         while *behind == Behind::Nothing {
             let rest = &self.bytes[self.seen..];
-            match Control::parse(rest) {
-                Ok(Control::Incomplete) => return,
-                Ok(Control::Other { len, pong }) => {
+            match ControlFrame::parse(rest) {
+                Ok(ControlFrame::Incomplete) => return,
+                Ok(ControlFrame::Other { len, pong }) => {
                     self.seen += len;
                     sight.pong = pong.or(sight.pong);
                 }
-                Ok(Control::Close(reply)) => {
+                Ok(ControlFrame::Close(reply)) => {
                     *behind = Behind::Close;
                     sight.reply = Some(reply);
                 }
-                Err(NotControl) => *behind = Behind::More,
+                Err(NotControlFrame) => *behind = Behind::More,
             }
         }
     }
@@ -180,7 +180,7 @@ impl Ahead {
 impl Behind {
     /// What lies there, in bytes that begin with a frame: a Close is yet to be looked at.
     #[inline]
-    pub(super) fn look(bytes: &[u8]) -> Self {
+    pub(crate) fn look(bytes: &[u8]) -> Self {
         match bytes.first() {
             None => Self::Nothing,
             Some(0x88) => Self::Close,
@@ -190,9 +190,9 @@ impl Behind {
 
     /// What is owed for a Close that is whole; otherwise there is more.
     #[cold]
-    pub(super) fn look_at_close(&mut self, bytes: &[u8]) -> Option<Box<Reply>> {
-        match Control::parse(bytes) {
-            Ok(Control::Close(reply)) => Some(reply),
+    pub(crate) fn look_at_close(&mut self, bytes: &[u8]) -> Option<Box<Reply>> {
+        match ControlFrame::parse(bytes) {
+            Ok(ControlFrame::Close(reply)) => Some(reply),
             _ => {
                 *self = Self::More;
                 None
@@ -202,7 +202,7 @@ impl Behind {
 }
 
 /// A control frame of a client, whole.
-enum Control {
+enum ControlFrame {
     Incomplete,
     /// A ping or pong.
     Other {
@@ -213,22 +213,22 @@ enum Control {
 }
 
 /// What is next is another frame, or none that is allowed: not to be judged here.
-struct NotControl;
+struct NotControlFrame;
 
-impl Control {
-    fn parse(bytes: &[u8]) -> Result<Self, NotControl> {
-        let Some((header, len)) = FrameHeader::parse(bytes).map_err(|_| NotControl)? else {
+impl ControlFrame {
+    fn parse(bytes: &[u8]) -> Result<Self, NotControlFrame> {
+        let Some((header, len)) = FrameHeader::parse(bytes).map_err(|_| NotControlFrame)? else {
             return match bytes.first() {
-                Some(first) if first & 0x0F < 8 => Err(NotControl),
+                Some(first) if first & 0x0F < 8 => Err(NotControlFrame),
                 _ => Ok(Self::Incomplete),
             };
         };
         if !header.opcode.is_control() {
-            return Err(NotControl);
+            return Err(NotControlFrame);
         }
-        let end = len + usize::try_from(header.payload_len).map_err(|_| NotControl)?;
+        let end = len + usize::try_from(header.payload_len).map_err(|_| NotControlFrame)?;
         let Some(payload) = bytes.get(len..end) else { return Ok(Self::Incomplete) };
-        let mask = header.mask.ok_or(NotControl)?;
+        let mask = header.mask.ok_or(NotControlFrame)?;
         if header.opcode != Opcode::Close {
             let mut pong = match header.opcode {
                 Opcode::Pong => <[u8; 4]>::try_from(payload).ok(),
@@ -241,12 +241,12 @@ impl Control {
         }
         let mut payload = payload.to_vec();
         apply_mask(&mut payload, mask, 0);
-        let close = CloseFrame::parse(&payload).map_err(|_| NotControl)?;
+        let close = CloseFrame::parse(&payload).map_err(|_| NotControlFrame)?;
         Ok(Self::Close(Box::new(Reply::to(&Event::Close(close)))))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -265,7 +265,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,

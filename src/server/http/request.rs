@@ -1,38 +1,38 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::forwarded::Forwarded;
-use super::page::Page;
+use super::response::Response;
 use super::route::{Params, Pattern};
 use crate::handshake::server;
 
 /// A request that a handler or a fallback may look at before it is answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    pub(super) http: &'a server::Request,
-    pub(super) peer: Peer,
+    pub(crate) http: &'a server::Request,
+    pub(crate) peer: Peer,
     forwarded: Forwarded<'a>,
-    pub(super) route: Option<(&'a Pattern, &'a Params)>,
+    pub(crate) route: Option<(&'a Pattern, &'a Params)>,
 }
 
 /// The other end of the transport.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub(super) addr: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
     /// TLS lies between, and was ended by whoever handed us the stream.
-    pub(super) secure: bool,
+    pub(crate) secure: bool,
     /// It came to a listener that only this machine can reach, and of which nobody has said which hosts
     /// it is.
-    pub(super) local: bool,
+    pub(crate) local: bool,
 }
 
 impl<'a> Request<'a> {
     /// A request; if the proxies say what makes no sense, the answer to it.
-    pub(super) fn new(
+    pub(crate) fn new(
         http: &'a server::Request,
         peer: Peer,
         trusted_proxies: usize,
         route: Option<(&'a Pattern, &'a Params)>,
-    ) -> Result<Self, Page> {
+    ) -> Result<Self, Response> {
         let forwarded = Forwarded::read(http, trusted_proxies)?;
         Ok(Self { http, peer, forwarded, route })
     }
@@ -42,7 +42,7 @@ impl<'a> Request<'a> {
         self.peer.addr
     }
 
-    /// The address of the client: what the [trusted proxies](super::Server::trusted_proxies) say. That
+    /// The address of the client: what the [trusted proxies](crate::server::Server::trusted_proxies) say. That
     /// of the peer if none is trusted or, as in the health check of a load balancer, nothing is said at
     /// all; where something is said that is no address, the request is answered with status 400.
     pub fn remote_ip(&self) -> IpAddr {
@@ -50,7 +50,7 @@ impl<'a> Request<'a> {
     }
 
     /// Whether the client speaks TLS: with the trusted proxies, as they say, or with whoever
-    /// [handed the stream over](super::ServerHandle::accept).
+    /// [handed the stream over](crate::server::ServerHandle::accept).
     pub fn is_secure(&self) -> bool {
         self.forwarded.secure.unwrap_or(self.peer.secure)
     }
@@ -107,7 +107,7 @@ impl<'a> Request<'a> {
 }
 
 /// Looks a cookie up in the values of `Cookie` headers (RFC 6265 §4.2.1).
-pub(super) fn find_cookie<'a>(
+pub(crate) fn find_cookie<'a>(
     values: impl Iterator<Item = &'a str>,
     name: &str,
 ) -> Option<&'a str> {

@@ -11,12 +11,12 @@ use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::client::Client;
-use super::error::{NotJoined, NotSent};
 use super::limits::Limits;
-use super::mailbox::Letter;
-use super::notice::Notice;
-use super::stats::{Counters, Stats};
+use super::outbox::Outbound;
 use crate::proto::{MessageRef, PreparedMessage, SendError};
+use crate::server::error::{NotJoined, NotSent};
+use crate::server::observe::event::LogEvent;
+use crate::server::observe::stats::{Counters, Stats};
 use crate::wire::CloseCode;
 
 /// All clients of a server, and the rooms they are in. Cloning it costs a reference count; it may be
@@ -41,7 +41,7 @@ struct Inner {
 }
 
 /// Where notices go.
-pub(super) type Log = dyn Fn(&Notice<'_>) + Send + Sync;
+pub(crate) type Log = dyn Fn(&LogEvent<'_>) + Send + Sync;
 
 type Clients = BTreeMap<u64, Client>;
 
@@ -194,7 +194,7 @@ impl Hub {
         self.lock().rooms.iter().map(|(name, them)| (Arc::clone(name), them.len())).collect()
     }
 
-    pub(super) fn rooms_of(&self, id: u64) -> Vec<Arc<str>> {
+    pub(crate) fn rooms_of(&self, id: u64) -> Vec<Arc<str>> {
         let rooms = self.lock().joined.get(&id).map(|theirs| theirs.rooms.clone());
         let mut rooms: Vec<_> = rooms.unwrap_or_default().into_iter().collect();
         rooms.sort_unstable_by_key(|(_, number)| *number);
@@ -234,7 +234,7 @@ impl Hub {
     }
 
     /// Closes all connections that are open now; new ones are still accepted. To end a server, take
-    /// [`ServerHandle::shutdown`](super::ServerHandle::shutdown).
+    /// [`ServerHandle::shutdown`](crate::server::ServerHandle::shutdown).
     ///
     /// # Errors
     ///
@@ -254,39 +254,39 @@ impl Hub {
         self.0.counters.snapshot()
     }
 
-    pub(super) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Counters {
         &self.0.counters
     }
 
     /// The limits; from the first question on those that were set before it.
-    pub(super) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Limits {
         self.0.limits.get_or_init(Limits::default)
     }
 
     /// Sets the limits, once, before there are clients.
-    pub(super) fn set_limits(&self, limits: Limits) {
+    pub(crate) fn set_limits(&self, limits: Limits) {
         let _ = self.0.limits.set(limits);
     }
 
     /// Sets where notices go, once.
-    pub(super) fn set_log(&self, log: Box<Log>) {
+    pub(crate) fn set_log(&self, log: Box<Log>) {
         let _ = self.0.log.set(log);
     }
 
     /// Tells the log. That it panics must not end the server; the panic hook has said so.
-    pub(super) fn notice(&self, notice: &Notice<'_>) {
+    pub(crate) fn log(&self, event: &LogEvent<'_>) {
         if let Some(log) = self.0.log.get() {
-            let _ = catch_unwind(AssertUnwindSafe(|| log(notice)));
+            let _ = catch_unwind(AssertUnwindSafe(|| log(event)));
         }
     }
 
     /// Counts and tells a panic of a handler.
-    pub(super) fn panicked(&self, peer_addr: SocketAddr, path: &str) {
+    pub(crate) fn panicked(&self, peer_addr: SocketAddr, path: &str) {
         Counters::add(&self.0.counters.panics);
-        self.notice(&Notice::Panic { peer_addr, path });
+        self.log(&LogEvent::Panic { peer_addr, path });
     }
 
-    pub(super) fn insert(&self, client: &Client) {
+    pub(crate) fn insert(&self, client: &Client) {
         Counters::add(&self.0.counters.opened);
         let mut state = self.lock();
         state.clients.insert(client.id(), client.clone());
@@ -297,11 +297,11 @@ impl Hub {
             let _ = client.close(code, &reason);
         }
         if cut {
-            client.mailbox().cut();
+            client.outbox().cut();
         }
     }
 
-    pub(super) fn remove(&self, client: &Client) {
+    pub(crate) fn remove(&self, client: &Client) {
         let mut state = self.lock();
         let removed = state.clients.remove(&client.id());
         let mut rooms = state.joined.remove(&client.id()).unwrap_or_default().rooms.into_keys();
@@ -322,7 +322,7 @@ impl Hub {
     }
 
     /// Closes all that still come. Those who are here are left to the caller.
-    pub(super) fn close_newcomers(&self, code: CloseCode, reason: &str) -> Vec<Client> {
+    pub(crate) fn close_newcomers(&self, code: CloseCode, reason: &str) -> Vec<Client> {
         let mut state = self.lock();
         state.closing = Some((code, reason.into()));
         state.clients.values().cloned().collect()
@@ -330,7 +330,7 @@ impl Hub {
 
     /// Closes those that have been open for `lifetime`, some up to a tenth earlier: clients that came
     /// together do not go together.
-    pub(super) fn close_older_than(&self, lifetime: Duration) {
+    pub(crate) fn close_older_than(&self, lifetime: Duration) {
         let earliest = lifetime - lifetime / 10;
         let age = |client: &Client| client.info().opened().elapsed();
         let state = self.lock();
@@ -347,10 +347,10 @@ impl Hub {
     }
 
     /// Ends all connections, and all that still come, without more ado.
-    pub(super) fn cut_all(&self) {
+    pub(crate) fn abort_all(&self) {
         self.lock().cut = true;
         for client in self.clients() {
-            client.mailbox().cut();
+            client.outbox().cut();
         }
     }
 
@@ -363,7 +363,7 @@ impl Hub {
         // One broadcast after the other: all clients see them in the same order.
         let turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let clients = to(self);
-        let taken = |client: &&Client| client.push(Letter::Prepared(message)).is_ok();
+        let taken = |client: &&Client| client.push(Outbound::Prepared(message)).is_ok();
         let count = clients.iter().filter(taken).count();
         drop(turn);
         count

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::mailbox::produced;
+use super::outbox::produced;
 
 /// How much a connection's task does before others get their turn.
 ///
@@ -15,7 +15,7 @@ use super::mailbox::produced;
 /// which nothing is known beforehand: the clock is looked at between events, rarely as long as they are
 /// quick, since a look costs half as much as a small message. One event in a turn costs no look at all.
 #[derive(Default)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// Events of this turn.
     begun: bool,
     /// One event was as long as a turn may be: from then on each has a turn of its own.
@@ -41,7 +41,7 @@ impl Turn {
     /// An event was found, or there is something else to do: whether that is part of this turn. If not,
     /// it is the first thing in the next one.
     #[inline]
-    pub(super) fn goes_on(&mut self) -> bool {
+    pub(crate) fn goes_on(&mut self) -> bool {
         if !self.begun {
             self.begin();
             return true;
@@ -58,7 +58,7 @@ impl Turn {
 
     /// The task waits now.
     #[inline]
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.begun = false;
         self.looked = false;
     }
@@ -120,7 +120,7 @@ impl Turn {
 
 /// Lets all others that are ready have their turn, and looks for what arrived and which alarms went off,
 /// before this task goes on.
-pub(super) fn give_way(cx: &mut Context<'_>) {
+pub(crate) fn give_way(cx: &mut Context<'_>) {
     // What it does it does when it is polled first: the task is woken once all others have run.
     let polled: Poll<()> = pin!(yield_now()).poll(cx);
     debug_assert!(polled.is_pending());

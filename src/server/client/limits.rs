@@ -9,8 +9,8 @@ use crate::wire::CloseCode;
 /// It is not the length of its queue that makes a client slow: that may only say that somebody sends
 /// much at once. A client is slow while its transport refuses bytes, when the connection's task has had
 /// its turn and could not write. What waits then, beside the [`max_unsent`](crate::Config::max_unsent)
-/// bytes of the send buffer, may be up to [`max_queued_bytes`](super::Server::max_queued_bytes); of a client
-/// that takes them it may be up to [`max_burst_bytes`](super::Server::max_burst_bytes), and beyond that the
+/// bytes of the send buffer, may be up to [`max_queued_bytes`](crate::server::Server::max_queued_bytes); of a client
+/// that takes them it may be up to [`max_burst_bytes`](crate::server::Server::max_burst_bytes), and beyond that the
 /// policy strikes in any case. Each message is charged its payload and 64 bytes.
 ///
 /// Pongs, keep-alive pings and Close frames do not pass through the queue.
@@ -19,7 +19,7 @@ use crate::wire::CloseCode;
 pub enum SlowClients {
     /// It is closed with this code, and what waits for it is forgotten: once more than
     /// `max_queued_bytes` wait and its transport has taken no byte for
-    /// [`slow_after`](super::Server::slow_after). The default, with
+    /// [`slow_after`](crate::server::Server::slow_after). The default, with
     /// [`TRY_AGAIN_LATER`](CloseCode::TRY_AGAIN_LATER) (1013): a client that comes back starts from a
     /// state that is whole.
     Close(CloseCode),
@@ -28,27 +28,27 @@ pub enum SlowClients {
     /// newest counts.
     DropOldest,
     /// The new message is dropped then, and whoever sends it gets
-    /// [`NotSent::QueueFull`](super::NotSent::QueueFull).
+    /// [`NotSent::QueueFull`](crate::server::NotSent::QueueFull).
     DropNewest,
 }
 
 /// The limits on what one client may make the server hold.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) max_queued_bytes: usize,
-    pub(super) max_burst_bytes: usize,
-    pub(super) slow_after: Duration,
-    pub(super) slow_clients: SlowClients,
-    pub(super) max_rooms_per_client: usize,
-    pub(super) max_room_name_len: usize,
-    pub(super) max_kept_headers: usize,
+pub(crate) struct Limits {
+    pub(crate) max_queued_bytes: usize,
+    pub(crate) max_burst_bytes: usize,
+    pub(crate) slow_after: Duration,
+    pub(crate) slow_clients: SlowClients,
+    pub(crate) max_rooms_per_client: usize,
+    pub(crate) max_room_name_len: usize,
+    pub(crate) max_kept_headers: usize,
     /// That of the connections.
-    pub(super) close_timeout: Duration,
+    pub(crate) close_timeout: Duration,
     /// For all clients together.
-    pub(super) max_receiving_bytes: usize,
+    pub(crate) max_receiving_bytes: usize,
     /// How broadcasts are compressed.
     #[cfg(feature = "deflate")]
-    pub(super) deflate: Option<Deflate>,
+    pub(crate) deflate: Option<Deflate>,
 }
 
 impl Default for Limits {
@@ -72,12 +72,12 @@ impl Default for Limits {
 
 impl Limits {
     /// What may wait for a client whose transport takes bytes.
-    pub(super) fn burst(&self) -> usize {
+    pub(crate) fn burst(&self) -> usize {
         self.max_burst_bytes.max(self.max_queued_bytes)
     }
 
-    /// Below that, a client has room: [`Client::writable`](super::Client::writable).
-    pub(super) fn room(&self) -> usize {
+    /// Below that, a client has room: [`Client::writable`](crate::server::Client::writable).
+    pub(crate) fn room(&self) -> usize {
         (self.max_queued_bytes / 2).max(1)
     }
 }

@@ -12,13 +12,13 @@ use std::time::Instant;
 
 use tokio::task::consume_budget;
 
-use super::error::{NotJoined, NotSent};
 use super::hub::Hub;
 use super::limits::Limits;
-use super::mailbox::{Letter, Mailbox};
-use super::request::{Request, find_cookie};
-use super::route::{Params, Pattern};
+use super::outbox::{Outbound, Outbox};
 use crate::proto::{MessageRef, PreparedMessage};
+use crate::server::error::{NotJoined, NotSent};
+use crate::server::http::request::{Request, find_cookie};
+use crate::server::http::route::{Params, Pattern};
 use crate::wire::CloseCode;
 
 /// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and as
@@ -35,18 +35,18 @@ struct Inner {
     info: ClientInfo,
     state: Option<Box<dyn Any + Send + Sync>>,
     hub: Hub,
-    mailbox: Mailbox,
+    outbox: Outbox,
 }
 
 impl Client {
-    pub(super) fn new(
+    pub(crate) fn new(
         info: ClientInfo,
         state: Option<Box<dyn Any + Send + Sync>>,
         hub: Hub,
     ) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { id, info, state, hub, mailbox: Mailbox::default() }))
+        Self(Arc::new(Inner { id, info, state, hub, outbox: Outbox::default() }))
     }
 
     /// A number that no other client of this process has or will have. Later clients have larger ones.
@@ -59,7 +59,7 @@ impl Client {
         &self.0.info
     }
 
-    /// The value that [`Acceptance::state`](super::Acceptance::state) has put there; `None` if there is
+    /// The value that [`Accept::state`](crate::server::Accept::state) has put there; `None` if there is
     /// none, or one of another type.
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.state.as_deref()?.downcast_ref()
@@ -79,11 +79,11 @@ impl Client {
     /// # Errors
     ///
     /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when too much waits
-    /// for it already: what becomes of it says [`SlowClients`](super::SlowClients), and
+    /// for it already: what becomes of it says [`SlowClients`](crate::server::SlowClients), and
     /// [`writable`](Self::writable) keeps clear of that. [`NotSent::Invalid`] for a ping or pong
     /// of more than 125 bytes. Success means that the message is queued, not that it has arrived.
     pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
-        self.push(Letter::Message(message.into()))
+        self.push(Outbound::Message(message.into()))
     }
 
     /// Queues a message that is encoded already. Costs a reference count and, once for each call, the
@@ -93,7 +93,7 @@ impl Client {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), NotSent> {
-        self.push(Letter::Prepared(&Arc::new(message.clone())))
+        self.push(Outbound::Prepared(&Arc::new(message.clone())))
     }
 
     /// Closes the connection once the messages that wait are sent. The handler gets no further
@@ -104,28 +104,28 @@ impl Client {
     /// [`NotSent::Closed`] when the client is closing or gone already, [`NotSent::Invalid`] for a
     /// reason of more than 123 bytes.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
-        self.0.mailbox.close(code, reason)
+        self.0.outbox.close(code, reason)
     }
 
     /// Ends the connection at once, without a closing handshake: what waits to be sent is lost, and a
     /// handler that waits is dropped there. The peer sees the network break. For one that misbehaves, and
     /// for whom even a Close frame is too much.
-    pub fn cut_off(&self) {
-        self.0.mailbox.cut();
+    pub fn abort(&self) {
+        self.0.outbox.cut();
     }
 
     /// Whether messages can be sent: neither end has closed, and the network is not known to be dead.
     pub fn is_open(&self) -> bool {
-        self.0.mailbox.is_open()
+        self.0.outbox.is_open()
     }
 
     /// The bytes that wait in the queue, and 64 for each message, as the limits count them. Those in the
     /// socket's send buffer are not among them.
     pub fn queued(&self) -> usize {
-        self.0.mailbox.queued()
+        self.0.outbox.queued()
     }
 
-    /// Waits until less than half of [`Server::max_queued_bytes`](super::Server::max_queued_bytes) waits for
+    /// Waits until less than half of [`Server::max_queued_bytes`](crate::server::Server::max_queued_bytes) waits for
     /// the client: whoever sends it much waits for that before each message, and so sends as fast as the
     /// client reads.
     ///
@@ -164,12 +164,12 @@ impl Client {
     /// Dropping the future changes nothing.
     pub async fn writable(&self) -> Result<(), NotSent> {
         consume_budget().await;
-        while !self.0.mailbox.has_room(self.limits())? {
-            let bells = self.0.mailbox.bells();
-            let mut bell = pin!(bells.room.notified());
+        while !self.0.outbox.has_room(self.limits())? {
+            let signals = self.0.outbox.signals();
+            let mut bell = pin!(signals.room.notified());
             // from here on nothing is missed
             bell.as_mut().enable();
-            if self.0.mailbox.has_room(self.limits())? {
+            if self.0.outbox.has_room(self.limits())? {
                 break;
             }
             bell.await;
@@ -213,8 +213,8 @@ impl Client {
     pub async fn closed(&self) {
         consume_budget().await;
         while self.is_open() {
-            let bells = self.0.mailbox.bells();
-            let mut bell = pin!(bells.closed.notified());
+            let signals = self.0.outbox.signals();
+            let mut bell = pin!(signals.closed.notified());
             // from here on nothing is missed
             bell.as_mut().enable();
             if self.is_open() {
@@ -242,16 +242,16 @@ impl Client {
         self.0.hub.rooms_of(self.id())
     }
 
-    pub(super) fn mailbox(&self) -> &Mailbox {
-        &self.0.mailbox
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Limits {
         self.0.hub.limits()
     }
 
-    pub(super) fn push(&self, letter: Letter<'_>) -> Result<(), NotSent> {
-        self.0.mailbox.push(letter, self.0.hub.limits(), self.0.hub.counters())
+    pub(crate) fn push(&self, message: Outbound<'_>) -> Result<(), NotSent> {
+        self.0.outbox.push(message, self.0.hub.limits(), self.0.hub.counters())
     }
 }
 
@@ -282,7 +282,7 @@ impl fmt::Debug for Client {
 
 /// What a client said when it connected. Kept in one piece of memory of about the length of the
 /// request's head, of whose headers not more than
-/// [`Server::max_kept_headers`](super::Server::max_kept_headers) is kept.
+/// [`Server::max_kept_headers`](crate::server::Server::max_kept_headers) is kept.
 pub struct ClientInfo {
     peer_addr: SocketAddr,
     remote_ip: IpAddr,
@@ -299,7 +299,7 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
-    pub(super) fn new(
+    pub(crate) fn new(
         request: &Request<'_>,
         subprotocol: Option<&str>,
         pattern: Arc<Pattern>,
@@ -346,13 +346,13 @@ impl ClientInfo {
         self.peer_addr
     }
 
-    /// The address of the client: see [`Request::remote_ip`](super::Request::remote_ip).
+    /// The address of the client: see [`Request::remote_ip`](crate::server::Request::remote_ip).
     pub fn remote_ip(&self) -> IpAddr {
         self.remote_ip
     }
 
     /// Whether the client speaks TLS: with the trusted proxies, as they say, or with whoever
-    /// [handed the stream over](super::ServerHandle::accept).
+    /// [handed the stream over](crate::server::ServerHandle::accept).
     pub fn is_secure(&self) -> bool {
         self.secure
     }
@@ -372,7 +372,7 @@ impl ClientInfo {
         self.part(self.path_end, self.query_end).strip_prefix('?')
     }
 
-    /// The route that was taken, as it was given to [`Server::route`](super::Server::route).
+    /// The route that was taken, as it was given to [`Server::route`](crate::server::Server::route).
     pub fn route(&self) -> &str {
         self.pattern.text()
     }
@@ -402,7 +402,7 @@ impl ClientInfo {
 
     /// The headers, in order, but for those that only the handshake needs: `Upgrade`, `Connection` and
     /// `Sec-WebSocket-…`; and as many as
-    /// [`Server::max_kept_headers`](super::Server::max_kept_headers) allows: one that does not fit is left
+    /// [`Server::max_kept_headers`](crate::server::Server::max_kept_headers) allows: one that does not fit is left
     /// out, and shorter ones behind it may be there.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.text.get(self.host_end as usize..).unwrap_or_default().lines();

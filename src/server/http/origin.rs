@@ -5,8 +5,8 @@ use core::fmt;
 
 use super::forwarded::is_passed_on;
 use super::hosts::is_this_machine;
-use super::page::Page;
 use super::request::Request;
+use super::response::Response;
 use crate::handshake::Origin;
 
 /// Whose scripts may open connections.
@@ -23,13 +23,13 @@ pub enum OriginPolicy {
     /// That the browser knows the server by this host does not make it a host of the server's:
     /// `evil.example` can have its name point to any address, that of the visitor's own machine
     /// included, once its page is loaded (DNS rebinding). Say which hosts the server is with
-    /// [`Server::allowed_hosts`](super::Server::allowed_hosts). Where that is not said, a server whose
+    /// [`Server::allowed_hosts`](crate::server::Server::allowed_hosts). Where that is not said, a server whose
     /// listener is on a loopback address takes scripts from `localhost`, names under it, and loopback
     /// addresses only; but of handshakes that a proxy has passed on, as `X-Forwarded-…`, `X-Real-IP`,
     /// `Forwarded` or `Via` tell, the proxy knows the host. No script can set these for a WebSocket.
     ///
     /// Behind a proxy that replaces `Host`, let it say `X-Forwarded-Host` and
-    /// [trust it](super::Server::trusted_proxies), or use [`List`](Self::List).
+    /// [trust it](crate::server::Server::trusted_proxies), or use [`List`](Self::List).
     #[default]
     SameHost,
     /// Everybody's.
@@ -42,7 +42,7 @@ pub enum OriginPolicy {
 
 impl OriginPolicy {
     /// The refusal for a request that is not let in.
-    pub(super) fn refuse(&self, request: &Request<'_>) -> Option<Page> {
+    pub(crate) fn refuse(&self, request: &Request<'_>) -> Option<Response> {
         let allowed = match self {
             Self::Any => true,
             Self::SameHost => request.http.is_origin(|it| is_same(it, request)) != Some(false),
@@ -69,7 +69,7 @@ impl OriginPolicy {
                  for nginx, write into the location:\n\nproxy_set_header Host $http_host;\n"
             )
         };
-        Some(Page::text(why).status(403))
+        Some(Response::text(why).status(403))
     }
 }
 

@@ -7,7 +7,7 @@ use core::fmt;
 
 /// A path with places for parameters: `/chat/{room}`, `/files/{*rest}`.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     text: Box<str>,
     segments: Vec<Segment>,
     names: Vec<Box<str>>,
@@ -24,10 +24,10 @@ enum Segment {
 }
 
 /// The values of a path's parameters, decoded.
-pub(super) type Params = Box<[Box<str>]>;
+pub(crate) type Params = Box<[Box<str>]>;
 
 impl Pattern {
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidPath> {
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidPath> {
         let invalid = |problem| InvalidPath { path: text.into(), problem };
         let path = text.strip_prefix('/').ok_or_else(|| invalid(Problem::Relative))?;
         let mut this = Self { text: text.into(), segments: Vec::new(), names: Vec::new() };
@@ -87,22 +87,22 @@ impl Pattern {
     }
 
     /// Where the parameter of that name stands in [`Params`].
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|other| **other == *name)
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn is_literal(&self) -> bool {
+    pub(crate) fn is_literal(&self) -> bool {
         self.names.is_empty()
     }
 }
 
 /// Paths and what is there.
 #[derive(Debug)]
-pub(super) struct Table<T>(Vec<(Arc<Pattern>, T)>);
+pub(crate) struct Table<T>(Vec<(Arc<Pattern>, T)>);
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -111,7 +111,7 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    pub(super) fn insert(&mut self, path: &str, value: T) -> Result<(), InvalidPath> {
+    pub(crate) fn insert(&mut self, path: &str, value: T) -> Result<(), InvalidPath> {
         let pattern = Pattern::parse(path)?;
         let at = self.0.binary_search_by(|(other, _)| other.segments.cmp(&pattern.segments));
         match at {
@@ -125,7 +125,7 @@ impl<T> Table<T> {
 
     /// What is at a path. A literal segment is preferred to a parameter, from left to right, in
     /// whatever order they were added.
-    pub(super) fn find(&self, path: &str) -> Option<(&Arc<Pattern>, &T, Params)> {
+    pub(crate) fn find(&self, path: &str) -> Option<(&Arc<Pattern>, &T, Params)> {
         self.0.iter().find_map(|(pattern, value)| {
             pattern.matches(path).map(|params| (pattern, value, params))
         })
@@ -169,7 +169,7 @@ enum Problem {
 
 impl InvalidPath {
     /// Where a path can have no parameters.
-    pub(super) fn with_parameters(path: &str) -> Self {
+    pub(crate) fn with_parameters(path: &str) -> Self {
         Self { path: path.into(), problem: Problem::Parameters }
     }
 
@@ -186,7 +186,7 @@ impl fmt::Display for InvalidPath {
             Problem::PartOfSegment => "a parameter is a whole segment: write `/{name}/`",
             Problem::RestInside => "`{*name}` takes all that follows: put it last",
             Problem::Name => {
-                "each parameter needs a name of its own of letters, digits, `_` and `-`"
+                "each parameter needs a name of its own of messages, digits, `_` and `-`"
             }
             Problem::Character => "write it as it stands in a request: percent-encoded, no query",
             Problem::Parameters => "this one can have no parameters: write it out",

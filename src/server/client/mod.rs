@@ -1,0 +1,11 @@
+pub(crate) mod client;
+pub(crate) mod handler;
+pub(crate) mod handler_fn;
+pub(crate) mod hub;
+pub(crate) mod limits;
+pub(crate) mod outbox;
+pub(crate) mod pump;
+pub(crate) mod receiving;
+pub(crate) mod stream;
+pub(crate) mod task;
+pub(crate) mod turn;

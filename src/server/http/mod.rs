@@ -1,0 +1,6 @@
+pub(crate) mod forwarded;
+pub(crate) mod hosts;
+pub(crate) mod origin;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod route;
