@@ -4,7 +4,7 @@ use sansws::server::{Response, Server, ServerError, handler_fn};
 
 #[tokio::main]
 async fn main() -> Result<(), ServerError> {
-    let chat = handler_fn().on_message(|client, message| client.hub().broadcast(message));
+    let chat = handler_fn().on_message(|client, message| client.hub().all().send(message));
     let server = Server::bind("ws://127.0.0.1:8181").await?.route("/chat", chat);
     server.page("/", Response::html(PAGE)).run().await
 }

@@ -86,7 +86,8 @@ fn set_up(server: Server, hubs: &Arc<[Hub]>) -> Server {
         .route("/chat", handler_fn().on_message(move |_, message| broadcast(&all, message)))
         .fallback(move |_| {
             let lines = counted.iter().enumerate();
-            let lines = lines.map(|(at, hub)| format!("server {at}: {} clients\n", hub.len()));
+            let lines =
+                lines.map(|(at, hub)| format!("server {at}: {} clients\n", hub.all().len()));
             Response::text(lines.collect::<String>())
         })
 }
@@ -94,7 +95,7 @@ fn set_up(server: Server, hubs: &Arc<[Hub]>) -> Server {
 /// To the clients of all servers, from any thread: encoded once, queued for each client.
 fn broadcast(hubs: &[Hub], message: Received<'_>) -> Result<usize, SendError> {
     let message = PreparedMessage::new(message)?;
-    Ok(hubs.iter().map(|hub| hub.broadcast_prepared(&message)).sum())
+    Ok(hubs.iter().map(|hub| hub.all().send_prepared(&message)).sum())
 }
 
 async fn until_interrupted(handles: Vec<ServerHandle>) -> io::Result<()> {

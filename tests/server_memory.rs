@@ -67,7 +67,7 @@ fn messages_and_idle_clients_are_cheap() {
     }
 
     let mut broadcast = |text: &str| {
-        assert_eq!(hub.broadcast(text), Ok(2 * CLIENTS));
+        assert_eq!(hub.all().send(text), Ok(2 * CLIENTS));
         for stream in &mut all {
             let mut received = [0; 7];
             stream.read_exact(&mut received).unwrap();

@@ -42,7 +42,7 @@ async fn push(hub: Hub, arrived: Arc<Notify>) {
         let mut pendulums = Pendulum::almost_alike();
         for step in (0..RUN).cycle() {
             clock.tick().await;
-            let watchers = hub.room(WATCHERS);
+            let watchers = hub.room(WATCHERS).clients();
             if watchers.is_empty() {
                 break;
             }

@@ -110,7 +110,7 @@ impl Handler for Chat {
         match message {
             Received::Text(text) => {
                 let line = format!("{} says: {text}", client.id());
-                let _ = client.hub().broadcast_room(room(client), line);
+                let _ = client.hub().room(room(client)).send(line);
             }
             Received::Binary(_) => drop(client.send(message)),
         }
@@ -129,8 +129,9 @@ async fn announce(hub: Hub, mut changed: mpsc::UnboundedReceiver<String>) {
         rooms.sort_unstable();
         rooms.dedup();
         for room in rooms.drain(..) {
-            let ids: Vec<String> = hub.room(&room).iter().map(|it| it.id().to_string()).collect();
-            let _ = hub.broadcast_room(&room, format!("here: {}", ids.join(", ")));
+            let ids: Vec<String> =
+                hub.room(&room).clients().iter().map(|it| it.id().to_string()).collect();
+            let _ = hub.room(&room).send(format!("here: {}", ids.join(", ")));
             // others have their turns between the rooms
             tokio::task::coop::consume_budget().await;
         }

@@ -1,32 +1,34 @@
-use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::net::SocketAddr;
-use core::sync::atomic::Ordering;
 use core::time::Duration;
+use std::sync::OnceLock;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::accept::acceptor::{Accepted, Acceptor, Refusal, unavailable};
+use super::accept::acceptor::{Accepted, Acceptor};
 use super::accept::external::ExternalStream;
-use super::accept::lifecycle::{Control, Phase, Stop};
-use super::accept::pending::HandshakePermit;
+use super::accept::lifecycle::{Lifecycle, Phase, Stop};
+use super::accept::permits::HandshakePermit;
+use super::accept::refusal::{Refusal, internal_error, unavailable};
 use super::client::hub::Hub;
 use super::client::stream::ClientStream;
-use super::client::task::{Foreign, internal_error};
 use super::error::NotServed;
 use super::http::request::Peer;
 use super::http::response::Response;
-use crate::handshake::server::{self as http, AcceptError, Upgrade};
+use crate::handshake::server::{self as handshake, AcceptError, Upgrade};
 use crate::proto::SendError;
 use crate::tokio::WebSocket;
 use crate::wire::CloseCode;
 
-/// Ends a server from anywhere. Cloning it costs a reference count.
+/// A handle on a server: it drains and ends it, and brings it streams and handshakes that were
+/// accepted elsewhere. It may be used from any task or thread; cloning it costs a few reference counts.
 #[derive(Clone)]
 pub struct ServerHandle {
-    pub(crate) control: Arc<Control>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    /// Set once the server runs, dead once it is over.
+    pub(crate) acceptor: Arc<OnceLock<Weak<Acceptor>>>,
     pub(crate) hub: Hub,
 }
 
@@ -59,10 +61,10 @@ impl ServerHandle {
         SendError::check_reason(reason)?;
         let now = Instant::now();
         let until = now.checked_add(deadline).unwrap_or(now + A_GENERATION);
-        let stop = Stop { code, reason: reason.into(), until };
-        self.control.change(|phase| !phase.is_stopping(), Phase::Stopping(Arc::new(stop)));
-        if self.control.running.load(Ordering::Acquire) {
-            self.control.reached(|phase| matches!(phase, Phase::Over)).await;
+        self.lifecycle.stop(Stop { code, reason: reason.into(), until });
+        if self.acceptor.get().is_some() {
+            // it runs, or has run
+            self.lifecycle.reached(|phase| matches!(phase, Phase::Over)).await;
         }
         Ok(())
     }
@@ -73,17 +75,17 @@ impl ServerHandle {
     ///
     /// The next step is [`shutdown`](Self::shutdown), or [`resume`](Self::resume) to take it back.
     pub fn drain(&self) {
-        self.control.change(|phase| matches!(phase, Phase::Serving), Phase::Draining);
+        self.lifecycle.drain();
     }
 
     /// Ends [`drain`](Self::drain).
     pub fn resume(&self) {
-        self.control.change(|phase| matches!(phase, Phase::Draining), Phase::Serving);
+        self.lifecycle.resume();
     }
 
     /// Whether new connections are refused, because the server drains, shuts down or is over.
     pub fn is_draining(&self) -> bool {
-        self.control.is_draining()
+        self.lifecycle.is_draining()
     }
 
     /// Serves a stream that was accepted elsewhere, like one from the server's own listener: see
@@ -96,68 +98,63 @@ impl ServerHandle {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn accept<S>(&self, arrival: ExternalStream<S>) -> Result<(), NotServed>
+    pub fn accept<S>(&self, stream: ExternalStream<S>) -> Result<(), NotServed>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let ExternalStream { io, received, peer } = stream;
         let acceptor = self.acceptor().ok_or(NotServed::NotRunning)?;
-        let pending = self.control.pending_now(arrival.peer.addr.ip(), acceptor.room);
-        let pending = pending.ok_or(NotServed::TooManyPending)?;
-        let ExternalStream { io, received, peer } = arrival;
-        let io: Foreign = Box::new(io);
-        acceptor.start(ClientStream::new(io), received, peer, pending);
+        let permit = acceptor.permits.try_handshake(peer.addr.ip());
+        let permit = permit.ok_or(NotServed::TooManyPending)?;
+        acceptor.serve(ClientStream::boxed(io), received, peer, permit);
         Ok(())
     }
 
-    /// Asks the server whether to accept a handshake that another HTTP server has read, and is to answer:
-    /// hyper, or what is built on it. The routes, the origins, the limits and the handler decide, as for
-    /// the server's own port. The request is made by
+    /// Asks the server whether to accept a handshake that another HTTP server has read, and is to
+    /// answer: hyper, or what is built on it. The routes, the origins, the limits and the handler
+    /// decide, as for the server's own port. The request is made by
     /// [`Request::from_parts`](crate::handshake::server::Request::from_parts).
     ///
     /// # Errors
     ///
-    /// The page to answer instead: a refusal has been counted and told to the log, unless the server
-    /// does not run or has too many handshakes under way.
+    /// The response to send instead: a refusal has been counted and logged, unless the server does not
+    /// run or has too many handshakes under way.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future refuses the handshake.
     pub async fn accept_request(
         &self,
-        request: http::Request,
+        request: handshake::Request,
         peer_addr: SocketAddr,
         secure: bool,
     ) -> Result<PendingUpgrade, Response> {
         let peer = Peer { addr: peer_addr, secure, local: false };
         let acceptor = self.acceptor().ok_or_else(|| unavailable("the server does not run"))?;
-        let pending = self.control.pending_now(peer_addr.ip(), acceptor.room);
-        let pending = pending.ok_or_else(|| unavailable("too many handshakes are under way"))?;
-        let accepted = match acceptor.accept_request(&request, peer).await {
-            Ok(accepted) => accepted,
-            Err(Refusal::Response(page)) => return Err(page),
-            Err(Refusal::Invalid(error)) => return Err(Response::for_error(&error)),
-        };
-        let headers = accepted.acceptance.headers();
-        match request.upgrade(&accepted.acceptance.accept(&headers), &acceptor.config) {
+        let permit = acceptor.permits.try_handshake(peer_addr.ip());
+        let permit = permit.ok_or_else(|| unavailable("too many handshakes are under way"))?;
+        let accepted = acceptor.accept_request(&request, peer).await;
+        let accepted = accepted.map_err(Refusal::into_response)?;
+        let headers = accepted.accept.headers();
+        let accept = accepted.accept.as_handshake(&headers);
+        match request.upgrade(&accept, &acceptor.settings.config) {
             Ok(upgrade) => {
                 drop(headers);
-                Ok(PendingUpgrade { acceptor, accepted, upgrade, _pending: pending })
+                Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit })
             }
             Err(AcceptError::Peer(error)) => Err(Response::for_error(&error)),
-            // the handler has answered with what cannot be sent
             Err(AcceptError::Usage(_)) => {
-                let page = internal_error();
-                acceptor.refusal(accepted.info.path(), peer, &page);
-                Err(page)
+                acceptor.record_unusable(&accepted, peer);
+                Err(internal_error())
             }
         }
     }
 
-    /// The server's set-up, while it takes connections.
+    /// Returns the server's acceptor, while it takes connections.
     fn acceptor(&self) -> Option<Arc<Acceptor>> {
-        let acceptor = self.control.acceptor.get().and_then(Weak::upgrade)?;
-        let running = self.control.running.load(Ordering::Acquire) && !self.control.is_stopping();
-        running.then_some(acceptor)
+        let acceptor = self.acceptor.get().and_then(Weak::upgrade)?;
+        // tasks that it has begun keep it a little longer than the server runs
+        (!self.lifecycle.is_stopping()).then_some(acceptor)
     }
 
     /// All clients of the server.
@@ -182,7 +179,7 @@ pub struct PendingUpgrade {
     acceptor: Arc<Acceptor>,
     accepted: Accepted,
     upgrade: Upgrade,
-    _pending: HandshakePermit,
+    _permit: HandshakePermit,
 }
 
 impl PendingUpgrade {
@@ -201,9 +198,8 @@ impl PendingUpgrade {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let io: Foreign = Box::new(io);
-        let ws = WebSocket::from_upgrade(ClientStream::new(io), self.upgrade, leftover);
-        self.acceptor.start_connection(ws, self.accepted);
+        let ws = WebSocket::from_upgrade(ClientStream::boxed(io), self.upgrade, leftover);
+        self.acceptor.start(ws, self.accepted);
     }
 }
 

@@ -7,7 +7,7 @@
 //! Server::bind("ws://127.0.0.1:8181")
 //!     .await?
 //!     .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
-//!     .route("/chat", handler_fn().on_message(|client, message| client.hub().broadcast(message)))
+//!     .route("/chat", handler_fn().on_message(|client, message| client.hub().all().send(message)))
 //!     .page("/", Response::html("<h1>Hello</h1>"))
 //!     .run()
 //!     .await
@@ -127,20 +127,24 @@
 
 mod accept;
 mod client;
+mod context;
 mod error;
 mod handle;
 mod http;
 mod observe;
+mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
 
 pub use accept::accept::Accept;
 pub use accept::external::ExternalStream;
-pub use client::client::{Client, ClientInfo};
+pub use client::client::Client;
 pub use client::handler::{Handler, Received};
 pub use client::handler_fn::{HandlerFn, handler_fn};
 pub use client::hub::Hub;
+pub use client::info::ClientInfo;
 pub use client::limits::SlowClients;
+pub use client::target::Target;
 pub use error::{NotJoined, NotSent, NotServed, ServerError};
 pub use handle::{PendingUpgrade, ServerHandle};
 pub use http::origin::OriginPolicy;

@@ -1,24 +1,22 @@
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::{Future, pending, poll_fn};
 use core::net::SocketAddr;
-use core::pin::pin;
-use core::sync::atomic::Ordering;
-use core::task::Poll;
 use core::time::Duration;
 use std::io;
+use std::sync::OnceLock;
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-use super::accept::acceptor::Acceptor;
-use super::accept::lifecycle::{Control, Phase, Room, Stop};
+use super::accept::acceptor::{Acceptor, Settings};
+use super::accept::lifecycle::Lifecycle;
+use super::accept::permits::{Capacity, Permits};
 use super::client::handler::Handler;
 use super::client::hub::Hub;
 use super::client::limits::{Limits, SlowClients};
 use super::client::task::ErasedHandler;
+use super::context::Context;
 use super::error::ServerError;
 use super::handle::ServerHandle;
 use super::http::hosts::Hosts;
@@ -27,7 +25,7 @@ use super::http::request::Request;
 use super::http::response::Response;
 use super::http::route::{InvalidPath, Pattern, Table};
 use super::observe::event::LogEvent;
-use super::observe::stats::Counters;
+use super::run::{RunSettings, run};
 use crate::handshake::Origin;
 use crate::proto::{Config, Delivery};
 
@@ -37,13 +35,20 @@ use crate::proto::{Config, Delivery};
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     listener: TcpListener,
-    acceptor: Acceptor,
+    /// But for the settings of connections, which `run` puts together from these three.
+    settings: Settings,
     config: Config,
     max_message_len: Option<usize>,
     max_unsent: Option<usize>,
+    capacity: Capacity,
     limits: Limits,
     max_lifetime: Option<Duration>,
     close_window: Option<Duration>,
+    lifecycle: Arc<Lifecycle>,
+    context: Arc<Context>,
+    hub: Hub,
+    /// The acceptor, for the handles, once the server runs.
+    acceptor: Arc<OnceLock<Weak<Acceptor>>>,
     /// The first thing that was wrong.
     problem: Option<ServerError>,
 }
@@ -78,33 +83,40 @@ impl Server {
     /// Takes a listener that was made elsewhere, with options of its own. Give it a backlog for as many
     /// clients as may come at once: those that do not fit into it come a second or more later.
     pub fn from_listener(listener: TcpListener) -> Self {
-        let acceptor = Acceptor {
+        let on_loopback =
+            listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+        let settings = Settings {
             routes: Table::default(),
             pages: Table::default(),
             fallback: None,
             health: None,
             origins: OriginPolicy::default(),
             hosts: None,
-            on_loopback: listener
-                .local_addr()
-                .is_ok_and(|addr| addr.ip().to_canonical().is_loopback()),
+            on_loopback,
             trusted_proxies: 0,
             config: Self::default_config(),
-            max_connections: default_max_connections(),
-            max_connections_per_ip: None,
-            room: Room { pending: DEFAULT_MAX_PENDING, sockets: max_sockets() },
-            hub: Hub::default(),
-            control: Arc::new(Control::new()),
         };
+        let capacity = Capacity {
+            pending: DEFAULT_MAX_PENDING,
+            sockets: max_sockets(),
+            connections: default_max_connections(),
+            per_network: None,
+        };
+        let context = Arc::new(Context::default());
         Self {
             listener,
-            acceptor,
+            settings,
             config: Config::new(),
             max_message_len: None,
             max_unsent: None,
+            capacity,
             limits: Limits::default(),
             max_lifetime: None,
             close_window: None,
+            lifecycle: Arc::new(Lifecycle::new()),
+            hub: Hub::new(Arc::clone(&context)),
+            context,
+            acceptor: Arc::default(),
             problem: None,
         }
     }
@@ -120,12 +132,16 @@ impl Server {
 
     /// All clients.
     pub fn hub(&self) -> Hub {
-        self.acceptor.hub.clone()
+        self.hub.clone()
     }
 
     /// What ends the server.
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { control: Arc::clone(&self.acceptor.control), hub: self.hub() }
+        ServerHandle {
+            lifecycle: Arc::clone(&self.lifecycle),
+            acceptor: Arc::clone(&self.acceptor),
+            hub: self.hub(),
+        }
     }
 
     /// Puts WebSockets at a path: `/chat`, `/chat/{room}`, `/files/{*rest}`.
@@ -135,7 +151,7 @@ impl Server {
     /// Parameters are percent-decoded, what is no UTF-8 then matches nothing.
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
         let handler: Arc<dyn ErasedHandler> = Arc::new(handler);
-        let inserted = self.acceptor.routes.insert(path, handler);
+        let inserted = self.settings.routes.insert(path, handler);
         self.note(inserted);
         self
     }
@@ -146,7 +162,7 @@ impl Server {
         if let Err(error) = page.check() {
             self.note::<()>(Err(ServerError::Page { path: path.into(), error }));
         }
-        let inserted = self.acceptor.pages.insert(path, page);
+        let inserted = self.settings.pages.insert(path, page);
         self.note(inserted);
         self
     }
@@ -157,7 +173,7 @@ impl Server {
         mut self,
         answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
     ) -> Self {
-        self.acceptor.fallback = Some(Box::new(answer));
+        self.settings.fallback = Some(Box::new(answer));
         self
     }
 
@@ -165,7 +181,7 @@ impl Server {
     /// [drains](ServerHandle::drain) or shuts down.
     pub fn health(mut self, path: &str) -> Self {
         match Pattern::parse(path) {
-            Ok(pattern) if pattern.is_literal() => self.acceptor.health = Some(path.into()),
+            Ok(pattern) if pattern.is_literal() => self.settings.health = Some(path.into()),
             Ok(_) => self.note::<()>(Err(InvalidPath::with_parameters(path))),
             Err(error) => self.note::<()>(Err(error)),
         }
@@ -189,14 +205,14 @@ impl Server {
     /// # }
     /// ```
     pub fn on_log(self, log: impl Fn(&LogEvent<'_>) + Send + Sync + 'static) -> Self {
-        self.acceptor.hub.set_log(Box::new(log));
+        self.context.set_log(Box::new(log));
         self
     }
 
     /// Says whose scripts may connect. By default those from the host that they connect to; everybody
     /// else's get a 403.
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
-        self.acceptor.origins = policy;
+        self.settings.origins = policy;
         self
     }
 
@@ -209,7 +225,7 @@ impl Server {
                 None => self.note::<()>(Err(ServerError::Origin(text.into()))),
             }
         }
-        self.acceptor.origins = OriginPolicy::List(list);
+        self.settings.origins = OriginPolicy::List(list);
         self
     }
 
@@ -223,7 +239,7 @@ impl Server {
     /// machine or a private network can reach that is a way in.
     pub fn allowed_hosts<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Self {
         match Hosts::parse(hosts) {
-            Ok(hosts) => self.acceptor.hosts = Some(hosts),
+            Ok(hosts) => self.settings.hosts = Some(hosts),
             Err(error) => self.note::<()>(Err(error)),
         }
         self
@@ -241,7 +257,7 @@ impl Server {
     /// no scheme (`unknown`, `unix:`) is answered with status 400, the health check excepted: the client
     /// does not pass for the proxy, nor for one with the others of its kind.
     pub const fn trusted_proxies(mut self, proxies: usize) -> Self {
-        self.acceptor.trusted_proxies = proxies;
+        self.settings.trusted_proxies = proxies;
         self
     }
 
@@ -278,7 +294,7 @@ impl Server {
     /// that is less), and of these less an eighth, or 8 192 if that is less, for [pending](Self::max_pending)
     /// ones, which must be answered when the server is full; 10 000 elsewhere.
     pub const fn max_connections(mut self, connections: usize) -> Self {
-        self.acceptor.max_connections = connections;
+        self.capacity.connections = connections;
         self
     }
 
@@ -286,7 +302,7 @@ impl Server {
     /// gets a 429. The address is [`Request::remote_ip`]; of IPv6 addresses those count as one that share
     /// their first 64 bits, as those of one customer do.
     pub const fn max_connections_per_ip(mut self, connections: usize) -> Self {
-        self.acceptor.max_connections_per_ip = Some(connections);
+        self.capacity.per_network = Some(connections);
         self
     }
 
@@ -301,7 +317,7 @@ impl Server {
     /// another one after a tenth of a second. [`Stats::gave_way`](super::Stats::gave_way) counts all of
     /// them. A handshake that a handler [decides](super::Handler::on_request) about keeps its place.
     pub const fn max_pending(mut self, handshakes: usize) -> Self {
-        self.acceptor.room.pending = if handshakes == 0 { 1 } else { handshakes };
+        self.capacity.pending = if handshakes == 0 { 1 } else { handshakes };
         self
     }
 
@@ -390,7 +406,8 @@ impl Server {
     /// Serves until [`ServerHandle::shutdown`].
     ///
     /// Errors of accepting, such as the want of descriptors, do not end it: it closes a
-    /// [pending](Self::max_pending) connection that is idle, or waits for 50 ms, and tries again ([`Stats::accept_errors`](super::Stats::accept_errors) counts them).
+    /// [pending](Self::max_pending) connection that is idle, or waits for 50 ms, and tries again
+    /// ([`Stats::accept_errors`](super::Stats::accept_errors) counts them).
     ///
     /// # Errors
     ///
@@ -398,63 +415,37 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the server: the listener is dropped and all connections are cut off,
+    /// Dropping the future ends the server: the listener is dropped and all connections are aborted,
     /// each as soon as its task runs.
-    pub async fn run(self) -> Result<(), ServerError> {
-        let config = self.settings();
-        let Self {
-            listener, mut acceptor, mut limits, max_lifetime, close_window, problem, ..
-        } = self;
-        if let Some(problem) = problem {
+    pub async fn run(mut self) -> Result<(), ServerError> {
+        if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
-        acceptor.config = config.check()?;
-        if acceptor.config.delivery != Delivery::Messages {
+        let config = self.connection_config().check()?;
+        if config.delivery != Delivery::Messages {
             return Err(ServerError::ChunkedDelivery);
         }
         #[cfg(feature = "deflate")]
         {
-            limits.deflate = acceptor.config.deflate;
+            self.limits.deflate = config.deflate;
         }
-        limits.close_timeout = acceptor.config.close_timeout;
-        acceptor.hub.set_limits(limits);
-        let acceptor = Arc::new(acceptor);
-        let control = &acceptor.control;
-        let _ = control.acceptor.set(Arc::downgrade(&acceptor));
-        let running = Running::new(&acceptor);
-        {
-            let mut stopped = pin!(control.reached(Phase::is_stopping));
-            let mut ageing = pin!(close_the_old(&acceptor.hub, max_lifetime));
-            let mut accepting = pin!(accept_all(&listener, &acceptor));
-            poll_fn(|cx| {
-                if stopped.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(());
-                }
-                // both have no end
-                let _ = ageing.as_mut().poll(cx);
-                accepting.as_mut().poll(cx)
-            })
-            .await;
-        }
-        drop(listener);
-        if let Some(stop) = control.stop() {
-            let shutdown = async {
-                close_all(&acceptor.hub, &stop, close_window).await;
-                control.idle().await;
-            };
-            if timeout_at(stop.until, shutdown).await.is_err() {
-                control.phase.send_replace(Phase::Aborting);
-                acceptor.hub.abort_all();
-                // those that do not even come to a point where they wait are left behind
-                let _ = timeout(LAST_WAIT, control.idle()).await;
-            }
-        }
-        drop(running);
+        self.limits.close_timeout = config.close_timeout;
+        self.context.set_limits(self.limits);
+        let acceptor = Acceptor {
+            settings: Settings { config, ..self.settings },
+            permits: Arc::new(Permits::new(self.capacity)),
+            lifecycle: self.lifecycle,
+            context: self.context,
+            hub: self.hub,
+        };
+        let settings =
+            RunSettings { max_lifetime: self.max_lifetime, close_window: self.close_window };
+        run(self.listener, acceptor, &self.acceptor, settings).await;
         Ok(())
     }
 
-    /// What [`config`](Self::config) and the setters beside it come to.
-    fn settings(&self) -> Config {
+    /// Returns what [`config`](Self::config) and the setters beside it come to.
+    fn connection_config(&self) -> Config {
         let (unsaid, ours) = (Config::new(), Self::default_config());
         let settle = |setter: Option<usize>, said, unsaid, ours| {
             setter.unwrap_or(if said == unsaid { ours } else { said })
@@ -480,89 +471,6 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
-    }
-}
-
-/// Accepts connections for ever. Tokio lets it do so a number of times in a row (128), then everybody
-/// else has a turn.
-async fn accept_all(listener: &TcpListener, acceptor: &Arc<Acceptor>) {
-    let mut told: Option<Instant> = None;
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer_addr)) => {
-                let pending = acceptor.control.pending(peer_addr.ip(), acceptor.room).await;
-                acceptor.receive(stream, peer_addr, pending);
-            }
-            // somebody has gone again before we came to it
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionAborted
-                        | io::ErrorKind::ConnectionReset
-                        | io::ErrorKind::Interrupted
-                ) => {}
-            Err(error) => {
-                // out of descriptors, most likely: they come back when connections close
-                Counters::add(&acceptor.hub.counters().accept_errors);
-                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
-                    told = Some(Instant::now());
-                    acceptor.hub.log(&LogEvent::AcceptFailed(&error));
-                }
-                match acceptor.control.pending.make_way() {
-                    true => drop(timeout(BACK_OFF, acceptor.control.left.notified()).await),
-                    false => sleep(BACK_OFF).await,
-                }
-            }
-        }
-    }
-}
-
-/// Closes connections that have lasted long enough, for ever.
-async fn close_the_old(hub: &Hub, lifetime: Option<Duration>) {
-    let Some(lifetime) = lifetime else { return pending().await };
-    let mut clock = interval((lifetime / 100).clamp(TICK, Duration::from_secs(1)));
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        clock.tick().await;
-        hub.close_older_than(lifetime);
-    }
-}
-
-/// Closes all connections, some at each tick.
-async fn close_all(hub: &Hub, stop: &Stop, window: Option<Duration>) {
-    let clients = hub.close_newcomers(stop.code, &stop.reason);
-    let all = CLOSE_INTERVAL.saturating_mul(u32::try_from(clients.len()).unwrap_or(u32::MAX));
-    let rest = stop.until.saturating_duration_since(Instant::now());
-    let window = window.unwrap_or(all).min(rest / 2);
-    let ticks = usize::try_from(window.as_nanos() / TICK.as_nanos()).unwrap_or(usize::MAX);
-    let at_a_time = clients.len().div_ceil(ticks.max(1)).max(1);
-    let times = clients.len().div_ceil(at_a_time).max(1);
-    let mut clock =
-        interval((window / u32::try_from(times).unwrap_or(u32::MAX)).max(Duration::from_millis(1)));
-    for clients in clients.chunks(at_a_time) {
-        clock.tick().await; // the first one is now
-        for client in clients {
-            // the reason has been looked at; somebody may have closed before
-            let _ = client.close(stop.code, &stop.reason);
-        }
-    }
-}
-
-/// A server that runs; when it is dropped, everything ends.
-struct Running<'a>(&'a Acceptor);
-
-impl<'a> Running<'a> {
-    fn new(acceptor: &'a Acceptor) -> Self {
-        acceptor.control.running.store(true, Ordering::Release);
-        Self(acceptor)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.control.running.store(false, Ordering::Release);
-        self.0.control.phase.send_replace(Phase::Over);
-        self.0.hub.abort_all();
     }
 }
 
@@ -619,21 +527,6 @@ const BACKLOG: u32 = 4096;
 /// As many as may wait behind them in the queue, twice, so that a storm of 5 000 clients fits in though all
 /// of them take their time. A silent one takes some 5 KB of memory.
 const DEFAULT_MAX_PENDING: usize = 2 * BACKLOG as usize;
-
-/// From one Close frame of a shutdown to the next.
-const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
-
-/// How often things are looked at that happen over a time, at the most.
-const TICK: Duration = Duration::from_millis(10);
-
-/// After an error of accepting.
-const BACK_OFF: Duration = Duration::from_millis(50);
-
-/// From one notice of such errors to the next.
-const TELL_AGAIN: Duration = Duration::from_secs(10);
-
-/// For tasks that have been told to end at once.
-const LAST_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

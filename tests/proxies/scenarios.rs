@@ -169,7 +169,7 @@ pub async fn closing_passes_both_ways(kind: Kind) {
     // gone without a word
     drop(greeted(&server).await);
     assert_eq!(next(3).await, "1006 \"\" Network clean=false");
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     server.stop().await;
 }
 
@@ -227,8 +227,8 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
     let request = request.replacen("Host: server.example.com\r\n", &headers, 1);
     stream.write_all(request.as_bytes()).await.unwrap();
     read_head(&mut stream).await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let info = client.info();
     assert_eq!((info.host(), info.origin()), (&*proxy.addr.to_string(), Some(&*origin)));
     assert_eq!((info.query(), info.cookie("session")), (Some("token=a%20b"), Some("abc")));
@@ -282,8 +282,8 @@ pub async fn what_the_client_says_of_itself_is_its_own(kind: Kind) {
     let head = [line.as_bytes(), b"\r\nX-Forwarded-For: \xff\r\n", rest.as_bytes()];
     stream.write_all(&head.concat()).await.unwrap();
     read_head(&mut stream).await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     assert_eq!(client.info().remote_ip().to_string(), "127.0.0.2");
     server.stop().await;
 }
@@ -309,12 +309,12 @@ pub async fn many_connections(kind: Kind) {
     for client in clients {
         all.push(client.await.unwrap());
     }
-    assert_eq!(server.hub.broadcast("to all"), Ok(CLIENTS));
+    assert_eq!(server.hub.all().send("to all"), Ok(CLIENTS));
     for ws in &mut all {
         assert_eq!(text(ws).await, "to all");
     }
     drop(all);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     assert_eq!(server.hub.stats().opened, CLIENTS as u64);
     server.stop().await;
 }
@@ -343,7 +343,7 @@ pub async fn a_tunnel_that_is_cut_is_told_to_both_ends(kind: Kind) {
     assert_eq!(closed(&mut ws).await, (1006, String::new(), false));
     until(|| !ends(&log).is_empty()).await;
     assert_eq!(ends(&log), ["1006 \"\" Network clean=false"]);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     server.stop().await;
 }
 
@@ -361,7 +361,7 @@ pub async fn the_end_of_the_proxy_ends_each_connection_once(kind: Kind) {
         for ws in &mut all {
             assert_eq!(closed(ws).await, (1006, String::new(), false));
         }
-        until(|| server.hub.is_empty() && ends(&log).len() == (round + 1) * CLIENTS).await;
+        until(|| server.hub.all().is_empty() && ends(&log).len() == (round + 1) * CLIENTS).await;
         proxy.start();
     }
     // it is back, and so may the clients be
@@ -417,7 +417,7 @@ pub async fn a_full_server_says_so(kind: Kind) {
     assert!(body.contains("too many connections; try again later"), "{body}");
     echo(&mut ws, "not bothered").await;
     within(ws.close(CloseCode::NORMAL, "")).await.unwrap();
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     greeted(&server).await;
     server.stop().await;
 }
@@ -467,11 +467,11 @@ pub async fn a_slow_client_is_closed(kind: Kind) {
     let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
     let mut reader = greeted(&server).await;
     let mut slow = server.raw("/echo").await;
-    until(|| server.hub.len() == 2).await;
+    until(|| server.hub.all().len() == 2).await;
     let large = "x".repeat(100_000);
     within(async {
         while server.hub.stats().slow_closed == 0 {
-            server.hub.broadcast(&large).unwrap();
+            server.hub.all().send(&large).unwrap();
             assert!(text(&mut reader).await == large);
         }
     })

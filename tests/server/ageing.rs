@@ -59,7 +59,7 @@ async fn a_connection_has_a_longest_life() {
         assert_eq!(end, (1001, "the connection has served its time".into(), true));
         assert!(begin.elapsed() >= LIFETIME * 9 / 10, "{:?}", begin.elapsed());
     }
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     server.stop().await;
 }
 
@@ -71,14 +71,14 @@ async fn a_shutdown_is_spread() {
     for _ in 0..20 {
         all.push(server.connect("/").await);
     }
-    until(|| server.hub.len() == 20).await;
+    until(|| server.hub.all().len() == 20).await;
     let handle = server.handle.clone();
     let begin = Instant::now();
     let shutdown = tokio::spawn(async move {
         handle.shutdown(CloseCode::GOING_AWAY, "", LONG).await.unwrap();
     });
     assert_eq!(closed(&mut all[0]).await, (1001, String::new(), true));
-    assert!(server.hub.len() > 5, "the others are still here");
+    assert!(server.hub.all().len() > 5, "the others are still here");
     for ws in &mut all[1..] {
         assert_eq!(closed(ws).await, (1001, String::new(), true));
     }
@@ -95,7 +95,7 @@ async fn the_window_ends_before_the_deadline() {
     for _ in 0..5 {
         all.push(server.connect("/").await);
     }
-    until(|| server.hub.len() == 5).await;
+    until(|| server.hub.all().len() == 5).await;
     let handle = server.handle.clone();
     let shutdown = tokio::spawn(async move {
         handle.shutdown(CloseCode::GOING_AWAY, "", Duration::from_secs(4)).await.unwrap();

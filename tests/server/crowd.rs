@@ -115,7 +115,7 @@ async fn never_reads(server: &Running) -> TcpStream {
     stream.write_all(wire::REQUEST.replacen("/chat", "/", 1).as_bytes()).await.unwrap();
     // nothing of the messages is read yet
     read_head(&mut stream).await;
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     stream
 }
 
@@ -137,7 +137,7 @@ async fn everybody_else_gets_everything(server: &Running) {
             ws // open until all have read
         }));
     }
-    until(|| server.hub.len() == READERS + 1).await;
+    until(|| server.hub.all().len() == READERS + 1).await;
     let hub = server.hub.clone();
     // A thread that is not the runtime's: a call that waited for the one client would wait for ever.
     let broadcaster = thread::spawn(move || broadcast(&hub, &received));
@@ -160,7 +160,7 @@ fn broadcast(hub: &Hub, received: &[AtomicUsize]) {
         thread::sleep(next.saturating_duration_since(Instant::now()));
         next += INTERVAL;
         // the slow one counts as long as it is open
-        let count = hub.broadcast(format!("{number:06}{filler}")).unwrap();
+        let count = hub.all().send(format!("{number:06}{filler}")).unwrap();
         assert!(count == READERS || count == READERS + 1, "{number}: to {count} clients");
     }
 }

@@ -134,7 +134,7 @@ async fn every_end_is_told_once() {
     assert_eq!((count("open"), count("close")), (4, 4));
     until(|| server.hub.stats().closed == 4).await;
     assert_eq!(server.hub.stats().opened, 4);
-    assert!(server.hub.is_empty());
+    assert!(server.hub.all().is_empty());
     server.stop().await;
 }
 
@@ -154,7 +154,7 @@ async fn a_panic_closes_its_connection_only() {
     assert_eq!(text(&mut other).await, "still here");
     let closes = || log.lines().iter().filter(|line| line.starts_with("close 1011")).count();
     until(|| closes() == 3).await;
-    assert_eq!((server.hub.len(), server.hub.stats().panics), (1, 4));
+    assert_eq!((server.hub.all().len(), server.hub.stats().panics), (1, 4));
     server.stop().await;
 }
 
@@ -173,9 +173,9 @@ async fn panics_around_a_connection_are_caught_too() {
     assert_eq!(closed(&mut ws).await.0, 1011);
     until(|| server.hub.stats().panics == 2).await;
     assert_eq!(log.lines(), ["1011"]);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     let ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     drop(ws);
     server.stop().await;
 }
@@ -219,8 +219,8 @@ async fn clients_are_known_by_what_they_said() {
     let request = request.with_header("Cookie", "session=abc; theme=dark").unwrap();
     let request = request.with_header("X-Twice", "1").unwrap().with_header("x-twice", "2").unwrap();
     let ws = server.try_connect(&request).await.unwrap();
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let info = client.info();
     assert_eq!(info.path(), "/u/J%C3%B6rg/a/b");
     assert_eq!((info.query(), info.route()), (Some("x=1&y"), "/u/{name}/{*rest}"));
@@ -235,8 +235,8 @@ async fn clients_are_known_by_what_they_said() {
     assert!(!shown.contains("abc"), "a secret in {shown}");
 
     let other = server.connect("/u/a/b").await;
-    until(|| server.hub.len() == 2).await;
-    let ids: Vec<u64> = server.hub.clients().iter().map(Client::id).collect();
+    until(|| server.hub.all().len() == 2).await;
+    let ids: Vec<u64> = server.hub.all().clients().iter().map(Client::id).collect();
     assert!(client.id() == ids[0] && ids[0] < ids[1], "{ids:?}");
     drop((ws, other));
     server.stop().await;
@@ -250,8 +250,8 @@ async fn not_all_headers_are_kept() {
     let request = request.with_header("Cookie", &"x".repeat(200)).unwrap();
     let request = request.with_header("X-Last", "kept too").unwrap();
     let _ws = server.try_connect(&request).await.unwrap();
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let info = client.info();
     assert_eq!((info.header("x-short"), info.header("x-last")), (Some("kept"), Some("kept too")));
     assert_eq!(info.header("cookie"), None);
@@ -271,14 +271,14 @@ async fn a_dead_network_is_told_too() {
     let server = start(bind().await.route("/{room}", Recorder(log.clone())).config(config));
     let _silent = server.raw("/silent").await;
     let blocked = server.raw("/blocked").await;
-    until(|| server.hub.len() == 2).await;
-    for client in server.hub.clients() {
+    until(|| server.hub.all().len() == 2).await;
+    for client in server.hub.all().clients() {
         while client.info().path() == "/blocked" && client.send(vec![0; 900_000]).is_ok() {
             sleep(Duration::from_millis(1)).await;
         }
     }
     let closes = || log.lines().iter().filter(|line| line.starts_with("close 1006")).count();
-    until(|| closes() == 2 && server.hub.is_empty()).await;
+    until(|| closes() == 2 && server.hub.all().is_empty()).await;
     drop(blocked);
     server.stop().await;
 }
@@ -304,8 +304,8 @@ async fn a_handler_that_waits_holds_up_nobody_else() {
         assert_eq!(text(&mut two).await, "go on");
     }
     // sent to while its handler waits
-    until(|| server.hub.len() == 2).await;
-    server.hub.broadcast("from outside").unwrap();
+    until(|| server.hub.all().len() == 2).await;
+    server.hub.all().send("from outside").unwrap();
     assert_eq!(text(&mut one).await, "from outside");
     release.notify_one();
     assert_eq!(text(&mut one).await, "wait");
@@ -318,22 +318,22 @@ async fn state() {
     struct User(String);
     let route = handler_fn()
         .on_request(|request| match request.query() {
-            Some(name) => Ok(Accept::new().state(User(name.to_string()))),
+            Some(name) => Ok(Accept::new().client_state(User(name.to_string()))),
             None => Ok(Accept::new()),
         })
         .on_message(|client, _| {
             let name = |it: &Client| it.state().map_or("nobody", |User(name)| name).to_string();
-            let names: Vec<_> = client.hub().clients().iter().map(name).collect();
+            let names: Vec<_> = client.hub().all().clients().iter().map(name).collect();
             client.send(names.join(" "))
         });
     let server = start(bind().await.route("/", route));
     let mut ann = server.connect("/?ann").await;
     let _other = server.connect("/").await;
     let _bob = server.connect("/?bob").await;
-    until(|| server.hub.len() == 3).await;
+    until(|| server.hub.all().len() == 3).await;
     ann.send("who?").await.unwrap();
     assert_eq!(text(&mut ann).await, "ann nobody bob");
-    let client = server.hub.clients().remove(0);
+    let client = server.hub.all().clients().remove(0);
     assert_eq!(client.state::<User>().unwrap().0, "ann");
     assert!(client.state::<String>().is_none());
     server.stop().await;

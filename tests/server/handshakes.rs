@@ -76,7 +76,7 @@ async fn connections_are_limited() {
     assert_eq!(status, 503);
     assert!(body.contains("too many connections"), "{body}");
     drop(one);
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     // the place is free once the handler is done
     let mut three = within(async {
         loop {
@@ -86,8 +86,8 @@ async fn connections_are_limited() {
         }
     })
     .await;
-    until(|| server.hub.len() == 2).await;
-    server.hub.broadcast("both").unwrap();
+    until(|| server.hub.all().len() == 2).await;
+    server.hub.all().send("both").unwrap();
     assert_eq!((text(&mut two).await, text(&mut three).await), ("both".into(), "both".into()));
     server.stop().await;
 }
@@ -185,7 +185,7 @@ async fn log_events() {
     server.refused(&request).await;
     let mut ws = server.connect("/panics").await;
     assert_eq!(closed(&mut ws).await.0, 1011);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     let ws = within(async {
         loop {
             if let Ok(ws) = server.try_connect(&server.request("/")).await {

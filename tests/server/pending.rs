@@ -43,8 +43,8 @@ async fn handshakes_under_way_are_limited() {
         "no place is free"
     );
     // who is in already does not notice
-    until(|| server.hub.len() == 1).await;
-    server.hub.broadcast("hello").unwrap();
+    until(|| server.hub.all().len() == 1).await;
+    server.hub.all().send("hello").unwrap();
     assert_eq!(text(&mut ws).await, "hello");
     drop(slow);
     read_head(&mut third).await;

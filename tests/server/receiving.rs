@@ -42,7 +42,7 @@ async fn unfinished_messages_have_a_limit_together() {
     assert_eq!(seen[0].close_code(), Some(1013));
     // what they held comes back
     drop((attackers, last));
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     let closed = server.hub.stats().overload_closed;
     within(honest.send(vec![1; 900_000])).await.unwrap();
     assert_eq!(within(honest.recv()).await.unwrap().unwrap().len(), 900_000);
@@ -71,7 +71,7 @@ async fn what_is_inflated_counts() {
     }
     until(|| server.hub.stats().overload_closed >= 4).await;
     drop(clients);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     server.stop().await;
 }
 

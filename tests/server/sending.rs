@@ -17,8 +17,8 @@ async fn many_threads_send_to_one_client() {
     const EACH: usize = 500;
     let server = start(bind().await.route("/", handler_fn()));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let barrier = Arc::new(Barrier::new(THREADS));
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
@@ -58,8 +58,8 @@ async fn many_threads_send_to_one_client() {
 async fn every_kind_and_size_arrives_whole() {
     let server = start(bind().await.route("/", handler_fn()).max_queued_bytes(2_000_000));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     for len in [0, 1, 125, 126, 16 * 1024 - 1, 16 * 1024, 70_000, 900_000] {
         let bytes = wire::pattern(len);
         client.send(&bytes).unwrap();
@@ -97,8 +97,8 @@ async fn one_turn_is_one_write() {
 async fn after_the_end_sending_is_an_error() {
     let server = start(bind().await.route("/", handler_fn()));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
 
     let too_long = SendError::ReasonTooLong { len: 124 };
     let refused = client.close(CloseCode::NORMAL, &"x".repeat(124));
@@ -111,7 +111,7 @@ async fn after_the_end_sending_is_an_error() {
     assert_eq!(client.close(CloseCode::NORMAL, ""), Err(NotSent::Closed));
     assert_eq!(text(&mut ws).await, "before");
     assert_eq!(closed(&mut ws).await, (1000, "done".into(), true));
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     let id = client.id();
     std::thread::spawn(move || {
         assert_eq!(client.send("later"), Err(NotSent::Closed));
@@ -131,8 +131,8 @@ async fn after_the_end_sending_is_an_error() {
 async fn closing_comes_behind_what_waits() {
     let server = start(bind().await.route("/", handler_fn()).max_queued_bytes(8 * 1024 * 1024));
     let mut raw = server.raw("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     for _ in 0..60 {
         client.send(vec![7; 100_000]).unwrap();
     }

@@ -29,7 +29,7 @@ async fn a_stream_of_another_kind_is_served() {
     server.handle.accept(ExternalStream::new(there, FROM).secure(true)).unwrap();
     let request = Request::new("ws://h/").unwrap();
     let mut ws = within(client(here, &request, &Config::new())).await.unwrap();
-    until(|| server.hub.len() == 2).await;
+    until(|| server.hub.all().len() == 2).await;
     ws.send("hello").await.unwrap();
     for expected in ["127.0.0.1:7 true", "hello"] {
         let message = within(ws.recv()).await.unwrap().unwrap();
@@ -107,7 +107,7 @@ async fn another_http_server_does_the_talking() {
     let _tcp = {
         let request = server.request("/chat/lobby").with_subprotocol("v2").unwrap();
         let ws = server.try_connect(&request).await.unwrap();
-        until(|| server.hub.len() == 1).await;
+        until(|| server.hub.all().len() == 1).await;
         ws
     };
     let ask = |target, origin| server.handle.accept_request(request(target, origin), FROM, true);

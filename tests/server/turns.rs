@@ -39,14 +39,14 @@ async fn takes_burst(mut ws: WebSocket<TcpStream>, count: usize, len: usize) {
 async fn a_burst_that_is_broadcast_closes_nobody() {
     const MEMBERS: usize = 20;
     for (count, len) in [(4200, 0), (9000, 1), (100, 16 * 1024), (5, 1_000_000)] {
-        let route = handler_fn().on_message(|client, message| client.hub().broadcast(message));
+        let route = handler_fn().on_message(|client, message| client.hub().all().send(message));
         let server = start(bind().await.route("/", route));
         let mut members = Vec::new();
         for _ in 0..MEMBERS {
             let ws = server.connect("/").await;
             members.push(tokio::spawn(takes_burst(ws, count, len)));
         }
-        until(|| server.hub.len() == MEMBERS).await;
+        until(|| server.hub.all().len() == MEMBERS).await;
         let (mut reading, mut writing) = server.raw("/").await.into_split();
         // it gets its own messages back
         let reading = tokio::spawn(async move {

@@ -6,22 +6,24 @@ use core::fmt;
 
 use crate::handshake::server as handshake;
 
-/// How a handshake is accepted.
+/// The way in which a handler accepts a handshake:
+/// [`Handler::on_request`](crate::server::Handler::on_request).
 #[derive(Default)]
 #[must_use]
 pub struct Accept {
     pub(crate) subprotocol: Option<String>,
     headers: Vec<(String, String)>,
-    pub(crate) state: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) client_state: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Accept {
-    /// Without a subprotocol, further headers and state.
+    /// Accepts without a subprotocol, further headers and state.
     pub const fn new() -> Self {
-        Self { subprotocol: None, headers: Vec::new(), state: None }
+        Self { subprotocol: None, headers: Vec::new(), client_state: None }
     }
 
-    /// Chooses one of [`Request::subprotocols`](crate::server::Request::subprotocols). Any other is answered with status 500.
+    /// Chooses one of [`Request::subprotocols`](crate::server::Request::subprotocols). Any other is
+    /// answered with status 500.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocol = Some(name.into());
         self
@@ -34,13 +36,13 @@ impl Accept {
         self
     }
 
-    /// Keeps a value with the connection, for as long as there is a [`Client`](crate::server::Client) of it:
-    /// [`Client::state`](crate::server::Client::state) gives it back, to whoever holds the client. One value;
-    /// the last one counts.
+    /// Keeps a value with the connection, for as long as there is a [`Client`](crate::server::Client)
+    /// of it: [`Client::state`](crate::server::Client::state) lends it to whoever holds the client.
+    /// One value; the last one counts.
     ///
-    /// What is to change needs a `Mutex` or an atomic: other tasks may look at the same time.
-    pub fn state(mut self, state: impl Send + Sync + 'static) -> Self {
-        self.state = Some(Box::new(state));
+    /// A value that is to change needs a `Mutex` or an atomic: other tasks may look at the same time.
+    pub fn client_state(mut self, state: impl Send + Sync + 'static) -> Self {
+        self.client_state = Some(Box::new(state));
         self
     }
 
@@ -48,7 +50,11 @@ impl Accept {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
-    pub(crate) fn accept<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> handshake::Accept<'a> {
+    /// Returns the same in the terms of the handshake.
+    pub(crate) fn as_handshake<'a>(
+        &'a self,
+        headers: &'a [(&'a str, &'a str)],
+    ) -> handshake::Accept<'a> {
         handshake::Accept { subprotocol: self.subprotocol.as_deref(), headers }
     }
 }

@@ -25,7 +25,7 @@ use crate::server::http::response::Response;
 /// impl Handler for Chat {
 ///     async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
 ///         match request.cookie("user") {
-///             Some(user) => Ok(Accept::new().state(User(user.to_string()))),
+///             Some(user) => Ok(Accept::new().client_state(User(user.to_string()))),
 ///             None => Err(Response::text("Log in first.\n").status(401)),
 ///         }
 ///     }
@@ -39,7 +39,7 @@ use crate::server::http::response::Response;
 ///
 ///     async fn on_message(&self, client: &Client, message: Received<'_>) {
 ///         if let (Some(text), Some(User(name))) = (message.as_text(), client.state()) {
-///             let _ = client.hub().broadcast(format!("{name} says: {text}"));
+///             let _ = client.hub().all().send(format!("{name} says: {text}"));
 ///         }
 ///     }
 /// }

@@ -7,61 +7,59 @@ use core::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 use super::client::Client;
-use super::outbox::{DrainOutcome, Wait};
-use super::receiving::Share;
-use super::stream::{Behind, ClientStream, Sight, Stream};
+use super::outbox::{Drained, Wait};
+use super::quota::ReceiveQuota;
+pub(crate) use super::stream::Behind;
+use super::stream::{ClientStream, Sight};
 use super::turn::{Turn, give_way};
 use crate::error::Error;
-use crate::proto::{Arrived, LINGER, MessageKind, Ready, Reply};
-use crate::server::accept::lifecycle::ConnectionPermit;
+use crate::proto::{Arrived, LINGER, Ready, Reply};
+use crate::server::accept::permits::ConnectionPermit;
 use crate::tokio::{Outgoing, WebSocket};
 
-/// What the task of a connection keeps, besides the socket: how it waits and what it watches meanwhile.
+/// The state of a connection's task besides the socket and the handler: it finds the events, moves
+/// messages from the outbox to the socket, and watches over the connection while a handler waits.
 pub(crate) struct Pump {
     /// Given back with the descriptor, which may be before the end.
-    place: Option<ConnectionPermit>,
+    permit: Option<ConnectionPermit>,
     turn: Turn,
     /// An event for the next turn, or the peer's Close, which is answered behind all messages.
-    found: Option<Found>,
+    held: Option<Ready>,
     /// Goes off when the transport has taken nothing for too long while too much waits.
-    doubt: Option<Pin<Box<Sleep>>>,
+    stall: Option<Pin<Box<Sleep>>>,
     /// There while a handler waits and the end is near.
-    vigil: Option<Box<Vigil>>,
+    ending: Option<Box<Ending>>,
 }
 
+/// What the task does next.
 pub(crate) enum Next {
+    /// Takes an event.
     Event {
-        found: Found,
-        /// Nobody has closed.
-        open: bool,
+        ready: Ready,
+        /// This end has not closed: the handler is told of it.
+        deliver: bool,
     },
-    /// The queue is empty again.
+    /// Tells the handler that the queue is empty again.
     CaughtUp,
 }
 
-/// How an event was found, and is to be taken.
-#[derive(Clone, Copy)]
-pub(crate) enum Found {
-    InHand(MessageKind),
-    Ready(Ready),
-}
-
-/// There is no event any more.
-pub(crate) struct End(pub(crate) Option<Box<Error>>);
+/// The end of the events, with the error that it was, if it was one.
+pub(crate) struct Ended(pub(crate) Option<Box<Error>>);
 
 /// The connection is to end at once.
-pub(crate) struct Cut;
+pub(crate) struct Aborted;
 
 /// What is known of the end of a connection while a handler waits.
 #[derive(Default)]
-pub(crate) struct Vigil {
+pub(crate) struct Ending {
     stage: Stage,
     /// The end of the stage, from the second one on.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// What is owed to the peer for its Close.
+    /// The answer that is owed to the peer for its Close.
     reply: Option<Box<Reply>>,
 }
 
+/// The stages of the end of a connection while a handler waits.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Stage {
     #[default]
@@ -72,7 +70,7 @@ enum Stage {
     Over,
 }
 
-impl Vigil {
+impl Ending {
     fn enter(&mut self, stage: Stage, lasts: Duration) {
         self.stage = stage;
         self.alarm = Some(Box::pin(sleep(lasts)));
@@ -84,108 +82,107 @@ impl Vigil {
 }
 
 impl Pump {
-    pub(crate) fn new(place: ConnectionPermit) -> Self {
-        Self { place: Some(place), turn: Turn::default(), found: None, doubt: None, vigil: None }
+    pub(crate) fn new(permit: ConnectionPermit) -> Self {
+        Self { permit: Some(permit), turn: Turn::default(), held: None, stall: None, ending: None }
     }
 
-    /// What lies behind the event that is taken next, or the last one.
+    /// Looks at what lies behind the event that is taken next, or the last one.
     #[inline]
-    pub(crate) fn behind<S: Stream>(&mut self, ws: &WebSocket<ClientStream<S>>) -> Behind {
-        let Some(bytes) = ws.unparsed().filter(|_| self.found.is_none()) else {
+    pub(crate) fn behind(&mut self, ws: &WebSocket<ClientStream>) -> Behind {
+        let Some(bytes) = ws.unparsed().filter(|_| self.held.is_none()) else {
             return Behind::More;
         };
         let mut behind = Behind::look(bytes);
         if behind == Behind::Close
             && let Some(reply) = behind.look_at_close(bytes)
         {
-            self.vigil.get_or_insert_default().reply = Some(reply);
+            self.ending.get_or_insert_default().reply = Some(reply);
         }
         behind
     }
 
-    /// A call of the handler that has waited has come to its end.
+    /// Notes that a call of the handler that has waited is over.
     pub(crate) fn end_wait(&mut self) {
-        self.vigil = None;
+        self.ending = None;
     }
 
-    /// Until there is an event, sending what comes into the mailbox meanwhile.
+    /// Waits for an event, and sends what comes into the outbox meanwhile.
     #[inline]
-    pub(crate) fn poll_next<S: Stream>(
+    pub(crate) fn poll_next(
         &mut self,
-        ws: &mut WebSocket<ClientStream<S>>,
+        ws: &mut WebSocket<ClientStream>,
         client: &Client,
-        share: &mut Share<'_>,
+        quota: &mut ReceiveQuota<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Next, End>> {
-        // A burst needs no look into the mailbox for each message; what is sent meanwhile waits there.
+    ) -> Poll<Result<Next, Ended>> {
+        // A burst needs no look into the outbox for each message; what is sent meanwhile waits there.
         if !client.outbox().is_urgent()
-            && self.found.is_none()
+            && self.held.is_none()
             && let Some(kind) = ws.message_in_hand(cx)
         {
-            let found = Found::InHand(kind);
+            let ready = Ready::Message(kind);
             if self.turn.goes_on() {
-                return Poll::Ready(Ok(Next::Event { found, open: true }));
+                return Poll::Ready(Ok(Next::Event { ready, deliver: true }));
             }
-            return self.put_off(found, ws, client, cx);
+            return self.put_off(ready, ws, client, cx);
         }
-        let polled = self.poll_further(ws, client, share, cx);
+        let polled = self.poll_further(ws, client, quota, cx);
         if polled.is_pending() {
             self.turn.end();
         }
         polled
     }
 
-    fn poll_further<S: Stream>(
+    fn poll_further(
         &mut self,
-        ws: &mut WebSocket<ClientStream<S>>,
+        ws: &mut WebSocket<ClientStream>,
         client: &Client,
-        share: &mut Share<'_>,
+        quota: &mut ReceiveQuota<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Next, End>> {
-        let (outbox, limits) = (client.outbox(), client.limits());
+    ) -> Poll<Result<Next, Ended>> {
+        let (outbox, limits) = (client.outbox(), client.context().limits());
         loop {
-            let open = match outbox.drain(ws.session(), limits) {
-                DrainOutcome::Open => true,
-                DrainOutcome::CaughtUp => {
+            let deliver = match outbox.drain(ws.session(), limits) {
+                Drained::Open => true,
+                Drained::CaughtUp => {
                     outbox.note_caught_up();
                     return Poll::Ready(Ok(Next::CaughtUp));
                 }
-                DrainOutcome::Closed => false,
-                DrainOutcome::Cut => return Poll::Ready(Err(End(None))),
+                Drained::Closed => false,
+                Drained::Aborted => return Poll::Ready(Err(Ended(None))),
             };
             let mut failed = false;
-            match self.found {
-                Some(Found::Ready(Ready::Close(_))) if !outbox.is_empty() => {
+            match self.held {
+                Some(Ready::Close(_)) if !outbox.is_empty() => {
                     // RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its current
                     // message is sent".
                     let mut out = ws.outgoing();
                     failed = matches!(out.poll_flush(cx), Poll::Ready(Err(_)))
-                        || self.takes_nothing_for(limits.close_timeout, &mut out, cx);
+                        || self.is_stalled_for(limits.close_timeout, &mut out, cx);
                 }
-                Some(found) => {
-                    self.found = None;
+                Some(ready) => {
+                    self.held = None;
                     self.turn.goes_on();
-                    return Poll::Ready(Ok(Next::Event { found, open }));
+                    return Poll::Ready(Ok(Next::Event { ready, deliver }));
                 }
                 None => match ws.poll_ready(cx) {
                     Poll::Ready(Ok(Some(ready))) => {
-                        let found = Found::Ready(ready);
                         if matches!(ready, Ready::Close(_)) {
                             outbox.refuse();
-                            self.found = Some(found);
+                            self.held = Some(ready);
                             continue;
                         }
                         if self.turn.goes_on() {
-                            return Poll::Ready(Ok(Next::Event { found, open }));
+                            return Poll::Ready(Ok(Next::Event { ready, deliver }));
                         }
-                        return self.put_off(found, ws, client, cx);
+                        return self.put_off(ready, ws, client, cx);
                     }
-                    Poll::Ready(Ok(None)) => return Poll::Ready(Err(End(None))),
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Err(Ended(None))),
                     Poll::Ready(Err(error)) => {
-                        return Poll::Ready(Err(End(Some(Box::new(error)))));
+                        return Poll::Ready(Err(Ended(Some(Box::new(error)))));
                     }
                     Poll::Pending => {
-                        if let Err(error) = share.settle(ws.held()) {
+                        if let Err(error) = quota.set(ws.held()) {
                             ws.fail(error);
                             continue;
                         }
@@ -200,38 +197,38 @@ impl Pump {
         }
     }
 
-    /// Leaves an event to the next turn.
+    /// Leaves an event to the next turn of the task.
     #[cold]
-    fn put_off<S: Stream>(
+    fn put_off(
         &mut self,
-        found: Found,
-        ws: &mut WebSocket<ClientStream<S>>,
+        ready: Ready,
+        ws: &mut WebSocket<ClientStream>,
         client: &Client,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Next, End>> {
-        self.found = Some(found);
-        // What was answered so far need not wait for the rest. What comes of it shows in the next turn.
-        let _ = client.outbox().drain(ws.session(), client.limits());
+    ) -> Poll<Result<Next, Ended>> {
+        self.held = Some(ready);
+        // What was answered so far need not wait for the rest. A failure shows in the next turn.
+        let _ = client.outbox().drain(ws.session(), client.context().limits());
         let _ = ws.outgoing().poll_flush(cx);
         self.turn.end();
         give_way(cx);
         Poll::Pending
     }
 
-    /// Before the task waits. Ready when there is something to do instead.
-    fn poll_wait<S: Stream>(
+    /// Parks the task before it waits. Ready when there is something to do instead.
+    fn poll_wait(
         &mut self,
         client: &Client,
-        out: &mut Outgoing<'_, ClientStream<S>>,
+        out: &mut Outgoing<'_, ClientStream>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let (outbox, limits) = (client.outbox(), client.limits());
+        let (outbox, limits) = (client.outbox(), client.context().limits());
         match outbox.park(cx.waker(), out.session().has_room(), limits) {
-            Wait::Woken if self.found.is_none() => self.doubt = None,
-            Wait::Woken => {}
+            Wait::Parked if self.held.is_none() => self.stall = None,
+            Wait::Parked => {}
             Wait::Doubted => {
-                if self.takes_nothing_for(limits.slow_after, out, cx) {
-                    outbox.give_up(limits, client.hub().counters());
+                if self.is_stalled_for(limits.slow_after, out, cx) {
+                    outbox.give_up(client.context());
                     return Poll::Ready(());
                 }
             }
@@ -241,61 +238,62 @@ impl Pump {
         Poll::Pending
     }
 
-    /// Whether the transport has taken no byte for so long, since this was asked first. Asked after it had
-    /// its chance: an alarm goes off no earlier than the task knows that it may write again.
-    fn takes_nothing_for<S: Stream>(
+    /// Returns whether the transport has taken no byte for so long, since this was first called. Called
+    /// after it had its chance: the alarm goes off no earlier than the task knows that it may write.
+    fn is_stalled_for(
         &mut self,
         time: Duration,
-        out: &mut Outgoing<'_, ClientStream<S>>,
+        out: &mut Outgoing<'_, ClientStream>,
         cx: &mut Context<'_>,
     ) -> bool {
         let took = out.io_mut().took();
-        let doubt = self.doubt.get_or_insert_with(|| Box::pin(sleep(time)));
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(time)));
         if took {
-            doubt.set(sleep(time));
+            stall.set(sleep(time));
         }
-        let nothing = doubt.as_mut().poll(cx).is_ready();
+        let nothing = stall.as_mut().poll(cx).is_ready();
         if nothing {
-            self.doubt = None;
+            self.stall = None;
         }
         nothing
     }
 
-    /// While a handler waits: what is sent to the client leaves, keep-alive and Close go on, and the end
-    /// of the connection is noticed. Nothing is taken in, but looked at as far as a buffer reaches.
+    /// Goes on with a connection whose handler waits: what is sent to the client leaves, keep-alive and
+    /// Close go on, and the end of the connection is noticed. Nothing is taken in, but looked at as far
+    /// as a buffer reaches.
     ///
-    /// The end is told to all who have the client, so that a handler that sends or waits for it comes to
-    /// an end as well. One that does not is left alone: it may be storing something. The stream and its
-    /// place are given back without it.
-    pub(crate) fn attend<S: Stream>(
+    /// The end shows at the client, so that a handler that sends or waits for it comes to an end as
+    /// well. One that does neither is left alone: it may be storing something. The stream and its permit
+    /// are given back without it.
+    pub(crate) fn poll_meanwhile(
         &mut self,
         client: &Client,
-        out: &mut Outgoing<'_, ClientStream<S>>,
+        out: &mut Outgoing<'_, ClientStream>,
         behind: &mut Behind,
         cx: &mut Context<'_>,
-    ) -> Poll<Cut> {
+    ) -> Poll<Aborted> {
         let outbox = client.outbox();
         loop {
-            if self.place.is_none() {
+            if self.permit.is_none() {
                 self.turn.end();
-                return if outbox.park_for_cut(cx.waker()) {
+                return if outbox.park_for_abort(cx.waker()) {
                     Poll::Pending
                 } else {
-                    Poll::Ready(Cut)
+                    Poll::Ready(Aborted)
                 };
             }
-            if outbox.drain(out.session(), client.limits()) == DrainOutcome::Cut {
-                return Poll::Ready(Cut);
+            if outbox.drain(out.session(), client.context().limits()) == Drained::Aborted {
+                return Poll::Ready(Aborted);
             }
             let sight = out.io_mut().look_ahead(behind, cx);
-            take_note(out, *behind, &sight);
+            note_arrived(out, *behind, &sight);
             let flushed = out.poll_flush(cx);
             if matches!(flushed, Poll::Ready(Ok(()))) && out.poll_timer(cx).is_ready() {
                 continue;
             }
             let broken = sight.broken || matches!(flushed, Poll::Ready(Err(_)));
             let sight = Sight { broken, ..sight };
-            if self.watch(client, out, *behind, sight, cx) {
+            if self.advance_ending(client, out, *behind, sight, cx) {
                 continue;
             }
             if self.poll_wait(client, out, cx).is_pending() {
@@ -305,54 +303,55 @@ impl Pump {
         }
     }
 
-    /// Goes from one stage of the end to the next. Whether it has.
-    fn watch<S: Stream>(
+    /// Goes from one stage of the end to the next. Returns whether it has.
+    fn advance_ending(
         &mut self,
         client: &Client,
-        out: &mut Outgoing<'_, ClientStream<S>>,
+        out: &mut Outgoing<'_, ClientStream>,
         behind: Behind,
         sight: Sight,
         cx: &mut Context<'_>,
     ) -> bool {
         let outbox = client.outbox();
-        if self.vigil.is_none() && !sight.broken && !sight.ended && behind != Behind::Close {
+        if self.ending.is_none() && !sight.broken && !sight.ended && behind != Behind::Close {
             return false;
         }
-        let vigil = self.vigil.get_or_insert_default();
+        let ending = self.ending.get_or_insert_default();
         if sight.reply.is_some() {
-            vigil.reply = sight.reply;
+            ending.reply = sight.reply;
         }
-        let stage = vigil.stage;
+        let stage = ending.stage;
         match stage {
             Stage::Open | Stage::Leaving if sight.broken => {
                 outbox.end();
-                vigil.enter(Stage::Over, LINGER);
+                ending.enter(Stage::Over, LINGER);
                 true
             }
             Stage::Open if sight.ended || behind == Behind::Close => {
-                vigil.enter(Stage::Leaving, LAST_ANSWERS);
+                ending.enter(Stage::Leaving, LAST_ANSWERS);
                 true
             }
-            Stage::Leaving if vigil.is_due(cx) => {
+            Stage::Leaving if ending.is_due(cx) => {
                 outbox.refuse();
-                // somebody who has more to say than was read ahead is given more time
-                let lasts = if sight.ended { LINGER } else { client.limits().close_timeout };
-                vigil.enter(Stage::Over, lasts);
+                // a peer that has more to say than was read ahead is given more time
+                let lasts =
+                    if sight.ended { LINGER } else { client.context().limits().close_timeout };
+                ending.enter(Stage::Over, lasts);
                 true
             }
-            Stage::Over if vigil.is_due(cx) => {
+            Stage::Over if ending.is_due(cx) => {
                 outbox.end();
                 out.io_mut().hang_up();
-                self.place = None;
-                self.doubt = None;
+                self.permit = None;
+                self.stall = None;
                 client.hub().remove(client);
-                self.vigil = None;
+                self.ending = None;
                 true
             }
-            Stage::Over if outbox.is_empty() => match vigil.reply.take() {
+            Stage::Over if outbox.is_empty() => match ending.reply.take() {
                 Some(reply) => {
                     out.session().reply(*reply);
-                    vigil.enter(Stage::Over, LINGER);
+                    ending.enter(Stage::Over, LINGER);
                     true
                 }
                 None => false,
@@ -363,13 +362,14 @@ impl Pump {
 }
 
 /// Tells keep-alive what has arrived.
-fn take_note<S: Stream>(out: &mut Outgoing<'_, ClientStream<S>>, behind: Behind, sight: &Sight) {
+fn note_arrived(out: &mut Outgoing<'_, ClientStream>, behind: Behind, sight: &Sight) {
     let session = out.session();
     if let Some(pong) = &sight.pong {
         session.sender.pong_came(pong);
     }
     let mut bytes = sight.arrived;
-    // The pong may lie behind what nobody takes in now. A peer that takes no bytes is judged nevertheless.
+    // The pong may lie behind what nobody takes in now. A peer that takes no bytes is judged
+    // nevertheless.
     if (sight.full || behind == Behind::More) && session.is_flushed() {
         session.sender.pong_came(&[]);
         bytes = bytes.max(1);
@@ -379,6 +379,7 @@ fn take_note<S: Stream>(out: &mut Outgoing<'_, ClientStream<S>>, behind: Behind,
     }
 }
 
-/// How long the answer to what a peer had sent before its Close, or the end of its stream, may still come
-/// while a handler waits. A second is what most answers take at the most, and what a peer waits at the least.
+/// The time in which the answer to what a peer had sent before its Close, or the end of its stream, may
+/// still come while a handler waits. A second is what most answers take at the most, and what a peer
+/// waits at the least.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);

@@ -12,30 +12,43 @@ use tokio::net::TcpStream;
 use crate::proto::{Event, Reply};
 use crate::wire::{CloseFrame, FrameHeader, Opcode, apply_mask};
 
-/// The stream of a connection, which can be looked into while nobody takes in what arrives, and can be
-/// dropped before the connection is.
-pub(crate) struct ClientStream<S> {
-    /// Gone once it was [dropped](Self::hang_up).
-    io: Option<S>,
+/// The stream of a connection, which can be looked into while nobody takes in what arrives, and can
+/// be dropped before the connection is.
+pub(crate) struct ClientStream {
+    io: Io,
     /// Bytes were written since this was last asked for.
     took: bool,
     /// What was read ahead, to be read before anything else.
     ahead: Option<Box<Ahead>>,
 }
 
-/// What arrived while a handler was waiting.
+/// The two kinds of stream, so that each handler is compiled once and not for every type of them; a
+/// branch that is predicted costs nothing beside a system call.
+enum Io {
+    Tcp(TcpStream),
+    /// One that was accepted elsewhere.
+    Boxed(Box<dyn Duplex>),
+    /// It was [dropped](ClientStream::hang_up).
+    Gone,
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+/// The bytes that arrived while a handler was waiting.
 #[derive(Default)]
 struct Ahead {
     bytes: Vec<u8>,
-    /// How many of them have been read.
+    /// The number of them that have been read.
     read: usize,
-    /// How many have been looked at.
+    /// The number of them that have been looked at.
     seen: usize,
-    /// How the stream ended behind them.
+    /// The end of the stream behind them.
     end: Option<Result<(), io::Error>>,
 }
 
-/// What lies behind the event that a handler works on.
+/// The input behind the event that a handler works on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Behind {
     /// Nothing that has arrived: a frame is next.
@@ -47,7 +60,7 @@ pub(crate) enum Behind {
     More,
 }
 
-/// What looking ahead has shown.
+/// The result of looking ahead.
 #[derive(Debug, Default)]
 pub(crate) struct Sight {
     /// Bytes that arrived.
@@ -60,48 +73,35 @@ pub(crate) struct Sight {
     pub(crate) ended: bool,
     /// The network is broken.
     pub(crate) broken: bool,
-    /// What is owed for a Close that was found.
+    /// The answer that is owed for a Close that was found.
     pub(crate) reply: Option<Box<Reply>>,
 }
 
-/// What a [`ClientStream`] leads to.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
-    /// Whether the peer is known to send nothing behind what lies there unread.
-    fn is_read_closed(&self, cx: &mut Context<'_>) -> bool {
-        let _ = cx;
-        false
-    }
-}
-
-impl Stream for TcpStream {
-    fn is_read_closed(&self, cx: &mut Context<'_>) -> bool {
-        // it is ready: there is something to read
-        let ready = pin!(self.ready(Interest::READABLE));
-        matches!(ready.poll(cx), Poll::Ready(Ok(ready)) if ready.is_read_closed())
-    }
-}
-
-impl<S> ClientStream<S> {
-    pub(crate) fn new(io: S) -> Self {
-        Self { io: Some(io), took: false, ahead: None }
+impl ClientStream {
+    pub(crate) fn tcp(stream: TcpStream) -> Self {
+        Self { io: Io::Tcp(stream), took: false, ahead: None }
     }
 
-    /// Whether bytes were written since the last call.
+    pub(crate) fn boxed(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self { io: Io::Boxed(Box::new(stream)), took: false, ahead: None }
+    }
+
+    /// Returns whether bytes were written since the last call.
     pub(crate) fn took(&mut self) -> bool {
         mem::take(&mut self.took)
     }
 
     /// Drops the stream. What was read ahead can still be read.
     pub(crate) fn hang_up(&mut self) {
-        self.io = None;
+        self.io = Io::Gone;
     }
-}
 
-impl<S: Stream> ClientStream<S> {
     /// Reads what has arrived, up to a limit, and keeps it to be read later. `behind` becomes the Close
     /// when there is nothing else before it.
     pub(crate) fn look_ahead(&mut self, behind: &mut Behind, cx: &mut Context<'_>) -> Sight {
-        let Some(io) = &mut self.io else { return Sight::default() };
+        if matches!(self.io, Io::Gone) {
+            return Sight::default();
+        }
         let mut sight = Sight::default();
         let mut space = [MaybeUninit::uninit(); PIECE];
         loop {
@@ -111,11 +111,11 @@ impl<S: Stream> ClientStream<S> {
             }
             if held >= MAX_AHEAD {
                 sight.full = true;
-                sight.ended = io.is_read_closed(cx);
+                sight.ended = self.io.is_read_closed(cx);
                 return sight;
             }
             let mut piece = ReadBuf::uninit(&mut space);
-            let Poll::Ready(result) = Pin::new(&mut *io).poll_read(cx, &mut piece) else { break };
+            let Poll::Ready(result) = self.io.poll_read(cx, &mut piece) else { break };
             let ahead = self.ahead.get_or_insert_default();
             match result {
                 Ok(()) if piece.filled().is_empty() => ahead.end = Some(Ok(())),
@@ -178,7 +178,7 @@ impl Ahead {
 }
 
 impl Behind {
-    /// What lies there, in bytes that begin with a frame: a Close is yet to be looked at.
+    /// Looks at bytes that begin with a frame: a Close is yet to be parsed.
     #[inline]
     pub(crate) fn look(bytes: &[u8]) -> Self {
         match bytes.first() {
@@ -188,7 +188,7 @@ impl Behind {
         }
     }
 
-    /// What is owed for a Close that is whole; otherwise there is more.
+    /// Returns the answer to a Close that is whole; if it is not, there is more than a Close.
     #[cold]
     pub(crate) fn look_at_close(&mut self, bytes: &[u8]) -> Option<Box<Reply>> {
         match ControlFrame::parse(bytes) {
@@ -201,7 +201,7 @@ impl Behind {
     }
 }
 
-/// A control frame of a client, whole.
+/// A control frame of a client, as far as it is there.
 enum ControlFrame {
     Incomplete,
     /// A ping or pong.
@@ -212,7 +212,7 @@ enum ControlFrame {
     Close(Box<Reply>),
 }
 
-/// What is next is another frame, or none that is allowed: not to be judged here.
+/// Another frame, or one that is not allowed: it is judged when it is read.
 struct NotControlFrame;
 
 impl ControlFrame {
@@ -246,7 +246,36 @@ impl ControlFrame {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
+impl Io {
+    /// Returns whether the peer is known to send nothing behind what lies there unread.
+    fn is_read_closed(&self, cx: &mut Context<'_>) -> bool {
+        let Self::Tcp(stream) = self else { return false };
+        // it is ready: there is something to read
+        let ready = pin!(stream.ready(Interest::READABLE));
+        matches!(ready.poll(cx), Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Boxed(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Returns the stream to write to.
+    #[inline]
+    fn writer(&mut self) -> Option<Pin<&mut (dyn AsyncWrite + Unpin)>> {
+        match self {
+            Self::Tcp(stream) => Some(Pin::new(stream)),
+            Self::Boxed(stream) => Some(Pin::new(stream)),
+            Self::Gone => None,
+        }
+    }
+}
+
+impl AsyncRead for ClientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -258,22 +287,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
                 None => self.ahead = None,
             }
         }
-        match &mut self.io {
-            Some(io) => Pin::new(io).poll_read(cx, buf),
-            None => Poll::Ready(Ok(())),
-        }
+        self.io.poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
+impl AsyncWrite for ClientStream {
     #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Some(io) = &mut self.io else { return Poll::Ready(Err(gone())) };
-        let written = ready!(Pin::new(io).poll_write(cx, buf));
+        let written = ready!(match &mut self.io {
+            Io::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Io::Boxed(stream) => Pin::new(stream).poll_write(cx, buf),
+            Io::Gone => return Poll::Ready(Err(gone())),
+        });
         self.took = true;
         Poll::Ready(written)
     }
@@ -283,28 +312,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Some(io) = &mut self.io else { return Poll::Ready(Err(gone())) };
-        let written = ready!(Pin::new(io).poll_write_vectored(cx, bufs));
+        let Some(writer) = self.io.writer() else { return Poll::Ready(Err(gone())) };
+        let written = ready!(writer.poll_write_vectored(cx, bufs));
         self.took = true;
         Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+        match &self.io {
+            Io::Tcp(stream) => stream.is_write_vectored(),
+            Io::Boxed(stream) => stream.is_write_vectored(),
+            Io::Gone => false,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Some(io) => Pin::new(io).poll_flush(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        self.io.writer().map_or(Poll::Ready(Ok(())), |writer| writer.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Some(io) => Pin::new(io).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        self.io.writer().map_or(Poll::Ready(Ok(())), |writer| writer.poll_shutdown(cx))
     }
 }
 
@@ -312,9 +339,9 @@ fn gone() -> io::Error {
     io::ErrorKind::BrokenPipe.into()
 }
 
-/// What is read at once.
+/// The most bytes of one read.
 const PIECE: usize = 4 * 1024;
 
-/// What is read ahead at the most, about: as much as a receive buffer takes at first. From then on the
-/// peer waits for the handler.
+/// The bytes from which on no more is read ahead: as many as a receive buffer takes at first. From then
+/// on the peer waits for the handler.
 const MAX_AHEAD: usize = 16 * 1024;

@@ -7,18 +7,15 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use std::panic::catch_unwind;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-
 use super::client::Client;
 use super::handler::{Handler, Received};
-use super::pump::{Cut, End, Found, Next, Pump};
-use super::receiving::Share;
-use super::stream::{Behind, ClientStream, Stream};
+use super::pump::{Aborted, Behind, Ended, Next, Pump};
+use super::quota::ReceiveQuota;
+use super::stream::ClientStream;
 use crate::error::Error;
-use crate::proto::{CloseInfo, Event, Initiator};
+use crate::proto::{CloseInfo, Event, Initiator, Ready};
 use crate::server::accept::accept::Accept;
-use crate::server::accept::lifecycle::{ConnectionPermit, TaskGuard};
+use crate::server::accept::permits::{ConnectionPermit, TaskGuard};
 use crate::server::http::request::Request;
 use crate::server::http::response::Response;
 use crate::tokio::{Outgoing, WebSocket};
@@ -27,98 +24,54 @@ use crate::wire::CloseCode;
 /// A handler whose type is known here only: what it does with one connection is one future, in which
 /// the calls of its methods are direct.
 pub(crate) trait ErasedHandler: Send + Sync {
-    /// [`Handler::on_request`]; `None` if it panicked.
-    fn decide<'a>(
-        &'a self,
-        request: &'a Request<'a>,
-    ) -> Pin<Box<dyn Future<Output = Option<Result<Accept, Response>>> + Send + 'a>>;
+    /// Calls [`Handler::on_request`]; `None` if it panicked.
+    fn decide<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a>;
 
     /// Serves a connection in a task of its own.
-    fn start(self: Arc<Self>, ws: WebSocket<ClientStream<TcpStream>>, client: Client, hold: Hold);
-
-    /// The same for a stream that is not from the server's listener.
-    fn start_foreign(
+    fn start(
         self: Arc<Self>,
-        ws: WebSocket<ClientStream<Foreign>>,
+        ws: WebSocket<ClientStream>,
         client: Client,
-        hold: Hold,
+        permit: ConnectionPermit,
+        task: TaskGuard,
     );
 }
 
-/// What a connection gives back at its end.
-pub(crate) type Hold = (ConnectionPermit, TaskGuard);
+type Deciding<'a> = Pin<Box<dyn Future<Output = Option<Result<Accept, Response>>> + Send + 'a>>;
 
 impl<H: Handler> ErasedHandler for H {
-    fn decide<'a>(
-        &'a self,
-        request: &'a Request<'a>,
-    ) -> Pin<Box<dyn Future<Output = Option<Result<Accept, Response>>> + Send + 'a>> {
+    fn decide<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
         Box::pin(async move {
             let mut deciding = pin!(async { self.on_request(request).await });
             poll_fn(|cx| poll_caught(deciding.as_mut(), cx)).await.ok()
         })
     }
 
-    fn start(self: Arc<Self>, ws: WebSocket<ClientStream<TcpStream>>, client: Client, hold: Hold) {
-        tokio::spawn(serve(self, ws, client, hold));
-    }
-
-    fn start_foreign(
+    fn start(
         self: Arc<Self>,
-        ws: WebSocket<ClientStream<Foreign>>,
+        ws: WebSocket<ClientStream>,
         client: Client,
-        hold: Hold,
+        permit: ConnectionPermit,
+        task: TaskGuard,
     ) {
-        tokio::spawn(serve(self, ws, client, hold));
+        tokio::spawn(serve(self, ws, client, permit, task));
     }
 }
 
-/// A stream that connections run on. There are two types of them, so that each handler is compiled
-/// twice and not for every type of stream.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + Sized + 'static {
-    fn start(ws: WebSocket<Self>, handler: Arc<dyn ErasedHandler>, client: Client, hold: Hold);
-}
-
-impl Transport for ClientStream<TcpStream> {
-    fn start(ws: WebSocket<Self>, handler: Arc<dyn ErasedHandler>, client: Client, hold: Hold) {
-        handler.start(ws, client, hold);
-    }
-}
-
-impl Transport for ClientStream<Foreign> {
-    fn start(ws: WebSocket<Self>, handler: Arc<dyn ErasedHandler>, client: Client, hold: Hold) {
-        handler.start_foreign(ws, client, hold);
-    }
-}
-
-/// A stream that was accepted elsewhere.
-pub(crate) type Foreign = Box<dyn Duplex>;
-
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
-
-impl Stream for Foreign {}
-
-/// The answer in place of that of a handler that panicked.
-pub(crate) fn internal_error() -> Response {
-    Response::text("500 Internal Server Error\n").status(500)
-}
-
-/// A connection from its opening to its end.
+/// Serves a connection from its opening to its end.
 ///
-/// No `async fn`, whose future would have room for the socket twice: as an argument, and as a variable.
-/// For the same reason there are as few variables as possible while something is awaited: every
-/// connection has that room for its whole life.
-fn serve<H: Handler, S: Stream + Send>(
+/// Measured (`cargo bench --bench idle_memory`): no `async fn`, whose future would have room for the
+/// socket twice, as an argument and as a variable. For the same reason there are as few variables as
+/// possible while something is awaited: every connection has that room for its whole life.
+fn serve<H: Handler>(
     handler: Arc<H>,
-    ws: WebSocket<ClientStream<S>>,
+    ws: WebSocket<ClientStream>,
     client: Client,
-    hold: Hold,
+    permit: ConnectionPermit,
+    task: TaskGuard,
 ) -> impl Future<Output = ()> + Send {
     let mut ws = Some(ws);
-    let (place, task) = hold;
-    let mut pump = Pump::new(place);
+    let mut pump = Pump::new(permit);
     async move {
         let registered = Registered::new(&client);
         let error = match &mut ws {
@@ -133,68 +86,67 @@ fn serve<H: Handler, S: Stream + Send>(
     }
 }
 
-/// Everything but the end; the error that it ended with, if it was one.
+/// Runs a connection up to its end. Returns the error that it ended with, if it was one.
 #[allow(clippy::manual_async_fn)] // it would have its arguments twice, see `serve`
-fn run<'a, H: Handler, S: Stream + Send>(
+fn run<'a, H: Handler>(
     handler: &'a H,
-    ws: &'a mut WebSocket<ClientStream<S>>,
+    ws: &'a mut WebSocket<ClientStream>,
     client: &'a Client,
     pump: &'a mut Pump,
 ) -> impl Future<Output = Option<Box<Error>>> + Send + 'a {
     async move {
-        let mut share = Share::new(client.hub());
-        let mut flow = {
+        let mut quota = ReceiveQuota::new(client);
+        let mut outcome = {
             let call = pin!(async { handler.on_open(client).await });
             let behind = pump.behind(ws);
-            drive(client, pump, ws.outgoing(), behind, call).await
+            poll_handler(client, pump, ws.outgoing(), behind, call).await
         };
         loop {
-            match flow {
-                Flow::GoOn => {}
-                Flow::Panicked => {
-                    panicked(client);
+            match outcome {
+                Outcome::Done => {}
+                Outcome::Panicked => {
+                    report_panic(client);
                     // it may be closing already
                     let _ = client.close(CloseCode::INTERNAL_ERROR, "");
                 }
-                Flow::Cut => return None,
+                Outcome::Aborted => return None,
             }
-            let next = match poll_fn(|cx| pump.poll_next(ws, client, &mut share, cx)).await {
+            let next = match poll_fn(|cx| pump.poll_next(ws, client, &mut quota, cx)).await {
                 Ok(next) => next,
-                Err(End(error)) => return error,
+                Err(Ended(error)) => return error,
             };
-            flow = match next {
-                Next::Event { found, open } => {
+            outcome = match next {
+                Next::Event { ready, deliver } => {
                     let behind = pump.behind(ws);
-                    let (event, out) = take_event(ws, client, found);
+                    let (event, out) = take_event(ws, client, ready);
                     match Received::from_event(event) {
-                        // whoever has closed wants to hear no more
-                        _ if !open => Flow::GoOn,
+                        _ if !deliver => Outcome::Done,
                         Ok(message) => {
                             let call = pin!(async { handler.on_message(client, message).await });
-                            drive(client, pump, out, behind, call).await
+                            poll_handler(client, pump, out, behind, call).await
                         }
                         Err(Event::Ping(payload)) => {
                             let call = pin!(async { handler.on_ping(client, payload).await });
-                            drive(client, pump, out, behind, call).await
+                            poll_handler(client, pump, out, behind, call).await
                         }
                         Err(Event::Pong(payload)) => {
                             let call = pin!(async { handler.on_pong(client, payload).await });
-                            drive(client, pump, out, behind, call).await
+                            poll_handler(client, pump, out, behind, call).await
                         }
-                        Err(_) => Flow::GoOn,
+                        Err(_) => Outcome::Done,
                     }
                 }
                 Next::CaughtUp => {
                     let call = pin!(async { handler.on_drain(client).await });
                     let behind = pump.behind(ws);
-                    drive(client, pump, ws.outgoing(), behind, call).await
+                    poll_handler(client, pump, ws.outgoing(), behind, call).await
                 }
             };
         }
     }
 }
 
-/// The end.
+/// Tells the handler of the end.
 async fn finish<H: Handler>(
     handler: &H,
     client: &Client,
@@ -202,92 +154,90 @@ async fn finish<H: Handler>(
     info: CloseInfo<'static>,
 ) {
     if let Some(error) = error {
-        poll_last_call(client, pin!(async { handler.on_error(client, &error).await })).await;
+        poll_last(client, pin!(async { handler.on_error(client, &error).await })).await;
     }
-    poll_last_call(client, pin!(async { handler.on_close(client, &info).await })).await;
+    poll_last(client, pin!(async { handler.on_close(client, &info).await })).await;
 }
 
-/// How a call of a handler ended.
+/// The way in which a call of a handler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
-    GoOn,
+enum Outcome {
+    Done,
     Panicked,
     /// The connection is to end at once; the call was dropped.
-    Cut,
+    Aborted,
 }
 
-fn take_event<'a, S: Stream>(
-    ws: &'a mut WebSocket<ClientStream<S>>,
+fn take_event<'a>(
+    ws: &'a mut WebSocket<ClientStream>,
     client: &Client,
-    found: Found,
-) -> (Event<'a>, Outgoing<'a, ClientStream<S>>) {
-    let (event, out) = match found {
-        Found::InHand(kind) => return ws.take_in_hand(kind),
-        Found::Ready(ready) => ws.take_ready(ready),
-    };
+    ready: Ready,
+) -> (Event<'a>, Outgoing<'a, ClientStream>) {
+    let (event, out) = ws.take_ready(ready);
     if matches!(event, Event::Close(_)) {
         client.outbox().end(); // whoever sends learns it now
     }
     (event, out)
 }
 
-/// How it ended; the socket is gone then.
+/// Returns how the connection ended; the socket is gone then.
 fn take_close_info<S>(ws: &mut Option<WebSocket<S>>) -> CloseInfo<'static> {
     let ws = ws.take();
     match ws.as_ref().and_then(WebSocket::close_info) {
         Some(info) => info.into_owned(),
-        None => abort(),
+        None => aborted(),
     }
 }
 
-/// Runs a call of a handler. While it waits, its connection goes on: see [`Pump::attend`].
-fn drive<'a, S: Stream>(
+/// Runs a call of a handler. While it waits, its connection goes on: see [`Pump::poll_meanwhile`].
+fn poll_handler<'a>(
     client: &'a Client,
     pump: &'a mut Pump,
-    mut out: Outgoing<'a, ClientStream<S>>,
+    mut out: Outgoing<'a, ClientStream>,
     mut behind: Behind,
     mut call: Pin<&'a mut impl Future<Output = ()>>,
-) -> impl Future<Output = Flow> {
+) -> impl Future<Output = Outcome> {
     let mut waited = false;
     poll_fn(move |cx| {
-        let flow = match poll_caught(call.as_mut(), cx) {
-            Poll::Ready(Ok(())) => Flow::GoOn,
-            Poll::Ready(Err(Panicked)) => Flow::Panicked,
+        let outcome = match poll_caught(call.as_mut(), cx) {
+            Poll::Ready(Ok(())) => Outcome::Done,
+            Poll::Ready(Err(Panicked)) => Outcome::Panicked,
             Poll::Pending => {
                 waited = true;
-                return pump.attend(client, &mut out, &mut behind, cx).map(|Cut| Flow::Cut);
+                let polled = pump.poll_meanwhile(client, &mut out, &mut behind, cx);
+                return polled.map(|Aborted| Outcome::Aborted);
             }
         };
         if waited {
             pump.end_wait();
         }
-        Poll::Ready(flow)
+        Poll::Ready(outcome)
     })
 }
 
-/// Runs the last call; once the connection is to end at once, no further than to where it waits.
-fn poll_last_call<'a>(
+/// Runs one of the last calls; once the connection is to end at once, no further than to where it waits.
+fn poll_last<'a>(
     client: &'a Client,
     mut call: Pin<&'a mut impl Future<Output = ()>>,
 ) -> impl Future<Output = ()> {
     poll_fn(move |cx| match poll_caught(call.as_mut(), cx) {
         Poll::Ready(Ok(())) => Poll::Ready(()),
         Poll::Ready(Err(Panicked)) => {
-            panicked(client);
+            report_panic(client);
             Poll::Ready(())
         }
-        Poll::Pending if client.outbox().park_for_cut(cx.waker()) => Poll::Pending,
+        Poll::Pending if client.outbox().park_for_abort(cx.waker()) => Poll::Pending,
         Poll::Pending => Poll::Ready(()),
     })
 }
 
-fn panicked(client: &Client) {
-    client.hub().panicked(client.info().peer_addr(), client.info().path());
+fn report_panic(client: &Client) {
+    client.context().panicked(client.info().peer_addr(), client.info().path());
 }
 
 struct Panicked;
 
-/// Polls a future; its panic has been reported when it is found here.
+/// Polls a future that may panic. The panic hook has reported it by then.
 fn poll_caught<F: Future>(
     call: Pin<&mut F>,
     cx: &mut Context<'_>,
@@ -300,7 +250,7 @@ fn poll_caught<F: Future>(
     }
 }
 
-/// The client's place among the others; left when dropped.
+/// The client's membership in the hub; left when dropped.
 struct Registered<'a>(&'a Client);
 
 impl<'a> Registered<'a> {
@@ -317,8 +267,8 @@ impl Drop for Registered<'_> {
     }
 }
 
-/// What is to say of a connection that this end did not wait for to close.
-const fn abort() -> CloseInfo<'static> {
+/// Returns the close info of an aborted connection.
+const fn aborted() -> CloseInfo<'static> {
     CloseInfo {
         initiator: Initiator::Local,
         code: 1006,

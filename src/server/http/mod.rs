@@ -1,3 +1,5 @@
+//! HTTP: requests, responses, and where they lead.
+
 pub(crate) mod forwarded;
 pub(crate) mod hosts;
 pub(crate) mod origin;

@@ -41,8 +41,8 @@ pub enum OriginPolicy {
 }
 
 impl OriginPolicy {
-    /// The refusal for a request that is not let in.
-    pub(crate) fn refuse(&self, request: &Request<'_>) -> Option<Response> {
+    /// Checks the origin of a request.
+    pub(crate) fn check(&self, request: &Request<'_>) -> Result<(), Response> {
         let allowed = match self {
             Self::Any => true,
             Self::SameHost => request.http.is_origin(|it| is_same(it, request)) != Some(false),
@@ -50,7 +50,7 @@ impl OriginPolicy {
             Self::Fn(allows) => allows(request),
         };
         if allowed {
-            return None;
+            return Ok(());
         }
         let origin = request.origin().unwrap_or_default();
         let host = request.host();
@@ -69,7 +69,7 @@ impl OriginPolicy {
                  for nginx, write into the location:\n\nproxy_set_header Host $http_host;\n"
             )
         };
-        Some(Response::text(why).status(403))
+        Err(Response::text(why).status(403))
     }
 }
 

@@ -167,17 +167,17 @@ async fn play(world: World, mut rng: Rng) {
 
 /// Those who are there have to be there, and those who are gone, gone.
 fn watch_the_server(story: &Story, hall: &Hall, handle: &ServerHandle, members: &[Member]) {
-    for client in handle.hub().clients() {
+    for client in handle.hub().all().clients() {
         if client.queued() > MAX_QUEUED {
             story.fault(format!("MEMORY: {} bytes wait for {client:?}", client.queued()));
         }
     }
     let healthy = members.iter().filter(|kind| matches!(kind, Member::Healthy | Member::Steady));
     let closed = hall.closed.lock().expect("no panic").len();
-    if hall.keep_alive && handle.hub().len() != healthy.count() {
+    if hall.keep_alive && handle.hub().all().len() != healthy.count() {
         story.fault(format!(
             "FORGOTTEN: {} clients of {members:?}, {closed} closed, {:?}",
-            handle.hub().len(),
+            handle.hub().all().len(),
             hall.habit
         ));
     }
@@ -281,8 +281,8 @@ impl Handler for Hall {
         let end = client.info().peer_addr().port();
         self.net.lock().turns.add(end.into(), 0, 1);
         match self.habit {
-            Habit::Broadcast => drop(client.hub().broadcast(message)),
-            Habit::Room => drop(client.hub().broadcast_room("everybody", message)),
+            Habit::Broadcast => drop(client.hub().all().send(message)),
+            Habit::Room => drop(client.hub().room("everybody").send(message)),
             Habit::Echo => drop(client.send(message)),
             Habit::Flood(count, len) => {
                 let payload = vec![b'f'; len];
@@ -293,7 +293,7 @@ impl Handler for Hall {
             Habit::WaitAndBroadcast(millis) => {
                 let message = message.into_message();
                 sleep(Duration::from_millis(millis)).await;
-                let _ = client.hub().broadcast(message);
+                let _ = client.hub().all().send(message);
             }
         }
     }
