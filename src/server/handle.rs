@@ -23,7 +23,8 @@ use crate::tokio::WebSocket;
 use crate::wire::CloseCode;
 
 /// A handle on a server: it drains and ends it, and brings it streams and handshakes that were
-/// accepted elsewhere. It may be used from any task or thread; cloning it costs a few reference counts.
+/// accepted elsewhere. It may be used from any task or thread; cloning it costs a few reference
+/// counts.
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(crate) lifecycle: Arc<Lifecycle>,
@@ -33,17 +34,17 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Shuts the server down: it accepts nothing more, answers handshakes under way with status 503,
-    /// closes all connections with this code and reason, and waits for them and their handlers up to
-    /// the deadline. What is left then is cut off. [`Server::run`](super::Server::run) returns after
-    /// that, and so does this.
+    /// Shuts the server down: it accepts nothing more, answers handshakes under way with status
+    /// 503, closes all connections with this code and reason, and waits for them and their handlers
+    /// up to the deadline. What is left then is aborted. [`Server::run`](super::Server::run)
+    /// returns after that, and so does this.
     ///
-    /// The Close frames are spread over [`Server::close_window`](super::Server::close_window), so that
-    /// the clients do not all come back at the same time.
+    /// The Close frames are spread over [`Server::close_window`](super::Server::close_window), so
+    /// that the clients do not all come back at the same time.
     ///
     /// [`CloseCode::GOING_AWAY`] is the usual code, [`CloseCode::SERVICE_RESTART`] says that coming
-    /// back helps. When it is called again, the first call counts; all of them return when it is over.
-    /// A server that does not run yet will not run.
+    /// back helps. When it is called again, the first call counts; all of them return when it is
+    /// over. A server that does not run yet will not run.
     ///
     /// # Errors
     ///
@@ -69,9 +70,10 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Takes no new connections, for a server behind a load balancer that is to be replaced: handshakes
-    /// are answered with status 503, and so is [`Server::health`](super::Server::health), so that the
-    /// load balancer sends its clients elsewhere. Connections and pages go on as before.
+    /// Refuses new connections, for a server behind a load balancer that is to be replaced:
+    /// handshakes are answered with status 503, and so is
+    /// [`Server::health`](super::Server::health), so that the load balancer sends its clients
+    /// elsewhere. Connections and pages go on as before.
     ///
     /// The next step is [`shutdown`](Self::shutdown), or [`resume`](Self::resume) to take it back.
     pub fn drain(&self) {
@@ -83,7 +85,8 @@ impl ServerHandle {
         self.lifecycle.resume();
     }
 
-    /// Whether new connections are refused, because the server drains, shuts down or is over.
+    /// Returns whether new connections are refused, because the server drains, shuts down or is
+    /// over.
     pub fn is_draining(&self) -> bool {
         self.lifecycle.is_draining()
     }
@@ -117,8 +120,8 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// The response to send instead: a refusal has been counted and logged, unless the server does not
-    /// run or has too many handshakes under way.
+    /// The response to send instead: a refusal has been counted and logged, unless the server does
+    /// not run or has too many handshakes under way.
     ///
     /// # Cancel safety
     ///
@@ -157,13 +160,13 @@ impl ServerHandle {
         (!self.lifecycle.is_stopping()).then_some(acceptor)
     }
 
-    /// All clients of the server.
+    /// Returns the hub: the clients and their rooms.
     pub fn hub(&self) -> &Hub {
         &self.hub
     }
 }
 
-/// For deadlines that no clock reaches.
+/// The time until a deadline that no clock reaches.
 const A_GENERATION: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 impl fmt::Debug for ServerHandle {
@@ -183,13 +186,13 @@ pub struct PendingUpgrade {
 }
 
 impl PendingUpgrade {
-    /// The headers of the response, whose status is 101.
+    /// Returns the headers of the response, whose status is 101.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.upgrade.headers()
     }
 
-    /// Starts the connection on its stream, once the response has been sent. `leftover` are bytes that
-    /// were read behind the request; none if `io` brings them again.
+    /// Starts the connection on its stream, once the response has been sent. `leftover` are bytes
+    /// that were read behind the request; none if `io` brings them again.
     ///
     /// # Panics
     ///

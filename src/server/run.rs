@@ -141,14 +141,15 @@ async fn close_all(hub: &Hub, stop: &Stop, window: Option<Duration>) {
     }
 }
 
-/// The time from one Close frame of a shutdown to the next: a thousand clients that come back within
-/// a second are not too many for whatever takes the server's place.
+/// The time from one Close frame of a shutdown to the next: a thousand clients that come back
+/// within a second are not too many for whatever takes the server's place.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The least time between two looks at things that happen over a time.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The time to wait after an error of accepting: long enough not to spin, short enough not to be felt.
+/// The time to wait after an error of accepting: long enough not to spin, short enough not to be
+/// felt.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// The least time between two log events of such errors.

@@ -36,11 +36,12 @@ impl Accept {
         self
     }
 
-    /// Keeps a value with the connection, for as long as there is a [`Client`](crate::server::Client)
-    /// of it: [`Client::state`](crate::server::Client::state) lends it to whoever holds the client.
-    /// One value; the last one counts.
+    /// Keeps a value with the connection, for as long as there is a
+    /// [`Client`](crate::server::Client) of it: [`Client::state`](crate::server::Client::state)
+    /// lends it to whoever holds the client. One value; the last one counts.
     ///
-    /// A value that is to change needs a `Mutex` or an atomic: other tasks may look at the same time.
+    /// A value that is to change needs a `Mutex` or an atomic: other tasks may look at the same
+    /// time.
     pub fn client_state(mut self, state: impl Send + Sync + 'static) -> Self {
         self.client_state = Some(Box::new(state));
         self

@@ -50,7 +50,7 @@ pub(crate) struct Acceptor {
     pub(crate) hub: Hub,
 }
 
-/// What a server was told about the requests that it answers.
+/// The settings for the requests that a server answers.
 pub(crate) struct Settings {
     pub(crate) routes: Table<Arc<dyn ErasedHandler>>,
     pub(crate) pages: Table<Response>,
@@ -355,8 +355,8 @@ fn check_get(http: &handshake::Request) -> Result<(), Response> {
 
 /// Calls a closure of the application, which may panic.
 fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Refusal> {
-    // What the closure shares may be left in a state it did not mean, as after a panic in any thread;
-    // nothing of ours is changed inside.
+    // What the closure shares may be left in a state it did not mean, as after a panic in any
+    // thread; nothing of ours is changed inside.
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Refusal::Panicked)
 }
 
@@ -382,7 +382,7 @@ async fn answer(incoming: Incoming<ClientStream>, response: &Response) {
         }
     };
     let headers = response.headers();
-    // whether the peer waits for it is its own affair
+    // fails if the peer is gone
     let _ = incoming.reject(&response.reject(&headers)).await;
 }
 

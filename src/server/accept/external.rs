@@ -3,8 +3,9 @@ use core::net::SocketAddr;
 
 use crate::server::http::request::Peer;
 
-/// A stream that was accepted elsewhere, for [`ServerHandle::accept`](crate::server::ServerHandle::accept):
-/// from a TLS acceptor, a Unix socket, a tunnel.
+/// A stream that was accepted elsewhere, for
+/// [`ServerHandle::accept`](crate::server::ServerHandle::accept): from a TLS acceptor, a Unix
+/// socket, a tunnel.
 ///
 /// ```no_run
 /// use sansws::server::{ExternalStream, ServerHandle};
@@ -12,7 +13,7 @@ use crate::server::http::request::Peer;
 /// # use tokio::io::DuplexStream as TlsStream;
 /// # async fn tls_accept(_: TcpStream) -> std::io::Result<TlsStream> { Ok(tokio::io::duplex(1).0) }
 ///
-/// /// Beside `server.run()`, whose listener takes those without TLS.
+/// /// Runs beside `server.run()`, whose listener takes those without TLS.
 /// async fn serve_tls(listener: TcpListener, handle: ServerHandle) -> std::io::Result<()> {
 ///     loop {
 ///         let (stream, peer_addr) = listener.accept().await?;
@@ -35,21 +36,22 @@ pub struct ExternalStream<S> {
 }
 
 impl<S> ExternalStream<S> {
-    /// A stream and the address of its other end.
+    /// Makes one of a stream and the address of its other end.
     pub const fn new(io: S, peer_addr: SocketAddr) -> Self {
         let peer = Peer { addr: peer_addr, secure: false, local: false };
         Self { io, received: Vec::new(), peer }
     }
 
-    /// Whether TLS lies between. [`Request::is_secure`](crate::server::Request::is_secure) and
+    /// Sets whether TLS was ended on the way.
+    /// [`Request::is_secure`](crate::server::Request::is_secure) and
     /// [`ClientInfo::is_secure`](crate::server::ClientInfo::is_secure) pass it on. Default `false`.
     pub const fn secure(mut self, secure: bool) -> Self {
         self.peer.secure = secure;
         self
     }
 
-    /// What somebody else has read from the stream already: the head of a request, or a part of it, and
-    /// what came behind. Several calls add up.
+    /// Adds bytes that have been read from the stream already: the head of a request, or a part of
+    /// it, and what came behind. Several calls add up.
     pub fn received(mut self, bytes: &[u8]) -> Self {
         self.received.extend_from_slice(bytes);
         self

@@ -24,7 +24,7 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// How a server stops.
+/// The way in which a server stops.
 #[derive(Debug)]
 pub(crate) struct Stop {
     pub(crate) code: CloseCode,

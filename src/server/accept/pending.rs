@@ -1,11 +1,11 @@
 //! Connections whose request is being read or answered: which get a place, and which give way.
 //!
-//! Where all places are taken, newcomers wait in the queue of the operating system, which costs this
-//! process nothing, so that many that come at once are all served, one after the other. Connecting
-//! costs a stranger nothing either, however, and so a connection that has a place and does nothing
-//! with it loses it to them: first those that have sent nothing, then those whose request is not
-//! complete, and of each those of the network with the most pending connections, the oldest first.
-//! Each has some time before that.
+//! Where all places are taken, newcomers wait in the queue of the operating system, which costs
+//! this process nothing, so that many that come at once are all served, one after the other.
+//! Connecting costs a stranger nothing either, however, and so a connection that has a place and
+//! does nothing with it loses it to them: first those that have sent nothing, then those whose
+//! request is not complete, and of each those of the network with the most pending connections, the
+//! oldest first. Each has some time before that.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -22,8 +22,8 @@ use super::network::Network;
 #[derive(Default)]
 pub(crate) struct Pending(Mutex<State>);
 
-/// The place of a pending connection, until [`Pending::remove`].
-pub(crate) struct Place {
+/// The entry of a pending connection, until [`Pending::remove`].
+pub(crate) struct Entry {
     pub(crate) id: u64,
     /// Told when the connection has to leave.
     pub(crate) leave: Arc<Notify>,
@@ -74,18 +74,18 @@ impl Stage {
 }
 
 impl Pending {
-    /// Returns a place for a newcomer, which it keeps until [`advance`](Self::advance) says otherwise,
-    /// unless `is_full` says of how many there are that there is none.
+    /// Returns a place for a newcomer, which it keeps until [`advance`](Self::advance) says
+    /// otherwise, unless `is_full` says of how many there are that there is none.
     ///
-    /// Another one may have been told to leave then. A newcomer that can wait asks again when one has
-    /// left, and at the time of the error at the latest; one that cannot gets a place beyond the limit
-    /// if another is about to leave for it.
+    /// Another one may have been told to leave then. A newcomer that can wait asks again when one
+    /// has left, and at the time of the error at the latest; one that cannot gets a place beyond
+    /// the limit if another is about to leave for it.
     pub(crate) fn enter(
         &self,
         network: Network,
         can_wait: bool,
         is_full: impl FnOnce(usize) -> bool,
-    ) -> Result<Place, Instant> {
+    ) -> Result<Entry, Instant> {
         let mut state = self.lock();
         if is_full(state.len) {
             match state.make_way(Some(network)) {
@@ -107,7 +107,8 @@ impl Pending {
         self.lock().remove(network, id);
     }
 
-    /// Tells one to leave, if there is one that had its time. Returns whether one is about to leave.
+    /// Tells one to leave, if there is one that had its time. Returns whether one is about to
+    /// leave.
     pub(crate) fn make_way(&self) -> bool {
         !matches!(self.lock().make_way(None), Way::From(_))
     }
@@ -118,20 +119,20 @@ impl Pending {
 }
 
 impl State {
-    fn insert(&mut self, network: Network) -> Place {
+    fn insert(&mut self, network: Network) -> Entry {
         self.last_id += 1;
         self.len += 1;
         let leave = Arc::new(Notify::new());
         let since = Instant::now();
         let member = Member { stage: Stage::Kept, since, leave: Arc::clone(&leave) };
         self.networks.entry(network).or_default().members.insert(self.last_id, member);
-        Place { id: self.last_id, leave }
+        Entry { id: self.last_id, leave }
     }
 
     fn advance(&mut self, network: Network, id: u64, stage: Stage) {
         let Some(group) = self.networks.get_mut(&network) else { return };
         let Some(member) = group.members.get_mut(&id) else { return };
-        // whoever was told to leave does
+        // one that was told to leave does
         if member.stage != Stage::Leaving {
             group.idle.remove(&(member.stage, id));
             member.stage = stage;
@@ -186,7 +187,7 @@ impl State {
     }
 }
 
-/// What [`State::make_way`] has found.
+/// The result of [`State::make_way`].
 enum Way {
     /// One has been told to leave.
     Made,
@@ -197,12 +198,12 @@ enum Way {
 }
 
 /// The time for which a connection keeps its place while others wait for one, whatever it does with
-/// it: a TCP segment that was lost is sent again by then (RFC 6298 §2: one second), so that a peer that
-/// means to say something does not lose its place.
+/// it: a TCP segment that was lost is sent again by then (RFC 6298 §2: one second), so that a peer
+/// that means to say something does not lose its place.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The same for one that has sent nothing, where its network has more than its share of the places and
-/// a newcomer from another one waits.
+/// The same for one that has sent nothing, where its network has more than its share of the places
+/// and a newcomer from another one waits.
 const HURRY: Duration = Duration::from_millis(100);
 
 /// The share of a network is this part of all pending connections.
@@ -221,7 +222,7 @@ mod tests {
     struct Guard {
         all: Arc<Pending>,
         network: Network,
-        place: Place,
+        entry: Entry,
     }
 
     impl Guard {
@@ -231,18 +232,18 @@ mod tests {
             can_wait: bool,
             max: usize,
         ) -> Result<Self, Instant> {
-            let place = all.enter(network, can_wait, |len| len >= max)?;
-            Ok(Self { all: Arc::clone(all), network, place })
+            let entry = all.enter(network, can_wait, |len| len >= max)?;
+            Ok(Self { all: Arc::clone(all), network, entry })
         }
 
         fn advance(&self, stage: Stage) {
-            self.all.advance(self.network, self.place.id, stage);
+            self.all.advance(self.network, self.entry.id, stage);
         }
     }
 
     impl Drop for Guard {
         fn drop(&mut self) {
-            self.all.remove(self.network, self.place.id);
+            self.all.remove(self.network, self.entry.id);
         }
     }
 
@@ -254,7 +255,7 @@ mod tests {
         Guard::enter(all, network(from), true, max)
     }
 
-    /// Those who enter at once, one each, at this stage.
+    /// Returns members that enter at once, one at each of these stages.
     fn group(all: &Arc<Pending>, from: u8, stages: &[Stage]) -> Vec<Guard> {
         let place = |stage: &Stage| {
             let guard = enter(all, from, usize::MAX).unwrap_or_else(|_| unreachable!());
@@ -264,10 +265,10 @@ mod tests {
         stages.iter().map(place).collect()
     }
 
-    /// Who has to leave, and was not told before.
+    /// Returns which one has to leave, and was not told before.
     async fn told(guards: &[Guard]) -> Option<usize> {
         for (at, guard) in guards.iter().enumerate() {
-            let now = tokio::time::timeout(Duration::ZERO, guard.place.leave.notified());
+            let now = tokio::time::timeout(Duration::ZERO, guard.entry.leave.notified());
             if now.await.is_ok() {
                 return Some(at);
             }
@@ -282,12 +283,13 @@ mod tests {
         let all = Arc::new(Pending::default());
         let mut guards = group(&all, 1, &[Kept, Begun, Silent]);
         guards.extend(group(&all, 2, &[Begun, Silent, Begun, Silent]));
-        // everybody has a time before that
+        // each has a time before that
         let from = enter(&all, 1, 7).err();
         assert_eq!(from, Some(Instant::now() + PATIENCE));
         assert_eq!(told(&guards).await, None);
         advance(PATIENCE).await;
-        // silent ones before those who are at it, those of the larger network first, then the oldest
+        // silent ones before those who are at it, those of the larger network first, then the
+        // oldest
         for expected in [4, 2, 6, 1, 3, 5] {
             let seven = guards.len();
             assert!(enter(&all, 1, seven).is_err());
@@ -295,13 +297,13 @@ mod tests {
             assert!(enter(&all, 1, seven).is_err());
             assert_eq!(told(&guards).await, Some(expected));
             assert_eq!(told(&guards).await, None);
-            // he is told no second time whatever he does
+            // it is told no second time whatever it does
             guards[expected].advance(Kept);
             guards[expected].advance(Silent);
             let left = core::mem::replace(&mut guards[expected], one(&all));
             drop(left);
         }
-        // nobody else has to
+        // no other has to
         assert!(enter(&all, 1, guards.len()).is_err());
         assert_eq!(told(&guards).await, None);
         drop(guards);
@@ -309,7 +311,7 @@ mod tests {
         assert!(state.networks.is_empty() && (state.len, state.leaving) == (0, 0));
     }
 
-    /// One who keeps his place, from somewhere else.
+    /// Returns one that keeps its place, from another network.
     fn one(all: &Arc<Pending>) -> Guard {
         enter(all, 9, usize::MAX).unwrap_or_else(|_| unreachable!())
     }
@@ -334,7 +336,7 @@ mod tests {
         advance(PATIENCE).await;
         let newcomer = now();
         assert!(newcomer.is_ok());
-        // one is on its way out for him; there is nobody for the next
+        // one is on its way out for it; there is none for the next
         assert!(now().is_err());
         assert_eq!(told(&guards).await, Some(0));
     }

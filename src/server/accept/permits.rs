@@ -1,5 +1,5 @@
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
+use alloc::collections::btree_map;
 use alloc::sync::Arc;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::network::Network;
-use super::pending::{Pending, Place, Stage};
+use super::pending::{Entry, Pending, Stage};
 
-/// The permits of a server: how many handshakes, connections and tasks there may be, and are. Each is
-/// given back when its guard is dropped.
+/// The permits of a server: how many handshakes, connections and tasks there may be, and are. Each
+/// is given back when its guard is dropped.
 ///
 /// Two locks, never held together: that of [`Pending`] and that of the networks.
 pub(crate) struct Permits {
@@ -69,7 +69,7 @@ impl Permits {
         let network = Network::of(ip);
         loop {
             match self.pending.enter(network, true, |len| self.is_full(len)) {
-                Ok(place) => return self.handshake_permit(network, place),
+                Ok(entry) => return self.handshake_permit(network, entry),
                 Err(again) => {
                     // either is a reason to look
                     let _ = timeout_at(again, self.freed.notified()).await;
@@ -81,17 +81,17 @@ impl Permits {
     /// Returns a permit for a handshake if there is one at once.
     pub(crate) fn try_handshake(self: &Arc<Self>, ip: IpAddr) -> Option<HandshakePermit> {
         let network = Network::of(ip);
-        let place = self.pending.enter(network, false, |len| self.is_full(len)).ok()?;
-        Some(self.handshake_permit(network, place))
+        let entry = self.pending.enter(network, false, |len| self.is_full(len)).ok()?;
+        Some(self.handshake_permit(network, entry))
     }
 
-    fn handshake_permit(self: &Arc<Self>, network: Network, place: Place) -> HandshakePermit {
-        HandshakePermit { permits: Arc::clone(self), network, place }
+    fn handshake_permit(self: &Arc<Self>, network: Network, entry: Entry) -> HandshakePermit {
+        HandshakePermit { permits: Arc::clone(self), network, entry }
     }
 
     fn is_full(&self, pending: usize) -> bool {
-        // Relaxed: a number that is out of date lets one socket more or less in, and descriptors are
-        // kept in reserve for that.
+        // Relaxed: a number that is out of date lets one socket more or less in, and descriptors
+        // are kept in reserve for that.
         let tasks = self.tasks.load(Ordering::Relaxed);
         pending >= self.capacity.pending || tasks >= self.capacity.sockets
     }
@@ -121,7 +121,7 @@ impl Permits {
     }
 
     fn leave_network(&self, network: Network) {
-        if let Entry::Occupied(mut entry) = self.networks().entry(network) {
+        if let btree_map::Entry::Occupied(mut entry) = self.networks().entry(network) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -147,8 +147,8 @@ impl Permits {
         }
     }
 
-    /// Makes a handshake that is idle give way, and waits until one has ended or this time has passed.
-    /// For the accept loop, which is out of descriptors.
+    /// Makes a handshake that is idle give way, and waits until one has ended or this time has
+    /// passed. For the accept loop, which is out of descriptors.
     pub(crate) async fn make_way(&self, time: Duration) {
         match self.pending.make_way() {
             true => drop(timeout(time, self.freed.notified()).await),
@@ -165,24 +165,24 @@ impl Permits {
 pub(crate) struct HandshakePermit {
     permits: Arc<Permits>,
     network: Network,
-    place: Place,
+    entry: Entry,
 }
 
 impl HandshakePermit {
     /// Notes how far the handshake has come. A new one keeps its permit until this says otherwise.
     pub(crate) fn advance(&self, stage: Stage) {
-        self.permits.pending.advance(self.network, self.place.id, stage);
+        self.permits.pending.advance(self.network, self.entry.id, stage);
     }
 
     /// Waits until the handshake has to give way.
     pub(crate) async fn revoked(&self) {
-        self.place.leave.notified().await;
+        self.entry.leave.notified().await;
     }
 }
 
 impl Drop for HandshakePermit {
     fn drop(&mut self) {
-        self.permits.pending.remove(self.network, self.place.id);
+        self.permits.pending.remove(self.network, self.entry.id);
         self.permits.freed.notify_one();
     }
 }

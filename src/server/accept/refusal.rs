@@ -47,8 +47,8 @@ pub(crate) fn method_not_allowed() -> Response {
     Response::text("405 Method Not Allowed\n").status(405).header("Allow", "GET, HEAD")
 }
 
-/// RFC 9110 §15.5.20: "the request was directed at a server that is unable or unwilling to produce an
-/// authoritative response for the target URI."
+/// RFC 9110 §15.5.20: "the request was directed at a server that is unable or unwilling to produce
+/// an authoritative response for the target URI."
 pub(crate) fn misdirected(host: &str) -> Response {
     Response::text(format!(
         "421 Misdirected Request: this server is not {host:?}. If it is, name it with \
@@ -73,7 +73,8 @@ fn upgrade_removed() -> Response {
 
 pub(crate) fn too_many_of_network() -> Response {
     Response::text(
-        "429 Too Many Requests: there are too many connections from your address; close one first.\n",
+        "429 Too Many Requests: there are too many connections from your address; close one \
+         first.\n",
     )
     .status(429)
 }

@@ -18,8 +18,8 @@ use crate::server::context::Context;
 use crate::server::error::{NotJoined, NotSent};
 use crate::wire::CloseCode;
 
-/// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and as
-/// long as one likes: once the connection is over, sending is an error.
+/// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and
+/// as long as one likes: once the connection is over, sending is an error.
 ///
 /// All methods may be called from any task or thread; none of them waits but
 /// [`writable`](Self::writable) and [`closed`](Self::closed). Messages are queued whole,
@@ -44,27 +44,29 @@ impl Client {
         context: Arc<Context>,
     ) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
-        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1; // unique, and ordered with nothing else
+        // Relaxed: unique, and ordered with nothing else
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
         Self(Arc::new(Inner { id, info, state, hub, context, outbox: Outbox::default() }))
     }
 
-    /// A number that no other client of this process has or will have. Later clients have larger ones.
+    /// Returns a number that no other client of this process has or will have. Later clients have
+    /// larger ones.
     pub fn id(&self) -> u64 {
         self.0.id
     }
 
-    /// What the client said when it connected.
+    /// Returns what the client sent when it connected.
     pub fn info(&self) -> &ClientInfo {
         &self.0.info
     }
 
-    /// The value that [`Accept::state`](crate::server::Accept::state) has put there; `None` if there is
-    /// none, or one of another type.
+    /// Returns the value of [`Accept::client_state`](crate::server::Accept::client_state); `None`
+    /// if there is none, or one of another type.
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.state.as_deref()?.downcast_ref()
     }
 
-    /// All clients of the server.
+    /// Returns the hub of the server.
     pub fn hub(&self) -> &Hub {
         &self.0.hub
     }
@@ -77,16 +79,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when too much waits
-    /// for it already: what becomes of it says [`SlowClients`](crate::server::SlowClients), and
-    /// [`writable`](Self::writable) keeps clear of that. [`NotSent::Invalid`] for a ping or pong
-    /// of more than 125 bytes. Success means that the message is queued, not that it has arrived.
+    /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when too much
+    /// waits for it already: see [`SlowClients`](crate::server::SlowClients) for what happens next,
+    /// and [`writable`](Self::writable) for how to keep clear of it. [`NotSent::Invalid`] for a
+    /// ping or pong of more than 125 bytes. Success means that the message is queued, not that it
+    /// has arrived.
     pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
         self.0.outbox.push(Outbound::Message(message.into()), &self.0.context)
     }
 
-    /// Queues a message that is encoded already. Costs a reference count and, once for each call, the
-    /// memory for that; [`Hub::broadcast`] pays this once for all.
+    /// Queues a message that is encoded already. Costs a reference count and, once for each call,
+    /// the memory for that; [`Target::send`](crate::server::Target::send) pays this once for all.
     ///
     /// # Errors
     ///
@@ -106,31 +109,33 @@ impl Client {
         self.0.outbox.close(code, reason)
     }
 
-    /// Ends the connection at once, without a closing handshake: what waits to be sent is lost, and a
-    /// handler that waits is dropped there. The peer sees the network break. For one that misbehaves, and
-    /// for whom even a Close frame is too much.
+    /// Ends the connection at once, without a closing handshake: what waits to be sent is lost, and
+    /// a handler that waits is dropped there. The peer sees the network break. This is for one that
+    /// misbehaves, and for which even a Close frame is too much.
     pub fn abort(&self) {
         self.0.outbox.abort();
     }
 
-    /// Whether messages can be sent: neither end has closed, and the network is not known to be dead.
+    /// Returns whether messages can be sent: neither end has closed, and the network is not known
+    /// to be dead.
     pub fn is_open(&self) -> bool {
         self.0.outbox.is_open()
     }
 
-    /// The bytes that wait in the queue, and 64 for each message, as the limits count them. Those in the
-    /// socket's send buffer are not among them.
+    /// Returns the bytes that wait in the queue, and 64 for each message, as the limits count them.
+    /// Those in the socket's send buffer are not among them.
     pub fn queued(&self) -> usize {
         self.0.outbox.queued()
     }
 
-    /// Waits until less than half of [`Server::max_queued_bytes`](crate::server::Server::max_queued_bytes) waits for
-    /// the client: whoever sends it much waits for that before each message, and so sends as fast as the
-    /// client reads.
+    /// Waits until less than half of
+    /// [`Server::max_queued_bytes`](crate::server::Server::max_queued_bytes) waits for the client.
+    /// A task that awaits this before each message sends as fast as the client reads.
     ///
-    /// From a handler of the client itself as well as from any other task; any number of tasks may wait.
-    /// Costs no allocation unless it has to wait, and then one in the life of the client. It takes its part
-    /// of what tokio lets a task do in one turn, so that a loop over it gives way to others.
+    /// A handler of the client itself may wait as well as any other task, and any number of them.
+    /// Costs no allocation unless it has to wait, and then one in the life of the client. It takes
+    /// its part of what tokio lets a task do in one turn, so that a loop over it gives way to
+    /// others.
     ///
     /// ```
     /// use sansws::server::{Client, Handler, NotSent};
@@ -166,21 +171,21 @@ impl Client {
         let limits = self.0.context.limits();
         while !self.0.outbox.has_room(limits)? {
             let signals = self.0.outbox.signals();
-            let mut bell = pin!(signals.room.notified());
+            let mut signal = pin!(signals.room.notified());
             // from here on nothing is missed
-            bell.as_mut().enable();
+            signal.as_mut().enable();
             if self.0.outbox.has_room(limits)? {
                 break;
             }
-            bell.await;
+            signal.await;
         }
         Ok(())
     }
 
-    /// Waits until no message can be sent to the client any more: either end has closed, the network
-    /// has failed, or the peer is gone. At once if that is so already.
+    /// Waits until no message can be sent to the client any more: either end has closed, the
+    /// network has failed, or the peer is gone. At once if that is so already.
     ///
-    /// For whatever goes on beside the handler, and for a handler that waits for something else:
+    /// This is for tasks beside the handler, and for a handler that waits for something else:
     ///
     /// ```
     /// use sansws::server::{Client, Handler};
@@ -198,7 +203,8 @@ impl Client {
     ///                     changed = prices.changed() => if changed.is_err() { break },
     ///                 }
     ///                 let price = *prices.borrow_and_update();
-    ///                 if client.writable().await.is_err() || client.send(price.to_string()).is_err() {
+    ///                 let open = client.writable().await.is_ok();
+    ///                 if !open || client.send(price.to_string()).is_err() {
     ///                     break;
     ///                 }
     ///             }
@@ -214,11 +220,11 @@ impl Client {
         consume_budget().await;
         while self.is_open() {
             let signals = self.0.outbox.signals();
-            let mut bell = pin!(signals.closed.notified());
+            let mut signal = pin!(signals.closed.notified());
             // from here on nothing is missed
-            bell.as_mut().enable();
+            signal.as_mut().enable();
             if self.is_open() {
-                bell.await;
+                signal.await;
             }
         }
     }
@@ -237,7 +243,7 @@ impl Client {
         self.0.hub.leave(self, room)
     }
 
-    /// The rooms it is in, in the order in which it has joined them.
+    /// Returns the rooms it is in, in the order in which it has joined them.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         self.0.hub.rooms_of(self.id())
     }

@@ -12,8 +12,9 @@ use crate::server::http::response::Response;
 
 /// A handler made of closures. Begin with [`handler_fn`].
 ///
-/// What the closures for events return is dropped: a message that cannot be sent is for a client that
-/// is going, of which `on_close` will tell.
+/// The closures for events may return anything, which is dropped: a message that cannot be sent is
+/// for a client that is going, of which `on_close` will tell. A method may be called once for each
+/// event; its type cannot be named, but for `impl Handler`.
 #[derive(Clone)]
 #[must_use]
 pub struct HandlerFn<R, O, M, C> {
@@ -24,7 +25,7 @@ pub struct HandlerFn<R, O, M, C> {
     rare: Rare,
 }
 
-/// The events that most handlers leave out. No types of their own: there would be eight.
+/// The closures that most handlers leave out. They have no type parameters: there would be eight.
 #[derive(Clone, Default)]
 struct Rare {
     ping: Option<Arc<OnPayload>>,
@@ -37,7 +38,7 @@ type OnPayload = dyn Fn(&Client, &[u8]) + Send + Sync;
 type OnDrain = dyn Fn(&Client) + Send + Sync;
 type OnError = dyn Fn(&Client, &Error) + Send + Sync;
 
-/// A handler that does nothing yet.
+/// Returns a handler that does nothing yet, to be given closures.
 ///
 /// ```
 /// use sansws::server::handler_fn;
@@ -64,7 +65,7 @@ pub fn handler_fn() -> HandlerFn<
 }
 
 impl<R, O, M, C> HandlerFn<R, O, M, C> {
-    /// What [`Handler::on_request`] does.
+    /// Sets the closure for [`Handler::on_request`].
     pub fn on_request<F>(self, then: F) -> HandlerFn<F, O, M, C>
     where
         F: Fn(&Request<'_>) -> Result<Accept, Response> + Send + Sync + 'static,
@@ -73,7 +74,7 @@ impl<R, O, M, C> HandlerFn<R, O, M, C> {
         HandlerFn { request: then, open, message, close, rare }
     }
 
-    /// What [`Handler::on_open`] does.
+    /// Sets the closure for [`Handler::on_open`].
     pub fn on_open<F, T>(
         self,
         then: F,
@@ -87,7 +88,7 @@ impl<R, O, M, C> HandlerFn<R, O, M, C> {
         HandlerFn { request, open, message, close, rare }
     }
 
-    /// What [`Handler::on_message`] does.
+    /// Sets the closure for [`Handler::on_message`].
     pub fn on_message<F, T>(
         self,
         then: F,
@@ -101,7 +102,7 @@ impl<R, O, M, C> HandlerFn<R, O, M, C> {
         HandlerFn { request, open, message, close, rare }
     }
 
-    /// What [`Handler::on_close`] does.
+    /// Sets the closure for [`Handler::on_close`].
     pub fn on_close<F, T>(
         self,
         then: F,
@@ -115,7 +116,7 @@ impl<R, O, M, C> HandlerFn<R, O, M, C> {
         HandlerFn { request, open, message, close, rare }
     }
 
-    /// What [`Handler::on_ping`] does.
+    /// Sets the closure for [`Handler::on_ping`].
     pub fn on_ping<T>(
         mut self,
         then: impl Fn(&Client, &[u8]) -> T + Send + Sync + 'static,
@@ -124,7 +125,7 @@ impl<R, O, M, C> HandlerFn<R, O, M, C> {
         self
     }
 
-    /// What [`Handler::on_pong`] does.
+    /// Sets the closure for [`Handler::on_pong`].
     pub fn on_pong<T>(
         mut self,
         then: impl Fn(&Client, &[u8]) -> T + Send + Sync + 'static,
@@ -133,13 +134,13 @@ impl<R, O, M, C> HandlerFn<R, O, M, C> {
         self
     }
 
-    /// What [`Handler::on_drain`] does.
+    /// Sets the closure for [`Handler::on_drain`].
     pub fn on_drain<T>(mut self, then: impl Fn(&Client) -> T + Send + Sync + 'static) -> Self {
         self.rare.drain = Some(Arc::new(move |client| drop(then(client))));
         self
     }
 
-    /// What [`Handler::on_error`] does.
+    /// Sets the closure for [`Handler::on_error`].
     pub fn on_error<T>(
         mut self,
         then: impl Fn(&Client, &Error) -> T + Send + Sync + 'static,

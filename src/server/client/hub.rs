@@ -15,19 +15,19 @@ use crate::server::error::{NotJoined, NotSent};
 use crate::server::observe::stats::{Counters, Stats};
 use crate::wire::CloseCode;
 
-/// All clients of a server, and the rooms they are in. Cloning it costs a reference count; it may be
-/// used from any task or thread, and outlives the server.
+/// A registry of all clients of a server, and of the rooms they are in. Cloning it costs a
+/// reference count; it may be used from any task or thread, and outlives the server.
 ///
-/// A broadcast is encoded once, and compressed once if the server compresses; a client that keeps up
-/// costs a reference count then and nothing else. One that does not never delays the others: each has
-/// a queue of its own. Broadcasts reach all clients in the same order, from whatever thread they are
-/// sent: one is put into the queues after the other, which takes a fraction of a microsecond for each
-/// client. Nobody waits for a message that is being encoded, or for a socket.
+/// A broadcast is encoded once, and compressed once if the server compresses; a client that keeps
+/// up costs a reference count then and nothing else. One that does not never delays the others:
+/// each has a queue of its own. Broadcasts reach all clients in the same order, from whatever
+/// thread they are sent: one is put into the queues after the other, which takes a fraction of a
+/// microsecond for each client. Nobody waits for a message that is being encoded, or for a socket.
 #[derive(Clone, Default)]
 pub struct Hub(Arc<Inner>);
 
-/// Locks in this order: `turn`, `state`, that of an outbox. The state is not locked while messages are
-/// put into outboxes.
+/// Locks in this order: `turn`, `state`, that of an outbox. The state is not locked while messages
+/// are put into outboxes.
 #[derive(Default)]
 struct Inner {
     state: Mutex<State>,
@@ -61,7 +61,7 @@ enum Newcomers {
 /// The rooms that a client is in.
 #[derive(Default)]
 struct Joined {
-    /// With numbers in the order in which it has entered them.
+    /// Each with a number, in the order in which it has entered them.
     rooms: BTreeMap<Arc<str>, u64>,
     next: u64,
 }
@@ -88,7 +88,7 @@ impl Hub {
         Target::new(self, None)
     }
 
-    /// Selects the clients in a room: none, if nobody is in it.
+    /// Selects the clients in a room: none, if it is empty.
     pub fn room<'a>(&'a self, name: &'a str) -> Target<'a> {
         Target::new(self, Some(name))
     }
@@ -156,7 +156,7 @@ impl Hub {
         true
     }
 
-    /// Returns the rooms that somebody is in, by name, with how many are in each.
+    /// Returns the rooms that are not empty, by name, with how many are in each.
     pub fn rooms(&self) -> Vec<(Arc<str>, usize)> {
         self.lock().rooms.iter().map(|(name, them)| (Arc::clone(name), them.len())).collect()
     }
@@ -185,10 +185,10 @@ impl Hub {
         look: impl FnOnce(btree_map::Values<'_, u64, Client>) -> T,
     ) -> T {
         let state = self.lock();
-        let nobody = Clients::new();
+        let empty = Clients::new();
         let members = match room {
             None => &state.clients,
-            Some(room) => state.rooms.get(room).unwrap_or(&nobody),
+            Some(room) => state.rooms.get(room).unwrap_or(&empty),
         };
         look(members.values())
     }
@@ -239,7 +239,7 @@ impl Hub {
             if rooms.len() == 0 {
                 break;
             }
-            // whoever else waits for the hub gets it between
+            // others that wait for the hub get it between
             state = self.lock();
         }
         if removed.is_some() {
@@ -247,15 +247,16 @@ impl Hub {
         }
     }
 
-    /// Closes all clients that still come. Returns those that are here, which are left to the caller.
+    /// Closes all clients that still come. Returns those that are here, which are left to the
+    /// caller.
     pub(crate) fn close_newcomers(&self, code: CloseCode, reason: &str) -> Vec<Client> {
         let mut state = self.lock();
         state.newcomers = Newcomers::Close(code, reason.into());
         state.clients.values().cloned().collect()
     }
 
-    /// Closes those that have been open for `lifetime`, some up to a tenth earlier: clients that came
-    /// together do not go together.
+    /// Closes those that have been open for `lifetime`, some up to a tenth earlier: clients that
+    /// came together do not go together.
     pub(crate) fn close_older_than(&self, lifetime: Duration) {
         let earliest = lifetime - lifetime / 10;
         let age = |client: &Client| client.info().opened().elapsed();
@@ -300,8 +301,8 @@ impl State {
 /// The number of rooms that a client leaves before others get at the hub: some 50 µs.
 const LEFT_AT_ONCE: usize = 64;
 
-/// Returns a number from 0 to 999, about as often as any other for ids in a row (Knuth's multiplicative
-/// hash).
+/// Returns a number from 0 to 999, about as often as any other for ids in a row (Knuth's
+/// multiplicative hash).
 fn share(id: u64) -> u32 {
     (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 % 1000
 }

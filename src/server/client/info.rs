@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::server::http::request::{Request, find_cookie};
 use crate::server::http::route::{Params, Pattern};
 
-/// What a client said when it connected. Kept in one piece of memory of about the length of the
+/// The request that a connection began with. Kept in one piece of memory of about the length of the
 /// request's head, of whose headers not more than
 /// [`Server::max_kept_headers`](crate::server::Server::max_kept_headers) is kept.
 pub struct ClientInfo {
@@ -16,7 +16,8 @@ pub struct ClientInfo {
     remote_ip: IpAddr,
     secure: bool,
     opened: Instant,
-    /// Path, `?` and query if there is one, host, then `name: value` and a line feed for each header.
+    /// Path, `?` and query if there is one, host, then `name: value` and a line feed for each
+    /// header.
     text: Box<str>,
     path_end: u32,
     query_end: u32,
@@ -69,81 +70,83 @@ impl ClientInfo {
         }
     }
 
-    /// The address of the other end of the TCP connection: of a proxy, if there is one.
+    /// Returns the address of the other end of the TCP connection: of a proxy, if there is one.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer_addr
     }
 
-    /// The address of the client: see [`Request::remote_ip`](crate::server::Request::remote_ip).
+    /// Returns the address of the client: see
+    /// [`Request::remote_ip`](crate::server::Request::remote_ip).
     pub fn remote_ip(&self) -> IpAddr {
         self.remote_ip
     }
 
-    /// Whether the client speaks TLS: with the trusted proxies, as they say, or with whoever
-    /// [handed the stream over](crate::server::ServerHandle::accept).
+    /// Returns whether the client speaks TLS, as the trusted proxies say, or else the
+    /// [`ExternalStream`](crate::server::ExternalStream).
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// When the connection was opened.
+    /// Returns when the connection was opened.
     pub fn opened(&self) -> Instant {
         self.opened
     }
 
-    /// The path, not decoded.
+    /// Returns the path, not decoded.
     pub fn path(&self) -> &str {
         self.part(0, self.path_end)
     }
 
-    /// What follows the `?`, not decoded.
+    /// Returns the query, which follows the `?`, not decoded.
     pub fn query(&self) -> Option<&str> {
         self.part(self.path_end, self.query_end).strip_prefix('?')
     }
 
-    /// The route that was taken, as it was given to [`Server::route`](crate::server::Server::route).
+    /// Returns the route that was taken, as it was given to
+    /// [`Server::route`](crate::server::Server::route).
     pub fn route(&self) -> &str {
         self.pattern.text()
     }
 
-    /// The value of a parameter of the route, percent-decoded: of `room` for the route
+    /// Returns the value of a parameter of the route, percent-decoded: of `room` for the route
     /// `/chat/{room}`. The client chose it.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.get(self.pattern.position(name)?).map(|value| &**value)
     }
 
-    /// The host and, if there is one, the port that the client addressed, as far as the trusted
-    /// proxies or the `Host` header tell.
+    /// Returns the host and, if there is one, the port that the client addressed, as far as the
+    /// trusted proxies or the `Host` header tell.
     pub fn host(&self) -> &str {
         self.part(self.query_end, self.host_end)
     }
 
-    /// The site whose script opened the connection. Only browsers send it.
+    /// Returns the site whose script opened the connection. Only browsers send it.
     pub fn origin(&self) -> Option<&str> {
         self.header("origin")
     }
 
-    /// The value of the first header with this name, in any case; `None` if there is none or its
-    /// value is not UTF-8. Those that only the handshake needs are not kept.
+    /// Returns the value of the first header with this name, in any case; `None` if there is none
+    /// or its value is not UTF-8. Those that only the handshake needs are not kept.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|it| it.1)
     }
 
-    /// The headers, in order, but for those that only the handshake needs: `Upgrade`, `Connection` and
-    /// `Sec-WebSocket-…`; and as many as
-    /// [`Server::max_kept_headers`](crate::server::Server::max_kept_headers) allows: one that does not fit is left
-    /// out, and shorter ones behind it may be there.
+    /// Returns the headers, in order, but for those that only the handshake needs: `Upgrade`,
+    /// `Connection` and `Sec-WebSocket-…`; and as many as
+    /// [`Server::max_kept_headers`](crate::server::Server::max_kept_headers) allows: one that does
+    /// not fit is left out, and shorter ones behind it may be there.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.text.get(self.host_end as usize..).unwrap_or_default().lines();
         lines.filter_map(|line| line.split_once(": "))
     }
 
-    /// The value of the first cookie with this name, as it was sent.
+    /// Returns the value of the first cookie with this name, as it was sent.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         let values = self.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
         find_cookie(values.map(|it| it.1), name)
     }
 
-    /// The subprotocol that was agreed on.
+    /// Returns the subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
@@ -153,14 +156,14 @@ impl ClientInfo {
     }
 }
 
-/// What of a browser's request says nothing about who it is.
+/// Returns whether a header is of use for the handshake only.
 fn is_of_the_handshake(name: &str) -> bool {
     const PREFIX: &str = "sec-websocket-";
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
         || ["upgrade", "connection", "host"].iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
-/// Without headers, which hold what logs should not.
+/// Leaves out the headers, which may hold what logs should not.
 impl fmt::Debug for ClientInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientInfo")

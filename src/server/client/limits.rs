@@ -4,30 +4,31 @@ use core::time::Duration;
 use crate::deflate::Deflate;
 use crate::wire::CloseCode;
 
-/// What becomes of a client that reads more slowly than it is sent to.
+/// The policy for a client that reads more slowly than it is sent to.
 ///
-/// It is not the length of its queue that makes a client slow: that may only say that somebody sends
-/// much at once. A client is slow while its transport refuses bytes, when the connection's task has had
-/// its turn and could not write. What waits then, beside the [`max_unsent`](crate::Config::max_unsent)
-/// bytes of the send buffer, may be up to [`max_queued_bytes`](crate::server::Server::max_queued_bytes); of a client
-/// that takes them it may be up to [`max_burst_bytes`](crate::server::Server::max_burst_bytes), and beyond that the
-/// policy strikes in any case. Each message is charged its payload and 64 bytes.
+/// A client is not slow because its queue is long: much may have been sent at once. A client is
+/// slow while its transport refuses bytes, when the connection's task has had its turn and could
+/// not write. What waits then, beside the [`max_unsent`](crate::Config::max_unsent) bytes of the
+/// send buffer, may be up to [`max_queued_bytes`](crate::server::Server::max_queued_bytes); for a
+/// client that takes them it may be up to
+/// [`max_burst_bytes`](crate::server::Server::max_burst_bytes), and beyond that the policy strikes
+/// in any case. Each message is charged its payload and 64 bytes.
 ///
 /// Pongs, keep-alive pings and Close frames do not pass through the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowClients {
-    /// It is closed with this code, and what waits for it is forgotten: once more than
+    /// The client is closed with this code, and what waits for it is dropped: once more than
     /// `max_queued_bytes` wait and its transport has taken no byte for
     /// [`slow_after`](crate::server::Server::slow_after). The default, with
-    /// [`TRY_AGAIN_LATER`](CloseCode::TRY_AGAIN_LATER) (1013): a client that comes back starts from a
-    /// state that is whole.
+    /// [`TRY_AGAIN_LATER`](CloseCode::TRY_AGAIN_LATER) (1013): a client that comes back starts from
+    /// a state that is whole.
     Close(CloseCode),
     /// The messages that have waited longest are dropped for the new one, so that no more than
-    /// `max_queued_bytes` wait while the transport refuses bytes. For streams of states where the
-    /// newest counts.
+    /// `max_queued_bytes` wait while the transport refuses bytes. This is for streams of states
+    /// where the newest counts.
     DropOldest,
-    /// The new message is dropped then, and whoever sends it gets
+    /// The new message is dropped then, and its sender gets
     /// [`NotSent::QueueFull`](crate::server::NotSent::QueueFull).
     DropNewest,
 }
@@ -42,11 +43,11 @@ pub(crate) struct Limits {
     pub(crate) max_rooms_per_client: usize,
     pub(crate) max_room_name_len: usize,
     pub(crate) max_kept_headers: usize,
-    /// That of the connections.
+    /// The setting of the connections.
     pub(crate) close_timeout: Duration,
-    /// For all clients together.
+    /// The limit for all clients together.
     pub(crate) max_receiving_bytes: usize,
-    /// How broadcasts are compressed.
+    /// The settings for the compression of broadcasts.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Deflate>,
 }
@@ -71,12 +72,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What may wait for a client whose transport takes bytes.
+    /// Returns the most bytes that may wait for a client whose transport takes bytes.
     pub(crate) fn burst(&self) -> usize {
         self.max_burst_bytes.max(self.max_queued_bytes)
     }
 
-    /// Below that, a client has room: [`Client::writable`](crate::server::Client::writable).
+    /// Returns the bytes below which a client has room:
+    /// [`Client::writable`](crate::server::Client::writable).
     pub(crate) fn room(&self) -> usize {
         (self.max_queued_bytes / 2).max(1)
     }

@@ -18,11 +18,11 @@ use crate::server::observe::stats::Counters;
 use crate::session::Session;
 use crate::wire::CloseCode;
 
-/// What waits to be sent to one client. Any thread puts messages in, the connection's task takes them
-/// out into the send buffer of the socket.
+/// The messages and the Close that wait to be sent to one client. Any thread puts them in, the
+/// connection's task takes them out into the send buffer of the socket.
 ///
-/// An empty one has allocated nothing while the task waits. Its lock is the innermost of the server:
-/// nothing else is locked, and nobody is woken, while it is held.
+/// An empty one has allocated nothing while the task waits. Its lock is the innermost of the
+/// server: nothing else is locked, and no task is woken, while it is held.
 #[derive(Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
@@ -37,7 +37,7 @@ struct State {
     gate: Gate,
     queue: Queue,
     waiter: Waiter,
-    /// There once somebody has waited for something.
+    /// There once a task has waited for something.
     signals: Option<Arc<Signals>>,
     /// The transport took no more when the task last had its turn.
     stalled: bool,
@@ -45,16 +45,16 @@ struct State {
     lagging: bool,
 }
 
-/// Whether messages are taken, and how the connection ends.
+/// The state of the way in: whether messages are taken, and how the connection ends.
 #[derive(Default)]
 enum Gate {
     #[default]
     Open,
-    /// The peer has closed or is gone. What waits is sent if it can be, and the handler is still told
-    /// of what had arrived.
+    /// The peer has closed or is gone. What waits is sent if it can be, and the handler is still
+    /// told of what had arrived.
     PeerClosed,
-    /// This end closes: a Close frame is to be sent behind all messages. From here on the handler is
-    /// told of no event.
+    /// This end closes: a Close frame is to be sent behind all messages. From here on the handler
+    /// is told of no event.
     Closing(Box<(CloseCode, Box<str>)>),
     /// The Close frame is on its way.
     Closed,
@@ -99,12 +99,12 @@ impl Gate {
 #[derive(Default)]
 struct Waiter {
     parked: Parked,
-    /// The task's waker, kept while the task runs: it is the same next time, and to clone it for each
-    /// wait would cost two atomic operations for each message of a client that asks and waits.
+    /// The task's waker, kept while the task runs: it is the same next time, and to clone it for
+    /// each wait would cost two atomic operations for each message of a client that asks and waits.
     waker: Option<Waker>,
 }
 
-/// What has to wake the task.
+/// The kinds of news that have to wake the task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Parked {
     /// Nothing: it runs, and drains before it waits.
@@ -133,7 +133,7 @@ impl Waiter {
     }
 }
 
-/// What may be waited for.
+/// The changes that may be waited for.
 #[derive(Default)]
 pub(crate) struct Signals {
     /// The gate is no longer open.
@@ -299,7 +299,8 @@ impl Outbox {
         self.lock().gate.is_open()
     }
 
-    /// Returns whether less than half of what may wait does; an error once nothing is taken any more.
+    /// Returns whether less than half of what may wait does; an error once nothing is taken any
+    /// more.
     pub(crate) fn has_room(&self, limits: &Limits) -> Result<bool, NotSent> {
         let state = self.lock();
         match state.gate.is_open() {
@@ -313,7 +314,7 @@ impl Outbox {
         self.lock().queue.is_empty()
     }
 
-    /// Returns what can be waited for.
+    /// Returns the signals to wait for.
     pub(crate) fn signals(&self) -> Arc<Signals> {
         Arc::clone(self.lock().signals.get_or_insert_default())
     }
@@ -323,11 +324,11 @@ impl Outbox {
         self.lock().queue.bytes()
     }
 
-    /// Moves what waits to the send buffer, as far as there is room, or a part of it if it is much. For
-    /// the task.
+    /// Moves what waits to the send buffer, as far as there is room, or a part of it if it is much.
+    /// For the task.
     ///
-    /// Locked for a few small messages at a time: those who broadcast do not wait for a long one that
-    /// is being compressed and for all behind it.
+    /// Locked for a few small messages at a time: those who broadcast do not wait for a long one
+    /// that is being compressed and for all behind it.
     pub(crate) fn drain(&self, session: &mut Session, limits: &Limits) -> Drained {
         let mut left = DRAINED_AT_ONCE;
         let state = loop {
@@ -436,8 +437,8 @@ fn wake(mut state: MutexGuard<'_, State>) {
 impl State {
     /// Returns how many bytes may wait at the moment.
     ///
-    /// Messages are dropped for a client whose transport takes no more, but only for new ones: a burst
-    /// that was taken while it did is not the less worth for that.
+    /// Messages are dropped for a client whose transport takes no more, but only for new ones: a
+    /// burst that was taken while it did is not the less worth for that.
     fn ceiling(&self, limits: &Limits) -> usize {
         match limits.slow_clients {
             SlowClients::DropOldest | SlowClients::DropNewest if self.stalled => {
@@ -465,8 +466,8 @@ impl State {
     }
 }
 
-/// After that many bytes, as they are charged, the task writes and looks at the time. Some 4 000 tiny
-/// messages take it 0.1 ms.
+/// After that many bytes, as they are charged, the task writes and looks at the time. Some 4 000
+/// tiny messages take it 0.1 ms.
 const DRAINED_AT_ONCE: usize = 256 * 1024;
 
 /// After that many bytes, as they are charged, others get at the outbox. To move as much takes a

@@ -9,8 +9,8 @@ use tokio::time::{Sleep, sleep};
 use super::client::Client;
 use super::outbox::{Drained, Wait};
 use super::quota::ReceiveQuota;
-pub(crate) use super::stream::Behind;
-use super::stream::{ClientStream, Sight};
+pub(crate) use super::stream::Unread;
+use super::stream::{ClientStream, Observed};
 use super::turn::{Turn, give_way};
 use crate::error::Error;
 use crate::proto::{Arrived, LINGER, Ready, Reply};
@@ -31,7 +31,7 @@ pub(crate) struct Pump {
     ending: Option<Box<Ending>>,
 }
 
-/// What the task does next.
+/// The next step of the task.
 pub(crate) enum Next {
     /// Takes an event.
     Event {
@@ -49,7 +49,7 @@ pub(crate) struct Ended(pub(crate) Option<Box<Error>>);
 /// The connection is to end at once.
 pub(crate) struct Aborted;
 
-/// What is known of the end of a connection while a handler waits.
+/// The end of a connection that comes while a handler waits, as far as it is known.
 #[derive(Default)]
 pub(crate) struct Ending {
     stage: Stage,
@@ -88,17 +88,17 @@ impl Pump {
 
     /// Looks at what lies behind the event that is taken next, or the last one.
     #[inline]
-    pub(crate) fn behind(&mut self, ws: &WebSocket<ClientStream>) -> Behind {
+    pub(crate) fn unread(&mut self, ws: &WebSocket<ClientStream>) -> Unread {
         let Some(bytes) = ws.unparsed().filter(|_| self.held.is_none()) else {
-            return Behind::More;
+            return Unread::More;
         };
-        let mut behind = Behind::look(bytes);
-        if behind == Behind::Close
-            && let Some(reply) = behind.look_at_close(bytes)
+        let mut unread = Unread::look(bytes);
+        if unread == Unread::Close
+            && let Some(reply) = unread.look_at_close(bytes)
         {
             self.ending.get_or_insert_default().reply = Some(reply);
         }
-        behind
+        unread
     }
 
     /// Notes that a call of the handler that has waited is over.
@@ -115,7 +115,8 @@ impl Pump {
         quota: &mut ReceiveQuota<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, Ended>> {
-        // A burst needs no look into the outbox for each message; what is sent meanwhile waits there.
+        // A burst needs no look into the outbox for each message; what is sent meanwhile waits
+        // there.
         if !client.outbox().is_urgent()
             && self.held.is_none()
             && let Some(kind) = ws.message_in_hand(cx)
@@ -154,8 +155,8 @@ impl Pump {
             let mut failed = false;
             match self.held {
                 Some(Ready::Close(_)) if !outbox.is_empty() => {
-                    // RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its current
-                    // message is sent".
+                    // RFC 6455 §5.5.1: "An endpoint MAY delay sending a Close frame until its
+                    // current message is sent".
                     let mut out = ws.outgoing();
                     failed = matches!(out.poll_flush(cx), Poll::Ready(Err(_)))
                         || self.is_stalled_for(limits.close_timeout, &mut out, cx);
@@ -238,8 +239,9 @@ impl Pump {
         Poll::Pending
     }
 
-    /// Returns whether the transport has taken no byte for so long, since this was first called. Called
-    /// after it had its chance: the alarm goes off no earlier than the task knows that it may write.
+    /// Returns whether the transport has taken no byte for so long, since this was first called.
+    /// Called after it had its chance: the alarm goes off no earlier than the task knows that it
+    /// may write.
     fn is_stalled_for(
         &mut self,
         time: Duration,
@@ -258,18 +260,18 @@ impl Pump {
         nothing
     }
 
-    /// Goes on with a connection whose handler waits: what is sent to the client leaves, keep-alive and
-    /// Close go on, and the end of the connection is noticed. Nothing is taken in, but looked at as far
-    /// as a buffer reaches.
+    /// Goes on with a connection whose handler waits: what is sent to the client leaves, keep-alive
+    /// and Close go on, and the end of the connection is noticed. Nothing is taken in, but looked
+    /// at as far as a buffer reaches.
     ///
     /// The end shows at the client, so that a handler that sends or waits for it comes to an end as
-    /// well. One that does neither is left alone: it may be storing something. The stream and its permit
-    /// are given back without it.
+    /// well. One that does neither is left alone: it may be storing something. The stream and its
+    /// permit are given back without it.
     pub(crate) fn poll_meanwhile(
         &mut self,
         client: &Client,
         out: &mut Outgoing<'_, ClientStream>,
-        behind: &mut Behind,
+        unread: &mut Unread,
         cx: &mut Context<'_>,
     ) -> Poll<Aborted> {
         let outbox = client.outbox();
@@ -285,15 +287,15 @@ impl Pump {
             if outbox.drain(out.session(), client.context().limits()) == Drained::Aborted {
                 return Poll::Ready(Aborted);
             }
-            let sight = out.io_mut().look_ahead(behind, cx);
-            note_arrived(out, *behind, &sight);
+            let observed = out.io_mut().look_ahead(unread, cx);
+            note_arrived(out, *unread, &observed);
             let flushed = out.poll_flush(cx);
             if matches!(flushed, Poll::Ready(Ok(()))) && out.poll_timer(cx).is_ready() {
                 continue;
             }
-            let broken = sight.broken || matches!(flushed, Poll::Ready(Err(_)));
-            let sight = Sight { broken, ..sight };
-            if self.advance_ending(client, out, *behind, sight, cx) {
+            let broken = observed.broken || matches!(flushed, Poll::Ready(Err(_)));
+            let observed = Observed { broken, ..observed };
+            if self.advance_ending(client, out, *unread, observed, cx) {
                 continue;
             }
             if self.poll_wait(client, out, cx).is_pending() {
@@ -308,26 +310,26 @@ impl Pump {
         &mut self,
         client: &Client,
         out: &mut Outgoing<'_, ClientStream>,
-        behind: Behind,
-        sight: Sight,
+        unread: Unread,
+        observed: Observed,
         cx: &mut Context<'_>,
     ) -> bool {
         let outbox = client.outbox();
-        if self.ending.is_none() && !sight.broken && !sight.ended && behind != Behind::Close {
+        if self.ending.is_none() && !observed.broken && !observed.ended && unread != Unread::Close {
             return false;
         }
         let ending = self.ending.get_or_insert_default();
-        if sight.reply.is_some() {
-            ending.reply = sight.reply;
+        if observed.reply.is_some() {
+            ending.reply = observed.reply;
         }
         let stage = ending.stage;
         match stage {
-            Stage::Open | Stage::Leaving if sight.broken => {
+            Stage::Open | Stage::Leaving if observed.broken => {
                 outbox.end();
                 ending.enter(Stage::Over, LINGER);
                 true
             }
-            Stage::Open if sight.ended || behind == Behind::Close => {
+            Stage::Open if observed.ended || unread == Unread::Close => {
                 ending.enter(Stage::Leaving, LAST_ANSWERS);
                 true
             }
@@ -335,7 +337,7 @@ impl Pump {
                 outbox.refuse();
                 // a peer that has more to say than was read ahead is given more time
                 let lasts =
-                    if sight.ended { LINGER } else { client.context().limits().close_timeout };
+                    if observed.ended { LINGER } else { client.context().limits().close_timeout };
                 ending.enter(Stage::Over, lasts);
                 true
             }
@@ -362,15 +364,15 @@ impl Pump {
 }
 
 /// Tells keep-alive what has arrived.
-fn note_arrived(out: &mut Outgoing<'_, ClientStream>, behind: Behind, sight: &Sight) {
+fn note_arrived(out: &mut Outgoing<'_, ClientStream>, unread: Unread, observed: &Observed) {
     let session = out.session();
-    if let Some(pong) = &sight.pong {
+    if let Some(pong) = &observed.pong {
         session.sender.pong_came(pong);
     }
-    let mut bytes = sight.arrived;
+    let mut bytes = observed.arrived;
     // The pong may lie behind what nobody takes in now. A peer that takes no bytes is judged
     // nevertheless.
-    if (sight.full || behind == Behind::More) && session.is_flushed() {
+    if (observed.full || unread == Unread::More) && session.is_flushed() {
         session.sender.pong_came(&[]);
         bytes = bytes.max(1);
     }
@@ -379,7 +381,7 @@ fn note_arrived(out: &mut Outgoing<'_, ClientStream>, behind: Behind, sight: &Si
     }
 }
 
-/// The time in which the answer to what a peer had sent before its Close, or the end of its stream, may
-/// still come while a handler waits. A second is what most answers take at the most, and what a peer
-/// waits at the least.
+/// The time in which the answer to what a peer had sent before its Close, or the end of its stream,
+/// may still come while a handler waits. A second is what most answers take at the most, and what a
+/// peer waits at the least.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ pub(crate) struct Queue {
     /// count, and no memory.
     first: Option<Arc<PreparedMessage>>,
     rest: Option<Box<Ring>>,
-    /// What the messages in both are [charged](charge).
+    /// The sum of what the messages in both are [charged](charge).
     bytes: usize,
 }
 
@@ -213,8 +213,8 @@ impl pool::Buffer for Ring {
     }
 }
 
-/// Returns what a message of this length counts for: with what keeps track of it, so that a limit on
-/// bytes is one on messages too.
+/// Returns what a message of this length counts for: with what keeps track of it, so that a limit
+/// on bytes is one on messages too.
 const fn charge(len: usize) -> usize {
     len.saturating_add(CHARGE)
 }

@@ -65,6 +65,6 @@ impl Drop for ReceiveQuota<'_> {
     }
 }
 
-/// The bytes that every client may hold uncounted: about what a receive buffer reads ahead when it is
-/// busy.
+/// The bytes that every client may hold uncounted: about what a receive buffer reads ahead when it
+/// is busy.
 const FREE: usize = 64 * 1024;

@@ -18,7 +18,7 @@ pub(crate) struct ClientStream {
     io: Io,
     /// Bytes were written since this was last asked for.
     took: bool,
-    /// What was read ahead, to be read before anything else.
+    /// Bytes that were read ahead, to be read before anything else.
     ahead: Option<Box<Ahead>>,
 }
 
@@ -50,10 +50,10 @@ struct Ahead {
 
 /// The input behind the event that a handler works on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Behind {
+pub(crate) enum Unread {
     /// Nothing that has arrived: a frame is next.
     #[default]
-    Nothing,
+    Empty,
     /// The peer's Close.
     Close,
     /// Something that is to be delivered.
@@ -62,7 +62,7 @@ pub(crate) enum Behind {
 
 /// The result of looking ahead.
 #[derive(Debug, Default)]
-pub(crate) struct Sight {
+pub(crate) struct Observed {
     /// Bytes that arrived.
     pub(crate) arrived: u32,
     /// The payload of a pong among them; only one that is as long as those of our pings matters.
@@ -96,13 +96,13 @@ impl ClientStream {
         self.io = Io::Gone;
     }
 
-    /// Reads what has arrived, up to a limit, and keeps it to be read later. `behind` becomes the Close
-    /// when there is nothing else before it.
-    pub(crate) fn look_ahead(&mut self, behind: &mut Behind, cx: &mut Context<'_>) -> Sight {
+    /// Reads what has arrived, up to a limit, and keeps it to be read later. `unread` becomes the
+    /// Close when there is nothing else before it.
+    pub(crate) fn look_ahead(&mut self, unread: &mut Unread, cx: &mut Context<'_>) -> Observed {
         if matches!(self.io, Io::Gone) {
-            return Sight::default();
+            return Observed::default();
         }
-        let mut sight = Sight::default();
+        let mut observed = Observed::default();
         let mut space = [MaybeUninit::uninit(); PIECE];
         loop {
             let held = self.ahead.as_ref().map_or(0, |ahead| ahead.bytes.len());
@@ -110,9 +110,9 @@ impl ClientStream {
                 break;
             }
             if held >= MAX_AHEAD {
-                sight.full = true;
-                sight.ended = self.io.is_read_closed(cx);
-                return sight;
+                observed.full = true;
+                observed.ended = self.io.is_read_closed(cx);
+                return observed;
             }
             let mut piece = ReadBuf::uninit(&mut space);
             let Poll::Ready(result) = self.io.poll_read(cx, &mut piece) else { break };
@@ -120,36 +120,36 @@ impl ClientStream {
             match result {
                 Ok(()) if piece.filled().is_empty() => ahead.end = Some(Ok(())),
                 Ok(()) => {
-                    sight.arrived += piece.filled().len() as u32; // a buffer's length at the most
+                    observed.arrived += piece.filled().len() as u32; // a buffer's length at the most
                     ahead.bytes.extend_from_slice(piece.filled());
-                    ahead.look(behind, &mut sight);
+                    ahead.look(unread, &mut observed);
                 }
                 Err(error) => ahead.end = Some(Err(error)),
             }
         }
         let end = self.ahead.as_ref().and_then(|ahead| ahead.end.as_ref());
-        sight.ended = end.is_some();
-        sight.broken = end.is_some_and(Result::is_err);
-        sight
+        observed.ended = end.is_some();
+        observed.broken = end.is_some_and(Result::is_err);
+        observed
     }
 }
 
 impl Ahead {
     /// Looks at the frames that are next, as long as there is nothing to deliver in them.
-    fn look(&mut self, behind: &mut Behind, sight: &mut Sight) {
-        while *behind == Behind::Nothing {
+    fn look(&mut self, unread: &mut Unread, observed: &mut Observed) {
+        while *unread == Unread::Empty {
             let rest = &self.bytes[self.seen..];
             match ControlFrame::parse(rest) {
                 Ok(ControlFrame::Incomplete) => return,
                 Ok(ControlFrame::Other { len, pong }) => {
                     self.seen += len;
-                    sight.pong = pong.or(sight.pong);
+                    observed.pong = pong.or(observed.pong);
                 }
                 Ok(ControlFrame::Close(reply)) => {
-                    *behind = Behind::Close;
-                    sight.reply = Some(reply);
+                    *unread = Unread::Close;
+                    observed.reply = Some(reply);
                 }
-                Err(NotControlFrame) => *behind = Behind::More,
+                Err(NotControlFrame) => *unread = Unread::More,
             }
         }
     }
@@ -177,12 +177,12 @@ impl Ahead {
     }
 }
 
-impl Behind {
+impl Unread {
     /// Looks at bytes that begin with a frame: a Close is yet to be parsed.
     #[inline]
     pub(crate) fn look(bytes: &[u8]) -> Self {
         match bytes.first() {
-            None => Self::Nothing,
+            None => Self::Empty,
             Some(0x88) => Self::Close,
             Some(_) => Self::More,
         }
@@ -342,6 +342,6 @@ fn gone() -> io::Error {
 /// The most bytes of one read.
 const PIECE: usize = 4 * 1024;
 
-/// The bytes from which on no more is read ahead: as many as a receive buffer takes at first. From then
-/// on the peer waits for the handler.
+/// The bytes from which on no more is read ahead: as many as a receive buffer takes at first. From
+/// then on the peer waits for the handler.
 const MAX_AHEAD: usize = 16 * 1024;

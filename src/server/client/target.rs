@@ -9,8 +9,8 @@ use crate::proto::{MessageRef, PreparedMessage, SendError};
 use crate::server::error::NotSent;
 use crate::wire::CloseCode;
 
-/// A selection of a server's clients, to send to or to look at: [all](Hub::all) of them or those in a
-/// [room](Hub::room), but for one that may be [excepted](Self::except).
+/// A selection of a server's clients, to send to or to look at: [all](Hub::all) of them or those in
+/// a [room](Hub::room), but for one that may be [excepted](Self::except).
 ///
 /// It is no list: each call looks up who belongs to it.
 ///
@@ -36,8 +36,8 @@ impl<'a> Target<'a> {
         Self { hub, room, except: None }
     }
 
-    /// Leaves the client with this id out: as a rule the one whose message is passed on. One client;
-    /// the last call counts.
+    /// Leaves the client with this id out: as a rule the one whose message is passed on. One
+    /// client; the last call counts.
     pub const fn except(mut self, id: u64) -> Self {
         self.except = Some(id);
         self
@@ -64,11 +64,11 @@ impl<'a> Target<'a> {
         self.len() == 0
     }
 
-    /// Queues a message for all of them. Returns for how many: those who are closing, and those whose
-    /// queue is full, are left out.
+    /// Queues a message for all of them. Returns for how many: those who are closing, and those
+    /// whose queue is full, are left out.
     ///
-    /// The message is encoded once, and compressed once if the server compresses: three allocations,
-    /// whatever the number of clients.
+    /// The message is encoded once, and compressed once if the server compresses: three
+    /// allocations, whatever the number of clients.
     ///
     /// # Errors
     ///

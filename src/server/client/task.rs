@@ -9,7 +9,7 @@ use std::panic::catch_unwind;
 
 use super::client::Client;
 use super::handler::{Handler, Received};
-use super::pump::{Aborted, Behind, Ended, Next, Pump};
+use super::pump::{Aborted, Ended, Next, Pump, Unread};
 use super::quota::ReceiveQuota;
 use super::stream::ClientStream;
 use crate::error::Error;
@@ -21,8 +21,8 @@ use crate::server::http::response::Response;
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
-/// A handler whose type is known here only: what it does with one connection is one future, in which
-/// the calls of its methods are direct.
+/// A handler whose type is known here only: what it does with one connection is one future, in
+/// which the calls of its methods are direct.
 pub(crate) trait ErasedHandler: Send + Sync {
     /// Calls [`Handler::on_request`]; `None` if it panicked.
     fn decide<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a>;
@@ -60,9 +60,10 @@ impl<H: Handler> ErasedHandler for H {
 
 /// Serves a connection from its opening to its end.
 ///
-/// Measured (`cargo bench --bench idle_memory`): no `async fn`, whose future would have room for the
-/// socket twice, as an argument and as a variable. For the same reason there are as few variables as
-/// possible while something is awaited: every connection has that room for its whole life.
+/// Measured (`cargo bench --bench idle_memory`): no `async fn`, whose future would have room for
+/// the socket twice, as an argument and as a variable. For the same reason there are as few
+/// variables as possible while something is awaited: every connection has that room for its whole
+/// life.
 fn serve<H: Handler>(
     handler: Arc<H>,
     ws: WebSocket<ClientStream>,
@@ -98,8 +99,8 @@ fn run<'a, H: Handler>(
         let mut quota = ReceiveQuota::new(client);
         let mut outcome = {
             let call = pin!(async { handler.on_open(client).await });
-            let behind = pump.behind(ws);
-            poll_handler(client, pump, ws.outgoing(), behind, call).await
+            let unread = pump.unread(ws);
+            poll_handler(client, pump, ws.outgoing(), unread, call).await
         };
         loop {
             match outcome {
@@ -117,29 +118,29 @@ fn run<'a, H: Handler>(
             };
             outcome = match next {
                 Next::Event { ready, deliver } => {
-                    let behind = pump.behind(ws);
+                    let unread = pump.unread(ws);
                     let (event, out) = take_event(ws, client, ready);
                     match Received::from_event(event) {
                         _ if !deliver => Outcome::Done,
                         Ok(message) => {
                             let call = pin!(async { handler.on_message(client, message).await });
-                            poll_handler(client, pump, out, behind, call).await
+                            poll_handler(client, pump, out, unread, call).await
                         }
                         Err(Event::Ping(payload)) => {
                             let call = pin!(async { handler.on_ping(client, payload).await });
-                            poll_handler(client, pump, out, behind, call).await
+                            poll_handler(client, pump, out, unread, call).await
                         }
                         Err(Event::Pong(payload)) => {
                             let call = pin!(async { handler.on_pong(client, payload).await });
-                            poll_handler(client, pump, out, behind, call).await
+                            poll_handler(client, pump, out, unread, call).await
                         }
                         Err(_) => Outcome::Done,
                     }
                 }
                 Next::CaughtUp => {
                     let call = pin!(async { handler.on_drain(client).await });
-                    let behind = pump.behind(ws);
-                    poll_handler(client, pump, ws.outgoing(), behind, call).await
+                    let unread = pump.unread(ws);
+                    poll_handler(client, pump, ws.outgoing(), unread, call).await
                 }
             };
         }
@@ -194,7 +195,7 @@ fn poll_handler<'a>(
     client: &'a Client,
     pump: &'a mut Pump,
     mut out: Outgoing<'a, ClientStream>,
-    mut behind: Behind,
+    mut unread: Unread,
     mut call: Pin<&'a mut impl Future<Output = ()>>,
 ) -> impl Future<Output = Outcome> {
     let mut waited = false;
@@ -204,7 +205,7 @@ fn poll_handler<'a>(
             Poll::Ready(Err(Panicked)) => Outcome::Panicked,
             Poll::Pending => {
                 waited = true;
-                let polled = pump.poll_meanwhile(client, &mut out, &mut behind, cx);
+                let polled = pump.poll_meanwhile(client, &mut out, &mut unread, cx);
                 return polled.map(|Aborted| Outcome::Aborted);
             }
         };
@@ -215,7 +216,8 @@ fn poll_handler<'a>(
     })
 }
 
-/// Runs one of the last calls; once the connection is to end at once, no further than to where it waits.
+/// Runs one of the last calls; once the connection is to end at once, no further than to where it
+/// waits.
 fn poll_last<'a>(
     client: &'a Client,
     mut call: Pin<&'a mut impl Future<Output = ()>>,

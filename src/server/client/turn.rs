@@ -10,11 +10,11 @@ use super::outbox::produced;
 
 /// A bound on what a connection's task does before others get their turn.
 ///
-/// A turn is what the task does until it waits. It ends after a quarter of a millisecond, or when so
-/// much was put into queues that the tasks that are to send it should come first. The time is taken by
-/// the handler, of which nothing is known beforehand: the clock is looked at between events, rarely as
-/// long as they are quick, since a look costs half as much as a small message. One event in a turn
-/// costs no look at all.
+/// A turn is what the task does until it waits. It ends after a quarter of a millisecond, or when
+/// so much was put into queues that the tasks that are to send it should come first. The time is
+/// taken by the handler, of which nothing is known beforehand: the clock is looked at between
+/// events, rarely as long as they are quick, since a look costs half as much as a small message.
+/// One event in a turn costs no look at all.
 #[derive(Default)]
 pub(crate) struct Turn {
     /// There was an event in this turn.
@@ -24,8 +24,8 @@ pub(crate) struct Turn {
     /// Events until the next look at the clock, and from one look to the next.
     until_look: u8,
     stride: u8,
-    /// The most that `stride` may be, in powers of two below [`MAX_STRIDE`]; more than zero after a look
-    /// that came much too late.
+    /// The most that `stride` may be, in powers of two below [`MAX_STRIDE`]; more than zero after a
+    /// look that came much too late.
     caution: u8,
     /// Looks since then that came in time.
     calm: u16,
@@ -40,8 +40,8 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Returns, when there is an event or something else to do, whether that is part of this turn. If
-    /// not, it is the first thing in the next one.
+    /// Returns, when there is an event or something else to do, whether that is part of this turn.
+    /// If not, it is the first thing in the next one.
     #[inline]
     pub(crate) fn goes_on(&mut self) -> bool {
         if !self.begun {
@@ -120,8 +120,8 @@ impl Turn {
     }
 }
 
-/// Lets all other tasks that are ready have their turn before this one goes on, and the runtime look
-/// for what arrived and which alarms went off.
+/// Lets all other tasks that are ready have their turn before this one goes on, and the runtime
+/// look for what arrived and which alarms went off.
 pub(crate) fn give_way(cx: &mut Context<'_>) {
     // What it does it does when it is polled first: the task is woken once all others have run.
     let polled: Poll<()> = pin!(yield_now()).poll(cx);
@@ -179,9 +179,9 @@ mod tests {
         assert!(events(&mut turn, Duration::from_millis(1)) <= 2);
         assert_eq!(events(&mut turn, Duration::from_millis(1)), 1);
         assert_eq!(events(&mut turn, Duration::from_millis(1)), 1);
-        // quick ones get whole turns again, unless somebody else needed the processor
+        // quick ones get whole turns again, unless another process needed the processor
         assert!((0..100).any(|_| events(&mut turn, Duration::ZERO) > 100));
-        // whoever was quick for long does not get far beyond
+        // one that was quick for long does not get far beyond
         let slow = events(&mut turn, Duration::from_millis(1));
         assert!(slow <= usize::from(2 * MAX_STRIDE), "{slow}");
     }

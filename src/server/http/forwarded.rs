@@ -1,8 +1,9 @@
-//! What reverse proxies say about the client: `X-Forwarded-For`, `-Host` and `-Proto`.
+//! The headers in which reverse proxies tell of the client: `X-Forwarded-For`, `-Host` and
+//! `-Proto`.
 //!
-//! Every proxy appends what it sees itself to what it was sent, or replaces it. So of `n` proxies that are
-//! trusted the last `n` elements are theirs, and the first of these tells of the client. What stands in
-//! front of them the client may have made up.
+//! Every proxy appends what it sees itself to what it was sent, or replaces it. So of `n` proxies
+//! that are trusted the last `n` elements are theirs, and the first of these tells of the client.
+//! What stands in front of them the client may have made up.
 
 use alloc::format;
 use alloc::string::String;
@@ -13,7 +14,7 @@ use super::response::Response;
 use crate::handshake::server::Request;
 use crate::handshake::split_authority;
 
-/// What the trusted proxies say about the client. `None` is what they say nothing of.
+/// The statements of the trusted proxies about the client. `None` where they make none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Forwarded<'a> {
     pub(crate) ip: Option<IpAddr>,
@@ -24,8 +25,9 @@ pub(crate) struct Forwarded<'a> {
 }
 
 impl<'a> Forwarded<'a> {
-    /// What `proxies` of them say, or the answer to a request of which they say what makes no sense:
-    /// whoever is counted, logged or let in by it must not pass for the proxy, or for anybody.
+    /// Reads what `proxies` of them say. The error is the answer to a request of which they say
+    /// what makes no sense: a client that is counted, logged or let in by it must not pass for the
+    /// proxy, or for another.
     pub(crate) fn read(request: &'a Request, proxies: usize) -> Result<Self, Response> {
         let said = |name, of, sense: fn(&'a str) -> bool| {
             let Some(element) = trusted(request, name, proxies) else { return Ok(None) };
@@ -47,8 +49,8 @@ impl<'a> Forwarded<'a> {
     }
 }
 
-/// Whether a proxy that follows the customs has passed a request on. The script of a page cannot make a
-/// handshake look like it: browsers let none set the headers of a WebSocket.
+/// Returns whether a proxy that follows the customs has passed a request on. The script of a page
+/// cannot make a handshake look like it: browsers let none set the headers of a WebSocket.
 pub(crate) fn is_passed_on(request: &Request) -> bool {
     const PREFIX: &str = "x-forwarded-";
     request.headers().any(|(name, _)| {
@@ -57,8 +59,8 @@ pub(crate) fn is_passed_on(request: &Request) -> bool {
     })
 }
 
-/// The element of the outermost trusted proxy. Bytes, because others than they may have written the
-/// rest of the line.
+/// Returns the element of the outermost trusted proxy. Bytes, because others than they may have
+/// written the rest of the line.
 fn trusted<'a>(request: &'a Request, name: &str, proxies: usize) -> Option<&'a [u8]> {
     let lines = request.headers().filter(|(other, _)| other.eq_ignore_ascii_case(name));
     let elements = || lines.clone().flat_map(|(_, value)| value.split(|byte| *byte == b','));
@@ -75,8 +77,8 @@ fn nonsense(name: &str, of: &str, element: &[u8]) -> Response {
     .status(400)
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`. A zone, which
-/// only the proxy could know (`fe80::1%eth0`), is left out.
+/// Parses `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`. A
+/// zone, which only the proxy could know (`fe80::1%eth0`), is left out.
 fn parse_ip(text: &str) -> Option<IpAddr> {
     let text = text.split_once('%').map_or(text, |(ip, _)| ip);
     let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
@@ -106,7 +108,9 @@ mod tests {
 
     fn ip(request: &Request, proxies: usize) -> Result<Option<String>, u16> {
         let forwarded = Forwarded::read(request, proxies);
-        forwarded.map(|it| it.ip.map(|ip| ip.to_string())).map_err(|page| page.status_code())
+        forwarded
+            .map(|it| it.ip.map(|ip| ip.to_string()))
+            .map_err(|response| response.status_code())
     }
 
     #[test]

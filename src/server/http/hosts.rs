@@ -6,7 +6,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use crate::handshake::split_authority;
 use crate::server::error::ServerError;
 
-/// The hosts that a server is: what [`Server::allowed_hosts`](crate::server::Server::allowed_hosts) says.
+/// The names of a server: see [`Server::allowed_hosts`](crate::server::Server::allowed_hosts).
 #[derive(Debug)]
 pub(crate) struct Hosts(Vec<Host>);
 
@@ -32,7 +32,7 @@ impl Hosts {
         hosts.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a `host[:port]` is one of them.
+    /// Returns whether a `host[:port]` is one of them.
     pub(crate) fn contain(&self, host: &str, secure: bool) -> bool {
         let Some((name, port)) = split_authority(host) else { return false };
         let name = without_final_dot(name).to_ascii_lowercase();
@@ -47,8 +47,8 @@ impl Hosts {
     }
 }
 
-/// Whether a `host[:port]` is a name of the machine itself that no DNS server has given it (RFC 6761 §6.3
-/// for `localhost`), or one of its loopback addresses.
+/// Returns whether a `host[:port]` is a name of the machine itself that no DNS server has given it
+/// (RFC 6761 §6.3 for `localhost`), or one of its loopback addresses.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let Some((name, _)) = split_authority(host) else { return false };
     if let Some(literal) = name.strip_prefix('[') {

@@ -18,15 +18,16 @@ pub struct Request<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
-    /// TLS lies between, and was ended by whoever handed us the stream.
+    /// TLS was ended by whoever handed us the stream.
     pub(crate) secure: bool,
-    /// It came to a listener that only this machine can reach, and of which nobody has said which hosts
-    /// it is.
+    /// It came to a listener that only this machine can reach, and of which it was not said which
+    /// hosts it is.
     pub(crate) local: bool,
 }
 
 impl<'a> Request<'a> {
-    /// A request; if the proxies say what makes no sense, the answer to it.
+    /// Makes one. The error is the answer to a request of which the proxies say what makes no
+    /// sense.
     pub(crate) fn new(
         http: &'a server::Request,
         peer: Peer,
@@ -37,70 +38,71 @@ impl<'a> Request<'a> {
         Ok(Self { http, peer, forwarded, route })
     }
 
-    /// The address of the other end of the TCP connection: of a proxy, if there is one.
+    /// Returns the address of the other end of the TCP connection: of a proxy, if there is one.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer.addr
     }
 
-    /// The address of the client: what the [trusted proxies](crate::server::Server::trusted_proxies) say. That
-    /// of the peer if none is trusted or, as in the health check of a load balancer, nothing is said at
-    /// all; where something is said that is no address, the request is answered with status 400.
+    /// Returns the address of the client: what the
+    /// [trusted proxies](crate::server::Server::trusted_proxies) say. That of the peer if none is
+    /// trusted or, as in the health check of a load balancer, nothing is said at all; where
+    /// something is said that is no address, the request is answered with status 400.
     pub fn remote_ip(&self) -> IpAddr {
         self.forwarded.ip.unwrap_or_else(|| self.peer.addr.ip().to_canonical())
     }
 
-    /// Whether the client speaks TLS: with the trusted proxies, as they say, or with whoever
-    /// [handed the stream over](crate::server::ServerHandle::accept).
+    /// Returns whether the client speaks TLS, as the trusted proxies say, or else the
+    /// [`ExternalStream`](crate::server::ExternalStream).
     pub fn is_secure(&self) -> bool {
         self.forwarded.secure.unwrap_or(self.peer.secure)
     }
 
-    /// The path, not decoded.
+    /// Returns the path, not decoded.
     pub fn path(&self) -> &'a str {
         self.http.path()
     }
 
-    /// What follows the `?`, not decoded.
+    /// Returns the query, which follows the `?`, not decoded.
     pub fn query(&self) -> Option<&'a str> {
         self.http.query()
     }
 
-    /// The value of a parameter of the route, percent-decoded: of `room` for the route
-    /// `/chat/{room}`. Whoever sent the request chose it.
+    /// Returns the value of a parameter of the route, percent-decoded: of `room` for the route
+    /// `/chat/{room}`. The client chose it.
     pub fn param(&self, name: &str) -> Option<&'a str> {
         let (pattern, params) = self.route?;
         params.get(pattern.position(name)?).map(|value| &**value)
     }
 
-    /// The host and, if there is one, the port that the client addressed, as far as the trusted
-    /// proxies or the `Host` header tell.
+    /// Returns the host and, if there is one, the port that the client addressed, as far as the
+    /// trusted proxies or the `Host` header tell.
     pub fn host(&self) -> &'a str {
         self.forwarded.host.unwrap_or_else(|| self.http.host())
     }
 
-    /// The site whose script opened the connection. Only browsers send it.
+    /// Returns the site whose script opened the connection. Only browsers send it.
     pub fn origin(&self) -> Option<&'a str> {
         self.http.origin()
     }
 
-    /// The value of the first header with this name, in any case; `None` if there is none or its
-    /// value is not UTF-8.
+    /// Returns the value of the first header with this name, in any case; `None` if there is none
+    /// or its value is not UTF-8.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.http.header(name)
     }
 
-    /// The value of the first cookie with this name, as it was sent.
+    /// Returns the value of the first cookie with this name, as it was sent.
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
         let values = self.http.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
         find_cookie(values.filter_map(|(_, value)| core::str::from_utf8(value).ok()), name)
     }
 
-    /// The subprotocols that the client offers, its favourite first.
+    /// Returns the subprotocols that the client offers, its favourite first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> {
         self.http.subprotocols()
     }
 
-    /// All of the request.
+    /// Returns the whole request.
     pub fn http(&self) -> &'a server::Request {
         self.http
     }

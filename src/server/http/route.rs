@@ -13,11 +13,11 @@ pub(crate) struct Pattern {
     names: Vec<Box<str>>,
 }
 
-/// In the order in which they are preferred.
+/// A segment of a pattern. The order is that in which they are preferred.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Literal(Box<str>),
-    /// `{name}`: anything but nothing.
+    /// `{name}`: any segment that is not empty.
     Param,
     /// `{*name}`: all that follows, at least one segment.
     Rest,
@@ -60,7 +60,7 @@ impl Pattern {
         Ok(this)
     }
 
-    /// The parameters of a path, which is not decoded yet, if this is a pattern for it.
+    /// Returns the parameters of a path that is not decoded yet, if this is a pattern for it.
     fn matches(&self, path: &str) -> Option<Params> {
         let mut values: Vec<Box<str>> = Vec::with_capacity(self.names.len());
         let mut rest = Some(path.strip_prefix('/')?);
@@ -86,7 +86,7 @@ impl Pattern {
         rest.is_none().then(|| values.into())
     }
 
-    /// Where the parameter of that name stands in [`Params`].
+    /// Returns where the parameter of that name stands in [`Params`].
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|other| **other == *name)
     }
@@ -100,7 +100,7 @@ impl Pattern {
     }
 }
 
-/// Paths and what is there.
+/// A table of paths and what is there.
 #[derive(Debug)]
 pub(crate) struct Table<T>(Vec<(Arc<Pattern>, T)>);
 
@@ -123,8 +123,8 @@ impl<T> Table<T> {
         }
     }
 
-    /// What is at a path. A literal segment is preferred to a parameter, from left to right, in
-    /// whatever order they were added.
+    /// Returns what is at a path. A literal segment is preferred to a parameter, from left to
+    /// right, in whatever order they were added.
     pub(crate) fn find(&self, path: &str) -> Option<(&Arc<Pattern>, &T, Params)> {
         self.0.iter().find_map(|(pattern, value)| {
             pattern.matches(path).map(|params| (pattern, value, params))
@@ -132,7 +132,7 @@ impl<T> Table<T> {
     }
 }
 
-/// Percent-decoded; `None` if that is not UTF-8, or not how percent-encoding goes.
+/// Decodes percent-encoding; `None` if it is malformed, or the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
@@ -149,7 +149,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// A path that cannot be a route or the place of a page.
+/// A path that cannot be a route or that of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPath {
     path: Box<str>,
@@ -168,12 +168,12 @@ enum Problem {
 }
 
 impl InvalidPath {
-    /// Where a path can have no parameters.
+    /// Makes the error for a path that can have no parameters.
     pub(crate) fn with_parameters(path: &str) -> Self {
         Self { path: path.into(), problem: Problem::Parameters }
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &str {
         &self.path
     }

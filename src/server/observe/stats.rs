@@ -1,6 +1,7 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// What a server has counted since it was made. A snapshot; see [`Hub::stats`](crate::server::Hub::stats).
+/// Counters of a server since it was made. A snapshot; see
+/// [`Hub::stats`](crate::server::Hub::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -8,13 +9,13 @@ pub struct Stats {
     pub opened: u64,
     /// Connections that are over.
     pub closed: u64,
-    /// Requests that were none, or no valid handshake; those who left before they had sent one are
+    /// Malformed requests and invalid handshakes; peers that left before they had sent one are
     /// among them.
     pub bad_requests: u64,
     /// Valid handshakes that were refused, by the server or by a handler.
     pub refused: u64,
-    /// Connections that were closed before their request was complete, or had fetched its answer, because
-    /// others waited for a place: see [`Server::max_pending`](crate::server::Server::max_pending).
+    /// Connections that were closed before their request was complete, or had fetched its answer,
+    /// because others waited: see [`Server::max_pending`](crate::server::Server::max_pending).
     pub gave_way: u64,
     /// Messages that were dropped for clients that read too slowly.
     pub dropped: u64,
@@ -25,7 +26,7 @@ pub struct Stats {
     pub overload_closed: u64,
     /// Panics of handlers.
     pub panics: u64,
-    /// Times that accepting a connection failed, for want of descriptors as a rule.
+    /// Failures to accept a connection, for want of descriptors as a rule.
     pub accept_errors: u64,
 }
 
