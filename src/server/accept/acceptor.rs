@@ -105,8 +105,9 @@ impl Acceptor {
             let aborted = |phase: &Phase| matches!(phase, Phase::Aborting | Phase::Over);
             let leave = either(permit.revoked(), acceptor.lifecycle.reached(aborted));
             // In a box that is gone before the task is, and the stream before its permit is free.
-            let handled = acceptor.handle(stream, received, peer, &permit);
-            if let Either::Second(Either::First(())) = Box::pin(either(handled, leave)).await {
+            let ended =
+                Box::pin(either(acceptor.handle(stream, received, peer, &permit), leave)).await;
+            if let Either::Second(Either::First(())) = ended {
                 Counters::add(&acceptor.context.counters.gave_way);
             }
             drop(permit);
