@@ -336,6 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// The second half.
     #[cfg(feature = "server")]
+    #[inline]
     pub(crate) fn take_ready(&mut self, ready: Ready) -> (Event<'_>, Outgoing<'_, S>) {
         let Self { rx, receiver, link, .. } = self;
         let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));

@@ -169,16 +169,16 @@ enum Outcome {
     Aborted,
 }
 
+#[inline]
 fn take_event<'a>(
     ws: &'a mut WebSocket<ClientStream>,
     client: &Client,
     ready: Ready,
 ) -> (Event<'a>, Outgoing<'a, ClientStream>) {
-    let (event, out) = ws.take_ready(ready);
-    if matches!(event, Event::Close(_)) {
-        client.outbox().end(); // whoever sends learns it now
+    if matches!(ready, Ready::Close(_)) {
+        client.outbox().end(); // a task that sends learns it now
     }
-    (event, out)
+    ws.take_ready(ready)
 }
 
 /// Returns how the connection ended; the socket is gone then.
