@@ -444,7 +444,7 @@ async fn a_handler_that_waits_does_not_end_its_connection() {
 }
 
 #[tokio::test]
-async fn a_client_is_cut_off() {
+async fn a_client_is_aborted() {
     let log = Log::default();
     let closes = log.clone();
     let route = handler_fn()

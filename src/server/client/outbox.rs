@@ -473,3 +473,57 @@ const DRAINED_AT_ONCE: usize = 256 * 1024;
 /// After that many bytes, as they are charged, others get at the outbox. To move as much takes a
 /// microsecond or two.
 const MOVED_AT_ONCE: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(outbox: &Outbox) {
+        let _ = outbox.close(CloseCode::NORMAL, "");
+    }
+
+    fn name(gate: &Gate) -> &'static str {
+        match gate {
+            Gate::Open => "open",
+            Gate::PeerClosed => "peer closed",
+            Gate::Closing(_) => "closing",
+            Gate::Closed => "closed",
+            Gate::Aborted => "aborted",
+        }
+    }
+
+    /// What each call makes of each gate: the one that was closed first stays, but for an abort.
+    #[test]
+    fn gates() {
+        type Call = fn(&Outbox);
+        const CALLS: [Call; 4] = [close, Outbox::refuse, Outbox::end, Outbox::abort];
+        let closing = || Gate::Closing(Box::new((CloseCode::NORMAL, "".into())));
+        for (gate, expected) in [
+            (Gate::default, ["closing", "peer closed", "peer closed", "aborted"]),
+            (|| Gate::PeerClosed, ["peer closed", "peer closed", "peer closed", "aborted"]),
+            (closing, ["closing", "closing", "closed", "aborted"]),
+            (|| Gate::Closed, ["closed", "closed", "closed", "aborted"]),
+            (|| Gate::Aborted, ["aborted"; 4]),
+        ] as [(fn() -> Gate, [&str; 4]); 5]
+        {
+            for (call, expected) in CALLS.iter().zip(expected) {
+                let outbox = Outbox::default();
+                let before = gate();
+                let from = name(&before);
+                outbox.lock().gate = before;
+                call(&outbox);
+                assert_eq!(name(&outbox.lock().gate), expected, "from {from}");
+                assert_eq!(outbox.is_open(), expected == "open");
+                assert!(outbox.is_urgent() || from == expected, "{from}: the task looks in");
+            }
+        }
+    }
+
+    #[test]
+    fn a_close_is_taken_once() {
+        let mut gate = Gate::Closing(Box::new((CloseCode::NORMAL, "".into())));
+        assert!(gate.take_close().is_some());
+        assert!(gate.take_close().is_none());
+        assert_eq!(name(&gate), "closed");
+    }
+}
