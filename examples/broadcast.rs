@@ -1,12 +1,12 @@
 //! A broadcasting server with its page: open <http://127.0.0.1:8181> in two browser windows.
 
-use sansws::server::{Page, Server, ServerError, handler};
+use sansws::server::{Response, Server, ServerError, handler_fn};
 
 #[tokio::main]
 async fn main() -> Result<(), ServerError> {
-    let chat = handler().on_message(|client, message| client.hub().broadcast(message));
+    let chat = handler_fn().on_message(|client, message| client.hub().all().send(message));
     let server = Server::bind("ws://127.0.0.1:8181").await?.route("/chat", chat);
-    server.page("/", Page::html(PAGE)).run().await
+    server.page("/", Response::html(PAGE)).run().await
 }
 
 const PAGE: &str = "<!DOCTYPE html><title>broadcast</title><input autofocus><pre></pre><script>

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example echo_events -- [ADDR] [--max-message-len N]`
 
-use sansws::server::{OriginPolicy, Server, ServerError, handler};
+use sansws::server::{OriginPolicy, Server, ServerError, handler_fn};
 
 #[path = "cli/mod.rs"]
 mod cli;
@@ -21,7 +21,7 @@ fn main() -> Result<(), ServerError> {
 async fn serve(options: &cli::Options) -> Result<(), ServerError> {
     // limits as in the other echo servers, not those of an event server
     let config = options.config();
-    let echo = || handler().on_message(|client, message| client.send(message));
+    let echo = || handler_fn().on_message(|client, message| client.send(message));
     let server = Server::bind(&options.addr)
         .await?
         .route("/", echo())

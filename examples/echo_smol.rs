@@ -1,7 +1,7 @@
 //! An echo server and its client on smol: the core on another runtime than tokio.
 //!
-//! `cargo run --example echo_smol -- [ADDR]` serves, and prints its address. With `--client ADDR` it
-//! sends some messages there, and says whether they came back.
+//! `cargo run --example echo_smol -- [ADDR]` serves, and prints its address. With `--client ADDR`
+//! it sends some messages there, and says whether they came back.
 
 use std::error::Error;
 use std::net::{Shutdown, TcpListener, TcpStream};

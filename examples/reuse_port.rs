@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use sansws::proto::SendError;
-use sansws::server::{Hub, Page, Received, Server, ServerHandle, handler};
+use sansws::server::{Hub, Received, Response, Server, ServerHandle, handler_fn};
 use sansws::{CloseCode, PreparedMessage};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             listen(addr)?
         };
         addr = listener.local_addr()?; // if the port was 0
-        servers.push((runtime, Server::on(listener)));
+        servers.push((runtime, Server::from_listener(listener)));
     }
 
     // each server knows its own clients only
@@ -82,19 +82,20 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 fn set_up(server: Server, hubs: &Arc<[Hub]>) -> Server {
     let (all, counted) = (Arc::clone(hubs), Arc::clone(hubs));
     server
-        .route("/echo", handler().on_message(|client, message| client.send(message)))
-        .route("/chat", handler().on_message(move |_, message| broadcast(&all, message)))
+        .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
+        .route("/chat", handler_fn().on_message(move |_, message| broadcast(&all, message)))
         .fallback(move |_| {
             let lines = counted.iter().enumerate();
-            let lines = lines.map(|(at, hub)| format!("server {at}: {} clients\n", hub.len()));
-            Page::text(lines.collect::<String>())
+            let lines =
+                lines.map(|(at, hub)| format!("server {at}: {} clients\n", hub.all().len()));
+            Response::text(lines.collect::<String>())
         })
 }
 
 /// To the clients of all servers, from any thread: encoded once, queued for each client.
 fn broadcast(hubs: &[Hub], message: Received<'_>) -> Result<usize, SendError> {
     let message = PreparedMessage::new(message)?;
-    Ok(hubs.iter().map(|hub| hub.broadcast_prepared(&message)).sum())
+    Ok(hubs.iter().map(|hub| hub.all().send_prepared(&message)).sum())
 }
 
 async fn until_interrupted(handles: Vec<ServerHandle>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sansws::PreparedMessage;
-use sansws::server::{Handler, Hub, handler};
+use sansws::server::{Handler, Hub, handler_fn};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -26,7 +26,7 @@ const RUN: u32 = 45 * RATE;
 pub fn start(hub: Hub) -> impl Handler {
     let arrived = Arc::new(Notify::new());
     tokio::spawn(push(hub, Arc::clone(&arrived)));
-    handler().on_open(move |client| {
+    handler_fn().on_open(move |client| {
         let _ = client.join(WATCHERS); // unless it has gone already
         arrived.notify_one();
     })
@@ -42,7 +42,7 @@ async fn push(hub: Hub, arrived: Arc<Notify>) {
         let mut pendulums = Pendulum::almost_alike();
         for step in (0..RUN).cycle() {
             clock.tick().await;
-            let watchers = hub.room(WATCHERS);
+            let watchers = hub.room(WATCHERS).clients();
             if watchers.is_empty() {
                 break;
             }

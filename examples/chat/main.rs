@@ -26,8 +26,7 @@ use sansws::CloseCode;
 use sansws::deflate::Deflate;
 use sansws::proto::CloseInfo;
 use sansws::server::{
-    Acceptance, Client, Decision, Handler, Hub, Page, Received, Request, Server, ServerError,
-    handler,
+    Accept, Client, Handler, Hub, Received, Request, Response, Server, ServerError, handler_fn,
 };
 use tokio::sync::mpsc;
 
@@ -56,9 +55,9 @@ async fn main() -> Result<(), ServerError> {
         .route("/chat", chat.clone())
         .route("/chat/{room}", chat)
         .route("/feed", feed)
-        .route("/echo", handler().on_message(|client, message| client.send(message)))
-        .page("/", Page::html(PAGE).header("Content-Security-Policy", CONTENT_SECURITY_POLICY))
-        .page("/favicon.ico", Page::new("image/svg+xml", ICON));
+        .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
+        .page("/", Response::html(PAGE).header("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+        .page("/favicon.ico", Response::new("image/svg+xml", ICON));
 
     let handle = server.handle();
     tokio::spawn(async move {
@@ -92,10 +91,10 @@ impl Chat {
 }
 
 impl Handler for Chat {
-    async fn on_request(&self, request: &Request<'_>) -> Decision {
+    async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
         match request.param("room") {
-            Some(name) if !is_room_name(name) => Err(Page::text(NO_ROOM_NAME).status(400)),
-            _ => Ok(Acceptance::new()),
+            Some(name) if !is_room_name(name) => Err(Response::text(NO_ROOM_NAME).status(400)),
+            _ => Ok(Accept::new()),
         }
     }
 
@@ -111,7 +110,7 @@ impl Handler for Chat {
         match message {
             Received::Text(text) => {
                 let line = format!("{} says: {text}", client.id());
-                let _ = client.hub().broadcast_room(room(client), line);
+                let _ = client.hub().room(room(client)).send(line);
             }
             Received::Binary(_) => drop(client.send(message)),
         }
@@ -131,8 +130,9 @@ async fn announce(hub: Hub, mut changed: mpsc::UnboundedReceiver<String>) {
         rooms.sort_unstable();
         rooms.dedup();
         for room in rooms.drain(..) {
-            let ids: Vec<String> = hub.room(&room).iter().map(|it| it.id().to_string()).collect();
-            let _ = hub.broadcast_room(&room, format!("here: {}", ids.join(", ")));
+            let ids: Vec<String> =
+                hub.room(&room).clients().iter().map(|it| it.id().to_string()).collect();
+            let _ = hub.room(&room).send(format!("here: {}", ids.join(", ")));
             // others have their turns between the rooms
             tokio::task::coop::consume_budget().await;
         }

@@ -152,8 +152,8 @@ impl Endpoint {
     /// A client's end. Writes the request to `tx`.
     ///
     /// `seed` makes the nonce of the handshake (16 bytes) and the masking keys (32 bytes). Take it
-    /// from the operating system (`Endpoint::random_seed` does, with the feature `std`) and never use
-    /// it twice: RFC 6455 §10.3 needs the keys to be unpredictable.
+    /// from the operating system (`Endpoint::random_seed`, with the feature `std`) and never use it
+    /// twice: RFC 6455 §10.3 needs the keys to be unpredictable.
     ///
     /// # Errors
     ///

@@ -2,34 +2,34 @@ use alloc::boxed::Box;
 use core::fmt;
 use std::io;
 
-use super::route::InvalidPath;
+use super::http::route::InvalidPath;
 use crate::handshake::UsageError;
 use crate::proto::{ConfigError, SendError};
 
-/// A server cannot run.
+/// An invalid set-up, or the want of a socket: a server cannot run.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The address is none of `ws://HOST:PORT` and `HOST:PORT`.
+    /// The address is neither `ws://HOST:PORT` nor `HOST:PORT`.
     Address(Box<str>),
     /// The address is `wss://`.
     Tls,
     /// The operating system gave no socket for the address.
     Io(io::Error),
-    /// The path of a route or page.
+    /// An invalid path of a route or page.
     Path(InvalidPath),
     /// A string that is not an origin.
     Origin(Box<str>),
     /// A string that is not a host.
     Host(Box<str>),
-    /// A page that cannot be sent.
+    /// A response that cannot be sent.
     Page {
-        /// Its path.
+        /// The path that it is for.
         path: Box<str>,
-        /// What is wrong with it.
+        /// The reason.
         error: UsageError,
     },
-    /// A setting.
+    /// An invalid setting.
     Config(ConfigError),
     /// Handlers get whole messages: [`Delivery::Chunks`](crate::proto::Delivery::Chunks) is set.
     ChunkedDelivery,
@@ -40,8 +40,8 @@ impl fmt::Display for ServerError {
         match self {
             Self::Address(address) => write!(
                 f,
-                "{address:?} is no address to listen on: write `ws://HOST:PORT` without a path, such \
-                 as `ws://127.0.0.1:8181`"
+                "{address:?} is no address to listen on: write `ws://HOST:PORT` without a path, \
+                 such as `ws://127.0.0.1:8181`"
             ),
             Self::Tls => f.write_str(
                 "`wss://` needs TLS, which this crate does not bring: listen on `ws://` behind a \
@@ -112,7 +112,7 @@ impl From<ServerError> for io::Error {
     }
 }
 
-/// A message or a Close was not queued for a client.
+/// The reason why a message or a Close was not queued for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotSent {
@@ -135,8 +135,9 @@ impl fmt::Display for NotSent {
             Self::Closed => f.write_str("the client is closing or gone: forget it"),
             Self::QueueFull { messages, bytes } => write!(
                 f,
-                "{messages} messages of together {bytes} bytes wait for the client: send it less, wait \
-                 for Client::writable, or raise Server::max_queued_bytes and Server::max_burst_bytes"
+                "{messages} messages of together {bytes} bytes wait for the client: send it less, \
+                 wait for Client::writable, or raise Server::max_queued_bytes and \
+                 Server::max_burst_bytes"
             ),
             Self::Invalid(error) => error.fmt(f),
         }
@@ -145,19 +146,20 @@ impl fmt::Display for NotSent {
 
 impl core::error::Error for NotSent {}
 
-/// A client did not enter a room.
+/// The reason why a client did not enter a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotJoined {
     /// The client is gone.
     Closed,
-    /// It is in as many rooms as [`Server::max_rooms_per_client`](super::Server::max_rooms_per_client)
-    /// allows.
+    /// It is in as many rooms as
+    /// [`Server::max_rooms_per_client`](super::Server::max_rooms_per_client) allows.
     TooManyRooms {
         /// The limit.
         limit: usize,
     },
-    /// The name is longer than [`Server::max_room_name_len`](super::Server::max_room_name_len) allows.
+    /// The name is longer than [`Server::max_room_name_len`](super::Server::max_room_name_len)
+    /// allows.
     NameTooLong {
         /// Its length in bytes.
         len: usize,
@@ -177,8 +179,8 @@ impl fmt::Display for NotJoined {
             ),
             Self::NameTooLong { len, limit } => write!(
                 f,
-                "the name of a room has {len} bytes where {limit} are allowed: choose a shorter one, \
-                 or raise Server::max_room_name_len"
+                "the name of a room has {len} bytes where {limit} are allowed: choose a shorter \
+                 one, or raise Server::max_room_name_len"
             ),
         }
     }
@@ -186,14 +188,14 @@ impl fmt::Display for NotJoined {
 
 impl core::error::Error for NotJoined {}
 
-/// A stream was not taken by [`ServerHandle::accept`](super::ServerHandle::accept).
+/// The reason why a stream was not taken by [`ServerHandle::accept`](super::ServerHandle::accept).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotServed {
     /// The server does not run yet, shuts down, or is over.
     NotRunning,
-    /// [`Server::max_pending`](super::Server::max_pending) handshakes are under way, and none of them
-    /// gives way.
+    /// [`Server::max_pending`](super::Server::max_pending) handshakes are under way, and none of
+    /// them gives way.
     TooManyPending,
 }
 

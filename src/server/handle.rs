@@ -1,47 +1,50 @@
-use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::net::SocketAddr;
-use core::sync::atomic::Ordering;
 use core::time::Duration;
+use std::sync::OnceLock;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::arrival::Arrival;
-use super::connection::{Foreign, internal_error};
-use super::control::{Control, Phase, Stop};
-use super::desk::{Admitted, Desk, Refusal, unavailable};
+use super::accept::acceptor::{Accepted, Acceptor};
+use super::accept::external::ExternalStream;
+use super::accept::lifecycle::{Lifecycle, Phase, Stop};
+use super::accept::permits::HandshakePermit;
+use super::accept::refusal::{Refusal, internal_error, unavailable};
+use super::client::hub::Hub;
+use super::client::stream::ClientStream;
 use super::error::NotServed;
-use super::hub::Hub;
-use super::line::Line;
-use super::page::Page;
-use super::pending::PendingGuard;
-use super::request::Peer;
-use crate::handshake::server::{self as http, AcceptError, Upgrade};
+use super::http::request::Peer;
+use super::http::response::Response;
+use crate::handshake::server::{self as handshake, AcceptError, Upgrade};
 use crate::proto::SendError;
 use crate::tokio::WebSocket;
 use crate::wire::CloseCode;
 
-/// Ends a server from anywhere. Cloning it costs a reference count.
+/// A handle on a server: it drains and ends it, and brings it streams and handshakes that were
+/// accepted elsewhere. It may be used from any task or thread; cloning it costs a few reference
+/// counts.
 #[derive(Clone)]
 pub struct ServerHandle {
-    pub(super) control: Arc<Control>,
-    pub(super) hub: Hub,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    /// Set once the server runs, dead once it is over.
+    pub(crate) acceptor: Arc<OnceLock<Weak<Acceptor>>>,
+    pub(crate) hub: Hub,
 }
 
 impl ServerHandle {
-    /// Shuts the server down: it accepts nothing more, answers handshakes under way with status 503,
-    /// closes all connections with this code and reason, and waits for them and their handlers up to
-    /// the deadline. What is left then is cut off. [`Server::run`](super::Server::run) returns after
-    /// that, and so does this.
+    /// Shuts the server down: it accepts nothing more, answers handshakes under way with status
+    /// 503, closes all connections with this code and reason, and waits for them and their handlers
+    /// up to the deadline. What is left then is aborted. [`Server::run`](super::Server::run)
+    /// returns after that, and so does this.
     ///
-    /// The Close frames are spread over [`Server::close_window`](super::Server::close_window), so that
-    /// the clients do not all come back at the same time.
+    /// The Close frames are spread over [`Server::close_window`](super::Server::close_window), so
+    /// that the clients do not all come back at the same time.
     ///
     /// [`CloseCode::GOING_AWAY`] is the usual code, [`CloseCode::SERVICE_RESTART`] says that coming
-    /// back helps. When it is called again, the first call counts; all of them return when it is over.
-    /// A server that does not run yet will not run.
+    /// back helps. When it is called again, the first call counts; all of them return when it is
+    /// over. A server that does not run yet will not run.
     ///
     /// # Errors
     ///
@@ -59,35 +62,37 @@ impl ServerHandle {
         SendError::check_reason(reason)?;
         let now = Instant::now();
         let until = now.checked_add(deadline).unwrap_or(now + A_GENERATION);
-        let stop = Stop { code, reason: reason.into(), until };
-        self.control.change(|phase| !phase.is_stopping(), Phase::Stopping(Arc::new(stop)));
-        if self.control.running.load(Ordering::Acquire) {
-            self.control.reached(|phase| matches!(phase, Phase::Over)).await;
+        self.lifecycle.stop(Stop { code, reason: reason.into(), until });
+        if self.acceptor.get().is_some() {
+            // it runs, or has run
+            self.lifecycle.reached(|phase| matches!(phase, Phase::Over)).await;
         }
         Ok(())
     }
 
-    /// Takes no new connections, for a server behind a load balancer that is to be replaced: handshakes
-    /// are answered with status 503, and so is [`Server::health`](super::Server::health), so that the
-    /// load balancer sends its clients elsewhere. Connections and pages go on as before.
+    /// Refuses new connections, for a server behind a load balancer that is to be replaced:
+    /// handshakes are answered with status 503, and so is
+    /// [`Server::health`](super::Server::health), so that the load balancer sends its clients
+    /// elsewhere. Connections and pages go on as before.
     ///
     /// The next step is [`shutdown`](Self::shutdown), or [`resume`](Self::resume) to take it back.
     pub fn drain(&self) {
-        self.control.change(|phase| matches!(phase, Phase::Serving), Phase::Draining);
+        self.lifecycle.drain();
     }
 
     /// Ends [`drain`](Self::drain).
     pub fn resume(&self) {
-        self.control.change(|phase| matches!(phase, Phase::Draining), Phase::Serving);
+        self.lifecycle.resume();
     }
 
-    /// Whether new connections are refused, because the server drains, shuts down or is over.
+    /// Returns whether new connections are refused, because the server drains, shuts down or is
+    /// over.
     pub fn is_draining(&self) -> bool {
-        self.control.is_draining()
+        self.lifecycle.is_draining()
     }
 
     /// Serves a stream that was accepted elsewhere, like one from the server's own listener: see
-    /// [`Arrival`]. It is answered in a task of its own.
+    /// [`ExternalStream`]. It is answered in a task of its own.
     ///
     /// # Errors
     ///
@@ -96,77 +101,72 @@ impl ServerHandle {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn accept<S>(&self, arrival: Arrival<S>) -> Result<(), NotServed>
+    pub fn accept<S>(&self, stream: ExternalStream<S>) -> Result<(), NotServed>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let desk = self.desk().ok_or(NotServed::NotRunning)?;
-        let pending = self.control.pending_now(arrival.peer.addr.ip(), desk.room);
-        let pending = pending.ok_or(NotServed::TooManyPending)?;
-        let Arrival { io, received, peer } = arrival;
-        let io: Foreign = Box::new(io);
-        desk.start(Line::new(io), received, peer, pending);
+        let ExternalStream { io, received, peer } = stream;
+        let acceptor = self.acceptor().ok_or(NotServed::NotRunning)?;
+        let permit = acceptor.permits.try_handshake(peer.addr.ip());
+        let permit = permit.ok_or(NotServed::TooManyPending)?;
+        acceptor.serve(ClientStream::boxed(io), received, peer, permit);
         Ok(())
     }
 
-    /// Asks the server whether to accept a handshake that another HTTP server has read, and is to answer:
-    /// hyper, or what is built on it. The routes, the origins, the limits and the handler decide, as for
-    /// the server's own port. The request is made by
+    /// Asks the server whether to accept a handshake that another HTTP server has read, and is to
+    /// answer: hyper, or what is built on it. The routes, the origins, the limits and the handler
+    /// decide, as for the server's own port. The request is made by
     /// [`Request::from_parts`](crate::handshake::server::Request::from_parts).
     ///
     /// # Errors
     ///
-    /// The page to answer instead: a refusal has been counted and told to the log, unless the server
-    /// does not run or has too many handshakes under way.
+    /// The response to send instead: a refusal has been counted and logged, unless the server does
+    /// not run or has too many handshakes under way.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future refuses the handshake.
-    pub async fn admit(
+    pub async fn accept_request(
         &self,
-        request: http::Request,
+        request: handshake::Request,
         peer_addr: SocketAddr,
         secure: bool,
-    ) -> Result<Admission, Page> {
+    ) -> Result<PendingUpgrade, Response> {
         let peer = Peer { addr: peer_addr, secure, local: false };
-        let desk = self.desk().ok_or_else(|| unavailable("the server does not run"))?;
-        let pending = self.control.pending_now(peer_addr.ip(), desk.room);
-        let pending = pending.ok_or_else(|| unavailable("too many handshakes are under way"))?;
-        let admitted = match desk.admit(&request, peer).await {
-            Ok(admitted) => admitted,
-            Err(Refusal::Page(page)) => return Err(page),
-            Err(Refusal::Invalid(error)) => return Err(Page::for_error(&error)),
-        };
-        let headers = admitted.acceptance.headers();
-        match request.upgrade(&admitted.acceptance.accept(&headers), &desk.config) {
+        let acceptor = self.acceptor().ok_or_else(|| unavailable("the server does not run"))?;
+        let permit = acceptor.permits.try_handshake(peer_addr.ip());
+        let permit = permit.ok_or_else(|| unavailable("too many handshakes are under way"))?;
+        let accepted = acceptor.accept_request(&request, peer).await;
+        let accepted = accepted.map_err(Refusal::into_response)?;
+        let headers = accepted.accept.headers();
+        let accept = accepted.accept.as_handshake(&headers);
+        match request.upgrade(&accept, &acceptor.settings.config) {
             Ok(upgrade) => {
                 drop(headers);
-                Ok(Admission { desk, admitted, upgrade, _pending: pending })
+                Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit })
             }
-            Err(AcceptError::Peer(error)) => Err(Page::for_error(&error)),
-            // the handler has answered with what cannot be sent
+            Err(AcceptError::Peer(error)) => Err(Response::for_error(&error)),
             Err(AcceptError::Usage(_)) => {
-                let page = internal_error();
-                desk.refusal(admitted.info.path(), peer, &page);
-                Err(page)
+                acceptor.record_unusable(&accepted, peer);
+                Err(internal_error())
             }
         }
     }
 
-    /// The server's set-up, while it takes connections.
-    fn desk(&self) -> Option<Arc<Desk>> {
-        let desk = self.control.desk.get().and_then(Weak::upgrade)?;
-        let running = self.control.running.load(Ordering::Acquire) && !self.control.is_stopping();
-        running.then_some(desk)
+    /// Returns the server's acceptor, while it takes connections.
+    fn acceptor(&self) -> Option<Arc<Acceptor>> {
+        let acceptor = self.acceptor.get().and_then(Weak::upgrade)?;
+        // tasks that it has begun keep it a little longer than the server runs
+        (!self.lifecycle.is_stopping()).then_some(acceptor)
     }
 
-    /// All clients of the server.
+    /// Returns the hub: the clients and their rooms.
     pub fn hub(&self) -> &Hub {
         &self.hub
     }
 }
 
-/// For deadlines that no clock reaches.
+/// The time until a deadline that no clock reaches.
 const A_GENERATION: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 impl fmt::Debug for ServerHandle {
@@ -178,21 +178,21 @@ impl fmt::Debug for ServerHandle {
 /// A handshake that the server has accepted, and another HTTP server is to answer. It counts as a
 /// connection, and as a handshake under way, until it is dropped.
 #[must_use = "answer with its headers, then `start` it"]
-pub struct Admission {
-    desk: Arc<Desk>,
-    admitted: Admitted,
+pub struct PendingUpgrade {
+    acceptor: Arc<Acceptor>,
+    accepted: Accepted,
     upgrade: Upgrade,
-    _pending: PendingGuard,
+    _permit: HandshakePermit,
 }
 
-impl Admission {
-    /// The headers of the response, whose status is 101.
+impl PendingUpgrade {
+    /// Returns the headers of the response, whose status is 101.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.upgrade.headers()
     }
 
-    /// Starts the connection on its stream, once the response has been sent. `leftover` are bytes that
-    /// were read behind the request; none if `io` brings them again.
+    /// Starts the connection on its stream, once the response has been sent. `leftover` are bytes
+    /// that were read behind the request; none if `io` brings them again.
     ///
     /// # Panics
     ///
@@ -201,14 +201,13 @@ impl Admission {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let io: Foreign = Box::new(io);
-        let ws = WebSocket::from_upgrade(Line::new(io), self.upgrade, leftover);
-        self.desk.start_connection(ws, self.admitted);
+        let ws = WebSocket::from_upgrade(ClientStream::boxed(io), self.upgrade, leftover);
+        self.acceptor.start(ws, self.accepted);
     }
 }
 
-impl fmt::Debug for Admission {
+impl fmt::Debug for PendingUpgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission").field("upgrade", &self.upgrade).finish_non_exhaustive()
+        f.debug_struct("PendingUpgrade").field("upgrade", &self.upgrade).finish_non_exhaustive()
     }
 }

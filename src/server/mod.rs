@@ -1,52 +1,53 @@
 //! A WebSocket server with events, on tokio.
 //!
 //! ```no_run
-//! use sansws::server::{Page, Server, ServerError, handler};
+//! use sansws::server::{Response, Server, ServerError, handler_fn};
 //!
 //! # async fn run() -> Result<(), ServerError> {
 //! Server::bind("ws://127.0.0.1:8181")
 //!     .await?
-//!     .route("/echo", handler().on_message(|client, message| client.send(message)))
-//!     .route("/chat", handler().on_message(|client, message| client.hub().broadcast(message)))
-//!     .page("/", Page::html("<h1>Hello</h1>"))
+//!     .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
+//!     .route("/chat", handler_fn().on_message(|client, message| client.hub().all().send(message)))
+//!     .page("/", Response::html("<h1>Hello</h1>"))
 //!     .run()
 //!     .await
 //! # }
 //! ```
 //!
-//! - A [`Handler`] is told what happens on the connections of a route: `on_request`, `on_open`,
-//!   `on_message`, `on_close`, and, if it wants to know, `on_ping`, `on_pong`, `on_drain` and `on_error`.
-//!   [`handler`] makes one from closures.
+//! - A [`Handler`] is called for what happens on the connections of a route: `on_request`,
+//!   `on_open`, `on_message`, `on_close`, and, where it has them, `on_ping`, `on_pong`, `on_drain`
+//!   and `on_error`. [`handler_fn`] makes one from closures.
 //! - A [`Client`] is a handle on one connection that may be kept and used anywhere: `send` never
 //!   waits, never panics, and is an error once the client is gone.
-//! - The [`Hub`] knows all clients by their ids and has rooms and broadcasts.
-//! - A [`Page`] is an answer to plain HTTP on the same port, or to a handshake that is refused.
+//! - The [`Hub`] has all clients by their ids, and rooms; `hub.all().send(…)` and
+//!   `hub.room(name).send(…)` broadcast.
+//! - A [`Response`] answers plain HTTP on the same port, or a handshake that is refused.
 //! - A [`ServerHandle`] shuts the server down in good order.
 //!
 //! # Who may connect
 //!
 //! By default only scripts from the host that they connect to, and programs that are no browsers:
-//! [`OriginPolicy`]. Which hosts these are is for [`Server::allowed_hosts`] to say; a server on a loopback
-//! address that says nothing takes scripts of this machine and what a proxy passes on. Then the handler
-//! decides ([`Handler::on_request`]). In the order in which they are looked at, answers to a handshake are
-//! 503 while the server shuts down, 404 for an unknown path, 400, 405 or 426 for what is no valid handshake,
-//! 400 for what a trusted proxy should not have said, 421 for another host, 403 for the origin, 503 while the
-//! server drains and for too many connections, 429 for too many from one address, and whatever the handler
-//! says.
+//! see [`OriginPolicy`]. [`Server::allowed_hosts`] sets which hosts the server is; where it is not
+//! set, a server on a loopback address takes scripts of this machine and what a proxy passes on.
+//! Then the handler decides ([`Handler::on_request`]). In the order of the checks, answers to a
+//! handshake are 503 while the server shuts down, 404 for an unknown path, 400, 405 or 426 for a
+//! handshake that is not valid, 400 for what a trusted proxy should not have sent, 421 for another
+//! host, 403 for the origin, 503 while the server drains and for too many connections, 429 for too
+//! many from one address, and whatever the handler answers.
 //!
 //! # When everybody comes at once
 //!
-//! Nobody is refused for it: [`Server::bind`] lets 4 096 clients wait in the queue of the operating system,
-//! and the server takes them from there as fast as it answers them. Strangers who connect and say nothing,
-//! or next to nothing, lose their places to those who wait: see [`Server::max_pending`]. What has been read
-//! of requests that are not complete is at most that many times
-//! [`Config::max_head_len`](crate::Config::max_head_len). All connections, pending ones included, are as
-//! many as the process may open files, less what the program itself may need.
+//! No client is refused for it: [`Server::bind`] lets 4 096 clients wait in the queue of the
+//! operating system, and the server takes them from there as fast as it answers them. Strangers
+//! that connect and send nothing, or next to nothing, are closed for those that wait: see
+//! [`Server::max_pending`]. Requests that are not complete take at most that many times
+//! [`Config::max_head_len`](crate::Config::max_head_len). All connections, pending ones included,
+//! are as many as the process may open files, less what the program itself may need.
 //!
 //! # Behind a proxy
 //!
-//! A reverse proxy has to pass the upgrade and the host on. What to write for nginx and haproxy stands in
-//! the README, as it is tested; for nginx it comes down to
+//! A reverse proxy has to pass the upgrade and the host on. The README has tested configurations
+//! for nginx and haproxy; for nginx it comes down to
 //!
 //! ```text
 //! map $http_upgrade $connection_upgrade { default upgrade; '' close; }
@@ -59,13 +60,15 @@
 //! proxy_set_header X-Forwarded-Proto $scheme;
 //! ```
 //!
-//! Where the upgrade was removed, the client gets an answer that names these lines. Connections on which
-//! nothing is said outlive `proxy_read_timeout` (60 s by default), because keep-alive pings every 20 s.
-//! To see addresses of clients and not of the proxy, say [`trusted_proxies(1)`](Server::trusted_proxies).
-//! A proxy on the same machine that sets none of the `X-Forwarded-…` headers has to be told apart from a
-//! browser there: name the sites with [`Server::allowed_hosts`].
+//! Where the upgrade was removed, the client gets an answer that names these lines. Silent
+//! connections outlive `proxy_read_timeout` (60 s by default), because keep-alive pings every 20 s.
+//! To see addresses of clients and not of the proxy, set
+//! [`trusted_proxies(1)`](Server::trusted_proxies). A proxy on the same machine that sets none of
+//! the `X-Forwarded-…` headers has to be told apart from a browser there: name the sites with
+//! [`Server::allowed_hosts`].
 //!
-//! For TLS, put such a proxy in front, or hand streams from a TLS library to [`ServerHandle::accept`].
+//! For TLS, put such a proxy in front, or hand streams from a TLS library to
+//! [`ServerHandle::accept`].
 //!
 //! # When servers are replaced
 //!
@@ -75,99 +78,97 @@
 //!
 //! # Clients that read slowly
 //!
-//! What waits for a client is bounded: [`Config::max_unsent`](crate::Config::max_unsent) bytes in its
-//! send buffer (64 KiB here), then [`max_queued_bytes`](Server::max_queued_bytes) in its queue, and one
-//! message more in each. Each message in the queue counts with its payload and 64 bytes.
+//! The bytes that wait for a client are bounded: [`Config::max_unsent`](crate::Config::max_unsent)
+//! bytes in its send buffer (64 KiB here), then [`max_queued_bytes`](Server::max_queued_bytes) in
+//! its queue, and one message more in each. Each message in the queue counts with its payload and
+//! 64 bytes.
 //!
-//! More than that waits for a client only while its transport takes bytes, because somebody has sent much
-//! at once, and never more than [`max_burst_bytes`](Server::max_burst_bytes). One whose transport takes
-//! nothing for [`slow_after`](Server::slow_after) is slow, and [`SlowClients`] says whether it is closed
-//! (1013) or messages are dropped. Nobody else waits for it. While its send buffer is full, nothing is read
-//! from it either.
+//! More than that waits for a client only while its transport takes bytes, because much was sent at
+//! once, and never more than [`max_burst_bytes`](Server::max_burst_bytes). One whose transport
+//! takes nothing for [`slow_after`](Server::slow_after) is slow: by [`SlowClients`] it is closed
+//! (1013), or messages are dropped. No other client waits for it. While its send buffer is full,
+//! nothing is read from it either.
 //!
-//! Whoever sends a client much waits for [`Client::writable`] between the messages; then it takes as
-//! long as the client needs, and neither limit is reached. [`Client::closed`] tells that it is gone.
+//! A program that sends a client much waits for [`Client::writable`] between the messages; then it
+//! takes as long as the client needs, and neither limit is reached. [`Client::closed`] resolves
+//! once it is gone.
 //!
 //! # Turns
 //!
-//! The task of a connection gives way to all others after a quarter of a millisecond, or when its handler has put
-//! 256 KiB into queues, however much has arrived. One call of a handler is the least that it does: work that
-//! takes longer belongs into a task or thread of its own.
+//! The task of a connection gives way to all others after a quarter of a millisecond, or when its
+//! handler has put 256 KiB into queues, however much has arrived. One call of a handler is the
+//! least that it does: work that takes longer belongs into a task or thread of its own.
 //!
 //! # Cost
 //!
-//! A message to a handler is lent from the receive buffer and costs no allocation; nor does one that
-//! is sent to a client that keeps up. A broadcast costs three allocations, whatever the number of
-//! clients.
+//! A message to a handler is lent from the receive buffer and costs no allocation; nor does one
+//! that is sent to a client that keeps up. A broadcast costs three allocations, whatever the number
+//! of clients.
 //!
-//! An idle client costs 1.7 KB of resident memory with everything that belongs to it, in 1.4 KB of the
-//! heap: its task, socket, timer, handle and place in the hub (`cargo bench --bench idle_memory`, 10 000
-//! connections). What its request's head said is kept on top of that, about as it was sent: some 500
-//! bytes from a browser; as is what the future of a handler holds while it waits.
+//! An idle client costs 1.7 KB of resident memory with everything that belongs to it, in 1.4 KB of
+//! the heap: its task, socket, timer, handle and entry in the hub
+//! (`cargo bench --bench idle_memory`, 10 000 connections). The head of its request is kept on top
+//! of that, about as it was sent: some 500 bytes from a browser; and so is what the future of a
+//! handler holds while it waits.
 //!
 //! # Limits
 //!
 //! | setting | default | at the limit |
 //! |---|---|---|
-//! | [`max_connections`](Server::max_connections) | limit on open files less 128, and less room for pending ones | 503 |
-//! | [`max_connections_per_ip`](Server::max_connections_per_ip) | none | 429 |
-//! | [`max_pending`](Server::max_pending) | 8 192 handshakes under way | newcomers wait, idle ones give way |
-//! | [`max_message_len`](Server::max_message_len) | 1 MiB | close code 1009 |
-//! | [`max_receiving_bytes`](Server::max_receiving_bytes) | 256 MiB for unfinished messages of all clients | close code 1013 |
-//! | [`max_queued_bytes`](Server::max_queued_bytes) | 1 MiB for a client whose transport takes none | [`SlowClients`] |
-//! | [`slow_after`](Server::slow_after) | 5 s in which it takes none | [`SlowClients`] |
-//! | [`max_burst_bytes`](Server::max_burst_bytes) | 16 MiB for any client | [`SlowClients`] |
-//! | [`max_rooms_per_client`](Server::max_rooms_per_client) | 1 024 | [`NotJoined`] |
-//! | [`max_room_name_len`](Server::max_room_name_len) | 256 bytes | [`NotJoined`] |
-//! | [`max_kept_headers`](Server::max_kept_headers) | 4 KiB of a request | headers are left out of [`ClientInfo`] |
+//! | [`max_connections`] | limit on open files less 128 and room for pending ones | 503 |
+//! | [`max_connections_per_ip`] | none | 429 |
+//! | [`max_pending`] | 8 192 handshakes | newcomers wait, idle ones go |
+//! | [`max_message_len`] | 1 MiB | close code 1009 |
+//! | [`max_receiving_bytes`] | 256 MiB of unfinished messages | close code 1013 |
+//! | [`max_queued_bytes`] | 1 MiB for a client whose transport takes none | [`SlowClients`] |
+//! | [`slow_after`] | 5 s in which it takes none | [`SlowClients`] |
+//! | [`max_burst_bytes`] | 16 MiB for any client | [`SlowClients`] |
+//! | [`max_rooms_per_client`] | 1 024 | [`NotJoined`] |
+//! | [`max_room_name_len`] | 256 bytes | [`NotJoined`] |
+//! | [`max_kept_headers`] | 4 KiB of a request | headers are left out of [`ClientInfo`] |
 //! | everything in [`Config`](crate::Config) | [`Server::default_config`] | as it says there |
 //!
-//! [`Config::handshake_timeout`](crate::Config::handshake_timeout) is the time for a request to arrive, and
-//! again the time for [`Handler::on_request`], which is given up with a 503 then.
+//! [`Config::handshake_timeout`](crate::Config::handshake_timeout) is the time for a request to
+//! arrive, and again the time for [`Handler::on_request`], which is given up with a 503 then.
+//!
+//! [`max_connections`]: Server::max_connections
+//! [`max_connections_per_ip`]: Server::max_connections_per_ip
+//! [`max_pending`]: Server::max_pending
+//! [`max_message_len`]: Server::max_message_len
+//! [`max_receiving_bytes`]: Server::max_receiving_bytes
+//! [`max_queued_bytes`]: Server::max_queued_bytes
+//! [`slow_after`]: Server::slow_after
+//! [`max_burst_bytes`]: Server::max_burst_bytes
+//! [`max_rooms_per_client`]: Server::max_rooms_per_client
+//! [`max_room_name_len`]: Server::max_room_name_len
+//! [`max_kept_headers`]: Server::max_kept_headers
 
-mod acceptance;
-mod arrival;
+mod accept;
 mod client;
-mod closures;
-mod connection;
-mod control;
-mod desk;
+mod context;
 mod error;
-mod forwarded;
 mod handle;
-mod handler;
-mod hosts;
-mod hub;
-mod limits;
-mod line;
-mod mailbox;
-mod network;
-mod notice;
-mod origin;
-mod page;
-mod pending;
-mod post;
-mod receiving;
-mod request;
-mod route;
+mod http;
+mod observe;
+mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
-mod stats;
-mod turn;
 
-pub use acceptance::{Acceptance, Decision};
-pub use arrival::Arrival;
-pub use client::{Client, ClientInfo};
-pub use closures::{Closures, handler};
+pub use accept::accept::Accept;
+pub use accept::external::ExternalStream;
+pub use client::client::Client;
+pub use client::handler::{Handler, Received};
+pub use client::handler_fn::{HandlerFn, handler_fn};
+pub use client::hub::Hub;
+pub use client::info::ClientInfo;
+pub use client::limits::SlowClients;
+pub use client::target::Target;
 pub use error::{NotJoined, NotSent, NotServed, ServerError};
-pub use handle::{Admission, ServerHandle};
-pub use handler::{Handler, Received};
-pub use hub::Hub;
-pub use limits::SlowClients;
-pub use notice::{Level, Notice};
-pub use origin::OriginPolicy;
-pub use page::Page;
-pub use request::Request;
-pub use route::InvalidPath;
+pub use handle::{PendingUpgrade, ServerHandle};
+pub use http::origin::OriginPolicy;
+pub use http::request::Request;
+pub use http::response::Response;
+pub use http::route::InvalidPath;
+pub use observe::event::{Level, LogEvent};
+pub use observe::stats::Stats;
 pub use server::Server;
-pub use stats::Stats;

@@ -1,59 +1,66 @@
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::{Future, pending, poll_fn};
 use core::net::SocketAddr;
-use core::pin::pin;
-use core::sync::atomic::Ordering;
-use core::task::Poll;
 use core::time::Duration;
 use std::io;
+use std::sync::OnceLock;
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-use super::connection::Endpoint;
-use super::control::{Control, Phase, Room, Stop};
-use super::desk::Desk;
+use super::accept::acceptor::{Acceptor, Settings};
+use super::accept::lifecycle::Lifecycle;
+use super::accept::permits::{Capacity, Permits};
+use super::client::handler::Handler;
+use super::client::hub::Hub;
+use super::client::limits::{Limits, SlowClients};
+use super::client::task::ErasedHandler;
+use super::context::Context;
 use super::error::ServerError;
 use super::handle::ServerHandle;
-use super::handler::Handler;
-use super::hosts::Hosts;
-use super::hub::Hub;
-use super::limits::{Limits, SlowClients};
-use super::notice::Notice;
-use super::origin::OriginPolicy;
-use super::page::Page;
-use super::request::Request;
-use super::route::{InvalidPath, Pattern, Table};
-use super::stats::Counters;
+use super::http::hosts::Hosts;
+use super::http::origin::OriginPolicy;
+use super::http::request::Request;
+use super::http::response::Response;
+use super::http::route::{InvalidPath, Pattern, Table};
+use super::observe::event::LogEvent;
+use super::run::{RunSettings, run};
 use crate::handshake::Origin;
 use crate::proto::{Config, Delivery};
 
 /// A WebSocket server that tells handlers what happens, and serves pages on the same port.
 ///
-/// Set it up, then [`run`](Self::run) it. What is wrong with the set-up is an error of `run`.
+/// Set it up, then [`run`](Self::run) it: an invalid setting is an error of `run`.
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     listener: TcpListener,
-    desk: Desk,
+    /// Complete but for the settings of connections, which `run` puts together from the next three.
+    settings: Settings,
     config: Config,
     max_message_len: Option<usize>,
     max_unsent: Option<usize>,
+    capacity: Capacity,
     limits: Limits,
     max_lifetime: Option<Duration>,
     close_window: Option<Duration>,
+    lifecycle: Arc<Lifecycle>,
+    context: Arc<Context>,
+    hub: Hub,
+    /// The acceptor, for the handles, once the server runs.
+    acceptor: Arc<OnceLock<Weak<Acceptor>>>,
     /// The first thing that was wrong.
     problem: Option<ServerError>,
 }
 
 impl Server {
-    /// Listens on an address: `ws://HOST:PORT` or `HOST:PORT`. Port 0 takes one that is free, which
-    /// [`local_addr`](Self::local_addr) tells. Of several addresses of a host, the first that can be had.
+    /// Listens on an address: `ws://HOST:PORT` or `HOST:PORT`. Port 0 takes one that is free: see
+    /// [`local_addr`](Self::local_addr). Of several addresses of a host, the first that is
+    /// available is taken.
     ///
-    /// Up to 4 096 connections wait in the queue of the operating system until they are accepted, or as
-    /// many as it allows (`net.core.somaxconn` on Linux), so that all clients can come back at once.
+    /// Up to 4 096 connections wait in the queue of the operating system until they are accepted,
+    /// or as many as it allows (`net.core.somaxconn` on Linux), so that all clients can come back
+    /// at once.
     ///
     /// # Errors
     ///
@@ -67,7 +74,7 @@ impl Server {
         let mut last_error = None;
         for addr in tokio::net::lookup_host(host_and_port).await? {
             match listen(addr) {
-                Ok(listener) => return Ok(Self::on(listener)),
+                Ok(listener) => return Ok(Self::from_listener(listener)),
                 Err(error) => last_error = Some(error),
             }
         }
@@ -75,41 +82,49 @@ impl Server {
         Err(last_error.unwrap_or_else(no_address).into())
     }
 
-    /// Takes a listener that was made elsewhere, with options of its own. Give it a backlog for as many
-    /// clients as may come at once: those that do not fit into it come a second or more later.
-    pub fn on(listener: TcpListener) -> Self {
-        let desk = Desk {
+    /// Serves on a listener that was made elsewhere, with options of its own. Give it a backlog for
+    /// as many clients as may come at once: those that do not fit into it try again a second or
+    /// more later.
+    pub fn from_listener(listener: TcpListener) -> Self {
+        let on_loopback =
+            listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+        let settings = Settings {
             routes: Table::default(),
             pages: Table::default(),
             fallback: None,
             health: None,
             origins: OriginPolicy::default(),
             hosts: None,
-            on_loopback: listener
-                .local_addr()
-                .is_ok_and(|addr| addr.ip().to_canonical().is_loopback()),
+            on_loopback,
             trusted_proxies: 0,
             config: Self::default_config(),
-            max_connections: default_max_connections(),
-            max_connections_per_ip: None,
-            room: Room { pending: DEFAULT_MAX_PENDING, sockets: max_sockets() },
-            hub: Hub::default(),
-            control: Arc::new(Control::new()),
         };
+        let capacity = Capacity {
+            pending: DEFAULT_MAX_PENDING,
+            sockets: max_sockets(),
+            connections: default_max_connections(),
+            per_network: None,
+        };
+        let context = Arc::new(Context::default());
         Self {
             listener,
-            desk,
+            settings,
             config: Config::new(),
             max_message_len: None,
             max_unsent: None,
+            capacity,
             limits: Limits::default(),
             max_lifetime: None,
             close_window: None,
+            lifecycle: Arc::new(Lifecycle::new()),
+            hub: Hub::new(Arc::clone(&context)),
+            context,
+            acceptor: Arc::default(),
             problem: None,
         }
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     ///
     /// # Errors
     ///
@@ -118,85 +133,89 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// All clients.
+    /// Returns the hub: the clients and their rooms.
     pub fn hub(&self) -> Hub {
-        self.desk.hub.clone()
+        self.hub.clone()
     }
 
-    /// What ends the server.
+    /// Returns a handle, which drains and ends the server and brings it streams.
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { control: Arc::clone(&self.desk.control), hub: self.hub() }
+        ServerHandle {
+            lifecycle: Arc::clone(&self.lifecycle),
+            acceptor: Arc::clone(&self.acceptor),
+            hub: self.hub(),
+        }
     }
 
-    /// Puts WebSockets at a path: `/chat`, `/chat/{room}`, `/files/{*rest}`.
+    /// Routes handshakes for a path to a handler: `/chat`, `/chat/{room}`, `/files/{*rest}`.
     ///
     /// A parameter is a whole segment; `{*name}` takes all segments that follow and stands last.
     /// Literal segments are preferred to parameters, in whatever order the paths were added.
-    /// Parameters are percent-decoded, what is no UTF-8 then matches nothing.
+    /// Parameters are percent-decoded; a path that is not UTF-8 then matches nothing.
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
-        let endpoint: Arc<dyn Endpoint> = Arc::new(handler);
-        let inserted = self.desk.routes.insert(path, endpoint);
+        let handler: Arc<dyn ErasedHandler> = Arc::new(handler);
+        let inserted = self.settings.routes.insert(path, handler);
         self.note(inserted);
         self
     }
 
-    /// Puts a page at a path, for requests of plain HTTP with GET or HEAD. The path has the form of
-    /// those of [`route`](Self::route), and may be the same.
-    pub fn page(mut self, path: &str, page: Page) -> Self {
-        if let Err(error) = page.check() {
+    /// Sets the response to requests of plain HTTP for a path, with GET or HEAD. The path has the
+    /// form of those of [`route`](Self::route), and may be the same.
+    pub fn page(mut self, path: &str, response: Response) -> Self {
+        if let Err(error) = response.check() {
             self.note::<()>(Err(ServerError::Page { path: path.into(), error }));
         }
-        let inserted = self.desk.pages.insert(path, page);
+        let inserted = self.settings.pages.insert(path, response);
         self.note(inserted);
         self
     }
 
-    /// Answers requests of plain HTTP for which there is no page and no route, in place of a 404. Called
-    /// for every method; the body of a request is not read.
+    /// Sets a closure that answers requests of plain HTTP for which there is no page and no route,
+    /// in place of a 404. It is called for every method; the body of a request is not read.
     pub fn fallback(
         mut self,
-        answer: impl Fn(&Request<'_>) -> Page + Send + Sync + 'static,
+        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
     ) -> Self {
-        self.desk.fallback = Some(Box::new(answer));
+        self.settings.fallback = Some(Box::new(answer));
         self
     }
 
-    /// Puts an answer for load balancers at a path: 200 while the server takes connections, 503 while it
-    /// [drains](ServerHandle::drain) or shuts down.
+    /// Sets the path for health checks of load balancers: 200 while the server takes connections,
+    /// 503 while it [drains](ServerHandle::drain) or shuts down.
     pub fn health(mut self, path: &str) -> Self {
         match Pattern::parse(path) {
-            Ok(pattern) if pattern.is_literal() => self.desk.health = Some(path.into()),
+            Ok(pattern) if pattern.is_literal() => self.settings.health = Some(path.into()),
             Ok(_) => self.note::<()>(Err(InvalidPath::with_parameters(path))),
             Err(error) => self.note::<()>(Err(error)),
         }
         self
     }
 
-    /// Sends what belongs into a log to this closure, which must not wait. By default it is only
+    /// Sets the closure that is told of [`LogEvent`]s; it must not wait. By default they are only
     /// [counted](Hub::stats).
     ///
-    /// Port scanners and probes are [`Level::Debug`](super::Level::Debug), so that a log can leave them
-    /// out.
+    /// Events of port scanners and probes are [`Level::Debug`](super::Level::Debug), so that a log
+    /// can leave them out.
     ///
     /// ```no_run
     /// # use sansws::server::{Level, Server};
     /// # fn set_up(server: Server) -> Server {
-    /// server.log(|notice| {
-    ///     if notice.level() >= Level::Warn {
-    ///         eprintln!("{notice}");
+    /// server.on_log(|event| {
+    ///     if event.level() >= Level::Warn {
+    ///         eprintln!("{event}");
     ///     }
     /// })
     /// # }
     /// ```
-    pub fn log(self, log: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
-        self.desk.hub.set_log(Box::new(log));
+    pub fn on_log(self, log: impl Fn(&LogEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.context.set_log(Box::new(log));
         self
     }
 
-    /// Says whose scripts may connect. By default those from the host that they connect to; everybody
-    /// else's get a 403.
+    /// Sets the origins whose scripts may connect. By default those from the host that they connect
+    /// to; all others get a 403.
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
-        self.desk.origins = policy;
+        self.settings.origins = policy;
         self
     }
 
@@ -209,179 +228,188 @@ impl Server {
                 None => self.note::<()>(Err(ServerError::Origin(text.into()))),
             }
         }
-        self.desk.origins = OriginPolicy::List(list);
+        self.settings.origins = OriginPolicy::List(list);
         self
     }
 
-    /// Says which hosts the server is: `example.com` with any port, `example.com:8181`, and `*.example.com`
-    /// for all names under it. Requests for others are answered with status 421, those for pages too; only
-    /// [`health`](Self::health) is for whoever asks. Behind [trusted proxies](Self::trusted_proxies) it is
-    /// their `X-Forwarded-Host` that counts.
+    /// Sets the names of the server: `example.com` with any port, `example.com:8181`, and
+    /// `*.example.com` for all names under it. Requests for others are answered with status 421,
+    /// those for pages too; only [`health`](Self::health) answers for any host. Behind
+    /// [trusted proxies](Self::trusted_proxies) it is their `X-Forwarded-Host` that counts.
     ///
-    /// By default the server takes any name: a page of a stranger can have its own point to the server's
-    /// address, and then passes for the [same host](OriginPolicy::SameHost). To servers that only this
-    /// machine or a private network can reach that is a way in.
+    /// By default the server takes any name. A stranger's page can have its own name point to the
+    /// server's address, and then passes for the [same host](OriginPolicy::SameHost): a way in to
+    /// servers that only this machine or a private network can reach.
     pub fn allowed_hosts<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Self {
         match Hosts::parse(hosts) {
-            Ok(hosts) => self.desk.hosts = Some(hosts),
+            Ok(hosts) => self.settings.hosts = Some(hosts),
             Err(error) => self.note::<()>(Err(error)),
         }
         self
     }
 
-    /// Believes what that many reverse proxies in front of the server say about the client in
+    /// Sets how many reverse proxies in front of the server are believed about the client, in
     /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`: of each header, the last
-    /// `proxies` elements. Default 0, which believes none: anybody can send these headers.
+    /// `proxies` elements. Default 0: anybody can send these headers.
     ///
     /// [`Request::remote_ip`], [`Request::host`], [`Request::is_secure`], their like in
     /// [`ClientInfo`](super::ClientInfo), [`OriginPolicy::SameHost`] and
-    /// [`max_connections_per_ip`](Self::max_connections_per_ip) go by it. Nobody but the proxies should be
-    /// able to reach the server then, and they have to set all three headers: one that they leave alone is
-    /// believed as the client sent it. A request of which they say something that is no address, no host or
-    /// no scheme (`unknown`, `unix:`) is answered with status 400, the health check excepted: the client
-    /// does not pass for the proxy, nor for one with the others of its kind.
+    /// [`max_connections_per_ip`](Self::max_connections_per_ip) go by it. Only the proxies should
+    /// be able to reach the server then, and they have to set all three headers: one that they
+    /// leave alone is believed as the client sent it. A request of which they say something that is
+    /// no address, no host or no scheme (`unknown`, `unix:`) is answered with status 400, the
+    /// health check excepted: the client does not pass for the proxy, nor for one with the others
+    /// of its kind.
     pub const fn trusted_proxies(mut self, proxies: usize) -> Self {
-        self.desk.trusted_proxies = proxies;
+        self.settings.trusted_proxies = proxies;
         self
     }
 
-    /// The settings of connections. What has the value of [`Config::new`] in them counts as not said, and
-    /// is as in [`default_config`](Self::default_config); what [`max_message_len`](Self::max_message_len)
-    /// and [`max_unsent`](Self::max_unsent) say holds in any case. The order of these calls does not
-    /// matter.
+    /// Sets the settings of connections. One that has the value of [`Config::new`] counts as unset,
+    /// and is as in [`default_config`](Self::default_config);
+    /// [`max_message_len`](Self::max_message_len) and [`max_unsent`](Self::max_unsent) hold in any
+    /// case. The order of these calls does not matter.
     pub const fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// The settings of connections where nothing else is said: those of [`Config::new`], but for
-    /// messages of at most 1 MiB, and 64 KiB as what may be unsent before the queue fills.
+    /// Returns the default settings of connections: those of [`Config::new`], but for messages of
+    /// at most 1 MiB, and 64 KiB that may be unsent before the queue fills.
     pub const fn default_config() -> Config {
         Config::new().max_message_len(1024 * 1024).max_unsent(64 * 1024)
     }
 
-    /// The longest message that is taken, in bytes, whatever [`config`](Self::config) says. Default 1 MiB.
+    /// Sets the longest message that is taken, in bytes, whatever [`config`](Self::config) has.
+    /// Default 1 MiB.
     pub const fn max_message_len(mut self, bytes: usize) -> Self {
         self.max_message_len = Some(bytes);
         self
     }
 
-    /// The unsent bytes in the send buffer of a client from which on messages wait in its queue, whatever
-    /// [`config`](Self::config) says. Default 64 KiB.
+    /// Sets the unsent bytes in the send buffer of a client from which on messages wait in its
+    /// queue, whatever [`config`](Self::config) has. Default 64 KiB.
     pub const fn max_unsent(mut self, bytes: usize) -> Self {
         self.max_unsent = Some(bytes);
         self
     }
 
-    /// The most connections at a time; a handshake beyond them gets a 503. Default, where that can be read
-    /// (Linux): as many as the process may open files, less 128 for everything else (or a quarter, if
-    /// that is less), and of these less an eighth, or 8 192 if that is less, for [pending](Self::max_pending)
-    /// ones, which must be answered when the server is full; 10 000 elsewhere.
+    /// Sets the most connections at a time; a handshake beyond them gets a 503. Default, where that
+    /// can be read (Linux): as many as the process may open files, less 128 for everything else (or
+    /// a quarter, if that is less), and of these less an eighth, or 8 192 if that is less, for
+    /// [pending](Self::max_pending) ones, which must be answered when the server is full; 10 000
+    /// elsewhere.
     pub const fn max_connections(mut self, connections: usize) -> Self {
-        self.desk.max_connections = connections;
+        self.capacity.connections = connections;
         self
     }
 
-    /// The most connections of one address at a time, if there is to be a limit; a handshake beyond them
-    /// gets a 429. The address is [`Request::remote_ip`]; of IPv6 addresses those count as one that share
-    /// their first 64 bits, as those of one customer do.
+    /// Sets the most connections of one address at a time; a handshake beyond them gets a 429.
+    /// Default: no limit. The address is [`Request::remote_ip`]; IPv6 addresses that share their
+    /// first 64 bits count as one, as those of one customer do.
     pub const fn max_connections_per_ip(mut self, connections: usize) -> Self {
-        self.desk.max_connections_per_ip = Some(connections);
+        self.capacity.per_network = Some(connections);
         self
     }
 
-    /// The most handshakes and requests of plain HTTP under way at a time. Default 8 192; at least 1. With
-    /// [`Config::max_head_len`] for each it bounds the memory that they take.
+    /// Sets the most handshakes and requests of plain HTTP under way at a time. Default 8 192; at
+    /// least 1. With [`Config::max_head_len`] for each it bounds the memory that they take.
     ///
-    /// Beyond them, and where the process could not open more files, newcomers wait in the queue of the
-    /// operating system. While somebody waits, connections that have sent nothing for a second are
-    /// closed for them, then those that have not completed their request or fetched its answer in that
-    /// time: those of the network with the most of them first, the oldest first. Where one network has
-    /// more than a quarter of the places, those of it that have sent nothing are closed for somebody from
-    /// another one after a tenth of a second. [`Stats::gave_way`](super::Stats::gave_way) counts all of
-    /// them. A handshake that a handler [decides](super::Handler::on_request) about keeps its place.
+    /// Beyond them, and where the process could not open more files, newcomers wait in the queue of
+    /// the operating system. While one waits, connections that have sent nothing for a second are
+    /// closed for them, then those that have not completed their request or fetched its answer in
+    /// that time: those of the network with the most of them first, the oldest first. Where one
+    /// network has more than a quarter of the permits, those of it that have sent nothing are closed
+    /// for a newcomer from another one after a tenth of a second.
+    /// [`Stats::gave_way`](super::Stats::gave_way) counts all of them. A handshake that a handler
+    /// [decides](super::Handler::on_request) about stays.
     pub const fn max_pending(mut self, handshakes: usize) -> Self {
-        self.desk.room.pending = if handshakes == 0 { 1 } else { handshakes };
+        self.capacity.pending = if handshakes == 0 { 1 } else { handshakes };
         self
     }
 
-    /// The most bytes that may wait for a client whose transport takes none, besides those in its send
-    /// buffer: each message counts with its payload and 64 bytes. Default 1 MiB. One message may be
-    /// longer. What happens beyond that says [`SlowClients`].
+    /// Sets the most bytes that may wait for a client whose transport takes none, besides those in
+    /// its send buffer: each message counts with its payload and 64 bytes. Default 1 MiB. One
+    /// message may be longer. For what happens beyond that see [`SlowClients`].
     pub const fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_queued_bytes = bytes;
         self
     }
 
-    /// The most bytes that may wait for a client in any case, counted in the same way. It is there for
-    /// what is sent at once to a client that reads, and whose task had no turn yet. Default 16 MiB; at
-    /// least [`max_queued_bytes`](Self::max_queued_bytes). What happens beyond that says [`SlowClients`].
+    /// Sets the most bytes that may wait for a client in any case, counted in the same way. It is
+    /// for what is sent at once to a client that reads, and whose task had no turn yet. Default 16
+    /// MiB; at least [`max_queued_bytes`](Self::max_queued_bytes). For what happens beyond that see
+    /// [`SlowClients`].
     pub const fn max_burst_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_burst_bytes = bytes;
         self
     }
 
-    /// How long the transport of a client may take no byte while more than
-    /// [`max_queued_bytes`](Self::max_queued_bytes) wait, until the client is closed as slow. Default 5 s:
-    /// a network that has lost a packet for the third time goes on by then.
+    /// Sets how long the transport of a client may take no byte while more than
+    /// [`max_queued_bytes`](Self::max_queued_bytes) wait, until the client is closed as slow.
+    /// Default 5 s: a network that has lost a packet for the third time goes on by then.
     pub const fn slow_after(mut self, time: Duration) -> Self {
         self.limits.slow_after = time;
         self
     }
 
-    /// The most bytes of messages that have not arrived whole, those of all clients together and inflated
-    /// ones as they come out. Their memory is up to twice that. Default 256 MiB: a few kilobytes from each of many clients can inflate to as much as
+    /// Sets the most bytes of messages that have not arrived whole, those of all clients together
+    /// and inflated ones as they come out. Their memory is up to twice that. Default 256 MiB: a few
+    /// kilobytes from each of many clients can inflate to as much as
     /// [`max_message_len`](Self::max_message_len) allows, and stay unfinished.
     ///
-    /// Beyond it, a client that goes on is closed with 1013 if it has sent more than its share, which is this
-    /// limit divided by the number of clients, and at least 64 KiB. A message of no more than 64 KiB is not
-    /// counted. So those who came first can hold the whole of it, and all others their share beside them.
-    /// [`Stats::overload_closed`](super::Stats::overload_closed) counts them.
+    /// Beyond it, a client that goes on is closed with 1013 if it has sent more than its share,
+    /// which is this limit divided by the number of clients, and at least 64 KiB. A message of no
+    /// more than 64 KiB is not counted. So the first clients can hold the whole of it, and all
+    /// others their share beside them. [`Stats::overload_closed`](super::Stats::overload_closed)
+    /// counts them.
     pub const fn max_receiving_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_receiving_bytes = bytes;
         self
     }
 
-    /// What becomes of clients that read too slowly. By default they are closed with 1013.
+    /// Sets the policy for clients that read too slowly. By default they are closed with 1013.
     pub const fn slow_clients(mut self, policy: SlowClients) -> Self {
         self.limits.slow_clients = policy;
         self
     }
 
-    /// The most rooms that one client may be in. Default 1 024: some 300 KB of memory, and more than
-    /// anybody looks at.
+    /// Sets the most rooms that one client may be in. Default 1 024: some 300 KB of memory, and
+    /// more than a user looks at.
     pub const fn max_rooms_per_client(mut self, rooms: usize) -> Self {
         self.limits.max_rooms_per_client = rooms;
         self
     }
 
-    /// The longest name of a room, in bytes. Default 256: a path or two ids, which is what rooms are
-    /// named after.
+    /// Sets the longest name of a room, in bytes. Default 256: a path or two ids, after which rooms
+    /// are named.
     pub const fn max_room_name_len(mut self, bytes: usize) -> Self {
         self.limits.max_room_name_len = bytes;
         self
     }
 
-    /// How much of the headers of a request is kept for the life of its connection, for
-    /// [`ClientInfo::headers`](super::ClientInfo::headers): names and values and 3 bytes for each. Default
-    /// 4 KiB; browsers send 1 KiB and their cookies. [`Handler::on_request`] sees all of them.
+    /// Sets how much of the headers of a request is kept for the life of its connection, for
+    /// [`ClientInfo::headers`](super::ClientInfo::headers): names and values and 3 bytes for each.
+    /// Default 4 KiB; browsers send 1 KiB and their cookies. [`Handler::on_request`] sees all of
+    /// them.
     pub const fn max_kept_headers(mut self, bytes: usize) -> Self {
         self.limits.max_kept_headers = bytes;
         self
     }
 
-    /// The longest that a connection may last, if there is to be a limit: it is closed with 1001 then, or
-    /// up to a tenth earlier, so that connections that came together do not go together. Clients that come
-    /// back find their way to servers that have been added meanwhile.
+    /// Sets the longest that a connection may last: it is closed with 1001 then, or up to a tenth
+    /// earlier, so that connections that came together do not go together. Default: no limit.
+    /// Clients that come back find their way to servers that have been added meanwhile.
     ///
-    /// Looked at each hundredth of this time, 10 ms and 1 s being the limits.
+    /// Connections are looked at each hundredth of this time, but not more often than every 10 ms,
+    /// and at least every second.
     pub const fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = Some(lifetime);
         self
     }
 
-    /// The time over which a shutdown spreads its Close frames, but at most half of its deadline.
-    /// Default: a millisecond for each connection.
+    /// Sets the time over which a shutdown spreads its Close frames, but at most half of its
+    /// deadline. Default: a millisecond for each connection.
     pub const fn close_window(mut self, window: Duration) -> Self {
         self.close_window = Some(window);
         self
@@ -390,7 +418,8 @@ impl Server {
     /// Serves until [`ServerHandle::shutdown`].
     ///
     /// Errors of accepting, such as the want of descriptors, do not end it: it closes a
-    /// [pending](Self::max_pending) connection that is idle, or waits for 50 ms, and tries again ([`Stats::accept_errors`](super::Stats::accept_errors) counts them).
+    /// [pending](Self::max_pending) connection that is idle, or waits for 50 ms, and tries again
+    /// ([`Stats::accept_errors`](super::Stats::accept_errors) counts them).
     ///
     /// # Errors
     ///
@@ -398,61 +427,37 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the server: the listener is dropped and all connections are cut off,
-    /// each as soon as its task runs.
-    pub async fn run(self) -> Result<(), ServerError> {
-        let config = self.settings();
-        let Self { listener, mut desk, mut limits, max_lifetime, close_window, problem, .. } = self;
-        if let Some(problem) = problem {
+    /// Dropping the future ends the server: the listener is dropped and all connections are
+    /// aborted, each as soon as its task runs.
+    pub async fn run(mut self) -> Result<(), ServerError> {
+        if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
-        desk.config = config.check()?;
-        if desk.config.delivery != Delivery::Messages {
+        let config = self.connection_config().check()?;
+        if config.delivery != Delivery::Messages {
             return Err(ServerError::ChunkedDelivery);
         }
         #[cfg(feature = "deflate")]
         {
-            limits.deflate = desk.config.deflate;
+            self.limits.deflate = config.deflate;
         }
-        limits.close_timeout = desk.config.close_timeout;
-        desk.hub.set_limits(limits);
-        let desk = Arc::new(desk);
-        let control = &desk.control;
-        let _ = control.desk.set(Arc::downgrade(&desk));
-        let running = Running::new(&desk);
-        {
-            let mut stopped = pin!(control.reached(Phase::is_stopping));
-            let mut ageing = pin!(close_the_old(&desk.hub, max_lifetime));
-            let mut accepting = pin!(accept_all(&listener, &desk));
-            poll_fn(|cx| {
-                if stopped.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(());
-                }
-                // both have no end
-                let _ = ageing.as_mut().poll(cx);
-                accepting.as_mut().poll(cx)
-            })
-            .await;
-        }
-        drop(listener);
-        if let Some(stop) = control.stop() {
-            let shutdown = async {
-                close_all(&desk.hub, &stop, close_window).await;
-                control.idle().await;
-            };
-            if timeout_at(stop.until, shutdown).await.is_err() {
-                control.phase.send_replace(Phase::Cut);
-                desk.hub.cut_all();
-                // those that do not even come to a point where they wait are left behind
-                let _ = timeout(LAST_WAIT, control.idle()).await;
-            }
-        }
-        drop(running);
+        self.limits.close_timeout = config.close_timeout;
+        self.context.set_limits(self.limits);
+        let acceptor = Acceptor {
+            settings: Settings { config, ..self.settings },
+            permits: Arc::new(Permits::new(self.capacity)),
+            lifecycle: self.lifecycle,
+            context: self.context,
+            hub: self.hub,
+        };
+        let settings =
+            RunSettings { max_lifetime: self.max_lifetime, close_window: self.close_window };
+        run(self.listener, acceptor, &self.acceptor, settings).await;
         Ok(())
     }
 
-    /// What [`config`](Self::config) and the setters beside it come to.
-    fn settings(&self) -> Config {
+    /// Returns what [`config`](Self::config) and the setters beside it come to.
+    fn connection_config(&self) -> Config {
         let (unsaid, ours) = (Config::new(), Self::default_config());
         let settle = |setter: Option<usize>, said, unsaid, ours| {
             setter.unwrap_or(if said == unsaid { ours } else { said })
@@ -481,90 +486,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Accepts connections for ever. Tokio lets it do so a number of times in a row (128), then everybody
-/// else has a turn.
-async fn accept_all(listener: &TcpListener, desk: &Arc<Desk>) {
-    let mut told: Option<Instant> = None;
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer_addr)) => {
-                let pending = desk.control.pending(peer_addr.ip(), desk.room).await;
-                desk.receive(stream, peer_addr, pending);
-            }
-            // somebody has gone again before we came to it
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionAborted
-                        | io::ErrorKind::ConnectionReset
-                        | io::ErrorKind::Interrupted
-                ) => {}
-            Err(error) => {
-                // out of descriptors, most likely: they come back when connections close
-                Counters::add(&desk.hub.counters().accept_errors);
-                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
-                    told = Some(Instant::now());
-                    desk.hub.notice(&Notice::AcceptFailed(&error));
-                }
-                match desk.control.pending.make_way() {
-                    true => drop(timeout(BACK_OFF, desk.control.left.notified()).await),
-                    false => sleep(BACK_OFF).await,
-                }
-            }
-        }
-    }
-}
-
-/// Closes connections that have lasted long enough, for ever.
-async fn close_the_old(hub: &Hub, lifetime: Option<Duration>) {
-    let Some(lifetime) = lifetime else { return pending().await };
-    let mut clock = interval((lifetime / 100).clamp(TICK, Duration::from_secs(1)));
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        clock.tick().await;
-        hub.close_older_than(lifetime);
-    }
-}
-
-/// Closes all connections, some at each tick.
-async fn close_all(hub: &Hub, stop: &Stop, window: Option<Duration>) {
-    let clients = hub.close_newcomers(stop.code, &stop.reason);
-    let all = CLOSE_INTERVAL.saturating_mul(u32::try_from(clients.len()).unwrap_or(u32::MAX));
-    let rest = stop.until.saturating_duration_since(Instant::now());
-    let window = window.unwrap_or(all).min(rest / 2);
-    let ticks = usize::try_from(window.as_nanos() / TICK.as_nanos()).unwrap_or(usize::MAX);
-    let at_a_time = clients.len().div_ceil(ticks.max(1)).max(1);
-    let times = clients.len().div_ceil(at_a_time).max(1);
-    let mut clock =
-        interval((window / u32::try_from(times).unwrap_or(u32::MAX)).max(Duration::from_millis(1)));
-    for clients in clients.chunks(at_a_time) {
-        clock.tick().await; // the first one is now
-        for client in clients {
-            // the reason has been looked at; somebody may have closed before
-            let _ = client.close(stop.code, &stop.reason);
-        }
-    }
-}
-
-/// A server that runs; when it is dropped, everything ends.
-struct Running<'a>(&'a Desk);
-
-impl<'a> Running<'a> {
-    fn new(desk: &'a Desk) -> Self {
-        desk.control.running.store(true, Ordering::Release);
-        Self(desk)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.control.running.store(false, Ordering::Release);
-        self.0.control.phase.send_replace(Phase::Over);
-        self.0.hub.cut_all();
-    }
-}
-
-/// What `bind` of a socket takes.
+/// Returns the `HOST:PORT` of an address.
 fn host_and_port(address: &str) -> Result<&str, ServerError> {
     let invalid = || ServerError::Address(address.into());
     let rest = match address.split_once("://") {
@@ -582,7 +504,7 @@ fn host_and_port(address: &str) -> Result<&str, ServerError> {
     Ok(rest)
 }
 
-/// A listener with a queue for all who come at once.
+/// Returns a listener with a queue for all who come at once.
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -595,8 +517,8 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// The most connections, pending ones included: the limit on open files, less what the rest of the
-/// program may need.
+/// Returns the most connections, pending ones included: the limit on open files, less what the rest
+/// of the program may need.
 fn max_sockets() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
@@ -611,27 +533,13 @@ fn default_max_connections() -> usize {
     }
 }
 
-/// All clients of a busy server come at once when it comes back.
+/// The length of the queue of the operating system: all clients of a busy server come at once when
+/// it comes back.
 const BACKLOG: u32 = 4096;
 
-/// As many as may wait behind them in the queue, twice, so that a storm of 5 000 clients fits in though all
-/// of them take their time. A silent one takes some 5 KB of memory.
+/// Twice as many as may wait behind them in the queue, so that a storm of 5 000 clients fits in
+/// though all of them take their time. A silent one takes some 5 KB of memory.
 const DEFAULT_MAX_PENDING: usize = 2 * BACKLOG as usize;
-
-/// From one Close frame of a shutdown to the next.
-const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
-
-/// How often things are looked at that happen over a time, at the most.
-const TICK: Duration = Duration::from_millis(10);
-
-/// After an error of accepting.
-const BACK_OFF: Duration = Duration::from_millis(50);
-
-/// From one notice of such errors to the next.
-const TELL_AGAIN: Duration = Duration::from_secs(10);
-
-/// For tasks that have been told to end at once.
-const LAST_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -336,6 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// The second half.
     #[cfg(feature = "server")]
+    #[inline]
     pub(crate) fn take_ready(&mut self, ready: Ready) -> (Event<'_>, Outgoing<'_, S>) {
         let Self { rx, receiver, link, .. } = self;
         let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
@@ -343,19 +344,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// A message that came with the one before, if there is one: it is to be
-    /// [taken](Self::take_in_hand) at once.
+    /// [taken](Self::take_ready) at once.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn message_in_hand(&mut self, cx: &mut Context<'_>) -> Option<MessageKind> {
         let _ = self.rx.turn.poll(cx); // if there is none, the next look finds that out
         message_in_hand(&mut self.receiver, &mut self.rx, &mut self.link)
-    }
-
-    #[cfg(feature = "server")]
-    #[inline]
-    pub(crate) fn take_in_hand(&mut self, kind: MessageKind) -> (Event<'_>, Outgoing<'_, S>) {
-        let Self { rx, link, .. } = self;
-        (Receiver::take_message(kind, rx.fetch()), Outgoing { link })
     }
 
     /// What has arrived and is not parsed; `None` in the middle of a message.

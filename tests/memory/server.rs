@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use sansws::CloseCode;
-use sansws::server::{Server, handler};
+use sansws::server::{Server, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 
 use sansws_test::counting::{COUNT, HELD};
@@ -26,7 +26,7 @@ fn messages_and_idle_clients_are_cheap_alone() {
     let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
     let addr = server.local_addr().unwrap();
     let (hub, handle) = (server.hub(), server.handle());
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     let serving = std::thread::spawn(move || runtime.block_on(server.route("/", echo).run()));
 
     let mut all = Vec::with_capacity(2 * CLIENTS);
@@ -66,7 +66,7 @@ fn messages_and_idle_clients_are_cheap_alone() {
     }
 
     let mut broadcast = |text: &str| {
-        assert_eq!(hub.broadcast(text), Ok(2 * CLIENTS));
+        assert_eq!(hub.all().send(text), Ok(2 * CLIENTS));
         for stream in &mut all {
             let mut received = [0; 7];
             stream.read_exact(&mut received).unwrap();

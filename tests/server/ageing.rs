@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sansws::CloseCode;
-use sansws::server::{Page, handler};
+use sansws::server::{Response, handler_fn};
 
 use crate::support::{bind, closed, start, text, until, within};
 
@@ -11,8 +11,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_server_that_drains_takes_nobody_in() {
-    let echo = handler().on_message(|client, message| client.send(message));
-    let server = bind().await.route("/", echo).page("/page", Page::text("still here\n"));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
+    let server = bind().await.route("/", echo).page("/page", Response::text("still here\n"));
     let server = start(server.health("/health"));
     let mut ws = server.connect("/").await;
     let health = server.get("/health").await;
@@ -48,7 +48,7 @@ async fn a_server_that_drains_takes_nobody_in() {
 #[tokio::test]
 async fn a_connection_has_a_longest_life() {
     const LIFETIME: Duration = Duration::from_millis(400);
-    let server = start(bind().await.route("/", handler()).max_lifetime(LIFETIME));
+    let server = start(bind().await.route("/", handler_fn()).max_lifetime(LIFETIME));
     let begin = Instant::now();
     let mut all = Vec::new();
     for _ in 0..5 {
@@ -59,26 +59,26 @@ async fn a_connection_has_a_longest_life() {
         assert_eq!(end, (1001, "the connection has served its time".into(), true));
         assert!(begin.elapsed() >= LIFETIME * 9 / 10, "{:?}", begin.elapsed());
     }
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_shutdown_is_spread() {
     const WINDOW: Duration = Duration::from_secs(1);
-    let server = start(bind().await.route("/", handler()).close_window(WINDOW));
+    let server = start(bind().await.route("/", handler_fn()).close_window(WINDOW));
     let mut all = Vec::new();
     for _ in 0..20 {
         all.push(server.connect("/").await);
     }
-    until(|| server.hub.len() == 20).await;
+    until(|| server.hub.all().len() == 20).await;
     let handle = server.handle.clone();
     let begin = Instant::now();
     let shutdown = tokio::spawn(async move {
         handle.shutdown(CloseCode::GOING_AWAY, "", LONG).await.unwrap();
     });
     assert_eq!(closed(&mut all[0]).await, (1001, String::new(), true));
-    assert!(server.hub.len() > 5, "the others are still here");
+    assert!(server.hub.all().len() > 5, "the others are still here");
     for ws in &mut all[1..] {
         assert_eq!(closed(ws).await, (1001, String::new(), true));
     }
@@ -90,12 +90,12 @@ async fn a_shutdown_is_spread() {
 /// However long the window, everybody is told before the deadline.
 #[tokio::test]
 async fn the_window_ends_before_the_deadline() {
-    let server = start(bind().await.route("/", handler()).close_window(LONG));
+    let server = start(bind().await.route("/", handler_fn()).close_window(LONG));
     let mut all = Vec::new();
     for _ in 0..5 {
         all.push(server.connect("/").await);
     }
-    until(|| server.hub.len() == 5).await;
+    until(|| server.hub.all().len() == 5).await;
     let handle = server.handle.clone();
     let shutdown = tokio::spawn(async move {
         handle.shutdown(CloseCode::GOING_AWAY, "", Duration::from_secs(4)).await.unwrap();

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sansws::server::{Hub, Server, SlowClients, handler};
+use sansws::server::{Hub, Server, SlowClients, handler_fn};
 use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
@@ -99,8 +99,8 @@ fn serve(policy: SlowClients) -> Running {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(SOCKET_BUFFER).unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let server = Server::on(socket.listen(1024).unwrap())
-        .route("/", handler())
+    let server = Server::from_listener(socket.listen(1024).unwrap())
+        .route("/", handler_fn())
         .config(Server::default_config().max_unsent(UNSENT))
         .max_queued_bytes(QUEUED * (LEN + 64))
         .slow_clients(policy);
@@ -115,7 +115,7 @@ async fn never_reads(server: &Running) -> TcpStream {
     stream.write_all(wire::REQUEST.replacen("/chat", "/", 1).as_bytes()).await.unwrap();
     // nothing of the messages is read yet
     read_head(&mut stream).await;
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     stream
 }
 
@@ -137,7 +137,7 @@ async fn everybody_else_gets_everything(server: &Running) {
             ws // open until all have read
         }));
     }
-    until(|| server.hub.len() == READERS + 1).await;
+    until(|| server.hub.all().len() == READERS + 1).await;
     let hub = server.hub.clone();
     // A thread that is not the runtime's: a call that waited for the one client would wait for ever.
     let broadcaster = thread::spawn(move || broadcast(&hub, &received));
@@ -160,7 +160,7 @@ fn broadcast(hub: &Hub, received: &[AtomicUsize]) {
         thread::sleep(next.saturating_duration_since(Instant::now()));
         next += INTERVAL;
         // the slow one counts as long as it is open
-        let count = hub.broadcast(format!("{number:06}{filler}")).unwrap();
+        let count = hub.all().send(format!("{number:06}{filler}")).unwrap();
         assert!(count == READERS || count == READERS + 1, "{number}: to {count} clients");
     }
 }

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sansws::server::{Page, Server, handler};
+use sansws::server::{Response, Server, handler_fn};
 
 use crate::support::bind;
 use sansws_test::wire;
@@ -30,13 +30,13 @@ async fn serve_for_the_other_test() {
     if std::env::var_os(IS_SERVER).is_none() {
         return;
     }
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     // strangers leave by themselves after longer than the test takes
     let config = Server::default_config().handshake_timeout(Duration::from_secs(600));
     let server = bind().await.route("/chat", echo).config(config).max_connections(100);
     let hub = server.hub();
     let stats = move |_: &sansws::server::Request<'_>| {
-        Page::text(format!("{} errors", hub.stats().accept_errors))
+        Response::text(format!("{} errors", hub.stats().accept_errors))
     };
     println!("\nlistening on {}", server.local_addr().unwrap());
     server.fallback(stats).run().await.unwrap();

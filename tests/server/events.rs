@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sansws::proto::{CloseInfo, Event, KeepAlive, MessageRef};
-use sansws::server::{
-    Acceptance, Client, Decision, Handler, Page, Received, Request, Server, handler,
-};
+use sansws::server::{Accept, Client, Handler, Received, Request, Response, Server, handler_fn};
 use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
@@ -19,15 +17,15 @@ use sansws_test::wire;
 struct Recorder(Log);
 
 impl Handler for Recorder {
-    async fn on_request(&self, request: &Request<'_>) -> Decision {
+    async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
         assert!(request.peer_addr().ip().is_loopback());
         if request.cookie("user").is_none() && request.query() == Some("members") {
-            return Err(Page::text("log in\n").status(401).header("WWW-Authenticate", "Basic"));
+            return Err(Response::text("log in\n").status(401).header("WWW-Authenticate", "Basic"));
         }
         if request.query() == Some("panic") {
             panic!("on_request panics, as the test wants");
         }
-        let acceptance = Acceptance::new().header("Set-Cookie", "seen=1");
+        let acceptance = Accept::new().header("Set-Cookie", "seen=1");
         Ok(match request.subprotocols().any(|name| name == "v2") {
             true => acceptance.subprotocol("v2"),
             false => acceptance,
@@ -136,7 +134,7 @@ async fn every_end_is_told_once() {
     assert_eq!((count("open"), count("close")), (4, 4));
     until(|| server.hub.stats().closed == 4).await;
     assert_eq!(server.hub.stats().opened, 4);
-    assert!(server.hub.is_empty());
+    assert!(server.hub.all().is_empty());
     server.stop().await;
 }
 
@@ -156,7 +154,7 @@ async fn a_panic_closes_its_connection_only() {
     assert_eq!(text(&mut other).await, "still here");
     let closes = || log.lines().iter().filter(|line| line.starts_with("close 1011")).count();
     until(|| closes() == 3).await;
-    assert_eq!((server.hub.len(), server.hub.stats().panics), (1, 4));
+    assert_eq!((server.hub.all().len(), server.hub.stats().panics), (1, 4));
     server.stop().await;
 }
 
@@ -164,7 +162,7 @@ async fn a_panic_closes_its_connection_only() {
 async fn panics_around_a_connection_are_caught_too() {
     let log = Log::default();
     let on_open = log.clone();
-    let route = handler()
+    let route = handler_fn()
         .on_open(|client| assert!(client.info().query().is_none(), "as the test wants"))
         .on_close(move |_, info| {
             on_open.add(format!("{}", info.code));
@@ -175,9 +173,9 @@ async fn panics_around_a_connection_are_caught_too() {
     assert_eq!(closed(&mut ws).await.0, 1011);
     until(|| server.hub.stats().panics == 2).await;
     assert_eq!(log.lines(), ["1011"]);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     let ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     drop(ws);
     server.stop().await;
 }
@@ -203,9 +201,9 @@ async fn requests_are_accepted_and_refused() {
 
 #[tokio::test]
 async fn a_wrong_acceptance_is_a_500() {
-    let unoffered = handler().on_request(|_| Ok(Acceptance::new().subprotocol("never offered")));
-    let header = handler().on_request(|_| Ok(Acceptance::new().header("Upgrade", "h2c")));
-    let page = handler().on_request(|_| Err(Page::text("").status(99)));
+    let unoffered = handler_fn().on_request(|_| Ok(Accept::new().subprotocol("never offered")));
+    let header = handler_fn().on_request(|_| Ok(Accept::new().header("Upgrade", "h2c")));
+    let page = handler_fn().on_request(|_| Err(Response::text("").status(99)));
     let server = bind().await.route("/a", unoffered).route("/b", header).route("/c", page);
     let server = start(server);
     for path in ["/a", "/b", "/c"] {
@@ -216,13 +214,13 @@ async fn a_wrong_acceptance_is_a_500() {
 
 #[tokio::test]
 async fn clients_are_known_by_what_they_said() {
-    let server = start(bind().await.route("/u/{name}/{*rest}", handler()));
+    let server = start(bind().await.route("/u/{name}/{*rest}", handler_fn()));
     let request = server.request("/u/J%C3%B6rg/a/b?x=1&y");
     let request = request.with_header("Cookie", "session=abc; theme=dark").unwrap();
     let request = request.with_header("X-Twice", "1").unwrap().with_header("x-twice", "2").unwrap();
     let ws = server.try_connect(&request).await.unwrap();
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let info = client.info();
     assert_eq!(info.path(), "/u/J%C3%B6rg/a/b");
     assert_eq!((info.query(), info.route()), (Some("x=1&y"), "/u/{name}/{*rest}"));
@@ -237,8 +235,8 @@ async fn clients_are_known_by_what_they_said() {
     assert!(!shown.contains("abc"), "a secret in {shown}");
 
     let other = server.connect("/u/a/b").await;
-    until(|| server.hub.len() == 2).await;
-    let ids: Vec<u64> = server.hub.clients().iter().map(Client::id).collect();
+    until(|| server.hub.all().len() == 2).await;
+    let ids: Vec<u64> = server.hub.all().clients().iter().map(Client::id).collect();
     assert!(client.id() == ids[0] && ids[0] < ids[1], "{ids:?}");
     drop((ws, other));
     server.stop().await;
@@ -247,13 +245,13 @@ async fn clients_are_known_by_what_they_said() {
 /// What a request may leave behind for the life of its connection.
 #[tokio::test]
 async fn not_all_headers_are_kept() {
-    let server = start(bind().await.route("/", handler()).max_kept_headers(100));
+    let server = start(bind().await.route("/", handler_fn()).max_kept_headers(100));
     let request = server.request("/").with_header("X-Short", "kept").unwrap();
     let request = request.with_header("Cookie", &"x".repeat(200)).unwrap();
     let request = request.with_header("X-Last", "kept too").unwrap();
     let _ws = server.try_connect(&request).await.unwrap();
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let info = client.info();
     assert_eq!((info.header("x-short"), info.header("x-last")), (Some("kept"), Some("kept too")));
     assert_eq!(info.header("cookie"), None);
@@ -273,14 +271,14 @@ async fn a_dead_network_is_told_too() {
     let server = start(bind().await.route("/{room}", Recorder(log.clone())).config(config));
     let _silent = server.raw("/silent").await;
     let blocked = server.raw("/blocked").await;
-    until(|| server.hub.len() == 2).await;
-    for client in server.hub.clients() {
+    until(|| server.hub.all().len() == 2).await;
+    for client in server.hub.all().clients() {
         while client.info().path() == "/blocked" && client.send(vec![0; 900_000]).is_ok() {
             sleep(Duration::from_millis(1)).await;
         }
     }
     let closes = || log.lines().iter().filter(|line| line.starts_with("close 1006")).count();
-    until(|| closes() == 2 && server.hub.is_empty()).await;
+    until(|| closes() == 2 && server.hub.all().is_empty()).await;
     drop(blocked);
     server.stop().await;
 }
@@ -306,8 +304,8 @@ async fn a_handler_that_waits_holds_up_nobody_else() {
         assert_eq!(text(&mut two).await, "go on");
     }
     // sent to while its handler waits
-    until(|| server.hub.len() == 2).await;
-    server.hub.broadcast("from outside").unwrap();
+    until(|| server.hub.all().len() == 2).await;
+    server.hub.all().send("from outside").unwrap();
     assert_eq!(text(&mut one).await, "from outside");
     release.notify_one();
     assert_eq!(text(&mut one).await, "wait");
@@ -318,24 +316,24 @@ async fn a_handler_that_waits_holds_up_nobody_else() {
 #[tokio::test]
 async fn state() {
     struct User(String);
-    let route = handler()
+    let route = handler_fn()
         .on_request(|request| match request.query() {
-            Some(name) => Ok(Acceptance::new().state(User(name.to_string()))),
-            None => Ok(Acceptance::new()),
+            Some(name) => Ok(Accept::new().client_state(User(name.to_string()))),
+            None => Ok(Accept::new()),
         })
         .on_message(|client, _| {
             let name = |it: &Client| it.state().map_or("nobody", |User(name)| name).to_string();
-            let names: Vec<_> = client.hub().clients().iter().map(name).collect();
+            let names: Vec<_> = client.hub().all().clients().iter().map(name).collect();
             client.send(names.join(" "))
         });
     let server = start(bind().await.route("/", route));
     let mut ann = server.connect("/?ann").await;
     let _other = server.connect("/").await;
     let _bob = server.connect("/?bob").await;
-    until(|| server.hub.len() == 3).await;
+    until(|| server.hub.all().len() == 3).await;
     ann.send("who?").await.unwrap();
     assert_eq!(text(&mut ann).await, "ann nobody bob");
-    let client = server.hub.clients().remove(0);
+    let client = server.hub.all().clients().remove(0);
     assert_eq!(client.state::<User>().unwrap().0, "ann");
     assert!(client.state::<String>().is_none());
     server.stop().await;
@@ -348,7 +346,7 @@ async fn pings_and_pongs() {
     let log = Log::default();
     let (pings, pongs) = (log.clone(), log.clone());
     let show = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
-    let route = handler()
+    let route = handler_fn()
         .on_open(|client| client.send(MessageRef::ping(b"from the server")))
         .on_ping(move |_, payload| pings.add(format!("ping {}", show(payload))))
         .on_pong(move |_, payload| pongs.add(format!("pong {}", show(payload))));
@@ -378,7 +376,7 @@ async fn errors_are_told() {
     let log = Log::default();
     let route = || {
         let (errors, closes) = (log.clone(), log.clone());
-        handler()
+        handler_fn()
             .on_error(move |client, error| {
                 assert!(client.hub().get(client.id()).is_none());
                 let code = error.close_code();
@@ -446,11 +444,11 @@ async fn a_handler_that_waits_does_not_end_its_connection() {
 }
 
 #[tokio::test]
-async fn a_client_is_cut_off() {
+async fn a_client_is_aborted() {
     let log = Log::default();
     let closes = log.clone();
-    let route = handler()
-        .on_message(|client, _| client.cut_off())
+    let route = handler_fn()
+        .on_message(|client, _| client.abort())
         .on_close(move |_, info| closes.add(format!("{}", info.code)));
     let server = start(bind().await.route("/", route));
     let mut ws = server.connect("/").await;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use sansws::handshake::client::Request;
-use sansws::server::{Client, Page, Server, handler};
+use sansws::server::{Client, Response, Server, handler_fn};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -14,7 +14,7 @@ use sansws_test::wire;
 async fn with_last(server: Server) -> (Running, Arc<Mutex<Option<Client>>>) {
     let last = Arc::new(Mutex::new(None));
     let to = Arc::clone(&last);
-    let route = handler().on_open(move |client| *to.lock().unwrap() = Some(client.clone()));
+    let route = handler_fn().on_open(move |client| *to.lock().unwrap() = Some(client.clone()));
     (start(server.route("/", route)), last)
 }
 
@@ -135,7 +135,7 @@ async fn bytes_of_the_client_do_not_make_it_the_proxy() {
 /// Who could be anybody is not taken for the proxy, nor counted with others.
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
-    let server = bind().await.trusted_proxies(1).page("/page", Page::text("a page"));
+    let server = bind().await.trusted_proxies(1).page("/page", Response::text("a page"));
     let (server, _) = with_last(server.health("/health")).await;
     for (name, value) in [
         ("X-Forwarded-For", "192.0.2.7, unknown"),

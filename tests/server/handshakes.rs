@@ -4,7 +4,9 @@ use std::future::pending;
 use std::time::Duration;
 
 use sansws::handshake::Origin;
-use sansws::server::{Decision, Handler, OriginPolicy, Request, Server, ServerError, handler};
+use sansws::server::{
+    Accept, Handler, OriginPolicy, Request, Response, Server, ServerError, handler_fn,
+};
 use sansws::{CloseCode, Config, proto::Delivery};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -27,7 +29,7 @@ async fn status(server: &Running, origin: Option<&str>) -> u16 {
 /// By default the page has to come from the same host.
 #[tokio::test]
 async fn origins() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let same = format!("http://{}", server.addr);
     assert_eq!(status(&server, None).await, 101);
     assert_eq!(status(&server, Some(&same)).await, 101);
@@ -38,11 +40,11 @@ async fn origins() {
     assert!(body.contains("\"http://evil.example\"") && body.contains("allow_origins"), "{body}");
     server.stop().await;
 
-    let server = start(bind().await.route("/", handler()).origins(OriginPolicy::Any));
+    let server = start(bind().await.route("/", handler_fn()).origins(OriginPolicy::Any));
     assert_eq!(status(&server, Some("http://evil.example")).await, 101);
     server.stop().await;
 
-    let list = bind().await.route("/", handler()).allow_origins(["https://app.example:8443"]);
+    let list = bind().await.route("/", handler_fn()).allow_origins(["https://app.example:8443"]);
     let server = start(list);
     assert_eq!(status(&server, Some("https://APP.example:8443")).await, 101);
     assert_eq!(status(&server, Some("https://app.example")).await, 403);
@@ -59,7 +61,7 @@ async fn origins() {
     let policy = OriginPolicy::Fn(Box::new(move |request| {
         request.origin().and_then(Origin::parse).as_ref() == Some(&ours)
     }));
-    let server = start(bind().await.route("/", handler()).origins(policy));
+    let server = start(bind().await.route("/", handler_fn()).origins(policy));
     assert_eq!(status(&server, Some("https://ours.example")).await, 101);
     assert_eq!(status(&server, None).await, 403);
     server.stop().await;
@@ -67,14 +69,14 @@ async fn origins() {
 
 #[tokio::test]
 async fn connections_are_limited() {
-    let server = start(bind().await.route("/", handler()).max_connections(2));
+    let server = start(bind().await.route("/", handler_fn()).max_connections(2));
     let one = server.connect("/").await;
     let mut two = server.connect("/").await;
     let (status, body) = server.refused(&server.request("/")).await;
     assert_eq!(status, 503);
     assert!(body.contains("too many connections"), "{body}");
     drop(one);
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     // the place is free once the handler is done
     let mut three = within(async {
         loop {
@@ -84,8 +86,8 @@ async fn connections_are_limited() {
         }
     })
     .await;
-    until(|| server.hub.len() == 2).await;
-    server.hub.broadcast("both").unwrap();
+    until(|| server.hub.all().len() == 2).await;
+    server.hub.all().send("both").unwrap();
     assert_eq!((text(&mut two).await, text(&mut three).await), ("both".into(), "both".into()));
     server.stop().await;
 }
@@ -94,7 +96,7 @@ async fn connections_are_limited() {
 #[tokio::test]
 async fn slow_handshakes_are_given_up() {
     let config = Server::default_config().handshake_timeout(Duration::from_millis(100));
-    let server = start(bind().await.route("/", handler()).config(config));
+    let server = start(bind().await.route("/", handler_fn()).config(config));
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
     let mut answer = String::new();
     within(stream.read_to_string(&mut answer)).await.unwrap();
@@ -105,7 +107,7 @@ async fn slow_handshakes_are_given_up() {
 #[tokio::test]
 async fn messages_have_a_limit_of_one_mebibyte() {
     assert_eq!(Server::default_config().max_message_len, 1024 * 1024);
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     let server = start(bind().await.route("/", echo).max_message_len(1000));
     let mut ws = server.connect("/").await;
     ws.send(vec![0; 1000]).await.unwrap();
@@ -117,7 +119,7 @@ async fn messages_have_a_limit_of_one_mebibyte() {
 
 #[tokio::test]
 async fn invalid_handshakes_are_answered() {
-    let server = start(bind().await.route("/chat", handler()));
+    let server = start(bind().await.route("/chat", handler_fn()));
     for (from, to, status) in [
         ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426),
         ("Sec-WebSocket-Key: dGhl", "Sec-WebSocket-Key: short", 400),
@@ -141,7 +143,7 @@ async fn invalid_handshakes_are_answered() {
 async fn decisions_have_a_limit() {
     struct Undecided;
     impl Handler for Undecided {
-        async fn on_request(&self, _: &Request<'_>) -> Decision {
+        async fn on_request(&self, _: &Request<'_>) -> Result<Accept, Response> {
             pending().await
         }
     }
@@ -157,21 +159,21 @@ async fn decisions_have_a_limit() {
 
 /// What a log is told, by how much it matters.
 #[tokio::test]
-async fn notices() {
+async fn log_events() {
     let log = Log::default();
     let lines = log.clone();
     let server = bind()
         .await
-        .route("/", handler())
-        .route("/panics", handler().on_open(|_| panic!("on_open panics, as the test wants")));
-    let server = start(server.max_connections(1).log(move |notice| {
-        let text = notice.to_string();
+        .route("/", handler_fn())
+        .route("/panics", handler_fn().on_open(|_| panic!("on_open panics, as the test wants")));
+    let server = start(server.max_connections(1).on_log(move |event| {
+        let text = event.to_string();
         // the address first, whose port is any
         let text = match text.strip_prefix("127.0.0.1:") {
             Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()),
             None => &text,
         };
-        lines.add(format!("{:?}{text}", notice.level()));
+        lines.add(format!("{:?}{text}", event.level()));
         assert!(!text.contains("panicked"), "a log that panics harms nobody");
     }));
     drop(TcpStream::connect(server.addr).await.unwrap());
@@ -183,7 +185,7 @@ async fn notices() {
     server.refused(&request).await;
     let mut ws = server.connect("/panics").await;
     assert_eq!(closed(&mut ws).await.0, 1011);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     let ws = within(async {
         loop {
             if let Ok(ws) = server.try_connect(&server.request("/")).await {
@@ -215,10 +217,10 @@ async fn notices() {
 async fn what_is_wrong_with_the_set_up_is_said_by_run() {
     let run = |server: Server| async { within(server.run()).await.unwrap_err().to_string() };
     assert_eq!(
-        run(bind().await.route("chat", handler())).await,
+        run(bind().await.route("chat", handler_fn())).await,
         "the path \"chat\": begin it with `/`"
     );
-    let twice = bind().await.route("/{a}", handler()).route("/{b}", handler());
+    let twice = bind().await.route("/{a}", handler_fn()).route("/{b}", handler_fn());
     assert!(run(twice).await.starts_with("the path \"/{b}\": another one"));
     assert_eq!(
         run(bind().await.allow_origins(["example.com"])).await,

@@ -1,6 +1,6 @@
 //! Names under which strangers reach the server: DNS rebinding.
 
-use sansws::server::{Arrival, Page, Server, handler};
+use sansws::server::{ExternalStream, Response, Server, handler_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -39,7 +39,7 @@ async fn ask_over(
 
 #[tokio::test]
 async fn a_server_on_loopback_is_none_of_other_names() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let port = server.addr.port();
     for host in ["evil.example", "localhost.evil.example", "192.0.2.1", "0.0.0.0"] {
         let (status, body) = ask(&server, &handshake(&format!("{host}:{port}"), "")).await;
@@ -60,7 +60,7 @@ async fn a_server_on_loopback_is_none_of_other_names() {
 /// A proxy on the same machine knows which names are its own, whether it is trusted or not.
 #[tokio::test]
 async fn what_a_proxy_passes_on_is_for_a_host_of_the_proxy() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     for headers in [
         "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: chat.example\r\nX-Forwarded-Proto: http\r\n",
         "X-Forwarded-For: 192.0.2.1\r\n",
@@ -75,10 +75,10 @@ async fn what_a_proxy_passes_on_is_for_a_host_of_the_proxy() {
 /// Nobody's name points to a stream from elsewhere.
 #[tokio::test]
 async fn a_stream_of_another_kind_has_any_host() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     server.connect("/").await; // it runs
     let (ours, theirs) = tokio::io::duplex(4096);
-    server.handle.accept(Arrival::new(theirs, ([127, 0, 0, 1], 1).into())).unwrap();
+    server.handle.accept(ExternalStream::new(theirs, ([127, 0, 0, 1], 1).into())).unwrap();
     assert_eq!(ask_over(ours, &handshake("chat.example", "")).await.0, 101);
     server.stop().await;
 }
@@ -87,8 +87,8 @@ async fn a_stream_of_another_kind_has_any_host() {
 async fn the_hosts_of_a_server_can_be_named() {
     let set_up = |server: Server| {
         server
-            .route("/", handler())
-            .page("/page", Page::text("a page"))
+            .route("/", handler_fn())
+            .page("/page", Response::text("a page"))
             .health("/health")
             .allowed_hosts(["chat.example", "*.chat.example"])
     };
@@ -125,7 +125,7 @@ async fn the_hosts_of_a_server_can_be_named() {
 /// The scheme of an origin is one of pages.
 #[tokio::test]
 async fn origins_are_of_the_web() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let host = server.addr.to_string();
     for (scheme, status) in
         [("http", 101), ("https", 101), ("ws", 403), ("file", 403), ("chrome-extension", 403)]

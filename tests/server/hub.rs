@@ -1,26 +1,26 @@
 //! All clients at once, and rooms of them.
 
-use sansws::server::{Client, Hub, NotJoined, handler};
+use sansws::server::{Client, Hub, NotJoined, handler_fn};
 use sansws::{CloseCode, PreparedMessage};
 
 use crate::support::{bind, closed, start, text, until, within};
 
 #[tokio::test]
 async fn broadcasts_reach_whom_they_should() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let hub = server.hub.clone();
-    assert_eq!(hub.broadcast("to nobody"), Ok(0));
+    assert_eq!(hub.all().send("to nobody"), Ok(0));
     let mut all = Vec::new();
     for at in 1..=3 {
         all.push(server.connect("/").await);
-        until(|| hub.len() == at).await;
+        until(|| hub.all().len() == at).await;
     }
-    let ids: Vec<u64> = hub.clients().iter().map(|client| client.id()).collect();
-    assert_eq!(hub.broadcast("all"), Ok(3));
-    assert_eq!(hub.broadcast_except(ids[0], "not the first"), Ok(2));
+    let ids: Vec<u64> = hub.all().clients().iter().map(|client| client.id()).collect();
+    assert_eq!(hub.all().send("all"), Ok(3));
+    assert_eq!(hub.all().except(ids[0]).send("not the first"), Ok(2));
     hub.send_to(ids[0], "the first").unwrap();
     let large = "large ".repeat(20_000);
-    assert_eq!(hub.broadcast(&large), Ok(3));
+    assert_eq!(hub.all().send(&large), Ok(3));
     for (at, ws) in all.iter_mut().enumerate() {
         assert_eq!(text(ws).await, "all");
         assert_eq!(text(ws).await, if at == 0 { "the first" } else { "not the first" });
@@ -29,11 +29,11 @@ async fn broadcasts_reach_whom_they_should() {
     assert_eq!(hub.get(ids[1]).unwrap().id(), ids[1]);
     assert!(hub.get(0).is_none());
 
-    hub.close_all(CloseCode::SERVICE_RESTART, "be right back").unwrap();
+    hub.all().close(CloseCode::SERVICE_RESTART, "be right back").unwrap();
     for ws in &mut all {
         assert_eq!(closed(ws).await, (1012, "be right back".into(), true));
     }
-    until(|| hub.is_empty()).await;
+    until(|| hub.all().is_empty()).await;
     // new ones are welcome
     let _ws = server.connect("/").await;
     server.stop().await;
@@ -41,7 +41,7 @@ async fn broadcasts_reach_whom_they_should() {
 
 #[tokio::test]
 async fn rooms_are_left_with_the_connection() {
-    let route = handler().on_open(|client| client.join(client.info().param("room").unwrap()));
+    let route = handler_fn().on_open(|client| client.join(client.info().param("room").unwrap()));
     let server = start(bind().await.route("/{room}", route));
     let hub = server.hub.clone();
     let mut one = server.connect("/a").await;
@@ -51,11 +51,11 @@ async fn rooms_are_left_with_the_connection() {
     let mut three = server.connect("/b").await;
     until(|| hub.room("b").len() == 1).await;
 
-    assert_eq!(hub.broadcast_room("a", "in a"), Ok(2));
-    assert_eq!(hub.broadcast_room("none", "in none"), Ok(0));
-    let first = hub.room("a").remove(0);
-    assert_eq!(hub.broadcast_room_except("a", first.id(), "the other in a"), Ok(1));
-    assert_eq!(hub.broadcast("all"), Ok(3));
+    assert_eq!(hub.room("a").send("in a"), Ok(2));
+    assert_eq!(hub.room("none").send("in none"), Ok(0));
+    let first = hub.room("a").clients().remove(0);
+    assert_eq!(hub.room("a").except(first.id()).send("the other in a"), Ok(1));
+    assert_eq!(hub.all().send("all"), Ok(3));
     for (ws, expected) in [
         (&mut one, vec!["in a", "all"]),
         (&mut two, vec!["in a", "the other in a", "all"]),
@@ -87,11 +87,11 @@ async fn rooms_are_left_with_the_connection() {
 /// end.
 #[tokio::test]
 async fn rooms_are_bounded() {
-    let server = bind().await.route("/", handler()).max_rooms_per_client(3).max_room_name_len(5);
+    let server = bind().await.route("/", handler_fn()).max_rooms_per_client(3).max_room_name_len(5);
     let server = start(server);
     let ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let too_long = NotJoined::NameTooLong { len: 6, limit: 5 };
     assert_eq!(client.join("longer"), Err(too_long));
     assert_eq!(
@@ -116,10 +116,10 @@ async fn rooms_are_bounded() {
 /// More than are left at once.
 #[tokio::test]
 async fn many_rooms_are_left() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     for at in 0..1024 {
         assert_eq!(client.join(&format!("room {at}")), Ok(true));
     }
@@ -143,7 +143,7 @@ async fn broadcasts_are_compressed() {
     use sansws_test::wire;
 
     let config = Server::default_config().deflate(Deflate::new());
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     let server = start(bind().await.route("/", echo).config(config));
     let request = server.request("/");
     let config = Config::new().deflate(Deflate::new());
@@ -152,13 +152,13 @@ async fn broadcasts_are_compressed() {
     let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
     let offer = wire::REQUEST.replacen("/chat", "/", 1).replacen("\r\n\r\n", offer, 1);
     let mut raw = server.raw_with(&offer).await;
-    until(|| server.hub.len() == 3).await;
+    until(|| server.hub.all().len() == 3).await;
     let large = "again and ".repeat(10_000);
-    assert_eq!(server.hub.broadcast(&large), Ok(3));
+    assert_eq!(server.hub.all().send(&large), Ok(3));
     // FIN, RSV1 and text; not even a length of three bytes
     let start = [within(raw.read_u8()).await.unwrap(), within(raw.read_u8()).await.unwrap()];
     assert!(start[0] == 0xc1 && start[1] <= 126, "{start:x?}");
-    server.hub.clients().iter().for_each(|client| client.send(&large).unwrap());
+    server.hub.all().clients().iter().for_each(|client| client.send(&large).unwrap());
     for ws in [&mut compressed, &mut plain] {
         ws.send("echo").await.unwrap();
         for _ in 0..2 {
@@ -172,21 +172,21 @@ async fn broadcasts_are_compressed() {
 #[test]
 fn a_hub_needs_no_server() {
     let hub = Hub::default();
-    assert_eq!((hub.len(), hub.broadcast("x"), hub.clients().len()), (0, Ok(0), 0));
-    assert!(hub.broadcast(sansws::proto::MessageRef::ping(&[0; 126])).is_err());
-    assert!(hub.close_all(CloseCode::NORMAL, "").is_ok());
+    assert_eq!((hub.all().len(), hub.all().send("x"), hub.all().clients().len()), (0, Ok(0), 0));
+    assert!(hub.all().send(sansws::proto::MessageRef::ping(&[0; 126])).is_err());
+    assert!(hub.all().close(CloseCode::NORMAL, "").is_ok());
 }
 
 /// Connections that come and go while others broadcast.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broadcasting_while_clients_come_and_go() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let hub = server.hub.clone();
     let mut faithful = server.connect("/").await;
-    until(|| hub.len() == 1).await;
+    until(|| hub.all().len() == 1).await;
     let talking = std::thread::spawn(move || {
         for at in 0..2000 {
-            hub.broadcast(format!("{at}")).unwrap();
+            hub.all().send(format!("{at}")).unwrap();
         }
     });
     for _ in 0..20 {
@@ -196,7 +196,7 @@ async fn broadcasting_while_clients_come_and_go() {
         assert_eq!(text(&mut faithful).await, at.to_string());
     }
     talking.join().unwrap();
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     server.stop().await;
 }
 
@@ -206,7 +206,7 @@ async fn broadcasts_have_one_order() {
     const CLIENTS: usize = 8;
     const TALKERS: usize = 3;
     const MESSAGES: usize = 1300; // all of them fit into a queue
-    let route = handler().on_open(|client| client.join("all"));
+    let route = handler_fn().on_open(|client| client.join("all"));
     let server = start(bind().await.route("/", route));
     let mut clients = Vec::new();
     for at in 1..=CLIENTS {
@@ -220,9 +220,9 @@ async fn broadcasts_have_one_order() {
                 for at in 0..MESSAGES {
                     let message = PreparedMessage::new(&*format!("{talker} {at}")).unwrap();
                     let reached = match at % 3 {
-                        0 => hub.broadcast_prepared(&message),
-                        1 => hub.broadcast_room_prepared("all", &message),
-                        _ => hub.broadcast_except(0, &*format!("{talker} {at}")).unwrap(),
+                        0 => hub.all().send_prepared(&message),
+                        1 => hub.room("all").send_prepared(&message),
+                        _ => hub.all().except(0).send(&*format!("{talker} {at}")).unwrap(),
                     };
                     assert_eq!(reached, CLIENTS);
                 }

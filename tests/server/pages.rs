@@ -1,6 +1,6 @@
 //! Plain HTTP on the port of the WebSockets.
 
-use sansws::server::{Page, ServerError, handler};
+use sansws::server::{Response, ServerError, handler_fn};
 
 use crate::support::{bind, start, within};
 use sansws_test::wire;
@@ -9,11 +9,11 @@ use sansws_test::wire;
 async fn pages_share_the_port() {
     let server = bind()
         .await
-        .route("/chat/{room}", handler())
-        .route("/both", handler())
-        .page("/", Page::html("<h1>Hello</h1>"))
-        .page("/both", Page::text("a page, too").status(203).header("X-Mine", "yes"))
-        .page("/files/{*path}", Page::new("image/svg+xml", "<svg/>"));
+        .route("/chat/{room}", handler_fn())
+        .route("/both", handler_fn())
+        .page("/", Response::html("<h1>Hello</h1>"))
+        .page("/both", Response::text("a page, too").status(203).header("X-Mine", "yes"))
+        .page("/files/{*path}", Response::new("image/svg+xml", "<svg/>"));
     let server = start(server);
 
     let answer = server.get("/?query").await;
@@ -47,7 +47,7 @@ async fn pages_share_the_port() {
 /// The answer that whoever set up the proxy needs.
 #[tokio::test]
 async fn a_proxy_that_removed_upgrade_is_told_how_not_to() {
-    let server = start(bind().await.route("/chat", handler()));
+    let server = start(bind().await.route("/chat", handler_fn()));
     let request = wire::REQUEST.replacen("Upgrade: websocket\r\n", "", 1);
     let answer =
         server.http(&request.replacen("Connection: Upgrade", "Connection: close", 1)).await;
@@ -68,12 +68,12 @@ async fn a_proxy_that_removed_upgrade_is_told_how_not_to() {
 #[tokio::test]
 async fn a_fallback_answers_the_rest() {
     let fallback = |request: &sansws::server::Request<'_>| match request.path() {
-        "/health" => Page::text("ok\n"),
+        "/health" => Response::text("ok\n"),
         "/panic" => panic!("the fallback panics, as the test wants"),
-        "/wrong" => Page::text("").header("Connection", "keep-alive"),
-        path => Page::text(format!("{} {path}\n", request.http().method())).status(418),
+        "/wrong" => Response::text("").header("Connection", "keep-alive"),
+        path => Response::text(format!("{} {path}\n", request.http().method())).status(418),
     };
-    let server = start(bind().await.route("/chat", handler()).fallback(fallback));
+    let server = start(bind().await.route("/chat", handler_fn()).fallback(fallback));
     assert!(server.get("/health").await.ends_with("\r\n\r\nok\n"));
     assert!(server.get("/wrong").await.starts_with("HTTP/1.1 500 "));
     assert!(server.get("/panic").await.starts_with("HTTP/1.1 500 "));
@@ -85,18 +85,18 @@ async fn a_fallback_answers_the_rest() {
 
 #[tokio::test]
 async fn pages_that_cannot_be_sent_are_found_at_once() {
-    let page = Page::text("x").header("Content-Length", "7");
+    let page = Response::text("x").header("Content-Length", "7");
     assert!(page.check().is_err());
     let error = within(bind().await.page("/", page).run()).await.unwrap_err();
     assert!(matches!(error, ServerError::Page { .. }), "{error:?}");
     assert!(error.to_string().starts_with("the page at \"/\": header \"Content-Length\""));
-    assert!(Page::empty(600).check().is_err());
+    assert!(Response::empty(600).check().is_err());
 }
 
 /// What load balancers send to find out whether a server is well.
 #[tokio::test]
 async fn http_1_0() {
-    let server = bind().await.route("/chat", handler()).page("/", Page::text("a page\n"));
+    let server = bind().await.route("/chat", handler_fn()).page("/", Response::text("a page\n"));
     let server = start(server.health("/health"));
     let _ws = server.connect("/chat").await; // it runs
     for (line, status) in [

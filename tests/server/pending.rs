@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sansws::server::{Acceptance, Decision, Handler, Page, Request, Server, handler};
+use sansws::server::{Accept, Handler, Request, Response, Server, handler_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
@@ -30,7 +30,7 @@ async fn silent(server: &Running, count: usize) -> Vec<TcpStream> {
 /// Their number is limited; who comes then waits, and is not refused.
 #[tokio::test]
 async fn handshakes_under_way_are_limited() {
-    let server = start(patient().await.route("/", handler()).max_pending(2));
+    let server = start(patient().await.route("/", handler_fn()).max_pending(2));
     let mut ws = server.connect("/").await;
     let mut slow = silent(&server, 2).await;
     for stream in &mut slow {
@@ -43,8 +43,8 @@ async fn handshakes_under_way_are_limited() {
         "no place is free"
     );
     // who is in already does not notice
-    until(|| server.hub.len() == 1).await;
-    server.hub.broadcast("hello").unwrap();
+    until(|| server.hub.all().len() == 1).await;
+    server.hub.all().send("hello").unwrap();
     assert_eq!(text(&mut ws).await, "hello");
     drop(slow);
     read_head(&mut third).await;
@@ -58,8 +58,8 @@ async fn handshakes_under_way_are_limited() {
 async fn idle_strangers_give_way() {
     for begun in [&b""[..], b"GET / HTTP/1.1\r\nX-Slow: ", b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n"]
     {
-        let server = patient().await.route("/", handler()).health("/health").max_pending(16);
-        let server = start(server.page("/page", Page::text("a page")));
+        let server = patient().await.route("/", handler_fn()).health("/health").max_pending(16);
+        let server = start(server.page("/page", Response::text("a page")));
         let mut strangers = silent(&server, 24).await;
         for stream in &mut strangers {
             stream.write_all(begun).await.unwrap();
@@ -76,7 +76,7 @@ async fn idle_strangers_give_way() {
 #[cfg(target_os = "linux")] // which has more than one address on its loopback interface
 #[tokio::test]
 async fn a_crowd_does_not_keep_others_out() {
-    let server = patient().await.route("/", handler()).max_pending(16);
+    let server = patient().await.route("/", handler_fn()).max_pending(16);
     let server = start(server);
     let _strangers = silent(&server, 16).await;
     all_are_in().await;
@@ -101,12 +101,12 @@ async fn all_are_in() {
 async fn a_handler_that_decides_keeps_the_place() {
     struct Slow(Notify, Notify);
     impl Handler for Slow {
-        async fn on_request(&self, request: &Request<'_>) -> Decision {
+        async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
             if request.query() == Some("slow") {
                 self.0.notify_one();
                 self.1.notified().await;
             }
-            Ok(Acceptance::new())
+            Ok(Accept::new())
         }
     }
     let slow = Arc::new(Slow(Notify::new(), Notify::new()));
@@ -150,7 +150,7 @@ async fn many_may_wait_to_be_accepted() {
 /// A connection that says nothing does not hold up the end.
 #[tokio::test]
 async fn silent_ones_are_closed_at_once_when_the_server_stops() {
-    let server = start(patient().await.route("/", handler()));
+    let server = start(patient().await.route("/", handler_fn()));
     let mut silent = silent(&server, 3).await;
     all_are_in().await;
     let began = Instant::now();

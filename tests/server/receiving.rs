@@ -1,6 +1,6 @@
 //! Messages that are begun and never finished, by many clients at once.
 
-use sansws::server::{Server, handler};
+use sansws::server::{Server, handler_fn};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -10,7 +10,7 @@ use sansws_test::wire;
 const MIB: usize = 1024 * 1024;
 
 fn serve(server: Server) -> Running {
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     start(server.route("/", echo).max_queued_bytes(8 * MIB))
 }
 
@@ -42,7 +42,7 @@ async fn unfinished_messages_have_a_limit_together() {
     assert_eq!(seen[0].close_code(), Some(1013));
     // what they held comes back
     drop((attackers, last));
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     let closed = server.hub.stats().overload_closed;
     within(honest.send(vec![1; 900_000])).await.unwrap();
     assert_eq!(within(honest.recv()).await.unwrap().unwrap().len(), 900_000);
@@ -71,7 +71,7 @@ async fn what_is_inflated_counts() {
     }
     until(|| server.hub.stats().overload_closed >= 4).await;
     drop(clients);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     server.stop().await;
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sansws::CloseCode;
 use sansws::proto::CloseInfo;
-use sansws::server::{Client, Handler, NotSent, Received, Server, handler};
+use sansws::server::{Client, Handler, NotSent, Received, Server, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -143,7 +143,7 @@ async fn a_panic_closes_its_connection_only(kind: Kind) {
     other.send("still here").await.unwrap();
     assert_eq!(text(&mut other).await, "still here");
     until(|| log.lines().iter().filter(|line| *line == "close 1011").count() == 3).await;
-    assert_eq!((server.hub.len(), server.hub.stats().panics), (1, 3));
+    assert_eq!((server.hub.all().len(), server.hub.stats().panics), (1, 3));
     server.stop().await;
 }
 
@@ -152,19 +152,20 @@ async fn threads_send_and_broadcast(kind: Kind) {
     const THREADS: usize = 3;
     const MESSAGES: usize = 300;
     const CLIENTS: usize = 4;
-    let (server, _, _elsewhere) = Elsewhere::start(kind, |server, _| server.route("/", handler()));
+    let (server, _, _elsewhere) =
+        Elsewhere::start(kind, |server, _| server.route("/", handler_fn()));
     let mut all = Vec::new();
     for _ in 0..CLIENTS {
         all.push(server.connect("/").await);
     }
-    until(|| server.hub.len() == CLIENTS).await;
+    until(|| server.hub.all().len() == CLIENTS).await;
     let talking: Vec<_> = (0..THREADS)
         .map(|thread| {
             let hub = server.hub.clone();
             thread::spawn(move || {
                 for at in 0..MESSAGES {
-                    assert_eq!(hub.broadcast(format!("{thread} {at}")), Ok(CLIENTS));
-                    for client in hub.clients() {
+                    assert_eq!(hub.all().send(format!("{thread} {at}")), Ok(CLIENTS));
+                    for client in hub.all().clients() {
                         client.send(format!("{} {at}", thread + THREADS)).unwrap();
                     }
                 }
@@ -211,16 +212,16 @@ async fn the_end_of_the_runtime_is_the_end(kind: Kind) {
     let (mut busy, mut idle) = (server.connect("/").await, server.connect("/").await);
     busy.send("for ever").await.unwrap();
     assert_eq!(text(&mut busy).await, "waiting");
-    until(|| server.hub.len() == 2).await;
-    let kept = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 2).await;
+    let kept = server.hub.all().clients().remove(0);
     elsewhere.end();
     for ws in [&mut busy, &mut idle] {
         assert_eq!(closed(ws).await, (1006, String::new(), false));
     }
     assert!(within(server.run).await.unwrap_err().is_cancelled());
-    assert!(server.hub.is_empty() && !kept.is_open());
+    assert!(server.hub.all().is_empty() && !kept.is_open());
     assert_eq!(kept.send("too late"), Err(NotSent::Closed));
-    assert_eq!(server.hub.broadcast("to nobody"), Ok(0));
+    assert_eq!(server.hub.all().send("to nobody"), Ok(0));
     let shutdown = server.handle.shutdown(CloseCode::GOING_AWAY, "", Duration::from_secs(60));
     within(shutdown).await.unwrap();
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use sansws::proto::{MessageRef, SendError};
-use sansws::server::{NotJoined, NotSent, handler};
+use sansws::server::{NotJoined, NotSent, handler_fn};
 use sansws::{CloseCode, Message, PreparedMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -15,10 +15,10 @@ use sansws_test::wire;
 async fn many_threads_send_to_one_client() {
     const THREADS: usize = 4;
     const EACH: usize = 500;
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let barrier = Arc::new(Barrier::new(THREADS));
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
@@ -56,10 +56,10 @@ async fn many_threads_send_to_one_client() {
 
 #[tokio::test]
 async fn every_kind_and_size_arrives_whole() {
-    let server = start(bind().await.route("/", handler()).max_queued_bytes(2_000_000));
+    let server = start(bind().await.route("/", handler_fn()).max_queued_bytes(2_000_000));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     for len in [0, 1, 125, 126, 16 * 1024 - 1, 16 * 1024, 70_000, 900_000] {
         let bytes = wire::pattern(len);
         client.send(&bytes).unwrap();
@@ -78,7 +78,7 @@ async fn every_kind_and_size_arrives_whole() {
 /// What is sent in one turn leaves in one write: one read finds it all.
 #[tokio::test]
 async fn one_turn_is_one_write() {
-    let route = handler().on_message(|client, _| {
+    let route = handler_fn().on_message(|client, _| {
         for at in 0..100 {
             client.send(format!("message {at}")).unwrap();
         }
@@ -95,10 +95,10 @@ async fn one_turn_is_one_write() {
 /// A handle that outlives its connection.
 #[tokio::test]
 async fn after_the_end_sending_is_an_error() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
 
     let too_long = SendError::ReasonTooLong { len: 124 };
     let refused = client.close(CloseCode::NORMAL, &"x".repeat(124));
@@ -111,7 +111,7 @@ async fn after_the_end_sending_is_an_error() {
     assert_eq!(client.close(CloseCode::NORMAL, ""), Err(NotSent::Closed));
     assert_eq!(text(&mut ws).await, "before");
     assert_eq!(closed(&mut ws).await, (1000, "done".into(), true));
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     let id = client.id();
     std::thread::spawn(move || {
         assert_eq!(client.send("later"), Err(NotSent::Closed));
@@ -129,10 +129,10 @@ async fn after_the_end_sending_is_an_error() {
 /// The queue is sent before the Close, however much it is.
 #[tokio::test]
 async fn closing_comes_behind_what_waits() {
-    let server = start(bind().await.route("/", handler()).max_queued_bytes(8 * 1024 * 1024));
+    let server = start(bind().await.route("/", handler_fn()).max_queued_bytes(8 * 1024 * 1024));
     let mut raw = server.raw("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     for _ in 0..60 {
         client.send(vec![7; 100_000]).unwrap();
     }

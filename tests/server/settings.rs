@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use sansws::proto::KeepAlive;
-use sansws::server::{Server, handler};
+use sansws::server::{Server, handler_fn};
 use sansws::{CloseCode, Config};
 
 use crate::support::{bind, closed, start, within};
 
 /// The longest message that comes back.
 async fn longest(server: Server) -> usize {
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     let server = start(server.route("/", echo));
     let mut longest = 0;
     for len in [10, 1000, 1024 * 1024, 16 * 1024 * 1024] {
@@ -95,7 +95,7 @@ async fn settings_of_any_size() {
         servers.push((*name, bind().await.config(configure(Config::new()))));
     }
     for (name, server) in servers {
-        let echo = handler().on_message(|client, message| client.send(message));
+        let echo = handler_fn().on_message(|client, message| client.send(message));
         let server = start(server.route("/", echo));
         let mut ws = server.connect("/").await;
         ws.send("hello").await.unwrap();
@@ -111,7 +111,7 @@ async fn settings_of_any_size() {
 /// A lifetime of nothing is one: everybody is closed at once.
 #[tokio::test]
 async fn a_lifetime_of_nothing() {
-    let server = start(bind().await.route("/", handler()).max_lifetime(Duration::ZERO));
+    let server = start(bind().await.route("/", handler_fn()).max_lifetime(Duration::ZERO));
     let mut ws = server.connect("/").await;
     assert_eq!(closed(&mut ws).await.0, 1001);
     server.stop().await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sansws::CloseCode;
 use sansws::proto::{CloseInfo, SendError};
-use sansws::server::{Client, Decision, Handler, Received, Request, handler};
+use sansws::server::{Accept, Client, Handler, Received, Request, Response, handler_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -21,10 +21,10 @@ const LONG: Duration = Duration::from_secs(60);
 async fn everybody_is_told_and_run_returns() {
     let log = Log::default();
     let on_close = log.clone();
-    let route = handler().on_close(move |_, info| on_close.add(format!("{}", info.code)));
+    let route = handler_fn().on_close(move |_, info| on_close.add(format!("{}", info.code)));
     let server = start(bind().await.route("/", route));
     let (mut one, mut two) = (server.connect("/").await, server.connect("/").await);
-    until(|| server.hub.len() == 2).await;
+    until(|| server.hub.all().len() == 2).await;
     let handle = server.handle.clone();
     let shutdown = async {
         // both wait until it is over, the second changes nothing
@@ -58,12 +58,12 @@ impl Slow {
 }
 
 impl Handler for Slow {
-    async fn on_request(&self, request: &Request<'_>) -> Decision {
+    async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
         if request.query() == Some("slow") {
             self.enter.notify_one();
             self.go_on.notified().await;
         }
-        Ok(sansws::server::Acceptance::new())
+        Ok(Accept::new())
     }
 
     async fn on_message(&self, client: &Client, message: Received<'_>) {
@@ -120,7 +120,7 @@ async fn the_deadline_holds() {
     hangs.send("for ever").await.unwrap();
     within(slow.enter.notified()).await;
     let _silent = server.raw("/").await;
-    until(|| server.hub.len() == 2).await;
+    until(|| server.hub.all().len() == 2).await;
     let mut asked = TcpStream::connect(server.addr).await.unwrap();
     let request = sansws_test::wire::REQUEST.replacen("/chat", "/?slow", 1);
     asked.write_all(request.as_bytes()).await.unwrap();
@@ -133,7 +133,7 @@ async fn the_deadline_holds() {
     within(server.run).await.unwrap().unwrap();
     // `on_close` came all the same, and got as far as to its wait
     assert_eq!(slow.log.lines().len(), 2);
-    assert!(server.hub.is_empty());
+    assert!(server.hub.all().is_empty());
     let mut answer = Vec::new();
     let _ = within(asked.read_to_end(&mut answer)).await;
     assert_eq!(answer, b"");
@@ -178,13 +178,13 @@ async fn handshakes_under_way_get_a_503() {
 async fn a_server_that_is_dropped_ends_its_connections() {
     let closes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&closes);
-    let route = handler().on_close(move |_, _| count.fetch_add(1, Ordering::SeqCst));
+    let route = handler_fn().on_close(move |_, _| count.fetch_add(1, Ordering::SeqCst));
     let server = start(bind().await.route("/", route));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
+    until(|| server.hub.all().len() == 1).await;
     server.run.abort();
     assert_eq!(closed(&mut ws).await.0, 1006);
-    until(|| closes.load(Ordering::SeqCst) == 1 && server.hub.is_empty()).await;
+    until(|| closes.load(Ordering::SeqCst) == 1 && server.hub.all().is_empty()).await;
     within(server.handle.shutdown(CloseCode::NORMAL, "", LONG)).await.unwrap();
 }
 
@@ -195,9 +195,9 @@ async fn in_the_middle_of_everything() {
     for round in 0..10 {
         let (opens, closes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (open, close) = (Arc::clone(&opens), Arc::clone(&closes));
-        let route = handler()
+        let route = handler_fn()
             .on_open(move |_| open.fetch_add(1, Ordering::SeqCst))
-            .on_message(|client, message| client.hub().broadcast(message))
+            .on_message(|client, message| client.hub().all().send(message))
             .on_close(move |_, _| close.fetch_add(1, Ordering::SeqCst));
         let server = start(bind().await.route("/", route));
         let clients: Vec<_> = (0..8)
@@ -222,7 +222,7 @@ async fn in_the_middle_of_everything() {
         within(server.run).await.unwrap().unwrap();
         let (opens, closes) = (opens.load(Ordering::SeqCst), closes.load(Ordering::SeqCst));
         assert!(opens > 0 && opens == closes, "{opens} opened, {closes} closed");
-        assert!(server.hub.is_empty());
+        assert!(server.hub.all().is_empty());
         for client in clients {
             within(client).await.unwrap();
         }

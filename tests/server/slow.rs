@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sansws::PreparedMessage;
-use sansws::server::{NotSent, SlowClients, handler};
+use sansws::server::{NotSent, SlowClients, handler_fn};
 use tokio::time::sleep;
 
 use crate::support::{Running, bind, frames, start, text, until};
@@ -16,7 +16,7 @@ const BURST_BYTES: usize = 4 * 1024 * 1024;
 const CHUNK: usize = 8 * 1024;
 
 async fn with_policy(policy: SlowClients) -> Running {
-    let server = bind().await.route("/", handler()).max_queued_bytes(QUEUED_BYTES);
+    let server = bind().await.route("/", handler_fn()).max_queued_bytes(QUEUED_BYTES);
     start(server.slow_clients(policy))
 }
 
@@ -25,17 +25,17 @@ async fn with_policy(policy: SlowClients) -> Running {
 async fn nobody_waits_for_a_client_that_does_not_read() {
     const READERS: usize = 50;
     const MESSAGES: usize = 2000;
-    let server = bind().await.route("/", handler()).max_queued_bytes(QUEUED_BYTES);
+    let server = bind().await.route("/", handler_fn()).max_queued_bytes(QUEUED_BYTES);
     let server = server.max_burst_bytes(BURST_BYTES).slow_after(Duration::from_millis(100));
     let server = start(server);
     let raw = server.raw("/").await;
-    until(|| server.hub.len() == 1).await;
-    let slow = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let slow = server.hub.all().clients().remove(0);
     let mut readers = Vec::new();
     for _ in 0..READERS {
         readers.push(server.connect("/").await);
     }
-    until(|| server.hub.len() == READERS + 1).await;
+    until(|| server.hub.all().len() == READERS + 1).await;
     let readers: Vec<_> = readers
         .into_iter()
         .map(|mut ws| {
@@ -51,10 +51,16 @@ async fn nobody_waits_for_a_client_that_does_not_read() {
     let mut most = 0;
     for at in 0..MESSAGES {
         let filler = "x".repeat(CHUNK);
-        server.hub.broadcast(format!("{at} {filler}")).unwrap();
+        server.hub.all().send(format!("{at} {filler}")).unwrap();
         most = most.max(slow.queued());
         // the readers' queues are bounded as well
-        while server.hub.clients().iter().any(|it| it != &slow && it.queued() > QUEUED_BYTES / 2) {
+        while server
+            .hub
+            .all()
+            .clients()
+            .iter()
+            .any(|it| it != &slow && it.queued() > QUEUED_BYTES / 2)
+        {
             sleep(Duration::from_millis(1)).await;
         }
     }
@@ -81,8 +87,8 @@ async fn nobody_waits_for_a_client_that_does_not_read() {
 /// Sends to a client that does not read until that is refused, or `count` messages; then reads.
 async fn flood(server: &Running, count: usize) -> (Vec<usize>, Option<NotSent>) {
     let mut raw = server.raw("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let mut refused = None;
     for at in 0..count {
         let message = format!("{at:06}{}", "x".repeat(CHUNK));
@@ -120,8 +126,8 @@ async fn the_oldest_are_dropped() {
 async fn the_newest_are_dropped() {
     let server = with_policy(SlowClients::DropNewest).await;
     let mut raw = server.raw("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let mut taken = Vec::new();
     for at in 0..3000 {
         match client.send(format!("{at:06}{}", "x".repeat(CHUNK))) {
@@ -148,11 +154,11 @@ async fn the_newest_are_dropped() {
 /// message however long it is.
 #[tokio::test]
 async fn messages_are_counted_too() {
-    let server = bind().await.route("/", handler()).max_queued_bytes(10).max_burst_bytes(3 * 65);
+    let server = bind().await.route("/", handler_fn()).max_queued_bytes(10).max_burst_bytes(3 * 65);
     let server = start(server.slow_clients(SlowClients::DropNewest));
     let _ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     // nothing is taken out while this does not wait
     let longer = "longer than the limit".repeat(10);
     client.send(&longer).unwrap();
@@ -181,7 +187,7 @@ async fn messages_are_counted_too() {
 async fn on_drain_tells_that_a_client_has_caught_up() {
     let (drains, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (drained, closed) = (Arc::clone(&drains), Arc::clone(&count));
-    let route = handler()
+    let route = handler_fn()
         .on_drain(move |client| {
             assert_eq!(client.queued(), 0);
             drained.fetch_add(1, Ordering::SeqCst);
@@ -190,8 +196,8 @@ async fn on_drain_tells_that_a_client_has_caught_up() {
         .on_close(move |_, _| closed.fetch_add(1, Ordering::SeqCst));
     let server = start(bind().await.route("/", route).max_queued_bytes(64 * 1024 * 1024));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     // one that keeps up is not told
     for _ in 0..10 {
         client.send("small").unwrap();

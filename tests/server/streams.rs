@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sansws::handshake::client::Request;
 use sansws::handshake::server as http;
-use sansws::server::{Acceptance, Arrival, NotServed, Page, handler};
+use sansws::server::{Accept, ExternalStream, NotServed, Response, handler_fn};
 use sansws::tokio::client;
 use sansws::{CloseCode, Config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -17,19 +17,19 @@ const FROM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 
 #[tokio::test]
 async fn a_stream_of_another_kind_is_served() {
-    let echo = handler().on_message(|client, message| {
+    let echo = handler_fn().on_message(|client, message| {
         let info = client.info();
         client.send(format!("{} {}", info.peer_addr(), info.is_secure())).unwrap();
         client.send(message)
     });
-    let server = start(bind().await.route("/", echo).page("/page", Page::text("a page\n")));
+    let server = start(bind().await.route("/", echo).page("/page", Response::text("a page\n")));
     let (here, there) = duplex(1000);
     // the server has to be running before it takes anything
     let _tcp = server.connect("/").await;
-    server.handle.accept(Arrival::new(there, FROM).secure(true)).unwrap();
+    server.handle.accept(ExternalStream::new(there, FROM).secure(true)).unwrap();
     let request = Request::new("ws://h/").unwrap();
     let mut ws = within(client(here, &request, &Config::new())).await.unwrap();
-    until(|| server.hub.len() == 2).await;
+    until(|| server.hub.all().len() == 2).await;
     ws.send("hello").await.unwrap();
     for expected in ["127.0.0.1:7 true", "hello"] {
         let message = within(ws.recv()).await.unwrap().unwrap();
@@ -37,7 +37,7 @@ async fn a_stream_of_another_kind_is_served() {
     }
 
     let (mut here, there) = duplex(1000);
-    server.handle.accept(Arrival::new(there, FROM)).unwrap();
+    server.handle.accept(ExternalStream::new(there, FROM)).unwrap();
     here.write_all(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     within(here.read_to_string(&mut answer)).await.unwrap();
@@ -50,19 +50,19 @@ async fn a_stream_of_another_kind_is_served() {
     within(async { tokio::join!(shutdown, close, tcp) }).await.0.unwrap();
     assert_eq!(ws.close_info().unwrap().code, 1001);
     let (_here, there) = duplex(1000);
-    assert_eq!(handle.accept(Arrival::new(there, FROM)), Err(NotServed::NotRunning));
+    assert_eq!(handle.accept(ExternalStream::new(there, FROM)), Err(NotServed::NotRunning));
 }
 
 /// Somebody else has read the head, and a frame behind it.
 #[tokio::test]
 async fn what_was_read_before_is_served_too() {
-    let echo = handler().on_message(|client, message| client.send(message));
+    let echo = handler_fn().on_message(|client, message| client.send(message));
     let server = start(bind().await.route("/chat", echo));
     let _tcp = server.connect("/chat").await; // it runs
     let (head, frame) = (wire::REQUEST.as_bytes(), wire::client(wire::TEXT, b"early"));
     let (first, rest) = frame.split_at(3);
     let (mut here, there) = duplex(1000);
-    let arrival = Arrival::new(there, FROM).received(head).received(first);
+    let arrival = ExternalStream::new(there, FROM).received(head).received(first);
     server.handle.accept(arrival).unwrap();
     here.write_all(rest).await.unwrap();
     let mut answer = Vec::new();
@@ -76,14 +76,14 @@ async fn what_was_read_before_is_served_too() {
 /// Another HTTP server asks what to answer, and hands the stream over when it has.
 #[tokio::test]
 async fn another_http_server_does_the_talking() {
-    let route = handler()
+    let route = handler_fn()
         .on_request(|request| {
             assert_eq!(request.param("room"), Some("lobby"));
             assert!(request.peer_addr().ip().is_loopback());
             if request.query() == Some("bad") {
-                return Ok(Acceptance::new().header("Upgrade", "twice"));
+                return Ok(Accept::new().header("Upgrade", "twice"));
             }
-            Ok(Acceptance::new().subprotocol("v2").header("Set-Cookie", "seen=1"))
+            Ok(Accept::new().subprotocol("v2").header("Set-Cookie", "seen=1"))
         })
         .on_open(|client| client.send(format!("secure: {}", client.info().is_secure())))
         .on_message(|client, message| client.send(message));
@@ -101,15 +101,16 @@ async fn another_http_server_does_the_talking() {
         ];
         http::Request::from_parts("GET", target, headers, &Config::new()).unwrap()
     };
-    let refused = server.handle.admit(request("/chat/lobby", "http://example.com"), FROM, true);
+    let refused =
+        server.handle.accept_request(request("/chat/lobby", "http://example.com"), FROM, true);
     assert_eq!(refused.await.unwrap_err().into_parts().0, 503, "it does not run yet");
     let _tcp = {
         let request = server.request("/chat/lobby").with_subprotocol("v2").unwrap();
         let ws = server.try_connect(&request).await.unwrap();
-        until(|| server.hub.len() == 1).await;
+        until(|| server.hub.all().len() == 1).await;
         ws
     };
-    let ask = |target, origin| server.handle.admit(request(target, origin), FROM, true);
+    let ask = |target, origin| server.handle.accept_request(request(target, origin), FROM, true);
     for (target, origin, status) in [
         ("/chat/lobby", "https://evil.example", 403),
         ("/chat/lobby", "http://example.com", 403), // it came with TLS
@@ -151,10 +152,10 @@ async fn another_http_server_does_the_talking() {
 
 #[tokio::test]
 async fn such_streams_are_counted_too() {
-    let server = start(bind().await.route("/", handler()).max_pending(1));
+    let server = start(bind().await.route("/", handler_fn()).max_pending(1));
     until(|| {
         let (here, there) = duplex(1000);
-        let taken = server.handle.accept(Arrival::new(there, FROM));
+        let taken = server.handle.accept(ExternalStream::new(there, FROM));
         drop(here);
         taken.is_ok()
     })
@@ -163,7 +164,7 @@ async fn such_streams_are_counted_too() {
     until(|| server.hub.stats().bad_requests == 1).await;
     let silent = || {
         let (here, there) = duplex(1000);
-        server.handle.accept(Arrival::new(there, FROM)).map(|()| here)
+        server.handle.accept(ExternalStream::new(there, FROM)).map(|()| here)
     };
     let mut held = None;
     until(|| {
@@ -171,7 +172,7 @@ async fn such_streams_are_counted_too() {
         held.is_some()
     })
     .await;
-    let refused = server.handle.accept(Arrival::new(there, FROM));
+    let refused = server.handle.accept(ExternalStream::new(there, FROM));
     assert_eq!(refused, Err(NotServed::TooManyPending));
     let error = NotServed::TooManyPending.to_string();
     assert!(error.contains("Server::max_pending"), "{error}");

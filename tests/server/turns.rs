@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sansws::Message;
-use sansws::server::{Server, handler};
+use sansws::server::{Server, handler_fn};
 use sansws::tokio::WebSocket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -39,14 +39,14 @@ async fn takes_burst(mut ws: WebSocket<TcpStream>, count: usize, len: usize) {
 async fn a_burst_that_is_broadcast_closes_nobody() {
     const MEMBERS: usize = 20;
     for (count, len) in [(4200, 0), (9000, 1), (100, 16 * 1024), (5, 1_000_000)] {
-        let route = handler().on_message(|client, message| client.hub().broadcast(message));
+        let route = handler_fn().on_message(|client, message| client.hub().all().send(message));
         let server = start(bind().await.route("/", route));
         let mut members = Vec::new();
         for _ in 0..MEMBERS {
             let ws = server.connect("/").await;
             members.push(tokio::spawn(takes_burst(ws, count, len)));
         }
-        until(|| server.hub.len() == MEMBERS).await;
+        until(|| server.hub.all().len() == MEMBERS).await;
         let (mut reading, mut writing) = server.raw("/").await.into_split();
         // it gets its own messages back
         let reading = tokio::spawn(async move {
@@ -67,7 +67,7 @@ async fn a_burst_that_is_broadcast_closes_nobody() {
 #[tokio::test]
 async fn a_handler_may_send_much_at_once() {
     for (count, len) in [(5000, 20), (300, 5000), (100, 16_000)] {
-        let route = handler().on_message(move |client, _| {
+        let route = handler_fn().on_message(move |client, _| {
             for at in 0..count {
                 client.send(format!("{at:<len$}")).unwrap();
             }
@@ -84,7 +84,7 @@ async fn a_handler_may_send_much_at_once() {
 #[tokio::test]
 async fn a_burst_is_answered_in_few_writes() {
     const COUNT: usize = 2000;
-    let route = handler().on_message(|client, message| client.send(message));
+    let route = handler_fn().on_message(|client, message| client.send(message));
     let server = start(bind().await.route("/", route));
     let mut raw = server.raw("/").await;
     raw.write_all(&burst(COUNT, 8)).await.unwrap();
@@ -122,7 +122,7 @@ async fn nobody_starves_beside_busy_clients() {
         let url = serve_on_one_thread(move |server| {
             server.route(
                 "/",
-                handler().on_message(move |client, message| {
+                handler_fn().on_message(move |client, message| {
                     if message.as_bytes() == b"honest" {
                         return client.send(message);
                     }
@@ -163,7 +163,7 @@ async fn nobody_starves_beside_busy_clients() {
 /// A client that has sent much and closes gets what was queued for it before the Close is answered.
 #[tokio::test]
 async fn answers_come_before_the_answer_to_a_close() {
-    let route = handler().on_message(|client, _| {
+    let route = handler_fn().on_message(|client, _| {
         for _ in 0..10 {
             client.send(vec![7; 100_000]).unwrap();
         }

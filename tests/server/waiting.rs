@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sansws::CloseCode;
 use sansws::proto::{CloseInfo, KeepAlive};
-use sansws::server::{Arrival, Client, Handler, NotSent, Received, Server, handler};
+use sansws::server::{Client, ExternalStream, Handler, NotSent, Received, Server, handler_fn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -107,7 +107,7 @@ async fn a_handler_that_sends_learns_that_its_client_is_gone() {
                 Leaves::Eof | Leaves::Reset => "close 1006",
             };
             until(|| log.lines() == ["not sent", code]).await;
-            until(|| server.hub.is_empty()).await;
+            until(|| server.hub.all().is_empty()).await;
             leaving.await.unwrap();
             server.stop().await;
         }
@@ -156,7 +156,7 @@ async fn a_handler_that_waits_for_ever_holds_no_place() {
         }
         let leaving = tokio::spawn(leave(raw, how));
         until(|| log.lines() == ["closed false"]).await;
-        until(|| server.hub.is_empty()).await;
+        until(|| server.hub.all().is_empty()).await;
         leaving.await.unwrap();
         // there is one place
         server.connect("/").await;
@@ -258,10 +258,10 @@ async fn a_handler_that_waits_for_room_outruns_nobody() {
 /// Many tasks wait, for room and for the end, in any order and some not to the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_may_wait() {
-    let server = start(bind().await.route("/", handler()).max_queued_bytes(100_000));
+    let server = start(bind().await.route("/", handler_fn()).max_queued_bytes(100_000));
     let mut ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     client.writable().await.unwrap();
     assert!(timeout(Duration::from_millis(10), client.closed()).await.is_err());
     // until its sockets are full
@@ -302,10 +302,10 @@ async fn many_may_wait() {
 /// From outside of any runtime.
 #[tokio::test]
 async fn a_thread_may_wait() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let ws = server.connect("/").await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let waiting = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(client.closed());
@@ -321,7 +321,7 @@ async fn on_duplex(server: &Running, capacity: usize) -> DuplexStream {
     let from = ([127, 0, 0, 1], 7).into();
     let mut here = loop {
         let (here, there) = duplex(capacity);
-        match server.handle.accept(Arrival::new(there, from)) {
+        match server.handle.accept(ExternalStream::new(there, from)) {
             Ok(()) => break here,
             Err(_) => tokio::task::yield_now().await, // until it runs
         }
@@ -379,7 +379,7 @@ async fn keep_alive_goes_on_while_a_handler_waits() {
     for answering in answering {
         here.push(answering.await.unwrap());
     }
-    assert_eq!((log.lines().len(), server.hub.len()), (1, 2));
+    assert_eq!((log.lines().len(), server.hub.all().len()), (1, 2));
     drop((silent, here));
     sleep(Duration::from_secs(10)).await;
     assert_eq!(log.lines().len(), 3);
@@ -394,7 +394,7 @@ async fn closing_goes_on_while_a_handler_waits() {
     let mut here = on_duplex(&server, 1000).await;
     here.write_all(&wire::client(wire::TEXT, b"go")).await.unwrap();
     here.read_exact(&mut [0; 9]).await.unwrap();
-    server.hub.close_all(CloseCode::GOING_AWAY, "").unwrap();
+    server.hub.all().close(CloseCode::GOING_AWAY, "").unwrap();
     let mut close = [0; 4];
     here.read_exact(&mut close).await.unwrap();
     assert_eq!(close, [0x88, 2, 0x03, 0xe9]);
@@ -403,22 +403,22 @@ async fn closing_goes_on_while_a_handler_waits() {
     assert_eq!(here.read(&mut close).await.unwrap(), 0);
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     sleep(Duration::from_secs(1)).await;
-    assert!(server.hub.is_empty());
+    assert!(server.hub.all().is_empty());
     server.handle.shutdown(CloseCode::GOING_AWAY, "", Duration::ZERO).await.unwrap();
 }
 
 /// Whoever takes something every four seconds is not slow, however much waits for him.
 #[tokio::test(start_paused = true)]
 async fn a_client_is_slow_when_its_transport_takes_nothing() {
-    let server = start(bind().await.route("/", handler()));
+    let server = start(bind().await.route("/", handler_fn()));
     let mut slow = on_duplex(&server, 4096).await;
     let dead = on_duplex(&server, 4096).await;
-    while server.hub.len() < 2 {
+    while server.hub.all().len() < 2 {
         sleep(Duration::from_millis(1)).await;
     }
-    let clients = server.hub.clients();
+    let clients = server.hub.all().clients();
     for _ in 0..40 {
-        server.hub.broadcast(vec![1; 50_000]).unwrap();
+        server.hub.all().send(vec![1; 50_000]).unwrap();
     }
     let began = Instant::now();
     let mut taken = 0;
@@ -426,7 +426,7 @@ async fn a_client_is_slow_when_its_transport_takes_nothing() {
     while began.elapsed() < Duration::from_secs(120) {
         taken += slow.read(&mut bytes).await.unwrap();
         sleep(Duration::from_secs(4)).await;
-        server.hub.broadcast("on").unwrap();
+        server.hub.all().send("on").unwrap();
         assert!(clients[0].is_open());
         let time = began.elapsed().as_secs();
         assert!(clients[1].is_open() == (time < 5), "{time} s");

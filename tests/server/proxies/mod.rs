@@ -6,7 +6,7 @@
 mod proxy;
 mod scenarios;
 
-use sansws::server::{Page, handler};
+use sansws::server::{Response, handler_fn};
 
 use crate::proxies::proxy::{Kind, Snippet};
 use crate::proxies::scenarios::{LOCALHOST, behind, page, record};
@@ -57,7 +57,7 @@ behind_both! {
 /// What nginx does where nothing is said: HTTP/1.0, and no `Upgrade`. The client reads what to write.
 #[tokio::test]
 async fn a_bare_proxy_pass_is_answered_with_what_is_missing() {
-    let server = bind().await.route("/", handler()).page("/", Page::html("<h1>Hello</h1>"));
+    let server = bind().await.route("/", handler_fn()).page("/", Response::html("<h1>Hello</h1>"));
     let snippet = Snippet::nginx_location("proxy_pass http://127.0.0.1:8181;");
     let Some((server, _proxy)) = behind(snippet, server).await else { return };
     let (status, body) = server.refused(&server.request("/")).await;
@@ -83,7 +83,7 @@ async fn each_line_is_needed() {
         ("proxy_set_header Connection ", 426, "proxy_set_header Connection $connection_upgrade"),
     ] {
         let snippet = Kind::Nginx.readme().without(line);
-        let server = bind().await.route("/", handler());
+        let server = bind().await.route("/", handler_fn());
         let Some((server, _proxy)) = behind(snippet, server).await else { return };
         let (refused, body) = server.refused(&server.request("/")).await;
         assert!(refused == status && body.contains(told), "without {line}: {refused} {body}");
@@ -105,7 +105,7 @@ async fn an_origin_needs_the_host() {
             None => readme.without("proxy_set_header Host "),
             Some(host) => readme.replace("header Host $http_host", &format!("header Host {host}")),
         };
-        let server = bind().await.route("/", handler());
+        let server = bind().await.route("/", handler_fn());
         let upstream = server.local_addr().unwrap();
         let Some((server, proxy)) = behind(snippet, server).await else { return };
         let origin = format!("http://{}", proxy.addr);
@@ -142,7 +142,7 @@ async fn what_the_client_says_of_itself_is_its_own() {
 async fn a_list_of_origins_needs_no_host() {
     let snippet = Kind::Nginx.readme().without("proxy_set_header Host ");
     let allowed = "https://example.com";
-    let server = bind().await.route("/", handler()).allow_origins([allowed]);
+    let server = bind().await.route("/", handler_fn()).allow_origins([allowed]);
     let Some((server, _proxy)) = behind(snippet, server).await else { return };
     server.try_connect(&server.request("/").with_origin(allowed).unwrap()).await.unwrap();
     let foreign = server.request("/").with_origin("https://example.org").unwrap();
@@ -155,7 +155,7 @@ async fn a_list_of_origins_needs_no_host() {
 async fn a_forwarded_host_is_compared_with_the_origin() {
     for (proxies, refused) in [(0, true), (1, false)] {
         let snippet = Kind::Nginx.readme().without("proxy_set_header Host ");
-        let server = bind().await.route("/", handler()).trusted_proxies(proxies);
+        let server = bind().await.route("/", handler_fn()).trusted_proxies(proxies);
         let Some((server, proxy)) = behind(snippet, server).await else { return };
         let origin = format!("http://{}", proxy.addr);
         let request = server.request("/").with_origin(&origin).unwrap();
@@ -173,7 +173,7 @@ async fn haproxy_may_close_after_requests() {
     let mode = "mode http\n    option http-server-close";
     let snippet = Kind::Haproxy.readme().replace("mode http", mode);
     let log = Log::default();
-    let server = record(bind().await, &log).page("/", Page::text("a page"));
+    let server = record(bind().await, &log).page("/", Response::text("a page"));
     let Some((server, _proxy)) = behind(snippet, server).await else { return };
     assert!(page(&server, "/").await.ends_with("\r\n\r\na page"));
     let mut ws = server.connect("/echo").await;
@@ -193,7 +193,7 @@ async fn haproxy_checks_the_health() {
         .readme()
         .replace(UPSTREAM, &format!("{check}\n    {UPSTREAM} check inter 50ms fall 1 rise 1"));
     let server = record(bind().await, &Log::default()).health("/health");
-    let server = server.page("/page", Page::text("a page"));
+    let server = server.page("/page", Response::text("a page"));
     let Some((server, _proxy)) = behind(snippet, server).await else { return };
     let mut ws = server.connect("/echo").await;
     assert_eq!(text(&mut ws).await, "hello");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sansws::handshake::client::Request;
 use sansws::proto::{CloseInfo, KeepAlive};
-use sansws::server::{Client, OriginPolicy, Page, Received, Server, handler};
+use sansws::server::{Client, OriginPolicy, Received, Response, Server, handler_fn};
 use sansws::tokio::{WebSocket, connect_with};
 use sansws::{CloseCode, Config, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +31,7 @@ pub async fn behind(snippet: Snippet, server: Server) -> Option<(Running, Proxy)
 /// Puts a handler at `/echo` that greets, echoes, closes when told to, and writes down each end.
 pub fn record(server: Server, log: &Log) -> Server {
     let (opens, closes) = (log.clone(), log.clone());
-    let route = handler()
+    let route = handler_fn()
         .on_open(move |client| {
             opens.add(format!("open {}", client.id()));
             client.send("hello")
@@ -169,14 +169,15 @@ pub async fn closing_passes_both_ways(kind: Kind) {
     // gone without a word
     drop(greeted(&server).await);
     assert_eq!(next(3).await, "1006 \"\" Network clean=false");
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     server.stop().await;
 }
 
 pub async fn pages_pass(kind: Kind) {
     let server = record(bind().await, &Log::default());
     let large = "x".repeat(200_000);
-    let server = server.page("/", Page::html("<h1>Hello</h1>")).page("/large", Page::text(large));
+    let server =
+        server.page("/", Response::html("<h1>Hello</h1>")).page("/large", Response::text(large));
     let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
     let answer = page(&server, "/").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -193,8 +194,8 @@ pub async fn pages_pass(kind: Kind) {
 }
 
 pub async fn a_prefix_is_taken_off(kind: Kind) {
-    let route = handler().on_open(|client| client.send(client.info().path()));
-    let server = bind().await.route("/chat/{room}", route).page("/", Page::text("the index"));
+    let route = handler_fn().on_open(|client| client.send(client.info().path()));
+    let server = bind().await.route("/chat/{room}", route).page("/", Response::text("the index"));
     let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
     for path in ["/live/chat/caf%C3%A9", "/chat/caf%C3%A9"] {
         let mut ws = server.connect(path).await;
@@ -211,7 +212,7 @@ pub async fn a_prefix_is_taken_off(kind: Kind) {
 /// The host, which origins are compared with, the client's address and whatever else it says; but not
 /// what it makes up.
 pub async fn who_asks_is_passed_on(kind: Kind) {
-    let server = bind().await.route("/", handler()).trusted_proxies(1);
+    let server = bind().await.route("/", handler_fn()).trusted_proxies(1);
     let Some((server, proxy)) = behind(kind.readme(), server).await else { return };
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
@@ -226,8 +227,8 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
     let request = request.replacen("Host: server.example.com\r\n", &headers, 1);
     stream.write_all(request.as_bytes()).await.unwrap();
     read_head(&mut stream).await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     let info = client.info();
     assert_eq!((info.host(), info.origin()), (&*proxy.addr.to_string(), Some(&*origin)));
     assert_eq!((info.query(), info.cookie("session")), (Some("token=a%20b"), Some("abc")));
@@ -249,7 +250,7 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
 /// not trust the proxy for that.
 pub async fn sites_of_any_name_pass(kind: Kind) {
     for trusted in [0, 1] {
-        let server = bind().await.route("/", handler()).trusted_proxies(trusted);
+        let server = bind().await.route("/", handler_fn()).trusted_proxies(trusted);
         let upstream = server.local_addr().unwrap();
         let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
         let site = "Host: chat.example\r\nOrigin: http://chat.example\r\n";
@@ -268,7 +269,7 @@ pub async fn sites_of_any_name_pass(kind: Kind) {
 
 /// What nginx appends to is the client's, whatever bytes it has.
 pub async fn what_the_client_says_of_itself_is_its_own(kind: Kind) {
-    let server = bind().await.route("/", handler()).trusted_proxies(1);
+    let server = bind().await.route("/", handler_fn()).trusted_proxies(1);
     let snippet = kind
         .readme()
         .replace("X-Forwarded-For $remote_addr", "X-Forwarded-For $proxy_add_x_forwarded_for");
@@ -281,8 +282,8 @@ pub async fn what_the_client_says_of_itself_is_its_own(kind: Kind) {
     let head = [line.as_bytes(), b"\r\nX-Forwarded-For: \xff\r\n", rest.as_bytes()];
     stream.write_all(&head.concat()).await.unwrap();
     read_head(&mut stream).await;
-    until(|| server.hub.len() == 1).await;
-    let client = server.hub.clients().remove(0);
+    until(|| server.hub.all().len() == 1).await;
+    let client = server.hub.all().clients().remove(0);
     assert_eq!(client.info().remote_ip().to_string(), "127.0.0.2");
     server.stop().await;
 }
@@ -308,12 +309,12 @@ pub async fn many_connections(kind: Kind) {
     for client in clients {
         all.push(client.await.unwrap());
     }
-    assert_eq!(server.hub.broadcast("to all"), Ok(CLIENTS));
+    assert_eq!(server.hub.all().send("to all"), Ok(CLIENTS));
     for ws in &mut all {
         assert_eq!(text(ws).await, "to all");
     }
     drop(all);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     assert_eq!(server.hub.stats().opened, CLIENTS as u64);
     server.stop().await;
 }
@@ -342,7 +343,7 @@ pub async fn a_tunnel_that_is_cut_is_told_to_both_ends(kind: Kind) {
     assert_eq!(closed(&mut ws).await, (1006, String::new(), false));
     until(|| !ends(&log).is_empty()).await;
     assert_eq!(ends(&log), ["1006 \"\" Network clean=false"]);
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     server.stop().await;
 }
 
@@ -360,7 +361,7 @@ pub async fn the_end_of_the_proxy_ends_each_connection_once(kind: Kind) {
         for ws in &mut all {
             assert_eq!(closed(ws).await, (1006, String::new(), false));
         }
-        until(|| server.hub.is_empty() && ends(&log).len() == (round + 1) * CLIENTS).await;
+        until(|| server.hub.all().is_empty() && ends(&log).len() == (round + 1) * CLIENTS).await;
         proxy.start();
     }
     // it is back, and so may the clients be
@@ -416,7 +417,7 @@ pub async fn a_full_server_says_so(kind: Kind) {
     assert!(body.contains("too many connections; try again later"), "{body}");
     echo(&mut ws, "not bothered").await;
     within(ws.close(CloseCode::NORMAL, "")).await.unwrap();
-    until(|| server.hub.is_empty()).await;
+    until(|| server.hub.all().is_empty()).await;
     greeted(&server).await;
     server.stop().await;
 }
@@ -466,11 +467,11 @@ pub async fn a_slow_client_is_closed(kind: Kind) {
     let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
     let mut reader = greeted(&server).await;
     let mut slow = server.raw("/echo").await;
-    until(|| server.hub.len() == 2).await;
+    until(|| server.hub.all().len() == 2).await;
     let large = "x".repeat(100_000);
     within(async {
         while server.hub.stats().slow_closed == 0 {
-            server.hub.broadcast(&large).unwrap();
+            server.hub.all().send(&large).unwrap();
             assert!(text(&mut reader).await == large);
         }
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sansws::handshake::client::Request;
 use sansws::proto::{CloseInfo, KeepAlive, SendError};
-use sansws::server::{Arrival, Client, Handler, Received, Server, ServerHandle};
+use sansws::server::{Client, ExternalStream, Handler, Received, Server, ServerHandle};
 use sansws::tokio::{Locked, Sender};
 use sansws::{CloseCode, Config, Error, Message};
 use tokio::net::TcpListener;
@@ -110,7 +110,7 @@ async fn play(world: World, mut rng: Rng) {
         let (paths, manners) = conditions(&mut rng, kind);
         let (here, there) = world.net.connect(paths, manners);
         let from = SocketAddr::from((Ipv4Addr::LOCALHOST, there.out as u16));
-        handle.accept(Arrival::new(there, from)).expect("it runs");
+        handle.accept(ExternalStream::new(there, from)).expect("it runs");
         let says = if (number as u64) < speakers { count } else { 0 };
         if kind == Member::Vanishing {
             vanishing = Some(here.out);
@@ -167,17 +167,17 @@ async fn play(world: World, mut rng: Rng) {
 
 /// Those who are there have to be there, and those who are gone, gone.
 fn watch_the_server(story: &Story, hall: &Hall, handle: &ServerHandle, members: &[Member]) {
-    for client in handle.hub().clients() {
+    for client in handle.hub().all().clients() {
         if client.queued() > MAX_QUEUED {
             story.fault(format!("MEMORY: {} bytes wait for {client:?}", client.queued()));
         }
     }
     let healthy = members.iter().filter(|kind| matches!(kind, Member::Healthy | Member::Steady));
     let closed = hall.closed.lock().expect("no panic").len();
-    if hall.keep_alive && handle.hub().len() != healthy.count() {
+    if hall.keep_alive && handle.hub().all().len() != healthy.count() {
         story.fault(format!(
             "FORGOTTEN: {} clients of {members:?}, {closed} closed, {:?}",
-            handle.hub().len(),
+            handle.hub().all().len(),
             hall.habit
         ));
     }
@@ -230,7 +230,7 @@ async fn start(
     let listener = StdListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket");
     let listener = TcpListener::from_std(listener).expect("a listener");
-    let server = Server::on(listener).config(config).route("/", Arc::clone(hall));
+    let server = Server::from_listener(listener).config(config).route("/", Arc::clone(hall));
     let handle = server.handle();
     let running = tokio::spawn(server.run());
     tokio::task::yield_now().await;
@@ -281,8 +281,8 @@ impl Handler for Hall {
         let end = client.info().peer_addr().port();
         self.net.lock().turns.add(end.into(), 0, 1);
         match self.habit {
-            Habit::Broadcast => drop(client.hub().broadcast(message)),
-            Habit::Room => drop(client.hub().broadcast_room("everybody", message)),
+            Habit::Broadcast => drop(client.hub().all().send(message)),
+            Habit::Room => drop(client.hub().room("everybody").send(message)),
             Habit::Echo => drop(client.send(message)),
             Habit::Flood(count, len) => {
                 let payload = vec![b'f'; len];
@@ -293,7 +293,7 @@ impl Handler for Hall {
             Habit::WaitAndBroadcast(millis) => {
                 let message = message.into_message();
                 sleep(Duration::from_millis(millis)).await;
-                let _ = client.hub().broadcast(message);
+                let _ = client.hub().all().send(message);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use sansws::server::{OriginPolicy, Server, handler};
+use sansws::server::{OriginPolicy, Server, handler_fn};
 
 pub fn tokio() -> io::Result<()> {
     super::on_tokio(|stream| async {
@@ -21,7 +21,7 @@ pub fn tokio() -> io::Result<()> {
 pub fn events() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
-        let echo = handler().on_message(|client, message| {
+        let echo = handler_fn().on_message(|client, message| {
             super::compute();
             client.send(message)
         });

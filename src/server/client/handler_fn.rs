@@ -2,20 +2,22 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::{Future, ready};
 
-use super::acceptance::{Acceptance, Decision};
 use super::client::Client;
 use super::handler::{Handler, Received};
-use super::request::Request;
 use crate::error::Error;
 use crate::proto::CloseInfo;
+use crate::server::accept::accept::Accept;
+use crate::server::http::request::Request;
+use crate::server::http::response::Response;
 
-/// A handler made of closures. Begin with [`handler`].
+/// A handler made of closures. Begin with [`handler_fn`].
 ///
-/// What the closures for events return is dropped: a message that cannot be sent is for a client that
-/// is going, of which `on_close` will tell.
+/// The closures for events may return anything, which is dropped: a message that cannot be sent is
+/// for a client that is going, of which `on_close` will tell. A method may be called once for each
+/// event; its type cannot be named, but for `impl Handler`.
 #[derive(Clone)]
 #[must_use]
-pub struct Closures<R, O, M, C> {
+pub struct HandlerFn<R, O, M, C> {
     request: R,
     open: O,
     message: M,
@@ -23,7 +25,7 @@ pub struct Closures<R, O, M, C> {
     rare: Rare,
 }
 
-/// The events that most handlers leave out. No types of their own: there would be eight.
+/// The closures that most handlers leave out. They have no type parameters: there would be eight.
 #[derive(Clone, Default)]
 struct Rare {
     ping: Option<Arc<OnPayload>>,
@@ -36,25 +38,25 @@ type OnPayload = dyn Fn(&Client, &[u8]) + Send + Sync;
 type OnDrain = dyn Fn(&Client) + Send + Sync;
 type OnError = dyn Fn(&Client, &Error) + Send + Sync;
 
-/// A handler that does nothing yet.
+/// Returns a handler that does nothing yet, to be given closures.
 ///
 /// ```
-/// use sansws::server::handler;
+/// use sansws::server::handler_fn;
 ///
-/// let echo = handler()
+/// let echo = handler_fn()
 ///     .on_open(|client| println!("{} is here", client.id()))
 ///     .on_message(|client, message| client.send(message))
 ///     .on_close(|client, info| println!("{} is gone: {}", client.id(), info.code));
 /// ```
 #[allow(clippy::type_complexity)] // it is told nowhere else
-pub fn handler() -> Closures<
-    impl Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+pub fn handler_fn() -> HandlerFn<
+    impl Fn(&Request<'_>) -> Result<Accept, Response> + Send + Sync + 'static,
     impl Fn(&Client) + Send + Sync + 'static,
     impl Fn(&Client, Received<'_>) + Send + Sync + 'static,
     impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static,
 > {
-    Closures {
-        request: |_: &Request<'_>| Ok(Acceptance::new()),
+    HandlerFn {
+        request: |_: &Request<'_>| Ok(Accept::new()),
         open: |_: &Client| {},
         message: |_: &Client, _: Received<'_>| {},
         close: |_: &Client, _: &CloseInfo<'_>| {},
@@ -62,59 +64,59 @@ pub fn handler() -> Closures<
     }
 }
 
-impl<R, O, M, C> Closures<R, O, M, C> {
-    /// What [`Handler::on_request`] does.
-    pub fn on_request<F>(self, then: F) -> Closures<F, O, M, C>
+impl<R, O, M, C> HandlerFn<R, O, M, C> {
+    /// Sets the closure for [`Handler::on_request`].
+    pub fn on_request<F>(self, then: F) -> HandlerFn<F, O, M, C>
     where
-        F: Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+        F: Fn(&Request<'_>) -> Result<Accept, Response> + Send + Sync + 'static,
     {
         let Self { open, message, close, rare, .. } = self;
-        Closures { request: then, open, message, close, rare }
+        HandlerFn { request: then, open, message, close, rare }
     }
 
-    /// What [`Handler::on_open`] does.
+    /// Sets the closure for [`Handler::on_open`].
     pub fn on_open<F, T>(
         self,
         then: F,
-    ) -> Closures<R, impl Fn(&Client) + Send + Sync + 'static, M, C>
+    ) -> HandlerFn<R, impl Fn(&Client) + Send + Sync + 'static, M, C>
     where
         F: Fn(&Client) -> T + Send + Sync + 'static,
         T: 'static,
     {
         let Self { request, message, close, rare, .. } = self;
         let open = move |client: &Client| drop(then(client));
-        Closures { request, open, message, close, rare }
+        HandlerFn { request, open, message, close, rare }
     }
 
-    /// What [`Handler::on_message`] does.
+    /// Sets the closure for [`Handler::on_message`].
     pub fn on_message<F, T>(
         self,
         then: F,
-    ) -> Closures<R, O, impl Fn(&Client, Received<'_>) + Send + Sync + 'static, C>
+    ) -> HandlerFn<R, O, impl Fn(&Client, Received<'_>) + Send + Sync + 'static, C>
     where
         F: Fn(&Client, Received<'_>) -> T + Send + Sync + 'static,
         T: 'static,
     {
         let Self { request, open, close, rare, .. } = self;
         let message = move |client: &Client, message: Received<'_>| drop(then(client, message));
-        Closures { request, open, message, close, rare }
+        HandlerFn { request, open, message, close, rare }
     }
 
-    /// What [`Handler::on_close`] does.
+    /// Sets the closure for [`Handler::on_close`].
     pub fn on_close<F, T>(
         self,
         then: F,
-    ) -> Closures<R, O, M, impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static>
+    ) -> HandlerFn<R, O, M, impl Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static>
     where
         F: Fn(&Client, &CloseInfo<'_>) -> T + Send + Sync + 'static,
         T: 'static,
     {
         let Self { request, open, message, rare, .. } = self;
         let close = move |client: &Client, info: &CloseInfo<'_>| drop(then(client, info));
-        Closures { request, open, message, close, rare }
+        HandlerFn { request, open, message, close, rare }
     }
 
-    /// What [`Handler::on_ping`] does.
+    /// Sets the closure for [`Handler::on_ping`].
     pub fn on_ping<T>(
         mut self,
         then: impl Fn(&Client, &[u8]) -> T + Send + Sync + 'static,
@@ -123,7 +125,7 @@ impl<R, O, M, C> Closures<R, O, M, C> {
         self
     }
 
-    /// What [`Handler::on_pong`] does.
+    /// Sets the closure for [`Handler::on_pong`].
     pub fn on_pong<T>(
         mut self,
         then: impl Fn(&Client, &[u8]) -> T + Send + Sync + 'static,
@@ -132,13 +134,13 @@ impl<R, O, M, C> Closures<R, O, M, C> {
         self
     }
 
-    /// What [`Handler::on_drain`] does.
+    /// Sets the closure for [`Handler::on_drain`].
     pub fn on_drain<T>(mut self, then: impl Fn(&Client) -> T + Send + Sync + 'static) -> Self {
         self.rare.drain = Some(Arc::new(move |client| drop(then(client))));
         self
     }
 
-    /// What [`Handler::on_error`] does.
+    /// Sets the closure for [`Handler::on_error`].
     pub fn on_error<T>(
         mut self,
         then: impl Fn(&Client, &Error) -> T + Send + Sync + 'static,
@@ -148,14 +150,17 @@ impl<R, O, M, C> Closures<R, O, M, C> {
     }
 }
 
-impl<R, O, M, C> Handler for Closures<R, O, M, C>
+impl<R, O, M, C> Handler for HandlerFn<R, O, M, C>
 where
-    R: Fn(&Request<'_>) -> Decision + Send + Sync + 'static,
+    R: Fn(&Request<'_>) -> Result<Accept, Response> + Send + Sync + 'static,
     O: Fn(&Client) + Send + Sync + 'static,
     M: Fn(&Client, Received<'_>) + Send + Sync + 'static,
     C: Fn(&Client, &CloseInfo<'_>) + Send + Sync + 'static,
 {
-    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
+    fn on_request(
+        &self,
+        request: &Request<'_>,
+    ) -> impl Future<Output = Result<Accept, Response>> + Send {
         ready((self.request)(request))
     }
 
@@ -207,8 +212,8 @@ where
     }
 }
 
-impl<R, O, M, C> fmt::Debug for Closures<R, O, M, C> {
+impl<R, O, M, C> fmt::Debug for HandlerFn<R, O, M, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closures").finish_non_exhaustive()
+        f.debug_struct("HandlerFn").finish_non_exhaustive()
     }
 }

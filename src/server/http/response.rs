@@ -6,26 +6,26 @@ use crate::bytes::Bytes;
 use crate::handshake::server::Reject;
 use crate::handshake::{HandshakeError, UsageError};
 
-/// An answer of plain HTTP: a page, a redirect, a refusal. Cloning copies the headers and shares the
-/// body.
+/// A response of plain HTTP: a page, a redirect, a refusal. Cloning copies the headers and shares
+/// the body.
 ///
 /// ```
-/// use sansws::server::Page;
+/// use sansws::server::Response;
 ///
-/// let page = Page::html("<h1>Hello</h1>").header("Cache-Control", "no-store");
-/// let refusal = Page::text("Log in first.\n").status(401).header("WWW-Authenticate", "Basic");
-/// let icon = Page::new("image/svg+xml", "<svg/>");
+/// let page = Response::html("<h1>Hello</h1>").header("Cache-Control", "no-store");
+/// let refusal = Response::text("Log in first.\n").status(401).header("WWW-Authenticate", "Basic");
+/// let icon = Response::new("image/svg+xml", "<svg/>");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Page {
+pub struct Response {
     status: u16,
     headers: Vec<(String, String)>,
     body: Bytes,
 }
 
-impl Page {
-    /// A page of any type, with status 200.
+impl Response {
+    /// Returns a page of any type, with status 200.
     ///
     /// Browsers are told not to guess another type.
     pub fn new(content_type: &str, body: impl Into<Bytes>) -> Self {
@@ -34,17 +34,17 @@ impl Page {
             .header("X-Content-Type-Options", "nosniff")
     }
 
-    /// A page in HTML and UTF-8, with status 200.
+    /// Returns a page in HTML and UTF-8, with status 200.
     pub fn html(body: impl Into<Bytes>) -> Self {
         Self::new("text/html; charset=utf-8", body)
     }
 
-    /// A page of plain text in UTF-8, with status 200.
+    /// Returns a page of plain text in UTF-8, with status 200.
     pub fn text(body: impl Into<Bytes>) -> Self {
         Self::new("text/plain; charset=utf-8", body)
     }
 
-    /// Nothing but a status, 200 to 599.
+    /// Returns a response without a body, with this status, 200 to 599.
     pub const fn empty(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Bytes::new() }
     }
@@ -55,43 +55,46 @@ impl Page {
         self
     }
 
-    /// Adds a header. `Connection` and `Content-Length` are added when the page is sent.
+    /// Adds a header. `Connection` and `Content-Length` are added when the response is sent.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Whether it can be sent. A page that cannot is answered with status 500 instead.
+    /// Checks whether it can be sent. In place of one that cannot, status 500 is sent.
     ///
     /// # Errors
     ///
     /// A status outside 200–599, a header that has a name or value HTTP does not allow, or one that
-    /// is added when the page is sent.
+    /// is added when the response is sent.
     pub fn check(&self) -> Result<(), UsageError> {
         self.reject(&self.headers()).check()
     }
 
-    /// What the handshake itself answers to a request with this error.
-    pub(super) fn for_error(error: &HandshakeError) -> Self {
-        let page = Self::text(format!("{error}\n")).status(error.status().unwrap_or(400));
-        error.headers().iter().fold(page, |page, (name, value)| page.header(*name, *value))
+    /// Returns what the handshake itself answers to a request with this error.
+    pub(crate) fn for_error(error: &HandshakeError) -> Self {
+        let response = Self::text(format!("{error}\n")).status(error.status().unwrap_or(400));
+        error
+            .headers()
+            .iter()
+            .fold(response, |response, (name, value)| response.header(*name, *value))
     }
 
-    /// The status, the headers and the body, for another HTTP server to send.
+    /// Returns the status, the headers and the body, for another HTTP server to send.
     pub fn into_parts(self) -> (u16, Vec<(String, String)>, Bytes) {
         (self.status, self.headers, self.body)
     }
 
-    pub(super) fn status_code(&self) -> u16 {
+    pub(crate) fn status_code(&self) -> u16 {
         self.status
     }
 
-    pub(super) fn headers(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn headers(&self) -> Vec<(&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
-    /// The same in the terms of the handshake.
-    pub(super) fn reject<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Reject<'a> {
+    /// Returns the same in the terms of the handshake.
+    pub(crate) fn reject<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Reject<'a> {
         Reject { status: self.status, headers, body: &self.body }
     }
 }

@@ -3,12 +3,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::error::ServerError;
 use crate::handshake::split_authority;
+use crate::server::error::ServerError;
 
-/// The hosts that a server is: what [`Server::allowed_hosts`](super::Server::allowed_hosts) says.
+/// The names of a server: see [`Server::allowed_hosts`](crate::server::Server::allowed_hosts).
 #[derive(Debug)]
-pub(super) struct Hosts(Vec<Host>);
+pub(crate) struct Hosts(Vec<Host>);
 
 #[derive(Debug)]
 struct Host {
@@ -19,7 +19,7 @@ struct Host {
 }
 
 impl Hosts {
-    pub(super) fn parse<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Result<Self, ServerError> {
+    pub(crate) fn parse<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Result<Self, ServerError> {
         let hosts = hosts.into_iter().map(|text| {
             let authority = text.strip_prefix('*').filter(|rest| rest.starts_with('.'));
             match split_authority(authority.unwrap_or(text)) {
@@ -32,8 +32,8 @@ impl Hosts {
         hosts.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a `host[:port]` is one of them.
-    pub(super) fn contain(&self, host: &str, secure: bool) -> bool {
+    /// Returns whether a `host[:port]` is one of them.
+    pub(crate) fn contain(&self, host: &str, secure: bool) -> bool {
         let Some((name, port)) = split_authority(host) else { return false };
         let name = without_final_dot(name).to_ascii_lowercase();
         let port = port.unwrap_or(if secure { 443 } else { 80 });
@@ -47,9 +47,9 @@ impl Hosts {
     }
 }
 
-/// Whether a `host[:port]` is a name of the machine itself that no DNS server has given it (RFC 6761 §6.3
-/// for `localhost`), or one of its loopback addresses.
-pub(super) fn is_this_machine(host: &str) -> bool {
+/// Returns whether a `host[:port]` is a name of the machine itself that no DNS server has given it
+/// (RFC 6761 §6.3 for `localhost`), or one of its loopback addresses.
+pub(crate) fn is_this_machine(host: &str) -> bool {
     let Some((name, _)) = split_authority(host) else { return false };
     if let Some(literal) = name.strip_prefix('[') {
         let ip = literal.trim_end_matches(']').parse::<Ipv6Addr>();

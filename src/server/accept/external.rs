@@ -1,18 +1,19 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::request::Peer;
+use crate::server::http::request::Peer;
 
-/// A stream that was accepted elsewhere, for [`ServerHandle::accept`](super::ServerHandle::accept):
-/// from a TLS acceptor, a Unix socket, a tunnel.
+/// A stream that was accepted elsewhere, for
+/// [`ServerHandle::accept`](crate::server::ServerHandle::accept): from a TLS acceptor, a Unix
+/// socket, a tunnel.
 ///
 /// ```no_run
-/// use sansws::server::{Arrival, ServerHandle};
+/// use sansws::server::{ExternalStream, ServerHandle};
 /// use tokio::net::{TcpListener, TcpStream};
 /// # use tokio::io::DuplexStream as TlsStream;
 /// # async fn tls_accept(_: TcpStream) -> std::io::Result<TlsStream> { Ok(tokio::io::duplex(1).0) }
 ///
-/// /// Beside `server.run()`, whose listener takes those without TLS.
+/// /// Runs beside `server.run()`, whose listener takes those without TLS.
 /// async fn serve_tls(listener: TcpListener, handle: ServerHandle) -> std::io::Result<()> {
 ///     loop {
 ///         let (stream, peer_addr) = listener.accept().await?;
@@ -20,7 +21,7 @@ use super::request::Peer;
 ///         let handle = handle.clone();
 ///         tokio::spawn(async move {
 ///             if let Ok(stream) = tls_accept(stream).await {
-///                 let _ = handle.accept(Arrival::new(stream, peer_addr).secure(true));
+///                 let _ = handle.accept(ExternalStream::new(stream, peer_addr).secure(true));
 ///             }
 ///         });
 ///     }
@@ -28,28 +29,29 @@ use super::request::Peer;
 /// ```
 #[derive(Debug)]
 #[must_use = "hand it to ServerHandle::accept"]
-pub struct Arrival<S> {
-    pub(super) io: S,
-    pub(super) received: Vec<u8>,
-    pub(super) peer: Peer,
+pub struct ExternalStream<S> {
+    pub(crate) io: S,
+    pub(crate) received: Vec<u8>,
+    pub(crate) peer: Peer,
 }
 
-impl<S> Arrival<S> {
-    /// A stream and the address of its other end.
+impl<S> ExternalStream<S> {
+    /// Makes one of a stream and the address of its other end.
     pub const fn new(io: S, peer_addr: SocketAddr) -> Self {
         let peer = Peer { addr: peer_addr, secure: false, local: false };
         Self { io, received: Vec::new(), peer }
     }
 
-    /// Whether TLS lies between. [`Request::is_secure`](super::Request::is_secure) and
-    /// [`ClientInfo::is_secure`](super::ClientInfo::is_secure) pass it on. Default `false`.
+    /// Sets whether TLS was ended on the way.
+    /// [`Request::is_secure`](crate::server::Request::is_secure) and
+    /// [`ClientInfo::is_secure`](crate::server::ClientInfo::is_secure) pass it on. Default `false`.
     pub const fn secure(mut self, secure: bool) -> Self {
         self.peer.secure = secure;
         self
     }
 
-    /// What somebody else has read from the stream already: the head of a request, or a part of it, and
-    /// what came behind. Several calls add up.
+    /// Adds bytes that have been read from the stream already: the head of a request, or a part of
+    /// it, and what came behind. Several calls add up.
     pub fn received(mut self, bytes: &[u8]) -> Self {
         self.received.extend_from_slice(bytes);
         self

@@ -1,6 +1,7 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// What a server has counted since it was made. A snapshot; see [`Hub::stats`](super::Hub::stats).
+/// Counters of a server since it was made. A snapshot; see
+/// [`Hub::stats`](crate::server::Hub::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -8,49 +9,49 @@ pub struct Stats {
     pub opened: u64,
     /// Connections that are over.
     pub closed: u64,
-    /// Requests that were none, or no valid handshake; those who left before they had sent one are
+    /// Malformed requests and invalid handshakes; peers that left before they had sent one are
     /// among them.
     pub bad_requests: u64,
     /// Valid handshakes that were refused, by the server or by a handler.
     pub refused: u64,
-    /// Connections that were closed before their request was complete, or had fetched its answer, because
-    /// others waited for a place: see [`Server::max_pending`](super::Server::max_pending).
+    /// Connections that were closed before their request was complete, or had fetched its answer,
+    /// because others waited: see [`Server::max_pending`](crate::server::Server::max_pending).
     pub gave_way: u64,
     /// Messages that were dropped for clients that read too slowly.
     pub dropped: u64,
     /// Clients that were closed because they read too slowly.
     pub slow_closed: u64,
     /// Clients that were closed because unfinished messages took too much memory: see
-    /// [`Server::max_receiving_bytes`](super::Server::max_receiving_bytes).
+    /// [`Server::max_receiving_bytes`](crate::server::Server::max_receiving_bytes).
     pub overload_closed: u64,
     /// Panics of handlers.
     pub panics: u64,
-    /// Times that accepting a connection failed, for want of descriptors as a rule.
+    /// Failures to accept a connection, for want of descriptors as a rule.
     pub accept_errors: u64,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) opened: AtomicU64,
-    pub(super) closed: AtomicU64,
-    pub(super) bad_requests: AtomicU64,
-    pub(super) refused: AtomicU64,
-    pub(super) gave_way: AtomicU64,
-    pub(super) dropped: AtomicU64,
-    pub(super) slow_closed: AtomicU64,
-    pub(super) overload_closed: AtomicU64,
-    pub(super) panics: AtomicU64,
-    pub(super) accept_errors: AtomicU64,
+pub(crate) struct Counters {
+    pub(crate) opened: AtomicU64,
+    pub(crate) closed: AtomicU64,
+    pub(crate) bad_requests: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) gave_way: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) slow_closed: AtomicU64,
+    pub(crate) overload_closed: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    pub(crate) accept_errors: AtomicU64,
     /// The bytes that unfinished messages take now.
-    pub(super) receiving: AtomicUsize,
+    pub(crate) receiving: AtomicUsize,
 }
 
 impl Counters {
-    pub(super) fn add(counter: &AtomicU64) {
+    pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn snapshot(&self) -> Stats {
+    pub(crate) fn snapshot(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             opened: read(&self.opened),

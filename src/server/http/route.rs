@@ -7,27 +7,27 @@ use core::fmt;
 
 /// A path with places for parameters: `/chat/{room}`, `/files/{*rest}`.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     text: Box<str>,
     segments: Vec<Segment>,
     names: Vec<Box<str>>,
 }
 
-/// In the order in which they are preferred.
+/// A segment of a pattern. The order is that in which they are preferred.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Literal(Box<str>),
-    /// `{name}`: anything but nothing.
+    /// `{name}`: any segment that is not empty.
     Param,
     /// `{*name}`: all that follows, at least one segment.
     Rest,
 }
 
 /// The values of a path's parameters, decoded.
-pub(super) type Params = Box<[Box<str>]>;
+pub(crate) type Params = Box<[Box<str>]>;
 
 impl Pattern {
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidPath> {
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidPath> {
         let invalid = |problem| InvalidPath { path: text.into(), problem };
         let path = text.strip_prefix('/').ok_or_else(|| invalid(Problem::Relative))?;
         let mut this = Self { text: text.into(), segments: Vec::new(), names: Vec::new() };
@@ -60,7 +60,7 @@ impl Pattern {
         Ok(this)
     }
 
-    /// The parameters of a path, which is not decoded yet, if this is a pattern for it.
+    /// Returns the parameters of a path that is not decoded yet, if this is a pattern for it.
     fn matches(&self, path: &str) -> Option<Params> {
         let mut values: Vec<Box<str>> = Vec::with_capacity(self.names.len());
         let mut rest = Some(path.strip_prefix('/')?);
@@ -86,23 +86,23 @@ impl Pattern {
         rest.is_none().then(|| values.into())
     }
 
-    /// Where the parameter of that name stands in [`Params`].
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
+    /// Returns where the parameter of that name stands in [`Params`].
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|other| **other == *name)
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn is_literal(&self) -> bool {
+    pub(crate) fn is_literal(&self) -> bool {
         self.names.is_empty()
     }
 }
 
-/// Paths and what is there.
+/// A table of paths and what is there.
 #[derive(Debug)]
-pub(super) struct Table<T>(Vec<(Arc<Pattern>, T)>);
+pub(crate) struct Table<T>(Vec<(Arc<Pattern>, T)>);
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -111,7 +111,7 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    pub(super) fn insert(&mut self, path: &str, value: T) -> Result<(), InvalidPath> {
+    pub(crate) fn insert(&mut self, path: &str, value: T) -> Result<(), InvalidPath> {
         let pattern = Pattern::parse(path)?;
         let at = self.0.binary_search_by(|(other, _)| other.segments.cmp(&pattern.segments));
         match at {
@@ -123,16 +123,16 @@ impl<T> Table<T> {
         }
     }
 
-    /// What is at a path. A literal segment is preferred to a parameter, from left to right, in
-    /// whatever order they were added.
-    pub(super) fn find(&self, path: &str) -> Option<(&Arc<Pattern>, &T, Params)> {
+    /// Returns what is at a path. A literal segment is preferred to a parameter, from left to
+    /// right, in whatever order they were added.
+    pub(crate) fn find(&self, path: &str) -> Option<(&Arc<Pattern>, &T, Params)> {
         self.0.iter().find_map(|(pattern, value)| {
             pattern.matches(path).map(|params| (pattern, value, params))
         })
     }
 }
 
-/// Percent-decoded; `None` if that is not UTF-8, or not how percent-encoding goes.
+/// Decodes percent-encoding; `None` if it is malformed, or the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
@@ -149,7 +149,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// A path that cannot be a route or the place of a page.
+/// A path that cannot be a route or that of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPath {
     path: Box<str>,
@@ -168,12 +168,12 @@ enum Problem {
 }
 
 impl InvalidPath {
-    /// Where a path can have no parameters.
-    pub(super) fn with_parameters(path: &str) -> Self {
+    /// Makes the error for a path that can have no parameters.
+    pub(crate) fn with_parameters(path: &str) -> Self {
         Self { path: path.into(), problem: Problem::Parameters }
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -186,7 +186,7 @@ impl fmt::Display for InvalidPath {
             Problem::PartOfSegment => "a parameter is a whole segment: write `/{name}/`",
             Problem::RestInside => "`{*name}` takes all that follows: put it last",
             Problem::Name => {
-                "each parameter needs a name of its own of letters, digits, `_` and `-`"
+                "each parameter needs a name of its own of messages, digits, `_` and `-`"
             }
             Problem::Character => "write it as it stands in a request: percent-encoded, no query",
             Problem::Parameters => "this one can have no parameters: write it out",

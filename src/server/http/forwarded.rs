@@ -1,32 +1,34 @@
-//! What reverse proxies say about the client: `X-Forwarded-For`, `-Host` and `-Proto`.
+//! The headers in which reverse proxies tell of the client: `X-Forwarded-For`, `-Host` and
+//! `-Proto`.
 //!
-//! Every proxy appends what it sees itself to what it was sent, or replaces it. So of `n` proxies that are
-//! trusted the last `n` elements are theirs, and the first of these tells of the client. What stands in
-//! front of them the client may have made up.
+//! Every proxy appends what it sees itself to what it was sent, or replaces it. So of `n` proxies
+//! that are trusted the last `n` elements are theirs, and the first of these tells of the client.
+//! What stands in front of them the client may have made up.
 
 use alloc::format;
 use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 use core::str;
 
-use super::page::Page;
+use super::response::Response;
 use crate::handshake::server::Request;
 use crate::handshake::split_authority;
 
-/// What the trusted proxies say about the client. `None` is what they say nothing of.
+/// The statements of the trusted proxies about the client. `None` where they make none.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Forwarded<'a> {
-    pub(super) ip: Option<IpAddr>,
+pub(crate) struct Forwarded<'a> {
+    pub(crate) ip: Option<IpAddr>,
     /// Whether the client spoke TLS.
-    pub(super) secure: Option<bool>,
+    pub(crate) secure: Option<bool>,
     /// The host that the client addressed. Empty if it named none.
-    pub(super) host: Option<&'a str>,
+    pub(crate) host: Option<&'a str>,
 }
 
 impl<'a> Forwarded<'a> {
-    /// What `proxies` of them say, or the answer to a request of which they say what makes no sense:
-    /// whoever is counted, logged or let in by it must not pass for the proxy, or for anybody.
-    pub(super) fn read(request: &'a Request, proxies: usize) -> Result<Self, Page> {
+    /// Reads what `proxies` of them say. The error is the answer to a request of which they say
+    /// what makes no sense: a client that is counted, logged or let in by it must not pass for the
+    /// proxy, or for another.
+    pub(crate) fn read(request: &'a Request, proxies: usize) -> Result<Self, Response> {
         let said = |name, of, sense: fn(&'a str) -> bool| {
             let Some(element) = trusted(request, name, proxies) else { return Ok(None) };
             match str::from_utf8(element) {
@@ -47,9 +49,9 @@ impl<'a> Forwarded<'a> {
     }
 }
 
-/// Whether a proxy that follows the customs has passed a request on. The script of a page cannot make a
-/// handshake look like it: browsers let none set the headers of a WebSocket.
-pub(super) fn is_passed_on(request: &Request) -> bool {
+/// Returns whether a proxy that follows the customs has passed a request on. The script of a page
+/// cannot make a handshake look like it: browsers let none set the headers of a WebSocket.
+pub(crate) fn is_passed_on(request: &Request) -> bool {
     const PREFIX: &str = "x-forwarded-";
     request.headers().any(|(name, _)| {
         name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
@@ -57,8 +59,8 @@ pub(super) fn is_passed_on(request: &Request) -> bool {
     })
 }
 
-/// The element of the outermost trusted proxy. Bytes, because others than they may have written the
-/// rest of the line.
+/// Returns the element of the outermost trusted proxy. Bytes, because others than they may have
+/// written the rest of the line.
 fn trusted<'a>(request: &'a Request, name: &str, proxies: usize) -> Option<&'a [u8]> {
     let lines = request.headers().filter(|(other, _)| other.eq_ignore_ascii_case(name));
     let elements = || lines.clone().flat_map(|(_, value)| value.split(|byte| *byte == b','));
@@ -66,17 +68,17 @@ fn trusted<'a>(request: &'a Request, name: &str, proxies: usize) -> Option<&'a [
     elements().nth(skipped).map(<[u8]>::trim_ascii)
 }
 
-fn nonsense(name: &str, of: &str, element: &[u8]) -> Page {
+fn nonsense(name: &str, of: &str, element: &[u8]) -> Response {
     let element = String::from_utf8_lossy(element);
-    Page::text(format!(
+    Response::text(format!(
         "400 Bad Request: {name} has {element:?} where a trusted proxy should have written {of}. \
          Server::trusted_proxies must be the number of proxies that write this header.\n"
     ))
     .status(400)
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`. A zone, which
-/// only the proxy could know (`fe80::1%eth0`), is left out.
+/// Parses `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`. A
+/// zone, which only the proxy could know (`fe80::1%eth0`), is left out.
 fn parse_ip(text: &str) -> Option<IpAddr> {
     let text = text.split_once('%').map_or(text, |(ip, _)| ip);
     let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
@@ -106,7 +108,9 @@ mod tests {
 
     fn ip(request: &Request, proxies: usize) -> Result<Option<String>, u16> {
         let forwarded = Forwarded::read(request, proxies);
-        forwarded.map(|it| it.ip.map(|ip| ip.to_string())).map_err(|page| page.status_code())
+        forwarded
+            .map(|it| it.ip.map(|ip| ip.to_string()))
+            .map_err(|response| response.status_code())
     }
 
     #[test]

@@ -6,25 +6,26 @@ use std::sync::OnceLock;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::mailbox::produced;
+use super::outbox::produced;
 
-/// How much a connection's task does before others get their turn.
+/// A bound on what a connection's task does before others get their turn.
 ///
-/// A turn is what the task does until it waits. It ends after a quarter of a millisecond, or when so much was put
-/// into queues that those who are to send it should come first. What takes its time is the handler, of
-/// which nothing is known beforehand: the clock is looked at between events, rarely as long as they are
-/// quick, since a look costs half as much as a small message. One event in a turn costs no look at all.
+/// A turn is what the task does until it waits. It ends after a quarter of a millisecond, or when
+/// so much was put into queues that the tasks that are to send it should come first. The time is
+/// taken by the handler, of which nothing is known beforehand: the clock is looked at between
+/// events, rarely as long as they are quick, since a look costs half as much as a small message.
+/// One event in a turn costs no look at all.
 #[derive(Default)]
-pub(super) struct Turn {
-    /// Events of this turn.
+pub(crate) struct Turn {
+    /// There was an event in this turn.
     begun: bool,
     /// One event was as long as a turn may be: from then on each has a turn of its own.
     single: bool,
     /// Events until the next look at the clock, and from one look to the next.
     until_look: u8,
     stride: u8,
-    /// The most that `stride` may be, in powers of two below [`MAX_STRIDE`]; more than zero after a look
-    /// that came much too late.
+    /// The most that `stride` may be, in powers of two below [`MAX_STRIDE`]; more than zero after a
+    /// look that came much too late.
     caution: u8,
     /// Looks since then that came in time.
     calm: u16,
@@ -32,16 +33,17 @@ pub(super) struct Turn {
     looked: bool,
     /// [`produced`] when the turn began.
     produced: u32,
-    /// The first and the last look at the clock, as [`now`] says: every idle connection holds one of these.
+    /// The first and the last look at the clock, by [`now`]. Four bytes each: every idle connection
+    /// holds one of these.
     first: u32,
     last: u32,
 }
 
 impl Turn {
-    /// An event was found, or there is something else to do: whether that is part of this turn. If not,
-    /// it is the first thing in the next one.
+    /// Returns, when there is an event or something else to do, whether that is part of this turn.
+    /// If not, it is the first thing in the next one.
     #[inline]
-    pub(super) fn goes_on(&mut self) -> bool {
+    pub(crate) fn goes_on(&mut self) -> bool {
         if !self.begun {
             self.begin();
             return true;
@@ -56,9 +58,9 @@ impl Turn {
         self.look()
     }
 
-    /// The task waits now.
+    /// Ends the turn: the task waits now.
     #[inline]
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.begun = false;
         self.looked = false;
     }
@@ -118,34 +120,34 @@ impl Turn {
     }
 }
 
-/// Lets all others that are ready have their turn, and looks for what arrived and which alarms went off,
-/// before this task goes on.
-pub(super) fn give_way(cx: &mut Context<'_>) {
+/// Lets all other tasks that are ready have their turn before this one goes on, and the runtime
+/// look for what arrived and which alarms went off.
+pub(crate) fn give_way(cx: &mut Context<'_>) {
     // What it does it does when it is polled first: the task is woken once all others have run.
     let polled: Poll<()> = pin!(yield_now()).poll(cx);
     debug_assert!(polled.is_pending());
 }
 
-/// The time in microseconds, of which only differences matter; wraps around after an hour.
+/// Returns the time in microseconds, of which only differences matter; wraps around after an hour.
 fn now() -> u32 {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     EPOCH.get_or_init(Instant::now).elapsed().as_micros() as u32
 }
 
-/// The length of a turn in microseconds: ten connections that always have something to do keep an eleventh
-/// waiting for less than 3 ms.
+/// The length of a turn in microseconds: ten connections that always have something to do keep an
+/// eleventh waiting for less than 3 ms.
 const TURN: u32 = 250;
 
-/// An event that takes as long is one turn.
+/// The time in microseconds from which on one event is a turn.
 const SINGLE: u32 = 125;
 
-/// What a turn may put into queues, as it is charged there.
+/// The most bytes that a turn puts into queues, as they are charged there.
 const MAX_PRODUCED: u32 = 256 * 1024;
 
-/// Events between two looks at the clock at the most.
+/// The most events between two looks at the clock.
 const MAX_STRIDE: u8 = 32;
 
-/// So many looks in time make up for one that was late.
+/// The number of looks in time that make up for one that was late.
 const RECOVERY: u16 = 1024;
 
 #[cfg(test)]
@@ -177,9 +179,9 @@ mod tests {
         assert!(events(&mut turn, Duration::from_millis(1)) <= 2);
         assert_eq!(events(&mut turn, Duration::from_millis(1)), 1);
         assert_eq!(events(&mut turn, Duration::from_millis(1)), 1);
-        // quick ones get whole turns again, unless somebody else needed the processor
+        // quick ones get whole turns again, unless another process needed the processor
         assert!((0..100).any(|_| events(&mut turn, Duration::ZERO) > 100));
-        // whoever was quick for long does not get far beyond
+        // one that was quick for long does not get far beyond
         let slow = events(&mut turn, Duration::from_millis(1));
         assert!(slow <= usize::from(2 * MAX_STRIDE), "{slow}");
     }

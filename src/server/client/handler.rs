@@ -1,31 +1,32 @@
 use alloc::sync::Arc;
 use core::future::{Future, ready};
 
-use super::acceptance::{Acceptance, Decision};
 use super::client::Client;
-use super::request::Request;
 use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
+use crate::server::accept::accept::Accept;
+use crate::server::http::request::Request;
+use crate::server::http::response::Response;
 
-/// What happens on the connections of a route. One handler serves all of them.
+/// The event handler of a route. One handler serves all of its connections.
 ///
-/// Write the methods as `async fn`; those that are left out do nothing. For closures that do not wait
-/// there is [`handler`](super::handler()).
+/// Write the methods as `async fn`; those that are left out do nothing. For closures that do not
+/// wait there is [`handler_fn`](crate::server::handler_fn()).
 ///
 /// ```
-/// use sansws::server::{Acceptance, Client, Decision, Handler, Page, Received, Request};
+/// use sansws::server::{Accept, Client, Response, Handler, Received, Request};
 ///
 /// struct Chat;
 ///
-/// /// What is kept for each connection.
+/// /// The state of each connection.
 /// struct User(String);
 ///
 /// impl Handler for Chat {
-///     async fn on_request(&self, request: &Request<'_>) -> Decision {
+///     async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
 ///         match request.cookie("user") {
-///             Some(user) => Ok(Acceptance::new().state(User(user.to_string()))),
-///             None => Err(Page::text("Log in first.\n").status(401)),
+///             Some(user) => Ok(Accept::new().client_state(User(user.to_string()))),
+///             None => Err(Response::text("Log in first.\n").status(401)),
 ///         }
 ///     }
 ///
@@ -38,7 +39,7 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 ///
 ///     async fn on_message(&self, client: &Client, message: Received<'_>) {
 ///         if let (Some(text), Some(User(name))) = (message.as_text(), client.state()) {
-///             let _ = client.hub().broadcast(format!("{name} says: {text}"));
+///             let _ = client.hub().all().send(format!("{name} says: {text}"));
 ///         }
 ///     }
 /// }
@@ -46,44 +47,51 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 ///
 /// # One connection, one event at a time
 ///
-/// The events of one connection come one after the other; those of different connections at the same
-/// time. While a method waits, its connection receives nothing, but what is sent to the client leaves,
-/// keep-alive goes on, and the end of the connection is noticed: at once if the network is broken, a second
-/// after the peer's Close or the end of its stream, so that what it had asked for can still be answered.
-/// Then sending is an error, [`Client::closed`] resolves, and a little later the stream and its place
-/// are given back, though the method may go on; `on_close` comes after it. A Close behind messages that
-/// nobody has taken in yet is not seen before them. Work that takes long belongs into a task of its own, which may keep a
-/// clone of the [`Client`]; work that blocks, into `tokio::task::spawn_blocking`.
+/// The events of one connection come one after the other; those of different connections at the
+/// same time. While a method waits, its connection receives nothing, but what is sent to the client
+/// leaves, keep-alive goes on, and the end of the connection is noticed: at once if the network is
+/// broken, a second after the peer's Close or the end of its stream, so that what it had asked for
+/// can still be answered. Then sending is an error, [`Client::closed`] resolves, and a little later
+/// the stream and its permit are given back, though the method may go on; `on_close` comes after
+/// it. A Close behind messages that have not been delivered yet is not seen before them. Work that
+/// takes long belongs into a task of its own, which may keep a clone of the [`Client`]; work that
+/// blocks, into `tokio::task::spawn_blocking`.
 ///
-/// What a connection needs to remember is given to [`Acceptance::state`] and found again with
+/// The state of a connection is given to [`Accept::client_state`] and found again with
 /// [`Client::state`]. `on_request` should not take longer than
 /// [`Config::handshake_timeout`](crate::Config::handshake_timeout): the client gets a 503 then.
 ///
 /// # Panics
 ///
-/// A panic is caught: the client is closed with 1011, `on_close` is called, and all other connections
-/// go on (unless the program is built with `panic = "abort"`). In `on_request` it becomes status 500.
+/// A panic is caught: the client is closed with 1011, `on_close` is called, and all other
+/// connections go on (unless the program is built with `panic = "abort"`). In `on_request` it
+/// becomes status 500.
 ///
 /// # Dropped futures
 ///
-/// The futures of `on_open` and `on_message` are driven to their ends, except when the server shuts
-/// down and its deadline has passed: then they are dropped where they wait. That of `on_close` is then
-/// polled once.
+/// The futures of all methods are driven to their ends, except when the client is
+/// [aborted](Client::abort), when the server shuts down and its deadline has passed, or when the
+/// future of [`Server::run`](crate::server::Server::run) is dropped: then they are dropped where
+/// they wait. Those of `on_error` and `on_close` are still polled once.
 pub trait Handler: Send + Sync + 'static {
-    /// A handshake that is valid and whose origin is allowed: let it in, or answer with any page
-    /// instead. Lets everybody in if it is left out.
-    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
+    /// Decides about a handshake that is valid and whose origin is allowed: accept it, or answer
+    /// with any response instead. Accepts all if it is left out.
+    fn on_request(
+        &self,
+        request: &Request<'_>,
+    ) -> impl Future<Output = Result<Accept, Response>> + Send {
         let _ = request;
-        ready(Ok(Acceptance::new()))
+        ready(Ok(Accept::new()))
     }
 
-    /// The connection is open. Nothing has been received yet.
+    /// Called when the connection is open. Nothing has been received yet.
     fn on_open(&self, client: &Client) -> impl Future<Output = ()> + Send {
         let _ = client;
         ready(())
     }
 
-    /// A message. It lies in the receive buffer; [`Received::into_message`] makes it independent.
+    /// Called for a message. It lies in the receive buffer; [`Received::into_message`] makes it
+    /// independent.
     fn on_message(
         &self,
         client: &Client,
@@ -93,48 +101,53 @@ pub trait Handler: Send + Sync + 'static {
         ready(())
     }
 
-    /// A ping. It is answered already.
+    /// Called for a ping. It is answered already.
     fn on_ping(&self, client: &Client, payload: &[u8]) -> impl Future<Output = ()> + Send {
         let _ = (client, payload);
         ready(())
     }
 
-    /// A pong: the answer to a ping of [`Client::send`], to one of keep-alive, or to none.
+    /// Called for a pong: the answer to a ping of [`Client::send`], to one of keep-alive, or to
+    /// none.
     fn on_pong(&self, client: &Client, payload: &[u8]) -> impl Future<Output = ()> + Send {
         let _ = (client, payload);
         ready(())
     }
 
-    /// A client that had fallen behind has caught up: messages had to wait in its queue, and now the
-    /// queue is empty. The place to go on sending what one held back.
+    /// Called when a client that had fallen behind has caught up: messages had to wait in its
+    /// queue, and now the queue is empty. The place to go on with messages that were held back.
     fn on_drain(&self, client: &Client) -> impl Future<Output = ()> + Send {
         let _ = client;
         ready(())
     }
 
-    /// The connection failed: the network broke it, the peer broke a rule, or it did not answer in
-    /// time. [`on_close`](Self::on_close) follows at once, and the client is gone as it is there.
+    /// Called when the connection has failed: the network broke it, the peer broke a rule, or it
+    /// did not answer in time. [`on_close`](Self::on_close) follows at once, and the client is gone
+    /// as it is there.
     ///
-    /// A browser whose window is closed counts as a network that breaks, so most of these errors are
-    /// [`is_disconnect`](Error::is_disconnect).
+    /// A browser whose window is closed counts as a network that breaks, so most of these errors
+    /// are [`is_disconnect`](Error::is_disconnect).
     fn on_error(&self, client: &Client, error: &Error) -> impl Future<Output = ()> + Send {
         let _ = (client, error);
         ready(())
     }
 
-    /// The connection is over, however that came: once for each `on_open`. The client is in no room
-    /// and not in the [`Hub`](super::Hub) any more.
+    /// Called when the connection is over, however that came: once for each `on_open`. The client
+    /// is in no room and not in the [`Hub`](crate::server::Hub) any more.
     ///
-    /// The info says with which code and reason, who began, and whether both ends took part.
+    /// The info has the code and the reason, which end began, and whether both took part.
     fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
         let _ = (client, info);
         ready(())
     }
 }
 
-/// The same handler for several routes, or one that the rest of the program keeps a hand on.
+/// A handler for several routes, or one that the rest of the program has a reference to.
 impl<H: Handler> Handler for Arc<H> {
-    fn on_request(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send {
+    fn on_request(
+        &self,
+        request: &Request<'_>,
+    ) -> impl Future<Output = Result<Accept, Response>> + Send {
         (**self).on_request(request)
     }
 
@@ -171,7 +184,8 @@ impl<H: Handler> Handler for Arc<H> {
     }
 }
 
-/// A message in the receive buffer. It can be sent as it is, to its sender or to others.
+/// A message of a client, in the receive buffer. It can be sent as it is, to its sender or to
+/// others.
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums)] // RFC 6455 §5.6 has these two data frames
 pub enum Received<'b> {
@@ -182,8 +196,8 @@ pub enum Received<'b> {
 }
 
 impl<'b> Received<'b> {
-    /// The message, if the event is one.
-    pub(super) fn from_event(event: Event<'b>) -> Result<Self, Event<'b>> {
+    /// Returns the message of an event, or the event if it is none.
+    pub(crate) fn from_event(event: Event<'b>) -> Result<Self, Event<'b>> {
         match event {
             Event::Text(text) => Ok(Self::Text(text)),
             Event::Binary(binary) => Ok(Self::Binary(binary)),
@@ -191,7 +205,7 @@ impl<'b> Received<'b> {
         }
     }
 
-    /// The text, if this is a text message.
+    /// Returns the text, if this is a text message.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -199,7 +213,7 @@ impl<'b> Received<'b> {
         }
     }
 
-    /// The payload, whichever kind of message this is.
+    /// Returns the payload, whichever kind of message this is.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -207,7 +221,7 @@ impl<'b> Received<'b> {
         }
     }
 
-    /// The message, owned: a small payload is copied, a large one is handed over.
+    /// Returns the message, owned: a small payload is copied, a large one is handed over.
     pub fn into_message(self) -> Message {
         match self {
             Self::Text(text) => Message::Text(text.into_text()),
@@ -215,7 +229,7 @@ impl<'b> Received<'b> {
         }
     }
 
-    /// The payload, owned: a small one is copied, a large one is handed over.
+    /// Returns the payload, owned: a small one is copied, a large one is handed over.
     pub fn into_bytes(self) -> Bytes {
         self.into_message().into_bytes()
     }

@@ -1,113 +1,115 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::forwarded::Forwarded;
-use super::page::Page;
+use super::response::Response;
 use super::route::{Params, Pattern};
 use crate::handshake::server;
 
 /// A request that a handler or a fallback may look at before it is answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    pub(super) http: &'a server::Request,
-    pub(super) peer: Peer,
+    pub(crate) http: &'a server::Request,
+    pub(crate) peer: Peer,
     forwarded: Forwarded<'a>,
-    pub(super) route: Option<(&'a Pattern, &'a Params)>,
+    pub(crate) route: Option<(&'a Pattern, &'a Params)>,
 }
 
 /// The other end of the transport.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub(super) addr: SocketAddr,
-    /// TLS lies between, and was ended by whoever handed us the stream.
-    pub(super) secure: bool,
-    /// It came to a listener that only this machine can reach, and of which nobody has said which hosts
-    /// it is.
-    pub(super) local: bool,
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
+    /// TLS was ended by whoever handed us the stream.
+    pub(crate) secure: bool,
+    /// It came to a listener that only this machine can reach, and of which it was not said which
+    /// hosts it is.
+    pub(crate) local: bool,
 }
 
 impl<'a> Request<'a> {
-    /// A request; if the proxies say what makes no sense, the answer to it.
-    pub(super) fn new(
+    /// Makes one. The error is the answer to a request of which the proxies say what makes no
+    /// sense.
+    pub(crate) fn new(
         http: &'a server::Request,
         peer: Peer,
         trusted_proxies: usize,
         route: Option<(&'a Pattern, &'a Params)>,
-    ) -> Result<Self, Page> {
+    ) -> Result<Self, Response> {
         let forwarded = Forwarded::read(http, trusted_proxies)?;
         Ok(Self { http, peer, forwarded, route })
     }
 
-    /// The address of the other end of the TCP connection: of a proxy, if there is one.
+    /// Returns the address of the other end of the TCP connection: of a proxy, if there is one.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer.addr
     }
 
-    /// The address of the client: what the [trusted proxies](super::Server::trusted_proxies) say. That
-    /// of the peer if none is trusted or, as in the health check of a load balancer, nothing is said at
-    /// all; where something is said that is no address, the request is answered with status 400.
+    /// Returns the address of the client: what the
+    /// [trusted proxies](crate::server::Server::trusted_proxies) say. That of the peer if none is
+    /// trusted or, as in the health check of a load balancer, nothing is said at all; where
+    /// something is said that is no address, the request is answered with status 400.
     pub fn remote_ip(&self) -> IpAddr {
         self.forwarded.ip.unwrap_or_else(|| self.peer.addr.ip().to_canonical())
     }
 
-    /// Whether the client speaks TLS: with the trusted proxies, as they say, or with whoever
-    /// [handed the stream over](super::ServerHandle::accept).
+    /// Returns whether the client speaks TLS, as the trusted proxies say, or else the
+    /// [`ExternalStream`](crate::server::ExternalStream).
     pub fn is_secure(&self) -> bool {
         self.forwarded.secure.unwrap_or(self.peer.secure)
     }
 
-    /// The path, not decoded.
+    /// Returns the path, not decoded.
     pub fn path(&self) -> &'a str {
         self.http.path()
     }
 
-    /// What follows the `?`, not decoded.
+    /// Returns the query, which follows the `?`, not decoded.
     pub fn query(&self) -> Option<&'a str> {
         self.http.query()
     }
 
-    /// The value of a parameter of the route, percent-decoded: of `room` for the route
-    /// `/chat/{room}`. Whoever sent the request chose it.
+    /// Returns the value of a parameter of the route, percent-decoded: of `room` for the route
+    /// `/chat/{room}`. The client chose it.
     pub fn param(&self, name: &str) -> Option<&'a str> {
         let (pattern, params) = self.route?;
         params.get(pattern.position(name)?).map(|value| &**value)
     }
 
-    /// The host and, if there is one, the port that the client addressed, as far as the trusted
-    /// proxies or the `Host` header tell.
+    /// Returns the host and, if there is one, the port that the client addressed, as far as the
+    /// trusted proxies or the `Host` header tell.
     pub fn host(&self) -> &'a str {
         self.forwarded.host.unwrap_or_else(|| self.http.host())
     }
 
-    /// The site whose script opened the connection. Only browsers send it.
+    /// Returns the site whose script opened the connection. Only browsers send it.
     pub fn origin(&self) -> Option<&'a str> {
         self.http.origin()
     }
 
-    /// The value of the first header with this name, in any case; `None` if there is none or its
-    /// value is not UTF-8.
+    /// Returns the value of the first header with this name, in any case; `None` if there is none
+    /// or its value is not UTF-8.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.http.header(name)
     }
 
-    /// The value of the first cookie with this name, as it was sent.
+    /// Returns the value of the first cookie with this name, as it was sent.
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
         let values = self.http.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
         find_cookie(values.filter_map(|(_, value)| core::str::from_utf8(value).ok()), name)
     }
 
-    /// The subprotocols that the client offers, its favourite first.
+    /// Returns the subprotocols that the client offers, its favourite first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> {
         self.http.subprotocols()
     }
 
-    /// All of the request.
+    /// Returns the whole request.
     pub fn http(&self) -> &'a server::Request {
         self.http
     }
 }
 
 /// Looks a cookie up in the values of `Cookie` headers (RFC 6265 §4.2.1).
-pub(super) fn find_cookie<'a>(
+pub(crate) fn find_cookie<'a>(
     values: impl Iterator<Item = &'a str>,
     name: &str,
 ) -> Option<&'a str> {

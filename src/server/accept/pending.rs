@@ -1,10 +1,11 @@
-//! Connections whose request is being read or answered: who gets a place, and who gives way.
+//! Connections whose request is being read or answered: which get a place, and which give way.
 //!
-//! Where all places are taken, newcomers wait in the queue of the operating system, which costs this
-//! process nothing, so that many who come at once are all served, one after the other. Connecting costs
-//! a stranger nothing either, however, and so whoever has a place and does nothing with it loses it to
-//! them: first those who have sent nothing, then those whose request is not complete, and of each those
-//! of the network with the most pending connections, the oldest first. Each has some time before that.
+//! Where all places are taken, newcomers wait in the queue of the operating system, which costs
+//! this process nothing, so that many that come at once are all served, one after the other.
+//! Connecting costs a stranger nothing either, however, and so a connection that has a place and
+//! does nothing with it loses it to them: first those that have sent nothing, then those whose
+//! request is not complete, and of each those of the network with the most pending connections, the
+//! oldest first. Each has some time before that.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -15,44 +16,52 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::control::Control;
 use super::network::Network;
 
+/// The pending connections of a server.
 #[derive(Default)]
-pub(super) struct Pending(Mutex<State>);
+pub(crate) struct Pending(Mutex<State>);
+
+/// The entry of a pending connection, until [`Pending::remove`].
+pub(crate) struct Entry {
+    pub(crate) id: u64,
+    /// Told when the connection has to leave.
+    pub(crate) leave: Arc<Notify>,
+}
 
 #[derive(Default)]
 struct State {
     networks: BTreeMap<Network, Group>,
-    /// Those of all networks.
+    /// The number of members of all networks.
     len: usize,
-    /// Those who have been told to leave and are still here.
+    /// The number of those that have been told to leave and are still here.
     leaving: usize,
     last_id: u64,
 }
 
-/// Those of one network. Later ones have larger ids.
+/// The pending connections of one network. Later ones have larger ids.
 #[derive(Default)]
 struct Group {
     members: BTreeMap<u64, Member>,
-    /// Those who may be told to leave, who is to go first in front.
+    /// Those that may be told to leave, in the order in which they are.
     idle: BTreeSet<(Stage, u64)>,
 }
 
+/// One pending connection.
 struct Member {
     stage: Stage,
     since: Instant,
     leave: Arc<Notify>,
 }
 
-/// How far a pending connection has come.
+/// The stages of a pending connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    /// Nothing has come from it.
+pub(crate) enum Stage {
+    /// It has sent nothing.
     Silent,
     /// Its request is being read, or its answer written.
     Begun,
-    /// A handler decides about it. It keeps its place, for a time that is bounded elsewhere.
+    /// A handler decides about it, for which `Config::handshake_timeout` is the bound: it stays.
     Kept,
     /// It was told to leave.
     Leaving,
@@ -65,15 +74,18 @@ impl Stage {
 }
 
 impl Pending {
-    /// A place for a newcomer, unless `is_full` says of how many there are that there is none. Somebody
-    /// else may have been told to leave then. Who can wait for that asks again when one has left, and at
-    /// this time at the latest; for who cannot there is one place more.
-    fn enter(
+    /// Returns a place for a newcomer, which it keeps until [`advance`](Self::advance) says
+    /// otherwise, unless `is_full` says of how many there are that there is none.
+    ///
+    /// Another one may have been told to leave then. A newcomer that can wait asks again when one
+    /// has left, and at the time of the error at the latest; one that cannot gets a place beyond
+    /// the limit if another is about to leave for it.
+    pub(crate) fn enter(
         &self,
         network: Network,
         can_wait: bool,
         is_full: impl FnOnce(usize) -> bool,
-    ) -> Result<(u64, Arc<Notify>), Instant> {
+    ) -> Result<Entry, Instant> {
         let mut state = self.lock();
         if is_full(state.len) {
             match state.make_way(Some(network)) {
@@ -85,8 +97,19 @@ impl Pending {
         Ok(state.insert(network))
     }
 
-    /// Tells one to leave, if there is one that had its time. Whether one is about to leave.
-    pub(super) fn make_way(&self) -> bool {
+    /// Notes how far a connection has come.
+    pub(crate) fn advance(&self, network: Network, id: u64, stage: Stage) {
+        self.lock().advance(network, id, stage);
+    }
+
+    /// Takes a connection out.
+    pub(crate) fn remove(&self, network: Network, id: u64) {
+        self.lock().remove(network, id);
+    }
+
+    /// Tells one to leave, if there is one that had its time. Returns whether one is about to
+    /// leave.
+    pub(crate) fn make_way(&self) -> bool {
         !matches!(self.lock().make_way(None), Way::From(_))
     }
 
@@ -96,20 +119,20 @@ impl Pending {
 }
 
 impl State {
-    fn insert(&mut self, network: Network) -> (u64, Arc<Notify>) {
+    fn insert(&mut self, network: Network) -> Entry {
         self.last_id += 1;
         self.len += 1;
         let leave = Arc::new(Notify::new());
         let since = Instant::now();
         let member = Member { stage: Stage::Kept, since, leave: Arc::clone(&leave) };
         self.networks.entry(network).or_default().members.insert(self.last_id, member);
-        (self.last_id, leave)
+        Entry { id: self.last_id, leave }
     }
 
     fn advance(&mut self, network: Network, id: u64, stage: Stage) {
         let Some(group) = self.networks.get_mut(&network) else { return };
         let Some(member) = group.members.get_mut(&id) else { return };
-        // whoever was told to leave does
+        // one that was told to leave does
         if member.stage != Stage::Leaving {
             group.idle.remove(&(member.stage, id));
             member.stage = stage;
@@ -131,7 +154,7 @@ impl State {
         }
     }
 
-    /// Sees to it that one leaves, for a newcomer from a network that may be known.
+    /// Tells one to leave, for a newcomer from a network that may be known.
     fn make_way(&mut self, newcomer: Option<Network>) -> Way {
         if self.leaving > 0 {
             return Way::InTheMaking;
@@ -164,60 +187,23 @@ impl State {
     }
 }
 
+/// The result of [`State::make_way`].
 enum Way {
-    /// Somebody has been told to leave.
+    /// One has been told to leave.
     Made,
-    /// The one who was told before is still here.
+    /// One was told before, and is still here.
     InTheMaking,
-    /// Nobody has had his time before this one.
+    /// None has had its time before this.
     From(Instant),
 }
 
-/// The place of a pending connection.
-pub(super) struct PendingGuard {
-    control: Arc<Control>,
-    network: Network,
-    id: u64,
-    leave: Arc<Notify>,
-}
-
-impl PendingGuard {
-    /// A place that is kept until [`advance`](Self::advance) says otherwise; as in [`Pending::enter`].
-    pub(super) fn new(
-        control: &Arc<Control>,
-        network: Network,
-        can_wait: bool,
-        is_full: impl FnOnce(usize) -> bool,
-    ) -> Result<Self, Instant> {
-        let (id, leave) = control.pending.enter(network, can_wait, is_full)?;
-        Ok(Self { control: Arc::clone(control), network, id, leave })
-    }
-
-    /// Says how far it has come.
-    pub(super) fn advance(&self, stage: Stage) {
-        self.control.pending.lock().advance(self.network, self.id, stage);
-    }
-
-    /// Until it has to leave.
-    pub(super) async fn told_to_leave(&self) {
-        self.leave.notified().await;
-    }
-}
-
-impl Drop for PendingGuard {
-    fn drop(&mut self) {
-        self.control.pending.lock().remove(self.network, self.id);
-        self.control.left.notify_one();
-    }
-}
-
-/// How long a connection keeps its place while others wait for one, whatever it does with it: the time
-/// in which a TCP segment that was lost is sent again (RFC 6298 §2: one second), so that nobody who
-/// means to say something loses it.
+/// The time for which a connection keeps its place while others wait for one, whatever it does with
+/// it: a TCP segment that was lost is sent again by then (RFC 6298 §2: one second), so that a peer
+/// that means to say something does not lose its place.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The same for one that has sent nothing, where its network has more than its share of the places and
-/// somebody from another one waits.
+/// The same for one that has sent nothing, where its network has more than its share of the places
+/// and a newcomer from another one waits.
 const HURRY: Duration = Duration::from_millis(100);
 
 /// The share of a network is this part of all pending connections.
@@ -232,28 +218,57 @@ mod tests {
 
     use super::*;
 
+    /// A place that is given back when dropped.
+    struct Guard {
+        all: Arc<Pending>,
+        network: Network,
+        entry: Entry,
+    }
+
+    impl Guard {
+        fn enter(
+            all: &Arc<Pending>,
+            network: Network,
+            can_wait: bool,
+            max: usize,
+        ) -> Result<Self, Instant> {
+            let entry = all.enter(network, can_wait, |len| len >= max)?;
+            Ok(Self { all: Arc::clone(all), network, entry })
+        }
+
+        fn advance(&self, stage: Stage) {
+            self.all.advance(self.network, self.entry.id, stage);
+        }
+    }
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.all.remove(self.network, self.entry.id);
+        }
+    }
+
     fn network(number: u8) -> Network {
         Network::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
     }
 
-    fn enter(control: &Arc<Control>, from: u8, max: usize) -> Result<PendingGuard, Instant> {
-        PendingGuard::new(control, network(from), true, |len| len >= max)
+    fn enter(all: &Arc<Pending>, from: u8, max: usize) -> Result<Guard, Instant> {
+        Guard::enter(all, network(from), true, max)
     }
 
-    /// Those who enter at once, one each, at this stage.
-    fn group(control: &Arc<Control>, from: u8, stages: &[Stage]) -> Vec<PendingGuard> {
+    /// Returns members that enter at once, one at each of these stages.
+    fn group(all: &Arc<Pending>, from: u8, stages: &[Stage]) -> Vec<Guard> {
         let place = |stage: &Stage| {
-            let guard = enter(control, from, usize::MAX).unwrap_or_else(|_| unreachable!());
+            let guard = enter(all, from, usize::MAX).unwrap_or_else(|_| unreachable!());
             guard.advance(*stage);
             guard
         };
         stages.iter().map(place).collect()
     }
 
-    /// Who has to leave, and was not told before.
-    async fn told(guards: &[PendingGuard]) -> Option<usize> {
+    /// Returns which one has to leave, and was not told before.
+    async fn told(guards: &[Guard]) -> Option<usize> {
         for (at, guard) in guards.iter().enumerate() {
-            let now = tokio::time::timeout(Duration::ZERO, guard.told_to_leave());
+            let now = tokio::time::timeout(Duration::ZERO, guard.entry.leave.notified());
             if now.await.is_ok() {
                 return Some(at);
             }
@@ -265,62 +280,63 @@ mod tests {
     async fn who_gives_way() {
         use Stage::{Begun, Kept, Silent};
 
-        let control = Arc::new(Control::new());
-        let mut guards = group(&control, 1, &[Kept, Begun, Silent]);
-        guards.extend(group(&control, 2, &[Begun, Silent, Begun, Silent]));
-        // everybody has a time before that
-        let from = enter(&control, 1, 7).err();
+        let all = Arc::new(Pending::default());
+        let mut guards = group(&all, 1, &[Kept, Begun, Silent]);
+        guards.extend(group(&all, 2, &[Begun, Silent, Begun, Silent]));
+        // each has a time before that
+        let from = enter(&all, 1, 7).err();
         assert_eq!(from, Some(Instant::now() + PATIENCE));
         assert_eq!(told(&guards).await, None);
         advance(PATIENCE).await;
-        // silent ones before those who are at it, those of the larger network first, then the oldest
+        // silent ones before those who are at it, those of the larger network first, then the
+        // oldest
         for expected in [4, 2, 6, 1, 3, 5] {
             let seven = guards.len();
-            assert!(enter(&control, 1, seven).is_err());
+            assert!(enter(&all, 1, seven).is_err());
             // one at a time
-            assert!(enter(&control, 1, seven).is_err());
+            assert!(enter(&all, 1, seven).is_err());
             assert_eq!(told(&guards).await, Some(expected));
             assert_eq!(told(&guards).await, None);
-            // he is told no second time whatever he does
+            // it is told no second time whatever it does
             guards[expected].advance(Kept);
             guards[expected].advance(Silent);
-            let left = core::mem::replace(&mut guards[expected], one(&control));
+            let left = core::mem::replace(&mut guards[expected], one(&all));
             drop(left);
         }
-        // nobody else has to
-        assert!(enter(&control, 1, guards.len()).is_err());
+        // no other has to
+        assert!(enter(&all, 1, guards.len()).is_err());
         assert_eq!(told(&guards).await, None);
         drop(guards);
-        let state = control.pending.lock();
+        let state = all.lock();
         assert!(state.networks.is_empty() && (state.len, state.leaving) == (0, 0));
     }
 
-    /// One who keeps his place, from somewhere else.
-    fn one(control: &Arc<Control>) -> PendingGuard {
-        enter(control, 9, usize::MAX).unwrap_or_else(|_| unreachable!())
+    /// Returns one that keeps its place, from another network.
+    fn one(all: &Arc<Pending>) -> Guard {
+        enter(all, 9, usize::MAX).unwrap_or_else(|_| unreachable!())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_crowd_gives_way_sooner_to_others() {
-        let control = Arc::new(Control::new());
-        let guards = group(&control, 1, &[Stage::Silent; 8]);
+        let all = Arc::new(Pending::default());
+        let guards = group(&all, 1, &[Stage::Silent; 8]);
         advance(HURRY).await;
-        assert_eq!(enter(&control, 1, 8).err(), Some(Instant::now() + PATIENCE - HURRY));
+        assert_eq!(enter(&all, 1, 8).err(), Some(Instant::now() + PATIENCE - HURRY));
         assert_eq!(told(&guards).await, None);
-        assert!(enter(&control, 2, 8).is_err());
+        assert!(enter(&all, 2, 8).is_err());
         assert_eq!(told(&guards).await, Some(0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_cannot_wait_takes_the_place_at_once() {
-        let control = Arc::new(Control::new());
-        let guards = group(&control, 1, &[Stage::Silent; 2]);
-        let now = || PendingGuard::new(&control, network(1), false, |len| len >= 2);
+        let all = Arc::new(Pending::default());
+        let guards = group(&all, 1, &[Stage::Silent; 2]);
+        let now = || Guard::enter(&all, network(1), false, 2);
         assert!(now().is_err());
         advance(PATIENCE).await;
         let newcomer = now();
         assert!(newcomer.is_ok());
-        // one is on its way out for him; there is nobody for the next
+        // one is on its way out for it; there is none for the next
         assert!(now().is_err());
         assert_eq!(told(&guards).await, Some(0));
     }

@@ -1,0 +1,67 @@
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+
+use crate::handshake::server as handshake;
+
+/// The way in which a handler accepts a handshake:
+/// [`Handler::on_request`](crate::server::Handler::on_request).
+#[derive(Default)]
+#[must_use]
+pub struct Accept {
+    pub(crate) subprotocol: Option<String>,
+    headers: Vec<(String, String)>,
+    pub(crate) client_state: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Accept {
+    /// Accepts without a subprotocol, further headers and state.
+    pub const fn new() -> Self {
+        Self { subprotocol: None, headers: Vec::new(), client_state: None }
+    }
+
+    /// Chooses one of [`Request::subprotocols`](crate::server::Request::subprotocols). Any other is
+    /// answered with status 500.
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// Adds a header, such as a cookie. One that HTTP does not allow, or that the handshake writes
+    /// itself, is answered with status 500.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keeps a value with the connection, for as long as there is a
+    /// [`Client`](crate::server::Client) of it: [`Client::state`](crate::server::Client::state)
+    /// lends it to whoever holds the client. One value; the last one counts.
+    ///
+    /// A value that is to change needs a `Mutex` or an atomic: other tasks may look at the same
+    /// time.
+    pub fn client_state(mut self, state: impl Send + Sync + 'static) -> Self {
+        self.client_state = Some(Box::new(state));
+        self
+    }
+
+    pub(crate) fn headers(&self) -> Vec<(&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// Returns the same in the terms of the handshake.
+    pub(crate) fn as_handshake<'a>(
+        &'a self,
+        headers: &'a [(&'a str, &'a str)],
+    ) -> handshake::Accept<'a> {
+        handshake::Accept { subprotocol: self.subprotocol.as_deref(), headers }
+    }
+}
+
+impl fmt::Debug for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accept").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+    }
+}

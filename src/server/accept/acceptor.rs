@@ -1,0 +1,410 @@
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::panic::AssertUnwindSafe;
+use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Poll;
+use core::time::Duration;
+use std::panic::catch_unwind;
+
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::accept::Accept;
+use super::lifecycle::{Lifecycle, Phase};
+use super::pending::Stage;
+use super::permits::{ConnectionPermit, Full, HandshakePermit, Permits};
+use super::refusal::{
+    Refusal, internal_error, method_not_allowed, misdirected, not_found, too_many_of_network,
+    unavailable,
+};
+use crate::error::Error;
+use crate::handshake::HandshakeError;
+use crate::handshake::server as handshake;
+use crate::proto::Config;
+use crate::server::client::client::Client;
+use crate::server::client::hub::Hub;
+use crate::server::client::info::ClientInfo;
+use crate::server::client::stream::ClientStream;
+use crate::server::client::task::ErasedHandler;
+use crate::server::context::Context;
+use crate::server::http::hosts::Hosts;
+use crate::server::http::origin::OriginPolicy;
+use crate::server::http::request::{Peer, Request};
+use crate::server::http::response::Response;
+use crate::server::http::route::{Params, Pattern, Table};
+use crate::server::observe::event::LogEvent;
+use crate::server::observe::stats::Counters;
+use crate::tokio::{Incoming, WebSocket, read_and_tell, tune};
+
+/// The accept path: what happens to a stream until it is a connection, or has its answer.
+pub(crate) struct Acceptor {
+    pub(crate) settings: Settings,
+    pub(crate) permits: Arc<Permits>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) hub: Hub,
+}
+
+/// The settings for the requests that a server answers.
+pub(crate) struct Settings {
+    pub(crate) routes: Table<Arc<dyn ErasedHandler>>,
+    pub(crate) pages: Table<Response>,
+    pub(crate) fallback: Option<Box<Fallback>>,
+    /// The path where a load balancer asks whether to send clients.
+    pub(crate) health: Option<Box<str>>,
+    pub(crate) origins: OriginPolicy,
+    /// The hosts that the server is, if that was said.
+    pub(crate) hosts: Option<Hosts>,
+    /// The listener is on a loopback address.
+    pub(crate) on_loopback: bool,
+    pub(crate) trusted_proxies: usize,
+    pub(crate) config: Config,
+}
+
+pub(crate) type Fallback = dyn Fn(&Request<'_>) -> Response + Send + Sync;
+
+/// A handshake that is accepted, with everything that its connection needs.
+pub(crate) struct Accepted {
+    handler: Arc<dyn ErasedHandler>,
+    pub(crate) accept: Accept,
+    pub(crate) info: ClientInfo,
+    permit: ConnectionPermit,
+}
+
+impl Acceptor {
+    /// Serves a connection that the server's listener has accepted.
+    pub(crate) fn serve_tcp(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        addr: SocketAddr,
+        permit: HandshakePermit,
+    ) {
+        // a socket that is gone already shows that when it is read
+        let _ = tune(&stream);
+        let local = self.settings.on_loopback && self.settings.hosts.is_none();
+        let peer = Peer { addr, secure: false, local };
+        self.serve(ClientStream::tcp(stream), Vec::new(), peer, permit);
+    }
+
+    /// Serves a stream in a task of its own, until it gives way or the server ends.
+    pub(crate) fn serve(
+        self: &Arc<Self>,
+        stream: ClientStream,
+        received: Vec<u8>,
+        peer: Peer,
+        permit: HandshakePermit,
+    ) {
+        let task = self.permits.task();
+        let acceptor = Arc::clone(self);
+        tokio::spawn(async move {
+            let aborted = |phase: &Phase| matches!(phase, Phase::Aborting | Phase::Over);
+            let leave = either(permit.revoked(), acceptor.lifecycle.reached(aborted));
+            // In a box that is gone before the task is, and the stream before its permit is free.
+            let ended =
+                Box::pin(either(acceptor.handle(stream, received, peer, &permit), leave)).await;
+            if let Either::Second(Either::First(())) = ended {
+                Counters::add(&acceptor.context.counters.gave_way);
+            }
+            drop(permit);
+            drop(task);
+        });
+    }
+
+    /// Answers the request that arrives on a stream.
+    async fn handle(
+        &self,
+        stream: ClientStream,
+        received: Vec<u8>,
+        peer: Peer,
+        permit: &HandshakePermit,
+    ) {
+        let incoming = match self.read(stream, received, permit).await {
+            Some(Ok(incoming)) => incoming,
+            // what failed has been answered
+            Some(Err(error)) => return self.record_invalid(peer, &error),
+            None => return,
+        };
+        if !incoming.request().is_upgrade() && !self.lifecycle.is_stopping() {
+            return match self.respond(incoming.request(), peer) {
+                Ok(response) => answer(incoming, &response).await,
+                Err(refusal) => refuse(incoming, refusal).await,
+            };
+        }
+        permit.advance(Stage::Kept); // a handler has a time of its own to decide
+        let decided = self.accept_request(incoming.request(), peer).await;
+        permit.advance(Stage::Begun);
+        match decided {
+            Ok(accepted) => self.open(incoming, peer, accepted).await,
+            Err(refusal) => refuse(incoming, refusal).await,
+        }
+    }
+
+    /// Decides about a handshake, and records it if it is refused.
+    pub(crate) async fn accept_request(
+        &self,
+        http: &handshake::Request,
+        peer: Peer,
+    ) -> Result<Accepted, Refusal> {
+        let decided = self.decide(http, peer).await;
+        if let Err(refusal) = &decided {
+            self.record(http.path(), peer, refusal);
+        }
+        decided
+    }
+
+    /// Checks a handshake in the order in which the answers are documented (see the module
+    /// [`server`](crate::server)), and then asks its handler.
+    async fn decide(&self, http: &handshake::Request, peer: Peer) -> Result<Accepted, Refusal> {
+        self.check_not_stopping()?;
+        let route = self.settings.routes.find(http.path());
+        let (pattern, handler, params) = route.ok_or_else(not_found)?;
+        http.check()?;
+        let request = self.settings.request(http, peer, Some((pattern, &params)))?;
+        self.settings.check_host(&request)?;
+        catch(|| self.settings.origins.check(&request))??;
+        self.check_not_draining()?;
+        let permit = self.connection_permit(&request)?;
+        let accept = self.ask(&**handler, &request).await?;
+        self.check_not_draining()?; // it may have begun meanwhile
+        let kept = self.context.limits().max_kept_headers;
+        let subprotocol = accept.subprotocol.as_deref();
+        let pattern = Arc::clone(pattern);
+        let info = ClientInfo::new(&request, subprotocol, pattern, params.clone(), kept);
+        Ok(Accepted { handler: Arc::clone(handler), accept, info, permit })
+    }
+
+    /// Returns the response to a request of plain HTTP.
+    fn respond(&self, http: &handshake::Request, peer: Peer) -> Result<Cow<'_, Response>, Refusal> {
+        if self.settings.health.as_deref() == Some(http.path()) {
+            check_get(http)?;
+            return Ok(Cow::Owned(self.health()));
+        }
+        let request = self.settings.request(http, peer, None)?;
+        self.settings.check_host(&request)?;
+        if let Some((_, response, _)) = self.settings.pages.find(http.path()) {
+            check_get(http)?;
+            return Ok(Cow::Borrowed(response));
+        }
+        if self.settings.routes.find(http.path()).is_some() {
+            http.check()?; // fails, and says that this is a WebSocket endpoint
+        }
+        let fallback = self.settings.fallback.as_ref().ok_or_else(not_found)?;
+        let response = catch(|| fallback(&request)).inspect_err(|_| {
+            self.context.panicked(peer.addr, http.path());
+        });
+        Ok(Cow::Owned(response?))
+    }
+
+    /// Reads a request: `None` if the server stops before it is there.
+    async fn read(
+        &self,
+        stream: ClientStream,
+        received: Vec<u8>,
+        permit: &HandshakePermit,
+    ) -> Option<Result<Incoming<ClientStream>, Error>> {
+        let begun = AtomicBool::new(false); // atomic for `Send`: only this task has it
+        let arrived = || {
+            if !begun.swap(true, Ordering::Relaxed) {
+                permit.advance(Stage::Begun);
+            }
+        };
+        permit.advance(Stage::Silent);
+        if !received.is_empty() {
+            arrived();
+        }
+        // A browser may have connected for later. A request that has begun may be completed.
+        let late = async {
+            self.lifecycle.reached(Phase::is_stopping).await;
+            if begun.load(Ordering::Relaxed) {
+                sleep(GRACE).await;
+            }
+        };
+        let read = read_and_tell(stream, [&received, &[]], &self.settings.config, arrived);
+        match either(read, late).await {
+            Either::First(read) => Some(read),
+            Either::Second(()) => None,
+        }
+    }
+
+    fn check_not_stopping(&self) -> Result<(), Response> {
+        match self.lifecycle.is_stopping() {
+            true => Err(unavailable("the server is shutting down")),
+            false => Ok(()),
+        }
+    }
+
+    fn check_not_draining(&self) -> Result<(), Response> {
+        self.check_not_stopping()?;
+        match self.lifecycle.is_draining() {
+            true => Err(unavailable("the server takes no new connections")),
+            false => Ok(()),
+        }
+    }
+
+    fn connection_permit(&self, request: &Request<'_>) -> Result<ConnectionPermit, Response> {
+        self.permits.connection(request.remote_ip()).map_err(|full| match full {
+            Full::Server => unavailable("there are too many connections"),
+            Full::Network => too_many_of_network(),
+        })
+    }
+
+    /// Asks a handler, which may panic or take too long.
+    async fn ask(
+        &self,
+        handler: &dyn ErasedHandler,
+        request: &Request<'_>,
+    ) -> Result<Accept, Refusal> {
+        let decided = timeout(self.settings.config.handshake_timeout, handler.decide(request));
+        match decided.await {
+            Ok(Some(decision)) => decision.map_err(Refusal::Response),
+            Ok(None) => Err(Refusal::Panicked),
+            Err(_) => Err(unavailable("the application did not decide in time").into()),
+        }
+    }
+
+    fn health(&self) -> Response {
+        let response = match self.check_not_draining() {
+            Ok(()) => Response::text("ok\n"),
+            Err(response) => response,
+        };
+        response.header("Cache-Control", "no-store")
+    }
+
+    /// Answers a handshake that is accepted, and starts its connection.
+    async fn open(&self, incoming: Incoming<ClientStream>, peer: Peer, accepted: Accepted) {
+        let headers = accepted.accept.headers();
+        match incoming.accept(&accepted.accept.as_handshake(&headers)).await {
+            Ok(ws) => {
+                drop(headers);
+                self.start(ws, accepted);
+            }
+            // it was answered with status 500
+            Err(Error::Usage(_)) => self.record_unusable(&accepted, peer),
+            // the client is gone
+            Err(_) => Counters::add(&self.context.counters.refused),
+        }
+    }
+
+    /// Hands an open connection to its handler.
+    pub(crate) fn start(&self, ws: WebSocket<ClientStream>, accepted: Accepted) {
+        let Accepted { handler, accept, info, permit } = accepted;
+        let context = Arc::clone(&self.context);
+        let client = Client::new(info, accept.client_state, self.hub.clone(), context);
+        handler.start(ws, client, permit, self.permits.task());
+    }
+
+    /// Counts and logs a handshake that is refused.
+    fn record(&self, path: &str, peer: Peer, refusal: &Refusal) {
+        let status = match refusal {
+            Refusal::Invalid(error) => return self.record_invalid(peer, &error.clone().into()),
+            Refusal::Panicked => {
+                self.context.panicked(peer.addr, path);
+                500
+            }
+            Refusal::Response(response) => response.status_code(),
+        };
+        Counters::add(&self.context.counters.refused);
+        self.context.log(&LogEvent::Refused { peer_addr: peer.addr, path, status });
+    }
+
+    /// Counts and logs what is not a valid request or handshake.
+    fn record_invalid(&self, peer: Peer, error: &Error) {
+        Counters::add(&self.context.counters.bad_requests);
+        self.context.log(&LogEvent::BadRequest { peer_addr: peer.addr, error });
+    }
+
+    /// Counts and logs a handshake that a handler has accepted with what cannot be sent.
+    pub(crate) fn record_unusable(&self, accepted: &Accepted, peer: Peer) {
+        self.record(accepted.info.path(), peer, &internal_error().into());
+    }
+}
+
+impl Settings {
+    /// Reads a request with what the trusted proxies say about it.
+    fn request<'a>(
+        &self,
+        http: &'a handshake::Request,
+        peer: Peer,
+        route: Option<(&'a Arc<Pattern>, &'a Params)>,
+    ) -> Result<Request<'a>, Response> {
+        let route = route.map(|(pattern, params)| (&**pattern, params));
+        Request::new(http, peer, self.trusted_proxies, route)
+    }
+
+    fn check_host(&self, request: &Request<'_>) -> Result<(), Response> {
+        match &self.hosts {
+            Some(hosts) if !hosts.contain(request.host(), request.is_secure()) => {
+                Err(misdirected(request.host()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks that a request fetches something.
+fn check_get(http: &handshake::Request) -> Result<(), Response> {
+    match http.method() {
+        "GET" | "HEAD" => Ok(()),
+        _ => Err(method_not_allowed()),
+    }
+}
+
+/// Calls a closure of the application, which may panic.
+fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Refusal> {
+    // What the closure shares may be left in a state it did not mean, as after a panic in any
+    // thread; nothing of ours is changed inside.
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| Refusal::Panicked)
+}
+
+/// Answers a request that is refused.
+async fn refuse(incoming: Incoming<ClientStream>, refusal: Refusal) {
+    match refusal {
+        Refusal::Invalid(error) if error != HandshakeError::UpgradeRemoved => {
+            // fails, and answers with what is wrong
+            let _ = incoming.accept(&handshake::Accept::default()).await;
+        }
+        refusal => answer(incoming, &refusal.into_response()).await,
+    }
+}
+
+/// Answers a request; with status 500 if the response cannot be sent.
+async fn answer(incoming: Incoming<ClientStream>, response: &Response) {
+    let substitute;
+    let response = match response.check() {
+        Ok(()) => response,
+        Err(_) => {
+            substitute = internal_error();
+            &substitute
+        }
+    };
+    let headers = response.headers();
+    // fails if the peer is gone
+    let _ = incoming.reject(&response.reject(&headers)).await;
+}
+
+/// Waits for the future that is ready first.
+async fn either<A, B>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> Either<A, B> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Either::First(result)),
+        Poll::Pending => second.as_mut().poll(cx).map(Either::Second),
+    })
+    .await
+}
+
+enum Either<A, B> {
+    First(A),
+    Second(B),
+}
+
+/// The time that a request may still take to arrive once the server shuts down: a segment that was
+/// lost is sent again by then (RFC 6298 §2).
+const GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,217 @@
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map;
+use alloc::sync::Arc;
+use core::net::IpAddr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout, timeout_at};
+
+use super::network::Network;
+use super::pending::{Entry, Pending, Stage};
+
+/// The permits of a server: how many handshakes, connections and tasks there may be, and are. Each
+/// is given back when its guard is dropped.
+///
+/// Two locks, never held together: that of [`Pending`] and that of the networks.
+pub(crate) struct Permits {
+    capacity: Capacity,
+    /// Handshakes and requests under way.
+    pending: Pending,
+    /// Handshakes and connections: each is a task with a socket.
+    tasks: AtomicUsize,
+    no_tasks: Notify,
+    /// Told whenever a handshake or a task has ended, for the accept loop.
+    freed: Notify,
+    /// Connections, from before their handler is asked.
+    connections: AtomicUsize,
+    /// Connections of each network, while these are limited.
+    networks: Mutex<BTreeMap<Network, usize>>,
+}
+
+/// The limits of [`Permits`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capacity {
+    /// The most handshakes and requests under way; at least 1.
+    pub(crate) pending: usize,
+    /// The most sockets, those of handshakes and of connections.
+    pub(crate) sockets: usize,
+    /// The most connections.
+    pub(crate) connections: usize,
+    /// The most connections of one network.
+    pub(crate) per_network: Option<usize>,
+}
+
+/// The limit that stands against a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Server,
+    Network,
+}
+
+impl Permits {
+    pub(crate) fn new(capacity: Capacity) -> Self {
+        Self {
+            capacity,
+            pending: Pending::default(),
+            tasks: AtomicUsize::new(0),
+            no_tasks: Notify::new(),
+            freed: Notify::new(),
+            connections: AtomicUsize::new(0),
+            networks: Mutex::default(),
+        }
+    }
+
+    /// Waits for a permit for a handshake.
+    pub(crate) async fn handshake(self: &Arc<Self>, ip: IpAddr) -> HandshakePermit {
+        let network = Network::of(ip);
+        loop {
+            match self.pending.enter(network, true, |len| self.is_full(len)) {
+                Ok(entry) => return self.handshake_permit(network, entry),
+                Err(again) => {
+                    // either is a reason to look
+                    let _ = timeout_at(again, self.freed.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// Returns a permit for a handshake if there is one at once.
+    pub(crate) fn try_handshake(self: &Arc<Self>, ip: IpAddr) -> Option<HandshakePermit> {
+        let network = Network::of(ip);
+        let entry = self.pending.enter(network, false, |len| self.is_full(len)).ok()?;
+        Some(self.handshake_permit(network, entry))
+    }
+
+    fn handshake_permit(self: &Arc<Self>, network: Network, entry: Entry) -> HandshakePermit {
+        HandshakePermit { permits: Arc::clone(self), network, entry }
+    }
+
+    fn is_full(&self, pending: usize) -> bool {
+        // Relaxed: a number that is out of date lets one socket more or less in, and descriptors
+        // are kept in reserve for that.
+        let tasks = self.tasks.load(Ordering::Relaxed);
+        pending >= self.capacity.pending || tasks >= self.capacity.sockets
+    }
+
+    /// Returns a permit for a connection, or the limit that stands against it.
+    pub(crate) fn connection(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, Full> {
+        // Relaxed: a number and nothing else; what it counts is not read through it.
+        let max = self.capacity.connections;
+        let one_more = |taken| (taken < max).then_some(taken + 1);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.connections.fetch_update(set, fetch, one_more).map_err(|_| Full::Server)?;
+        let mut permit = ConnectionPermit { permits: Arc::clone(self), network: None };
+        if let Some(max) = self.capacity.per_network {
+            permit.network = Some(self.enter_network(Network::of(ip), max)?);
+        }
+        Ok(permit)
+    }
+
+    fn enter_network(&self, network: Network, max: usize) -> Result<Network, Full> {
+        let mut networks = self.networks();
+        let taken = networks.get(&network).copied().unwrap_or_default();
+        if taken >= max {
+            return Err(Full::Network);
+        }
+        networks.insert(network, taken + 1);
+        Ok(network)
+    }
+
+    fn leave_network(&self, network: Network) {
+        if let btree_map::Entry::Occupied(mut entry) = self.networks().entry(network) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Counts a task until the guard is dropped.
+    pub(crate) fn task(self: &Arc<Self>) -> TaskGuard {
+        self.tasks.fetch_add(1, Ordering::Relaxed); // see `TaskGuard::drop`
+        TaskGuard(Arc::clone(self))
+    }
+
+    /// Waits until all handshakes and connections are over.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let notified = self.no_tasks.notified();
+            // Acquire, with the release of the last guard: what the tasks did has happened before.
+            if self.tasks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Makes a handshake that is idle give way, and waits until one has ended or this time has
+    /// passed. For the accept loop, which is out of descriptors.
+    pub(crate) async fn make_way(&self, time: Duration) {
+        match self.pending.make_way() {
+            true => drop(timeout(time, self.freed.notified()).await),
+            false => sleep(time).await,
+        }
+    }
+
+    fn networks(&self) -> MutexGuard<'_, BTreeMap<Network, usize>> {
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The permit of a handshake or request under way.
+pub(crate) struct HandshakePermit {
+    permits: Arc<Permits>,
+    network: Network,
+    entry: Entry,
+}
+
+impl HandshakePermit {
+    /// Notes how far the handshake has come. A new one keeps its permit until this says otherwise.
+    pub(crate) fn advance(&self, stage: Stage) {
+        self.permits.pending.advance(self.network, self.entry.id, stage);
+    }
+
+    /// Waits until the handshake has to give way.
+    pub(crate) async fn revoked(&self) {
+        self.entry.leave.notified().await;
+    }
+}
+
+impl Drop for HandshakePermit {
+    fn drop(&mut self) {
+        self.permits.pending.remove(self.network, self.entry.id);
+        self.permits.freed.notify_one();
+    }
+}
+
+/// The permit of a connection, open or about to be.
+pub(crate) struct ConnectionPermit {
+    permits: Arc<Permits>,
+    /// The network that counts it too.
+    network: Option<Network>,
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.permits.connections.fetch_sub(1, Ordering::Relaxed); // as when it was taken
+        if let Some(network) = self.network {
+            self.permits.leave_network(network);
+        }
+    }
+}
+
+/// A task that [`Permits::idle`] waits for.
+pub(crate) struct TaskGuard(Arc<Permits>);
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        // AcqRel: all that any task did happens before what follows on the end of the last.
+        if self.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.no_tasks.notify_waiters();
+        }
+        self.0.freed.notify_one();
+    }
+}

@@ -1,0 +1,283 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::pin::pin;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::consume_budget;
+
+use super::hub::Hub;
+use super::info::ClientInfo;
+use super::outbox::Outbox;
+use super::queue::Outbound;
+use crate::proto::{MessageRef, PreparedMessage};
+use crate::server::context::Context;
+use crate::server::error::{NotJoined, NotSent};
+use crate::wire::CloseCode;
+
+/// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and
+/// as long as one likes: once the connection is over, sending is an error.
+///
+/// All methods may be called from any task or thread; none of them waits but
+/// [`writable`](Self::writable) and [`closed`](Self::closed). Messages are queued whole,
+/// in the order in which they are sent, and leave together in as few writes as possible.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    info: ClientInfo,
+    state: Option<Box<dyn Any + Send + Sync>>,
+    hub: Hub,
+    context: Arc<Context>,
+    outbox: Outbox,
+}
+
+impl Client {
+    pub(crate) fn new(
+        info: ClientInfo,
+        state: Option<Box<dyn Any + Send + Sync>>,
+        hub: Hub,
+        context: Arc<Context>,
+    ) -> Self {
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: unique, and ordered with nothing else
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        Self(Arc::new(Inner { id, info, state, hub, context, outbox: Outbox::default() }))
+    }
+
+    /// Returns a number that no other client of this process has or will have. Later clients have
+    /// larger ones.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Returns what the client sent when it connected.
+    pub fn info(&self) -> &ClientInfo {
+        &self.0.info
+    }
+
+    /// Returns the value of [`Accept::client_state`](crate::server::Accept::client_state); `None`
+    /// if there is none, or one of another type.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.state.as_deref()?.downcast_ref()
+    }
+
+    /// Returns the hub of the server.
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// Queues a message: text from strings, binary from bytes, pings from
+    /// [`MessageRef::ping`].
+    ///
+    /// A payload below 16 KiB is copied, an owned one from there on is kept by reference. Costs no
+    /// allocation as long as the client keeps up.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when too much
+    /// waits for it already: see [`SlowClients`](crate::server::SlowClients) for what happens next,
+    /// and [`writable`](Self::writable) for how to keep clear of it. [`NotSent::Invalid`] for a
+    /// ping or pong of more than 125 bytes. Success means that the message is queued, not that it
+    /// has arrived.
+    pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
+        self.0.outbox.push(Outbound::Message(message.into()), &self.0.context)
+    }
+
+    /// Queues a message that is encoded already. Costs a reference count and, once for each call,
+    /// the memory for that; [`Target::send`](crate::server::Target::send) pays this once for all.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), NotSent> {
+        self.0.outbox.push(Outbound::Prepared(&Arc::new(message.clone())), &self.0.context)
+    }
+
+    /// Closes the connection once the messages that wait are sent. The handler gets no further
+    /// message, only `on_close`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent::Closed`] when the client is closing or gone already, [`NotSent::Invalid`] for a
+    /// reason of more than 123 bytes.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
+        self.0.outbox.close(code, reason)
+    }
+
+    /// Ends the connection at once, without a closing handshake: what waits to be sent is lost, and
+    /// a handler that waits is dropped there. The peer sees the network break. This is for one that
+    /// misbehaves, and for which even a Close frame is too much.
+    pub fn abort(&self) {
+        self.0.outbox.abort();
+    }
+
+    /// Returns whether messages can be sent: neither end has closed, and the network is not known
+    /// to be dead.
+    pub fn is_open(&self) -> bool {
+        self.0.outbox.is_open()
+    }
+
+    /// Returns the bytes that wait in the queue, and 64 for each message, as the limits count them.
+    /// Those in the socket's send buffer are not among them.
+    pub fn queued(&self) -> usize {
+        self.0.outbox.queued()
+    }
+
+    /// Waits until less than half of
+    /// [`Server::max_queued_bytes`](crate::server::Server::max_queued_bytes) waits for the client.
+    /// A task that awaits this before each message sends as fast as the client reads.
+    ///
+    /// A handler of the client itself may wait as well as any other task, and any number of them.
+    /// Costs no allocation unless it has to wait, and then one in the life of the client. It takes
+    /// its part of what tokio lets a task do in one turn, so that a loop over it gives way to
+    /// others.
+    ///
+    /// ```
+    /// use sansws::server::{Client, Handler, NotSent};
+    ///
+    /// /// Sends a file that is larger than what should lie in memory.
+    /// async fn push(client: &Client, file: &[u8]) -> Result<(), NotSent> {
+    ///     for piece in file.chunks(64 * 1024) {
+    ///         client.writable().await?;
+    ///         client.send(piece)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// struct Files;
+    ///
+    /// impl Handler for Files {
+    ///     async fn on_open(&self, client: &Client) {
+    ///         // an error means that the client has gone: `on_close` follows
+    ///         let _ = push(client, &[7; 1_000_000]).await;
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent::Closed`] when the client is closing or gone, also while this waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn writable(&self) -> Result<(), NotSent> {
+        consume_budget().await;
+        let limits = self.0.context.limits();
+        while !self.0.outbox.has_room(limits)? {
+            let signals = self.0.outbox.signals();
+            let mut signal = pin!(signals.room.notified());
+            // from here on nothing is missed
+            signal.as_mut().enable();
+            if self.0.outbox.has_room(limits)? {
+                break;
+            }
+            signal.await;
+        }
+        Ok(())
+    }
+
+    /// Waits until no message can be sent to the client any more: either end has closed, the
+    /// network has failed, or the peer is gone. At once if that is so already.
+    ///
+    /// This is for tasks beside the handler, and for a handler that waits for something else:
+    ///
+    /// ```
+    /// use sansws::server::{Client, Handler};
+    /// use tokio::sync::watch;
+    ///
+    /// struct Prices(watch::Receiver<u32>);
+    ///
+    /// impl Handler for Prices {
+    ///     async fn on_open(&self, client: &Client) {
+    ///         let (client, mut prices) = (client.clone(), self.0.clone());
+    ///         tokio::spawn(async move {
+    ///             loop {
+    ///                 tokio::select! {
+    ///                     () = client.closed() => break,
+    ///                     changed = prices.changed() => if changed.is_err() { break },
+    ///                 }
+    ///                 let price = *prices.borrow_and_update();
+    ///                 let open = client.writable().await.is_ok();
+    ///                 if !open || client.send(price.to_string()).is_err() {
+    ///                     break;
+    ///                 }
+    ///             }
+    ///         });
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn closed(&self) {
+        consume_budget().await;
+        while self.is_open() {
+            let signals = self.0.outbox.signals();
+            let mut signal = pin!(signals.closed.notified());
+            // from here on nothing is missed
+            signal.as_mut().enable();
+            if self.is_open() {
+                signal.await;
+            }
+        }
+    }
+
+    /// Enters a room; see [`Hub::join`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::join`].
+    pub fn join(&self, room: &str) -> Result<bool, NotJoined> {
+        self.0.hub.join(self, room)
+    }
+
+    /// Leaves a room; see [`Hub::leave`].
+    pub fn leave(&self, room: &str) -> bool {
+        self.0.hub.leave(self, room)
+    }
+
+    /// Returns the rooms it is in, in the order in which it has joined them.
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        self.0.hub.rooms_of(self.id())
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.0.context
+    }
+}
+
+impl PartialEq for Client {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Client {}
+
+impl Hash for Client {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id())
+            .field("peer_addr", &self.info().peer_addr())
+            .field("path", &self.info().path())
+            .field("is_open", &self.is_open())
+            .finish()
+    }
+}

@@ -1,0 +1,85 @@
+use core::time::Duration;
+
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
+use crate::wire::CloseCode;
+
+/// The policy for a client that reads more slowly than it is sent to.
+///
+/// A client is not slow because its queue is long: much may have been sent at once. A client is
+/// slow while its transport refuses bytes, when the connection's task has had its turn and could
+/// not write. What waits then, beside the [`max_unsent`](crate::Config::max_unsent) bytes of the
+/// send buffer, may be up to [`max_queued_bytes`](crate::server::Server::max_queued_bytes); for a
+/// client that takes them it may be up to
+/// [`max_burst_bytes`](crate::server::Server::max_burst_bytes), and beyond that the policy strikes
+/// in any case. Each message is charged its payload and 64 bytes.
+///
+/// Pongs, keep-alive pings and Close frames do not pass through the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowClients {
+    /// The client is closed with this code, and what waits for it is dropped: once more than
+    /// `max_queued_bytes` wait and its transport has taken no byte for
+    /// [`slow_after`](crate::server::Server::slow_after). The default, with
+    /// [`TRY_AGAIN_LATER`](CloseCode::TRY_AGAIN_LATER) (1013): a client that comes back starts from
+    /// a state that is whole.
+    Close(CloseCode),
+    /// The messages that have waited longest are dropped for the new one, so that no more than
+    /// `max_queued_bytes` wait while the transport refuses bytes. This is for streams of states
+    /// where the newest counts.
+    DropOldest,
+    /// The new message is dropped then, and its sender gets
+    /// [`NotSent::QueueFull`](crate::server::NotSent::QueueFull).
+    DropNewest,
+}
+
+/// The limits on what one client may make the server hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_queued_bytes: usize,
+    pub(crate) max_burst_bytes: usize,
+    pub(crate) slow_after: Duration,
+    pub(crate) slow_clients: SlowClients,
+    pub(crate) max_rooms_per_client: usize,
+    pub(crate) max_room_name_len: usize,
+    pub(crate) max_kept_headers: usize,
+    /// The setting of the connections.
+    pub(crate) close_timeout: Duration,
+    /// The limit for all clients together.
+    pub(crate) max_receiving_bytes: usize,
+    /// The settings for the compression of broadcasts.
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<Deflate>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_queued_bytes: 1024 * 1024,
+            max_burst_bytes: 16 * 1024 * 1024,
+            slow_after: Duration::from_secs(5),
+            slow_clients: SlowClients::Close(CloseCode::TRY_AGAIN_LATER),
+            max_rooms_per_client: 1024,
+            max_room_name_len: 256,
+            max_kept_headers: 4 * 1024,
+            close_timeout: Duration::from_secs(10),
+            // 256 of the longest messages that are taken by default
+            max_receiving_bytes: 256 * 1024 * 1024,
+            #[cfg(feature = "deflate")]
+            deflate: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns the most bytes that may wait for a client whose transport takes bytes.
+    pub(crate) fn burst(&self) -> usize {
+        self.max_burst_bytes.max(self.max_queued_bytes)
+    }
+
+    /// Returns the bytes below which a client has room:
+    /// [`Client::writable`](crate::server::Client::writable).
+    pub(crate) fn room(&self) -> usize {
+        (self.max_queued_bytes / 2).max(1)
+    }
+}

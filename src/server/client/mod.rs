@@ -1,0 +1,17 @@
+//! Clients: handles on connections, the hub, the queue of each, and the task that serves it.
+
+#[allow(clippy::module_inception)] // the file is named after what it holds
+pub(crate) mod client;
+pub(crate) mod handler;
+pub(crate) mod handler_fn;
+pub(crate) mod hub;
+pub(crate) mod info;
+pub(crate) mod limits;
+mod outbox;
+mod pump;
+mod queue;
+mod quota;
+pub(crate) mod stream;
+pub(crate) mod target;
+pub(crate) mod task;
+mod turn;

@@ -1,0 +1,529 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::cell::Cell;
+use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::task::coop;
+
+use super::limits::{Limits, SlowClients};
+use super::queue::{Outbound, Queue};
+use crate::proto::SendError;
+use crate::server::context::Context;
+use crate::server::error::NotSent;
+use crate::server::observe::stats::Counters;
+use crate::session::Session;
+use crate::wire::CloseCode;
+
+/// The messages and the Close that wait to be sent to one client. Any thread puts them in, the
+/// connection's task takes them out into the send buffer of the socket.
+///
+/// An empty one has allocated nothing while the task waits. Its lock is the innermost of the
+/// server: nothing else is locked, and no task is woken, while it is held.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    /// The task should drain before it takes the next event: the queue is half full, or the gate is
+    /// no longer open. Only a hint that saves a lock for each message of a burst: the task drains
+    /// without it before it waits, under the lock, and so `Relaxed` suffices.
+    urgent: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    gate: Gate,
+    queue: Queue,
+    waiter: Waiter,
+    /// There once a task has waited for something.
+    signals: Option<Arc<Signals>>,
+    /// The transport took no more when the task last had its turn.
+    stalled: bool,
+    /// The task has waited while messages did.
+    lagging: bool,
+}
+
+/// The state of the way in: whether messages are taken, and how the connection ends.
+#[derive(Default)]
+enum Gate {
+    #[default]
+    Open,
+    /// The peer has closed or is gone. What waits is sent if it can be, and the handler is still
+    /// told of what had arrived.
+    PeerClosed,
+    /// This end closes: a Close frame is to be sent behind all messages. From here on the handler
+    /// is told of no event.
+    Closing(Box<(CloseCode, Box<str>)>),
+    /// The Close frame is on its way.
+    Closed,
+    /// The task is to end at once.
+    Aborted,
+}
+
+impl Gate {
+    const fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
+    const fn is_aborted(&self) -> bool {
+        matches!(self, Self::Aborted)
+    }
+
+    /// Takes the Close frame that is to be sent.
+    fn take_close(&mut self) -> Option<Box<(CloseCode, Box<str>)>> {
+        match mem::take(self) {
+            Self::Closing(close) => {
+                *self = Self::Closed;
+                Some(close)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Notes that nothing reaches the peer any more, or is to.
+    fn end(&mut self) {
+        match self {
+            Self::Open => *self = Self::PeerClosed,
+            Self::Closing(_) => *self = Self::Closed,
+            Self::PeerClosed | Self::Closed | Self::Aborted => {}
+        }
+    }
+}
+
+/// The connection's task, as those see it who may have to wake it.
+#[derive(Default)]
+struct Waiter {
+    parked: Parked,
+    /// The task's waker, kept while the task runs: it is the same next time, and to clone it for
+    /// each wait would cost two atomic operations for each message of a client that asks and waits.
+    waker: Option<Waker>,
+}
+
+/// The kinds of news that have to wake the task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Parked {
+    /// Nothing: it runs, and drains before it waits.
+    #[default]
+    Running,
+    /// Anything.
+    Idle,
+    /// It waits for the transport, and one message more is nothing new to it.
+    Blocked,
+}
+
+impl Waiter {
+    fn park(&mut self, waker: &Waker, parked: Parked) {
+        if self.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        self.parked = parked;
+    }
+
+    /// Returns the waker of a task that has to be woken.
+    fn unpark(&mut self) -> Option<Waker> {
+        match mem::take(&mut self.parked) {
+            Parked::Running => None,
+            Parked::Idle | Parked::Blocked => self.waker.clone(),
+        }
+    }
+}
+
+/// The changes that may be waited for.
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// The gate is no longer open.
+    pub(crate) closed: Notify,
+    /// That, or there is room.
+    pub(crate) room: Notify,
+}
+
+/// The result of [`Outbox::drain`]: what the task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Go on.
+    Open,
+    /// Go on; messages had to wait, and now none does. Until [`Outbox::note_caught_up`].
+    CaughtUp,
+    /// Go on to the end: the handler is told of no further event.
+    Closed,
+    /// End now.
+    Aborted,
+}
+
+/// The result of [`Outbox::park`]: what the task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Go on: there is something to do.
+    Not,
+    /// Wait.
+    Parked,
+    /// Wait, but not for ever: the client is slow unless its transport takes something.
+    Doubted,
+}
+
+std::thread_local! {
+    /// The bytes that this thread has put into outboxes, as they are charged; wraps around.
+    static PRODUCED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Returns how much this thread has put into outboxes so far: the difference counts.
+#[inline]
+pub(crate) fn produced() -> u32 {
+    PRODUCED.get()
+}
+
+impl Outbox {
+    /// Queues a message. Nothing is queued over the limits.
+    pub(crate) fn push(&self, message: Outbound<'_>, context: &Context) -> Result<(), NotSent> {
+        message.check().map_err(NotSent::Invalid)?;
+        let (limits, counters) = (context.limits(), &context.counters);
+        let charge = message.charge();
+        PRODUCED.set(PRODUCED.get().wrapping_add(u32::try_from(charge).unwrap_or(u32::MAX / 2)));
+        let mut state = self.lock();
+        if !state.gate.is_open() {
+            return Err(NotSent::Closed);
+        }
+        let ceiling = state.ceiling(limits);
+        while state.is_full(charge, ceiling) {
+            match limits.slow_clients {
+                SlowClients::DropOldest => {
+                    state.queue.drop_first();
+                    Counters::add(&counters.dropped);
+                }
+                SlowClients::DropNewest => {
+                    Counters::add(&counters.dropped);
+                    return Err(state.full());
+                }
+                SlowClients::Close(code) => {
+                    let full = state.full();
+                    self.close_slow(state, code, counters);
+                    return Err(full);
+                }
+            }
+        }
+        let before = state.queue.bytes();
+        state.queue.push(message);
+        if state.queue.bytes() > limits.max_queued_bytes / 2 {
+            self.urgent.store(true, Ordering::Relaxed);
+        }
+        match state.waiter.parked {
+            Parked::Running => {}
+            // a message more is news only if it is the one that makes the client doubtful
+            Parked::Blocked if before > limits.max_queued_bytes || !state.is_over(limits) => {}
+            Parked::Idle | Parked::Blocked => wake(state),
+        }
+        Ok(())
+    }
+
+    /// Asks for a Close frame behind the messages that wait.
+    ///
+    /// # Errors
+    ///
+    /// The gate is not open, or the reason is too long.
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
+        SendError::check_reason(reason).map_err(NotSent::Invalid)?;
+        let state = self.lock();
+        if !state.gate.is_open() {
+            return Err(NotSent::Closed);
+        }
+        self.shut(state, Gate::Closing(Box::new((code, reason.into()))));
+        Ok(())
+    }
+
+    /// Closes a client whose transport has taken nothing for too long. For the task.
+    pub(crate) fn give_up(&self, context: &Context) {
+        let state = self.lock();
+        if let SlowClients::Close(code) = context.limits().slow_clients
+            && state.gate.is_open()
+        {
+            self.close_slow(state, code, &context.counters);
+        }
+    }
+
+    fn close_slow(&self, mut state: MutexGuard<'_, State>, code: CloseCode, counters: &Counters) {
+        state.queue.clear();
+        Counters::add(&counters.slow_closed);
+        self.shut(state, Gate::Closing(Box::new((code, "the client reads too slowly".into()))));
+    }
+
+    /// Ends the connection without a closing handshake.
+    pub(crate) fn abort(&self) {
+        self.shut(self.lock(), Gate::Aborted);
+    }
+
+    /// Takes nothing any more. What waits is still sent. For the task, of a peer that has closed.
+    pub(crate) fn refuse(&self) {
+        let mut state = self.lock();
+        let gate = match mem::take(&mut state.gate) {
+            Gate::Open => Gate::PeerClosed,
+            gate => gate,
+        };
+        self.shut(state, gate);
+    }
+
+    /// Takes nothing any more, and drops what waits. For the task, of a peer that is gone.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.queue.clear();
+        state.waiter = Waiter::default();
+        let mut gate = mem::take(&mut state.gate);
+        gate.end();
+        self.shut(state, gate);
+    }
+
+    /// Sets a gate that is no longer open, and tells all who wait for something.
+    fn shut(&self, mut state: MutexGuard<'_, State>, gate: Gate) {
+        state.gate = gate;
+        self.urgent.store(true, Ordering::Relaxed);
+        let signals = state.signals.clone();
+        wake(state);
+        if let Some(signals) = signals {
+            signals.closed.notify_waiters();
+            signals.room.notify_waiters();
+        }
+    }
+
+    /// Returns whether the task should [`drain`](Self::drain) at once. Costs no lock.
+    #[inline]
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether messages are taken.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().gate.is_open()
+    }
+
+    /// Returns whether less than half of what may wait does; an error once nothing is taken any
+    /// more.
+    pub(crate) fn has_room(&self, limits: &Limits) -> Result<bool, NotSent> {
+        let state = self.lock();
+        match state.gate.is_open() {
+            true => Ok(state.queue.bytes() < limits.room()),
+            false => Err(NotSent::Closed),
+        }
+    }
+
+    /// Returns whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().queue.is_empty()
+    }
+
+    /// Returns the signals to wait for.
+    pub(crate) fn signals(&self) -> Arc<Signals> {
+        Arc::clone(self.lock().signals.get_or_insert_default())
+    }
+
+    /// Returns the bytes that wait, as they are charged.
+    pub(crate) fn queued(&self) -> usize {
+        self.lock().queue.bytes()
+    }
+
+    /// Moves what waits to the send buffer, as far as there is room, or a part of it if it is much.
+    /// For the task.
+    ///
+    /// Locked for a few small messages at a time: those who broadcast do not wait for a long one
+    /// that is being compressed and for all behind it.
+    pub(crate) fn drain(&self, session: &mut Session, limits: &Limits) -> Drained {
+        let mut left = DRAINED_AT_ONCE;
+        let state = loop {
+            let mut state = self.lock();
+            state.waiter.parked = Parked::Running;
+            if state.gate.is_aborted() {
+                return Drained::Aborted;
+            }
+            let queue = &mut state.queue;
+            if !queue.is_empty() && session.check_writable().is_err() {
+                queue.clear(); // nothing reaches the peer
+            }
+            let before = queue.bytes();
+            let at_once = if session.compresses() { 1 } else { MOVED_AT_ONCE };
+            while !queue.is_empty() && before - queue.bytes() < at_once && session.has_room() {
+                queue.send_first(session);
+            }
+            left = left.saturating_sub(before - queue.bytes());
+            if queue.is_empty() || !session.has_room() || left == 0 {
+                break state;
+            }
+        };
+        self.end_drain(state, session, limits)
+    }
+
+    fn end_drain(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        session: &mut Session,
+        limits: &Limits,
+    ) -> Drained {
+        let empty = state.queue.is_empty();
+        if empty {
+            state.stalled = false;
+            if let Some(close) = state.gate.take_close() {
+                // fails if the peer was faster
+                let _ = session.start_close(close.0, &close.1);
+            }
+            if state.gate.is_open() {
+                self.urgent.store(false, Ordering::Relaxed);
+            }
+        }
+        let drained = match state.gate {
+            Gate::Open if state.lagging && empty => Drained::CaughtUp,
+            Gate::Open | Gate::PeerClosed => Drained::Open,
+            Gate::Closing(_) | Gate::Closed => Drained::Closed,
+            Gate::Aborted => Drained::Aborted,
+        };
+        let has_room = state.queue.bytes() < limits.room();
+        let signals = state.signals.clone().filter(|_| has_room);
+        drop(state);
+        if let Some(signals) = signals {
+            signals.room.notify_waiters();
+        }
+        drained
+    }
+
+    /// Notes that the handler is being told of [`Drained::CaughtUp`].
+    pub(crate) fn note_caught_up(&self) {
+        self.lock().lagging = false;
+    }
+
+    /// Returns, before the task waits, whether it may. From then on it is woken for what comes.
+    pub(crate) fn park(&self, waker: &Waker, has_room: bool, limits: &Limits) -> Wait {
+        let mut state = self.lock();
+        let waiting = !state.queue.is_empty();
+        let ready = match &state.gate {
+            Gate::Aborted => true,
+            _ if waiting => has_room,
+            gate => matches!(gate, Gate::Closing(_)),
+        };
+        if ready {
+            return Wait::Not;
+        }
+        state.queue.release();
+        // A task that has had its share of time was not told that the transport takes no more.
+        state.stalled = waiting && coop::has_budget_remaining();
+        state.lagging |= waiting;
+        let parked = if state.stalled { Parked::Blocked } else { Parked::Idle };
+        state.waiter.park(waker, parked);
+        if state.stalled && state.is_over(limits) { Wait::Doubted } else { Wait::Parked }
+    }
+
+    /// Returns whether a task may wait that has nothing to do with the queue any more. Only
+    /// [`abort`](Self::abort) wakes it.
+    pub(crate) fn park_for_abort(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        state.waiter.park(waker, Parked::Idle);
+        !state.gate.is_aborted()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the task if it waits.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waiter.unpark();
+    drop(state); // the task wants the lock at once
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl State {
+    /// Returns how many bytes may wait at the moment.
+    ///
+    /// Messages are dropped for a client whose transport takes no more, but only for new ones: a
+    /// burst that was taken while it did is not the less worth for that.
+    fn ceiling(&self, limits: &Limits) -> usize {
+        match limits.slow_clients {
+            SlowClients::DropOldest | SlowClients::DropNewest if self.stalled => {
+                limits.max_queued_bytes.max(self.queue.bytes()).min(limits.burst())
+            }
+            _ => limits.burst(),
+        }
+    }
+
+    /// Returns whether a message would go over a limit. One message is always taken, so that any
+    /// message can be sent.
+    fn is_full(&self, charge: usize, ceiling: usize) -> bool {
+        self.queue.bytes().saturating_add(charge) > ceiling && !self.queue.is_empty()
+    }
+
+    /// Returns whether so much waits that a transport that takes nothing makes the client slow.
+    fn is_over(&self, limits: &Limits) -> bool {
+        self.queue.bytes() > limits.max_queued_bytes
+            && self.gate.is_open()
+            && matches!(limits.slow_clients, SlowClients::Close(_))
+    }
+
+    fn full(&self) -> NotSent {
+        NotSent::QueueFull { messages: self.queue.len(), bytes: self.queue.bytes() }
+    }
+}
+
+/// After that many bytes, as they are charged, the task writes and looks at the time. Some 4 000
+/// tiny messages take it 0.1 ms.
+const DRAINED_AT_ONCE: usize = 256 * 1024;
+
+/// After that many bytes, as they are charged, others get at the outbox. To move as much takes a
+/// microsecond or two.
+const MOVED_AT_ONCE: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(outbox: &Outbox) {
+        let _ = outbox.close(CloseCode::NORMAL, "");
+    }
+
+    fn name(gate: &Gate) -> &'static str {
+        match gate {
+            Gate::Open => "open",
+            Gate::PeerClosed => "peer closed",
+            Gate::Closing(_) => "closing",
+            Gate::Closed => "closed",
+            Gate::Aborted => "aborted",
+        }
+    }
+
+    /// What each call makes of each gate: the one that was closed first stays, but for an abort.
+    #[test]
+    fn gates() {
+        type Call = fn(&Outbox);
+        const CALLS: [Call; 4] = [close, Outbox::refuse, Outbox::end, Outbox::abort];
+        let closing = || Gate::Closing(Box::new((CloseCode::NORMAL, "".into())));
+        for (gate, expected) in [
+            (Gate::default, ["closing", "peer closed", "peer closed", "aborted"]),
+            (|| Gate::PeerClosed, ["peer closed", "peer closed", "peer closed", "aborted"]),
+            (closing, ["closing", "closing", "closed", "aborted"]),
+            (|| Gate::Closed, ["closed", "closed", "closed", "aborted"]),
+            (|| Gate::Aborted, ["aborted"; 4]),
+        ] as [(fn() -> Gate, [&str; 4]); 5]
+        {
+            for (call, expected) in CALLS.iter().zip(expected) {
+                let outbox = Outbox::default();
+                let before = gate();
+                let from = name(&before);
+                outbox.lock().gate = before;
+                call(&outbox);
+                assert_eq!(name(&outbox.lock().gate), expected, "from {from}");
+                assert_eq!(outbox.is_open(), expected == "open");
+                assert!(outbox.is_urgent() || from == expected, "{from}: the task looks in");
+            }
+        }
+    }
+
+    #[test]
+    fn a_close_is_taken_once() {
+        let mut gate = Gate::Closing(Box::new((CloseCode::NORMAL, "".into())));
+        assert!(gate.take_close().is_some());
+        assert!(gate.take_close().is_none());
+        assert_eq!(name(&gate), "closed");
+    }
+}

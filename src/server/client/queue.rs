@@ -1,0 +1,226 @@
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::pool::{self, Shelf};
+use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
+use crate::session::Session;
+use crate::wire::Opcode;
+
+/// The messages that wait for one client, in order. An empty one that was [released](Self::release)
+/// holds no memory.
+#[derive(Default)]
+pub(crate) struct Queue {
+    /// Comes before the rest. A broadcast to a client that keeps up needs nothing else: a reference
+    /// count, and no memory.
+    first: Option<Arc<PreparedMessage>>,
+    rest: Option<Box<Ring>>,
+    /// The sum of what the messages in both are [charged](charge).
+    bytes: usize,
+}
+
+/// A message to put into a queue.
+pub(crate) enum Outbound<'a> {
+    Message(MessageRef<'a>),
+    Prepared(&'a Arc<PreparedMessage>),
+}
+
+impl Outbound<'_> {
+    /// Returns what the message is charged.
+    pub(crate) fn charge(&self) -> usize {
+        charge(self.len())
+    }
+
+    /// Returns the length of the payload, uncompressed.
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.payload.as_slice().len(),
+            Self::Prepared(message) => message.payload().len(),
+        }
+    }
+
+    /// Checks what any connection would refuse.
+    pub(crate) fn check(&self) -> Result<(), SendError> {
+        match self {
+            Self::Message(message) => SendError::check_len(message.opcode, self.len()),
+            Self::Prepared(_) => Ok(()), // it was checked when it was prepared
+        }
+    }
+}
+
+impl Queue {
+    /// Returns the number of messages.
+    pub(crate) fn len(&self) -> usize {
+        let rest = self.rest.as_ref().map_or(0, |ring| ring.messages.len());
+        usize::from(self.first.is_some()) + rest
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns what the messages are charged, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, message: Outbound<'_>) {
+        self.bytes += message.charge();
+        match message {
+            Outbound::Prepared(message) if self.is_empty() => {
+                self.first = Some(Arc::clone(message));
+            }
+            message => self.rest.get_or_insert_with(fetch).push(message),
+        }
+    }
+
+    /// Moves the first message to the send buffer.
+    pub(crate) fn send_first(&mut self, session: &mut Session) {
+        let mut len = 0;
+        if let Some(message) = self.first.take() {
+            len = message.payload().len();
+            // fails if the connection is closing, and so do all behind it
+            let _ = session.feed_prepared(&message);
+        } else if let Some(rest) = &mut self.rest {
+            len = rest.send_first(session);
+        }
+        self.bytes -= charge(len);
+    }
+
+    /// Drops the first message.
+    pub(crate) fn drop_first(&mut self) {
+        if let Some(message) = self.first.take() {
+            self.bytes -= charge(message.payload().len());
+        } else if let Some(rest) = &mut self.rest {
+            self.bytes -= charge(rest.drop_first());
+        }
+    }
+
+    /// Drops all messages.
+    pub(crate) fn clear(&mut self) {
+        self.first = None;
+        self.bytes = 0;
+        if let Some(rest) = &mut self.rest {
+            rest.messages.clear();
+            rest.flat.clear();
+        }
+        self.release();
+    }
+
+    /// Gives the memory of an empty queue back to the thread's pool.
+    pub(crate) fn release(&mut self) {
+        if let Some(rest) = self.rest.take_if(|rest| rest.messages.is_empty()) {
+            Shelf::keep(&POOL, rest);
+        }
+    }
+}
+
+std::thread_local! {
+    static POOL: Shelf<Ring> = const { Shelf::new() };
+}
+
+fn fetch() -> Box<Ring> {
+    Shelf::take(&POOL).unwrap_or_default()
+}
+
+/// Messages in order. Small payloads lie one behind the other in one piece of memory.
+#[derive(Default)]
+struct Ring {
+    messages: VecDeque<Queued>,
+    flat: BytesMut,
+}
+
+/// A message in a [`Ring`].
+enum Queued {
+    /// The next `len` bytes of `flat`.
+    Flat {
+        opcode: Opcode,
+        len: usize,
+        plain: bool,
+    },
+    Owned {
+        opcode: Opcode,
+        bytes: Bytes,
+        plain: bool,
+    },
+    Prepared(Arc<PreparedMessage>),
+}
+
+impl Ring {
+    fn push(&mut self, message: Outbound<'_>) {
+        let queued = match message {
+            Outbound::Prepared(message) => Queued::Prepared(Arc::clone(message)),
+            Outbound::Message(MessageRef { opcode, payload, plain }) => match payload {
+                PayloadRef::Owned(bytes) if bytes.len() >= BY_REFERENCE => {
+                    Queued::Owned { opcode, bytes, plain }
+                }
+                payload if payload.as_slice().len() >= BY_REFERENCE => {
+                    let bytes = Bytes::copy_from_slice(payload.as_slice());
+                    Queued::Owned { opcode, bytes, plain }
+                }
+                payload => {
+                    self.flat.extend_from_slice(payload.as_slice());
+                    Queued::Flat { opcode, len: payload.as_slice().len(), plain }
+                }
+            },
+        };
+        self.messages.push_back(queued);
+    }
+
+    /// Moves the first message to the send buffer. Returns its length.
+    fn send_first(&mut self, session: &mut Session) -> usize {
+        // What fails here fails because the connection is closing, and so does all behind it.
+        match self.messages.pop_front() {
+            None => 0,
+            Some(Queued::Flat { opcode, len, plain }) => {
+                let payload = PayloadRef::Borrowed(&self.flat[..len]);
+                let _ = session.feed(MessageRef { opcode, payload, plain });
+                self.flat.advance(len);
+                len
+            }
+            Some(Queued::Owned { opcode, bytes, plain }) => {
+                let len = bytes.len();
+                let payload = PayloadRef::Owned(bytes);
+                let _ = session.feed(MessageRef { opcode, payload, plain });
+                len
+            }
+            Some(Queued::Prepared(message)) => {
+                let _ = session.feed_prepared(&message);
+                message.payload().len()
+            }
+        }
+    }
+
+    /// Drops the first message. Returns its length.
+    fn drop_first(&mut self) -> usize {
+        match self.messages.pop_front() {
+            None => 0,
+            Some(Queued::Flat { len, .. }) => {
+                self.flat.advance(len);
+                len
+            }
+            Some(Queued::Owned { bytes, .. }) => bytes.len(),
+            Some(Queued::Prepared(message)) => message.payload().len(),
+        }
+    }
+}
+
+impl pool::Buffer for Ring {
+    fn capacity(&self) -> usize {
+        self.flat.capacity() + self.messages.capacity() * size_of::<Queued>()
+    }
+}
+
+/// Returns what a message of this length counts for: with what keeps track of it, so that a limit
+/// on bytes is one on messages too.
+const fn charge(len: usize) -> usize {
+    len.saturating_add(CHARGE)
+}
+
+/// Bytes for the entry that keeps track of a message: up to twice 40, as a ring doubles.
+const CHARGE: usize = 64;
+
+/// The length from which on payloads are kept by reference, as the send buffer does.
+const BY_REFERENCE: usize = 16 * 1024;

@@ -1,0 +1,121 @@
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::client::Client;
+use super::hub::Hub;
+use super::queue::Outbound;
+use crate::proto::{MessageRef, PreparedMessage, SendError};
+use crate::server::error::NotSent;
+use crate::wire::CloseCode;
+
+/// A selection of a server's clients, to send to or to look at: [all](Hub::all) of them or those in
+/// a [room](Hub::room), but for one that may be [excepted](Self::except).
+///
+/// It is no list: each call looks up who belongs to it.
+///
+/// ```
+/// use sansws::server::{Client, Received};
+///
+/// /// Passes a message on to the others in the room.
+/// fn pass_on(client: &Client, room: &str, message: Received<'_>) {
+///     // an error means that a ping is too long, which a message is not
+///     let _ = client.hub().room(room).except(client.id()).send(message);
+/// }
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "a selection does nothing by itself"]
+pub struct Target<'a> {
+    hub: &'a Hub,
+    room: Option<&'a str>,
+    except: Option<u64>,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) const fn new(hub: &'a Hub, room: Option<&'a str>) -> Self {
+        Self { hub, room, except: None }
+    }
+
+    /// Leaves the client with this id out: as a rule the one whose message is passed on. One
+    /// client; the last call counts.
+    pub const fn except(mut self, id: u64) -> Self {
+        self.except = Some(id);
+        self
+    }
+
+    /// Returns the clients, the oldest first.
+    pub fn clients(&self) -> Vec<Client> {
+        self.hub.select(self.room, |members| {
+            let others = members.filter(|client| Some(client.id()) != self.except);
+            others.cloned().collect()
+        })
+    }
+
+    /// Returns the number of clients.
+    pub fn len(&self) -> usize {
+        match self.except {
+            None => self.hub.select(self.room, |members| members.len()),
+            Some(_) => self.clients().len(),
+        }
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Queues a message for all of them. Returns for how many: those who are closing, and those
+    /// whose queue is full, are left out.
+    ///
+    /// The message is encoded once, and compressed once if the server compresses: three
+    /// allocations, whatever the number of clients.
+    ///
+    /// # Errors
+    ///
+    /// A ping or pong of more than 125 bytes; nothing was sent then.
+    pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<usize, SendError> {
+        Ok(self.deliver(&self.hub.prepare(message.into())?))
+    }
+
+    /// Queues a message that is encoded already, as [`send`](Self::send) does.
+    pub fn send_prepared(&self, message: &PreparedMessage) -> usize {
+        self.deliver(&Arc::new(message.clone()))
+    }
+
+    /// Closes the connections that are open now. Returns how many. To end a server, take
+    /// [`ServerHandle::shutdown`](crate::server::ServerHandle::shutdown).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ReasonTooLong`]; nothing was closed then.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<usize, SendError> {
+        let mut closed = 0;
+        for client in self.clients() {
+            match client.close(code, reason) {
+                Ok(()) => closed += 1,
+                Err(NotSent::Invalid(error)) => return Err(error),
+                // it is closing already
+                Err(NotSent::Closed | NotSent::QueueFull { .. }) => {}
+            }
+        }
+        Ok(closed)
+    }
+
+    fn deliver(&self, message: &Arc<PreparedMessage>) -> usize {
+        // One broadcast after the other: all clients see them in the same order.
+        let turn = self.hub.lock_turn();
+        let clients = self.clients();
+        let context = self.hub.context();
+        let queue =
+            |client: &&Client| client.outbox().push(Outbound::Prepared(message), context).is_ok();
+        let count = clients.iter().filter(queue).count();
+        drop(turn);
+        count
+    }
+}
+
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("room", &self.room).field("except", &self.except).finish()
+    }
+}

@@ -1,0 +1,282 @@
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::future::{Future, poll_fn};
+use core::panic::AssertUnwindSafe;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+use std::panic::catch_unwind;
+
+use super::client::Client;
+use super::handler::{Handler, Received};
+use super::pump::{Aborted, Ended, Next, Pump, Unread};
+use super::quota::ReceiveQuota;
+use super::stream::ClientStream;
+use crate::error::Error;
+use crate::proto::{CloseInfo, Event, Initiator, Ready};
+use crate::server::accept::accept::Accept;
+use crate::server::accept::permits::{ConnectionPermit, TaskGuard};
+use crate::server::http::request::Request;
+use crate::server::http::response::Response;
+use crate::tokio::{Outgoing, WebSocket};
+use crate::wire::CloseCode;
+
+/// A handler whose type is known here only: what it does with one connection is one future, in
+/// which the calls of its methods are direct.
+pub(crate) trait ErasedHandler: Send + Sync {
+    /// Calls [`Handler::on_request`]; `None` if it panicked.
+    fn decide<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a>;
+
+    /// Serves a connection in a task of its own.
+    fn start(
+        self: Arc<Self>,
+        ws: WebSocket<ClientStream>,
+        client: Client,
+        permit: ConnectionPermit,
+        task: TaskGuard,
+    );
+}
+
+type Deciding<'a> = Pin<Box<dyn Future<Output = Option<Result<Accept, Response>>> + Send + 'a>>;
+
+impl<H: Handler> ErasedHandler for H {
+    fn decide<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
+        Box::pin(async move {
+            let mut deciding = pin!(async { self.on_request(request).await });
+            poll_fn(|cx| poll_caught(deciding.as_mut(), cx)).await.ok()
+        })
+    }
+
+    fn start(
+        self: Arc<Self>,
+        ws: WebSocket<ClientStream>,
+        client: Client,
+        permit: ConnectionPermit,
+        task: TaskGuard,
+    ) {
+        tokio::spawn(serve(self, ws, client, permit, task));
+    }
+}
+
+/// Serves a connection from its opening to its end.
+///
+/// Measured (`cargo bench --bench idle_memory`): no `async fn`, whose future would have room for
+/// the socket twice, as an argument and as a variable. For the same reason there are as few
+/// variables as possible while something is awaited: every connection has that room for its whole
+/// life.
+fn serve<H: Handler>(
+    handler: Arc<H>,
+    ws: WebSocket<ClientStream>,
+    client: Client,
+    permit: ConnectionPermit,
+    task: TaskGuard,
+) -> impl Future<Output = ()> + Send {
+    let mut ws = Some(ws);
+    let mut pump = Pump::new(permit);
+    async move {
+        let registered = Registered::new(&client);
+        let error = match &mut ws {
+            Some(ws) => run(&*handler, ws, &client, &mut pump).await,
+            None => None,
+        };
+        drop(registered);
+        let info = take_close_info(&mut ws);
+        Box::pin(finish(&*handler, &client, error, info)).await;
+        drop(pump);
+        drop(task);
+    }
+}
+
+/// Runs a connection up to its end. Returns the error that it ended with, if it was one.
+#[allow(clippy::manual_async_fn)] // it would have its arguments twice, see `serve`
+fn run<'a, H: Handler>(
+    handler: &'a H,
+    ws: &'a mut WebSocket<ClientStream>,
+    client: &'a Client,
+    pump: &'a mut Pump,
+) -> impl Future<Output = Option<Box<Error>>> + Send + 'a {
+    async move {
+        let mut quota = ReceiveQuota::new(client);
+        let mut outcome = {
+            let call = pin!(async { handler.on_open(client).await });
+            let unread = pump.unread(ws);
+            poll_handler(client, pump, ws.outgoing(), unread, call).await
+        };
+        loop {
+            match outcome {
+                Outcome::Done => {}
+                Outcome::Panicked => {
+                    report_panic(client);
+                    // it may be closing already
+                    let _ = client.close(CloseCode::INTERNAL_ERROR, "");
+                }
+                Outcome::Aborted => return None,
+            }
+            let next = match poll_fn(|cx| pump.poll_next(ws, client, &mut quota, cx)).await {
+                Ok(next) => next,
+                Err(Ended(error)) => return error,
+            };
+            outcome = match next {
+                Next::Event { ready, deliver } => {
+                    let unread = pump.unread(ws);
+                    let (event, out) = take_event(ws, client, ready);
+                    match Received::from_event(event) {
+                        _ if !deliver => Outcome::Done,
+                        Ok(message) => {
+                            let call = pin!(async { handler.on_message(client, message).await });
+                            poll_handler(client, pump, out, unread, call).await
+                        }
+                        Err(Event::Ping(payload)) => {
+                            let call = pin!(async { handler.on_ping(client, payload).await });
+                            poll_handler(client, pump, out, unread, call).await
+                        }
+                        Err(Event::Pong(payload)) => {
+                            let call = pin!(async { handler.on_pong(client, payload).await });
+                            poll_handler(client, pump, out, unread, call).await
+                        }
+                        Err(_) => Outcome::Done,
+                    }
+                }
+                Next::CaughtUp => {
+                    let call = pin!(async { handler.on_drain(client).await });
+                    let unread = pump.unread(ws);
+                    poll_handler(client, pump, ws.outgoing(), unread, call).await
+                }
+            };
+        }
+    }
+}
+
+/// Tells the handler of the end.
+async fn finish<H: Handler>(
+    handler: &H,
+    client: &Client,
+    error: Option<Box<Error>>,
+    info: CloseInfo<'static>,
+) {
+    if let Some(error) = error {
+        poll_last(client, pin!(async { handler.on_error(client, &error).await })).await;
+    }
+    poll_last(client, pin!(async { handler.on_close(client, &info).await })).await;
+}
+
+/// The way in which a call of a handler ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Panicked,
+    /// The connection is to end at once; the call was dropped.
+    Aborted,
+}
+
+#[inline]
+fn take_event<'a>(
+    ws: &'a mut WebSocket<ClientStream>,
+    client: &Client,
+    ready: Ready,
+) -> (Event<'a>, Outgoing<'a, ClientStream>) {
+    if matches!(ready, Ready::Close(_)) {
+        client.outbox().end(); // a task that sends learns it now
+    }
+    ws.take_ready(ready)
+}
+
+/// Returns how the connection ended; the socket is gone then.
+fn take_close_info<S>(ws: &mut Option<WebSocket<S>>) -> CloseInfo<'static> {
+    let ws = ws.take();
+    match ws.as_ref().and_then(WebSocket::close_info) {
+        Some(info) => info.into_owned(),
+        None => aborted(),
+    }
+}
+
+/// Runs a call of a handler. While it waits, its connection goes on: see [`Pump::poll_meanwhile`].
+fn poll_handler<'a>(
+    client: &'a Client,
+    pump: &'a mut Pump,
+    mut out: Outgoing<'a, ClientStream>,
+    mut unread: Unread,
+    mut call: Pin<&'a mut impl Future<Output = ()>>,
+) -> impl Future<Output = Outcome> {
+    let mut waited = false;
+    poll_fn(move |cx| {
+        let outcome = match poll_caught(call.as_mut(), cx) {
+            Poll::Ready(Ok(())) => Outcome::Done,
+            Poll::Ready(Err(Panicked)) => Outcome::Panicked,
+            Poll::Pending => {
+                waited = true;
+                let polled = pump.poll_meanwhile(client, &mut out, &mut unread, cx);
+                return polled.map(|Aborted| Outcome::Aborted);
+            }
+        };
+        if waited {
+            pump.end_wait();
+        }
+        Poll::Ready(outcome)
+    })
+}
+
+/// Runs one of the last calls; once the connection is to end at once, no further than to where it
+/// waits.
+fn poll_last<'a>(
+    client: &'a Client,
+    mut call: Pin<&'a mut impl Future<Output = ()>>,
+) -> impl Future<Output = ()> {
+    poll_fn(move |cx| match poll_caught(call.as_mut(), cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(()),
+        Poll::Ready(Err(Panicked)) => {
+            report_panic(client);
+            Poll::Ready(())
+        }
+        Poll::Pending if client.outbox().park_for_abort(cx.waker()) => Poll::Pending,
+        Poll::Pending => Poll::Ready(()),
+    })
+}
+
+fn report_panic(client: &Client) {
+    client.context().panicked(client.info().peer_addr(), client.info().path());
+}
+
+struct Panicked;
+
+/// Polls a future that may panic. The panic hook has reported it by then.
+fn poll_caught<F: Future>(
+    call: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, Panicked>> {
+    // What the handler shares may be in a state it did not mean to leave it in, as after a panic in
+    // any thread; nothing of ours is touched inside.
+    match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked)),
+    }
+}
+
+/// The client's membership in the hub; left when dropped.
+struct Registered<'a>(&'a Client);
+
+impl<'a> Registered<'a> {
+    fn new(client: &'a Client) -> Self {
+        client.hub().insert(client);
+        Self(client)
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.0.outbox().end();
+        self.0.hub().remove(self.0);
+    }
+}
+
+/// Returns the close info of an aborted connection.
+const fn aborted() -> CloseInfo<'static> {
+    CloseInfo {
+        initiator: Initiator::Local,
+        code: 1006,
+        reason: Cow::Borrowed(""),
+        clean: false,
+        sent_code: None,
+        error: None,
+    }
+}

@@ -1,0 +1,59 @@
+use alloc::boxed::Box;
+use core::fmt;
+use core::net::SocketAddr;
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::OnceLock;
+
+use super::client::limits::Limits;
+use super::observe::event::LogEvent;
+use super::observe::stats::Counters;
+
+/// Limits, log and counters: what all parts of a server look at. It is made with the server and
+/// outlives it, in the handles on its clients.
+#[derive(Default)]
+pub(crate) struct Context {
+    limits: OnceLock<Limits>,
+    log: OnceLock<Box<LogFn>>,
+    pub(crate) counters: Counters,
+}
+
+/// The closure of [`Server::on_log`](super::Server::on_log).
+pub(crate) type LogFn = dyn Fn(&LogEvent<'_>) + Send + Sync;
+
+impl Context {
+    /// Returns the limits: the defaults, unless others were set before the first call.
+    pub(crate) fn limits(&self) -> &Limits {
+        self.limits.get_or_init(Limits::default)
+    }
+
+    /// Sets the limits, once, before there are clients.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let _ = self.limits.set(limits);
+    }
+
+    /// Sets where log events go, once.
+    pub(crate) fn set_log(&self, log: Box<LogFn>) {
+        let _ = self.log.set(log);
+    }
+
+    /// Passes an event to the log.
+    pub(crate) fn log(&self, event: &LogEvent<'_>) {
+        if let Some(log) = self.log.get() {
+            // A log that panics must not end the server; the panic hook has reported it.
+            let _ = catch_unwind(AssertUnwindSafe(|| log(event)));
+        }
+    }
+
+    /// Counts and logs the panic of a handler.
+    pub(crate) fn panicked(&self, peer_addr: SocketAddr, path: &str) {
+        Counters::add(&self.counters.panics);
+        self.log(&LogEvent::Panic { peer_addr, path });
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,8 @@
+//! HTTP: requests, responses, and where they lead.
+
+pub(crate) mod forwarded;
+pub(crate) mod hosts;
+pub(crate) mod origin;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod route;

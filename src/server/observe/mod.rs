@@ -1,0 +1,4 @@
+//! Log events and counters.
+
+pub(crate) mod event;
+pub(crate) mod stats;

@@ -1,0 +1,159 @@
+use alloc::sync::{Arc, Weak};
+use core::future::{Future, pending, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::io;
+use std::sync::OnceLock;
+
+use tokio::net::TcpListener;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+
+use super::accept::acceptor::Acceptor;
+use super::accept::lifecycle::{Phase, Stop};
+use super::client::hub::Hub;
+use super::observe::event::LogEvent;
+use super::observe::stats::Counters;
+
+/// What [`run`] is told beside what the acceptor knows.
+pub(crate) struct RunSettings {
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) close_window: Option<Duration>,
+}
+
+/// Serves until the lifecycle says otherwise, and then closes what is open.
+pub(crate) async fn run(
+    listener: TcpListener,
+    acceptor: Acceptor,
+    shared: &OnceLock<Weak<Acceptor>>,
+    settings: RunSettings,
+) {
+    let acceptor = Arc::new(acceptor);
+    let _ = shared.set(Arc::downgrade(&acceptor));
+    let running = Running(&acceptor);
+    {
+        let mut stopped = pin!(acceptor.lifecycle.reached(Phase::is_stopping));
+        let mut ageing = pin!(close_expired(&acceptor.hub, settings.max_lifetime));
+        let mut accepting = pin!(accept_all(&listener, &acceptor));
+        poll_fn(|cx| {
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // both have no end
+            let _ = ageing.as_mut().poll(cx);
+            accepting.as_mut().poll(cx)
+        })
+        .await;
+    }
+    drop(listener);
+    if let Some(stop) = acceptor.lifecycle.stopping() {
+        shut_down(&acceptor, &stop, settings.close_window).await;
+    }
+    drop(running);
+}
+
+/// A server that runs; dropping it, or the future that holds it, ends everything.
+struct Running<'a>(&'a Acceptor);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.lifecycle.end();
+        self.0.hub.abort_all();
+    }
+}
+
+/// Accepts connections for ever. Tokio lets it do so a number of times in a row (128), then all
+/// other tasks have a turn.
+async fn accept_all(listener: &TcpListener, acceptor: &Arc<Acceptor>) {
+    let mut logged: Option<Instant> = None;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer_addr)) => {
+                let permit = acceptor.permits.handshake(peer_addr.ip()).await;
+                acceptor.serve_tcp(stream, peer_addr, permit);
+            }
+            Err(error) if has_left(&error) => {}
+            Err(error) => {
+                // out of descriptors, most likely: they come back when connections close
+                Counters::add(&acceptor.context.counters.accept_errors);
+                if logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
+                    logged = Some(Instant::now());
+                    acceptor.context.log(&LogEvent::AcceptFailed(&error));
+                }
+                acceptor.permits.make_way(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// Returns whether a connection was gone before it was accepted.
+fn has_left(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Closes connections that have lasted long enough, for ever.
+async fn close_expired(hub: &Hub, lifetime: Option<Duration>) {
+    let Some(lifetime) = lifetime else { return pending().await };
+    let mut clock = interval((lifetime / 100).clamp(TICK, Duration::from_secs(1)));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        hub.close_older_than(lifetime);
+    }
+}
+
+/// Closes all connections and waits for their ends, up to the deadline.
+async fn shut_down(acceptor: &Acceptor, stop: &Stop, window: Option<Duration>) {
+    let closed = async {
+        close_all(&acceptor.hub, stop, window).await;
+        acceptor.permits.idle().await;
+    };
+    if timeout_at(stop.until, closed).await.is_err() {
+        acceptor.lifecycle.abort();
+        acceptor.hub.abort_all();
+        // those that do not even come to a point where they wait are left behind
+        let _ = timeout(LAST_WAIT, acceptor.permits.idle()).await;
+    }
+}
+
+/// Closes all connections, some at each tick.
+async fn close_all(hub: &Hub, stop: &Stop, window: Option<Duration>) {
+    let clients = hub.close_newcomers(stop.code, &stop.reason);
+    let all = CLOSE_INTERVAL.saturating_mul(u32::try_from(clients.len()).unwrap_or(u32::MAX));
+    let rest = stop.until.saturating_duration_since(Instant::now());
+    let window = window.unwrap_or(all).min(rest / 2);
+    let ticks = usize::try_from(window.as_nanos() / TICK.as_nanos()).unwrap_or(usize::MAX);
+    let at_a_time = clients.len().div_ceil(ticks.max(1)).max(1);
+    let times = clients.len().div_ceil(at_a_time).max(1);
+    let pause = window / u32::try_from(times).unwrap_or(u32::MAX);
+    let mut clock = interval(pause.max(Duration::from_millis(1)));
+    for clients in clients.chunks(at_a_time) {
+        clock.tick().await; // the first one is now
+        for client in clients {
+            // the reason has been checked; it may have closed before
+            let _ = client.close(stop.code, &stop.reason);
+        }
+    }
+}
+
+/// The time from one Close frame of a shutdown to the next: a thousand clients that come back
+/// within a second are not too many for whatever takes the server's place.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The least time between two looks at things that happen over a time.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The time to wait after an error of accepting: long enough not to spin, short enough not to be
+/// felt.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// The least time between two log events of such errors.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The time for tasks to end that have been told to end at once.
+const LAST_WAIT: Duration = Duration::from_secs(1);
