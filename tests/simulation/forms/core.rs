@@ -157,7 +157,7 @@ impl Core {
         self.conn.start_message(kind)?.write(&mut self.tx, &bytes[..n])?;
         self.rest = Some((item, bytes[n..].to_vec()));
         // a ping may stand between two fragments
-        if self.user.rng.chance(50) && self.has_room() {
+        if self.user.rng.chance(50) && self.has_room() && self.user.may_ping {
             self.conn.send(&mut self.tx, MessageRef::ping(b"between"))?;
         }
         Ok(())
