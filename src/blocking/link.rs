@@ -151,13 +151,10 @@ impl<S: Transport> Direct<S> {
     }
 
     pub(super) fn write_all(&mut self) -> Result<(), Error> {
-        loop {
-            self.session.check_flushed()?;
-            if self.session.is_flushed() && !self.flush_pending {
-                return Ok(());
-            }
+        while !self.session.check_flushed(self.flush_pending)? {
             self.write_and_take_in(self.max_ahead)?;
         }
+        Ok(())
     }
 
     /// Writes once, and if that has to wait, takes in what arrives meanwhile: the peer may be waiting

@@ -224,21 +224,12 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
 
     /// Until everything is written and flushed, in the same way.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            self.session.check_flushed()?;
-            if !self.session.is_flushed() {
-                if self.poll_write(cx).is_pending() {
-                    ready!(self.poll_timer(cx, true));
-                }
-            } else if self.flush_pending {
-                self.poll_flush(cx);
-                if self.flush_pending {
-                    ready!(self.poll_timer(cx, true));
-                }
-            } else {
-                return Poll::Ready(Ok(()));
+        while !self.session.check_flushed(self.flush_pending)? {
+            if self.poll_write_or_flush(cx).is_pending() {
+                ready!(self.poll_timer(cx, true));
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes once.
@@ -256,6 +247,15 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             self.poll_flush(cx);
         }
         Poll::Ready(())
+    }
+
+    /// Writes once, or flushes if everything is written.
+    pub(super) fn poll_write_or_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.session.is_flushed() {
+            return self.poll_write(cx);
+        }
+        self.poll_flush(cx);
+        if self.flush_pending { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Empties the transport's own buffer, if it has one; a socket has nothing to do here.
