@@ -315,6 +315,13 @@ impl<S: SplitStream> Sender<S> {
         Ok(())
     }
 
+    /// Queues a Close frame as an item of the `Sink`: its next flush, or closing it, writes that.
+    pub(super) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.start_close(code, reason)?;
+        self.flushing = Some(self.shared.lock().end_of_queue());
+        Ok(())
+    }
+
     /// The unsent bytes: of all senders, and replies to the peer.
     pub fn unsent(&self) -> usize {
         self.shared.lock().session.unsent()

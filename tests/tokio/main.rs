@@ -22,3 +22,4 @@ mod stream_sink;
 mod turns;
 mod two_tasks;
 mod upgrade;
+mod with_control;
