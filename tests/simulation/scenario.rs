@@ -314,6 +314,9 @@ impl Conversation {
             was_quiet: false,
         };
         let users = [user(one, 0, first), user(other, 1, second)];
+        // Where nothing gets through any more, one end may give up after the other: each after 16 looks,
+        // and 12 more for what the transport has taken.
+        let horizon = horizon + if silence { 40 * patience.as_millis() as u64 } else { 0 };
         Self { users, horizon: Duration::from_millis(horizon), honest }
     }
 
