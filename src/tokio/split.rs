@@ -130,7 +130,7 @@ impl<S: SplitStream> Receiver<S> {
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
         let (write, session, flush_pending) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
-        let link = Direct { io, session, timer, flush_pending, most_unsent: 0 };
+        let link = Direct { io, session, timer, flush_pending, most_unsent: 0, balance: 0 };
         Ok(WebSocket {
             rx,
             receiver,

@@ -4,6 +4,7 @@
 #[path = "../adapters_support/wire.rs"]
 mod wire;
 
+mod both_ways;
 mod bounds;
 mod byte_stream;
 mod cancel;
