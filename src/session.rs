@@ -312,12 +312,17 @@ impl Session {
         }
     }
 
-    /// An error if what was queued did not all reach the transport.
-    pub(crate) fn check_flushed(&self) -> Result<(), Error> {
-        match self.end.as_deref() {
-            Some(Ok(())) => Ok(()),
-            _ => self.check_writable(),
+    /// Whether there is nothing left to write or to flush; an error if what was queued did not all reach
+    /// the transport.
+    ///
+    /// `in_transport`: the transport has bytes in a buffer of its own. Once the connection is over in good
+    /// order, nobody waits for those.
+    pub(crate) fn check_flushed(&self, in_transport: bool) -> Result<bool, Error> {
+        if matches!(self.end.as_deref(), Some(Ok(()))) {
+            return Ok(true);
         }
+        self.check_writable()?;
+        Ok(self.is_flushed() && !in_transport)
     }
 
     /// Gives the memory of an empty send buffer back before a wait.

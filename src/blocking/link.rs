@@ -90,6 +90,10 @@ pub(super) struct Direct<S> {
     pub(super) max_ahead: usize,
     /// The most that was unsent since all had left, in bytes, as far as a `recv` had to wait for it.
     pub(super) most_unsent: usize,
+    /// All bytes ever read.
+    pub(super) read: u64,
+    /// All bytes ever written.
+    pub(super) written: u64,
     /// How reading ended, behind `ahead`.
     pub(super) ended: Option<io::Result<()>>,
     /// How long a write waits before it is time to look for what has arrived.
@@ -111,6 +115,8 @@ impl<S> Direct<S> {
             ahead: RecvBuffer::new(),
             max_ahead,
             most_unsent: 0,
+            read: 0,
+            written: 0,
             ended: None,
             turn: GLANCE,
             stalled: None,
@@ -146,13 +152,10 @@ impl<S: Transport> Direct<S> {
     }
 
     pub(super) fn write_all(&mut self) -> Result<(), Error> {
-        loop {
-            self.session.check_flushed()?;
-            if self.session.is_flushed() && !self.flush_pending {
-                return Ok(());
-            }
+        while !self.session.check_flushed(self.flush_pending)? {
             self.write_and_take_in(self.max_ahead)?;
         }
+        Ok(())
     }
 
     /// Writes once, and if that has to wait, takes in what arrives meanwhile: the peer may be waiting
@@ -188,6 +191,18 @@ impl<S: Transport> Direct<S> {
         Ok(())
     }
 
+    /// How much to hold of what arrives while nothing can be answered, in bytes.
+    fn most_to_hold(&self) -> usize {
+        // Of two ends that wait for each other to read, one has read less than it has sent, ever: if
+        // neither had, each would have read more than the other has written. That one takes in what frees
+        // the other.
+        let sent = self.written + self.session.unsent() as u64;
+        let owed = usize::try_from(sent.saturating_sub(self.read)).unwrap_or(usize::MAX);
+        // A peer of another kind may write everything before it reads: for that one, no more than what it
+        // leaves here.
+        self.ahead.unparsed().len().saturating_add(owed).max(self.most_unsent)
+    }
+
     fn can_take_in(&self, max: usize) -> bool {
         self.has_room_ahead(max) && !self.read_limit.is_impossible()
     }
@@ -209,6 +224,7 @@ impl<S: Transport> Direct<S> {
         }
         let n = self.ahead.unparsed().len() - before;
         if n > 0 {
+            self.read += n as u64;
             self.session.unparsed_came(n);
         }
     }
@@ -232,6 +248,7 @@ impl<S: Transport> Direct<S> {
         }
         let n = self.ahead.unparsed().len() - before;
         if n > 0 {
+            self.read += n as u64;
             self.session.unparsed_came(n);
         }
         Ok(n > 0)
@@ -253,6 +270,7 @@ impl<S: Transport> Direct<S> {
                     self.session.write_stalled(); // until it did not
                 }
                 self.session.was_written(n);
+                self.written += n as u64;
                 self.flush_pending = true;
             }
             done = Some(written);
@@ -378,10 +396,9 @@ impl<S: Transport> Link for Direct<S> {
     }
 
     fn wait_for_writer(&mut self) -> Result<(), Error> {
-        // There is no other. An end that does not get rid of its answers takes in no more than it would
-        // have to write: of two such ends, one frees the other by that.
+        // There is no other.
         self.most_unsent = self.most_unsent.max(self.session.unsent());
-        self.write_and_take_in(self.max_ahead.min(self.most_unsent))
+        self.write_and_take_in(self.max_ahead.min(self.most_to_hold()))
     }
 
     fn shutdown_write(&mut self) {
@@ -410,7 +427,7 @@ impl<S> Direct<S> {
                 return Ok(());
             }
             Done::Bytes(0) => self.session.read_eof(),
-            Done::Bytes(_) => {}
+            Done::Bytes(n) => self.read += n as u64,
             Done::Failed(error) => self.session.read_failed(error),
             Done::Expired(error) | Done::WouldBlock(error) => {
                 self.read_limit.rewind();

@@ -253,17 +253,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.listen(cx);
         let link = &mut self.ws.link;
-        loop {
-            link.session.check_flushed()?;
-            if !link.session.is_flushed() {
-                ready!(link.poll_write(cx));
-                continue;
-            }
-            if link.flush_pending {
-                link.poll_flush(cx);
-            }
-            return if link.flush_pending { Poll::Pending } else { Poll::Ready(Ok(())) };
+        while !link.session.check_flushed(link.flush_pending)? {
+            ready!(link.poll_write_or_flush(cx));
         }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

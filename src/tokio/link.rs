@@ -39,6 +39,12 @@ pub(super) trait Link {
         MAX_LOOK
     }
 
+    /// Whether this end has read less than it has to send, ever. Of two ends that wait for each other to
+    /// read, one has: if neither had, each would have read more than the other has written.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     /// Takes note of bytes that were read and are not parsed yet.
     fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer);
 
@@ -132,11 +138,17 @@ fn poll_ready_event_in(
                 }
             }
             Action::Wait => {
-                // Before the peer is judged by its silence, a look at what has come. Only one, not
-                // `poll_ahead`: an echo to a peer that never reads would hold twice as much.
-                let deaf =
-                    rx.unparsed().len() >= link.most_ahead() || link.poll_read(cx, rx).is_ready();
-                link.note_unparsed(receiver, rx);
+                // Before the peer is judged by its silence, a look at what has come. More than one only
+                // where it may wait for that itself: an echo to a peer that never reads would hold twice
+                // as much.
+                let deaf = if link.is_behind() {
+                    poll_ahead(receiver, rx, link, cx)
+                } else {
+                    let is_full = rx.unparsed().len() >= link.most_ahead();
+                    let deaf = is_full || link.poll_read(cx, rx).is_ready();
+                    link.note_unparsed(receiver, rx);
+                    deaf
+                };
                 ready!(link.poll_timer(cx, deaf));
             }
             Action::Again => {
@@ -180,11 +192,13 @@ pub(super) struct Direct<S> {
     pub(super) flush_pending: bool,
     /// The most that was unsent since nothing was, when there was too much.
     pub(super) most_unsent: u32,
+    /// All bytes ever written, less all bytes ever read.
+    pub(super) balance: i64,
 }
 
 impl<S> Direct<S> {
     pub(super) fn new(io: S, session: Session) -> Self {
-        Self { io, session, timer: Timer::new(), flush_pending: false, most_unsent: 0 }
+        Self { io, session, timer: Timer::new(), flush_pending: false, most_unsent: 0, balance: 0 }
     }
 }
 
@@ -225,27 +239,21 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
 
     /// Until everything is written and flushed, in the same way.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            self.session.check_flushed()?;
-            if !self.session.is_flushed() {
-                if self.poll_write(cx).is_pending() {
-                    ready!(self.poll_timer(cx, true));
-                }
-            } else if self.flush_pending {
-                self.poll_flush(cx);
-                if self.flush_pending {
-                    ready!(self.poll_timer(cx, true));
-                }
-            } else {
-                return Poll::Ready(Ok(()));
+        while !self.session.check_flushed(self.flush_pending)? {
+            if self.poll_write_or_flush(cx).is_pending() {
+                ready!(self.poll_timer(cx, true));
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes once.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match poll_write_some(&mut self.io, cx, self.session.tx()) {
-            Poll::Ready(Ok(n)) => self.session.was_written(n),
+            Poll::Ready(Ok(n)) => {
+                self.session.was_written(n);
+                self.balance += n as i64;
+            }
             Poll::Ready(Err(error)) => self.session.write_failed(error),
             Poll::Pending => {
                 self.session.write_stalled();
@@ -257,6 +265,15 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             self.poll_flush(cx);
         }
         Poll::Ready(())
+    }
+
+    /// Writes once, or flushes if everything is written.
+    pub(super) fn poll_write_or_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.session.is_flushed() {
+            return self.poll_write(cx);
+        }
+        self.poll_flush(cx);
+        if self.flush_pending { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Empties the transport's own buffer, if it has one; a socket has nothing to do here.
@@ -287,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
         match ready!(poll_read_some(&mut self.io, cx, rx)) {
             Ok(0) => self.session.read_eof(),
-            Ok(_) => {}
+            Ok(n) => self.balance -= n as i64,
             Err(error) => self.session.read_failed(error),
         }
         Poll::Ready(())
@@ -303,6 +320,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
         let unsent = u32::try_from(self.session.unsent()).unwrap_or(u32::MAX);
         self.most_unsent = self.most_unsent.max(unsent);
         MAX_LOOK.max(self.most_unsent as usize)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.balance + self.session.unsent() as i64 > 0
     }
 
     fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer) {

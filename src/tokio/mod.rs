@@ -50,7 +50,8 @@
 //! # }
 //! ```
 //!
-//! `StreamExt::split` of the `futures` crate works as well; a [`Sender`] is a `Sink` too.
+//! `StreamExt::split` of the `futures` crate works as well; a [`Sender`] is a `Sink` too. For a `Sink` that
+//! takes pings and a Close beside messages, see [`WithControl`].
 //!
 //! # Turns
 //!
@@ -126,6 +127,7 @@ mod timer;
 mod tune;
 mod turn;
 mod waiting;
+mod with_control;
 
 use core::time::Duration;
 
@@ -138,6 +140,7 @@ pub use halves::{Locked, LockedHalf, SplitStream};
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};
 pub use tune::tune;
+pub use with_control::{Outbound, WithControl};
 
 use crate::proto::{Config, KeepAlive};
 

@@ -28,21 +28,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Until everything is written and flushed.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            self.link.session.check_flushed()?;
-            if !self.link.session.is_flushed() {
-                if self.link.poll_write(cx).is_pending() {
-                    ready!(self.poll_stalled(cx));
-                }
-            } else if self.link.flush_pending {
-                self.link.poll_flush(cx);
-                if self.link.flush_pending {
-                    ready!(self.poll_stalled(cx));
-                }
-            } else {
-                return Poll::Ready(Ok(()));
+        while !self.link.session.check_flushed(self.link.flush_pending)? {
+            if self.link.poll_write_or_flush(cx).is_pending() {
+                ready!(self.poll_stalled(cx));
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     /// The transport takes nothing at the moment. Ready when something has changed all the same.

@@ -130,7 +130,7 @@ impl<S: SplitStream> Receiver<S> {
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
         let (write, session, flush_pending) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
-        let link = Direct { io, session, timer, flush_pending, most_unsent: 0 };
+        let link = Direct { io, session, timer, flush_pending, most_unsent: 0, balance: 0 };
         Ok(WebSocket {
             rx,
             receiver,
@@ -312,6 +312,13 @@ impl<S: SplitStream> Sender<S> {
     fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.shared.lock().session.start_close(code, reason)?;
         self.shared.wake_all(); // there is a deadline now
+        Ok(())
+    }
+
+    /// Queues a Close frame as an item of the `Sink`: its next flush, or closing it, writes that.
+    pub(super) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.start_close(code, reason)?;
+        self.flushing = Some(self.shared.lock().end_of_queue());
         Ok(())
     }
 

@@ -85,6 +85,8 @@ pub struct User {
     pub fickle: bool,
     /// Does something else now and then, for up to that many milliseconds.
     pub pause: u64,
+    /// Sends pings.
+    pub may_ping: bool,
     /// How long it listens before it thinks of what it has to say itself, in milliseconds.
     pub attention: u64,
     /// When a peer of whom nothing is heard is given up, by those who have no keep-alive.
@@ -301,12 +303,20 @@ impl Conversation {
             takes_turns,
             fickle: fickle[side],
             pause,
+            // A client that closes early answers pings behind its Close. The server answers that, and reads
+            // on for a second; a pong that comes later than that, because the ping lay in a slow network
+            // for so long, meets a closed socket: TCP makes a reset of it, and what else was under way is
+            // lost. No server can know how long that would be.
+            may_ping: !honest || side != server || side == closer || how != Closes::Early,
             attention,
             patience: Duration::from_millis(horizon / 8),
             honest,
             was_quiet: false,
         };
         let users = [user(one, 0, first), user(other, 1, second)];
+        // Where nothing gets through any more, one end may give up after the other: each after 16 looks,
+        // and 12 more for what the transport has taken.
+        let horizon = horizon + if silence { 40 * patience.as_millis() as u64 } else { 0 };
         Self { users, horizon: Duration::from_millis(horizon), honest }
     }
 

@@ -167,3 +167,22 @@ fn a_stream_that_fails_at_any_operation_ends_the_connection() {
         }
     });
 }
+
+/// A flush ends with the connection, on a stream that never gets rid of what it keeps.
+#[test]
+fn a_flush_after_the_end_ends() {
+    within(|| {
+        let script = Script::bringing(&wire::client(wire::CLOSE, b""));
+        let (mut ws, _) = socket(script.with_flushes([ErrorKind::WouldBlock; 1000]));
+        assert!(matches!(ws.send("text"), Err(Error::Io(_))));
+        let mut calls = 0;
+        let end = loop {
+            match ws.recv() {
+                Err(Error::Io(_)) if calls < 100 => calls += 1,
+                end => break end,
+            }
+        };
+        assert_eq!(end.unwrap(), None);
+        ws.flush().unwrap();
+    });
+}

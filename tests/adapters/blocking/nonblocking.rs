@@ -128,6 +128,39 @@ fn two_ends_in_one_thread_get_on() {
     }
 }
 
+/// `recv` takes in what frees the other end although a flush has taken in much before.
+#[test]
+fn two_ends_that_hold_much_already_free_each_other() {
+    fn turn<S: Transport>(ws: &mut WebSocket<S>, left: &mut usize) {
+        match ws.recv() {
+            Ok(Some(message)) => *left -= message.len(),
+            again => assert_would_block(again),
+        }
+    }
+    within(|| {
+        let (near, far) = nonblocking();
+        let config = Config::new().max_unsent(1000);
+        let mut ends = [server_on(near, &config), client_on(far, &config)];
+        // both hold 8 MiB of the other's, and nobody has called `recv`
+        ends.iter_mut().for_each(|ws| ws.feed(vec![1; 8 << 20]).unwrap());
+        while ends.iter().any(|ws| ws.unsent() > 0) {
+            for ws in &mut ends {
+                match ws.flush() {
+                    Ok(()) => {}
+                    again => assert_would_block(again),
+                }
+            }
+        }
+        ends.iter_mut().for_each(|ws| ws.feed(vec![2; 7 << 20]).unwrap());
+        let mut left = [15 << 20; 2];
+        while left != [0; 2] {
+            for (ws, left) in ends.iter_mut().zip(&mut left) {
+                turn(ws, left);
+            }
+        }
+    });
+}
+
 #[test]
 fn halves_come_back_at_once() {
     for config in configs() {

@@ -49,6 +49,8 @@ pub struct Faulty<S> {
     read_turn: bool,
     write_turn: bool,
     vectored: bool,
+    /// Keeps what is written to itself: it is never flushed.
+    never_flushed: bool,
     /// The write, counted from 1, from which on all go wrong.
     write_fault: Option<(usize, Fault)>,
     /// The same for reads.
@@ -74,6 +76,7 @@ impl<S> Faulty<S> {
             read_turn: false,
             write_turn: false,
             vectored: false,
+            never_flushed: false,
             write_fault: None,
             read_fault: None,
         }
@@ -91,6 +94,11 @@ impl<S> Faulty<S> {
 
     pub fn vectored(mut self, vectored: bool) -> Self {
         self.vectored = vectored;
+        self
+    }
+
+    pub fn never_flushed(mut self) -> Self {
+        self.never_flushed = true;
         self
     }
 
@@ -196,6 +204,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Faulty<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.log.0.lock().unwrap().flushes += 1;
+        if self.never_flushed {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

@@ -157,3 +157,32 @@ async fn a_pong_leaves_with_the_answer_that_is_sent_next() {
     assert_eq!(peer.frame().await.unwrap().opcode, wire::PONG);
     assert_eq!(peer.frame().await.unwrap().text(), "text");
 }
+
+/// A flush that is under way when the connection ends well is over with it, on a transport that never
+/// gets rid of what it keeps.
+#[test]
+fn a_flush_ends_with_the_connection() {
+    // in a thread: a task that turns in circles would never come to a time-out
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for byte_stream in [false, true] {
+                let (near, far) = duplex(1 << 20);
+                let mut peer = Peer::new(far);
+                let mut ws = server_on(Faulty::new(near).never_flushed(), &quiet());
+                assert!(ws.send("text").now_or_never().is_none());
+                peer.send(&wire::client(wire::CLOSE, b"")).await;
+                peer.io.shutdown().await.unwrap();
+                assert_eq!(within(ws.recv()).await.unwrap(), None);
+                if byte_stream {
+                    within(ws.into_byte_stream().flush()).await.unwrap();
+                } else {
+                    within(ws.flush()).await.unwrap();
+                }
+            }
+        });
+        done.send(()).unwrap();
+    });
+    finished.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+}

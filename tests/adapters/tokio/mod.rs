@@ -1,4 +1,6 @@
 //! The tokio adapter: over TCP, over pipes in memory, and over transports that misbehave.
+
+mod both_ways;
 mod bounds;
 mod byte_stream;
 mod cancel;
@@ -18,3 +20,4 @@ mod stream_sink;
 mod turns;
 mod two_tasks;
 mod upgrade;
+mod with_control;

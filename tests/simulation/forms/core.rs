@@ -157,7 +157,7 @@ impl Core {
         self.conn.start_message(kind)?.write(&mut self.tx, &bytes[..n])?;
         self.rest = Some((item, bytes[n..].to_vec()));
         // a ping may stand between two fragments
-        if self.user.rng.chance(50) && self.has_room() {
+        if self.user.rng.chance(50) && self.has_room() && self.user.may_ping {
             self.conn.send(&mut self.tx, MessageRef::ping(b"between"))?;
         }
         Ok(())
@@ -186,7 +186,6 @@ impl Core {
         let Self { io, conn, rx, tx, epoch, shut, flushed, blocked, .. } = self;
         let due = conn.poll_timeout();
         let mut alarm = pin!(sleep_until(*epoch + due.unwrap_or(FOR_EVER)));
-        let open = conn.state() == State::Open;
         poll_fn(|cx| {
             let mut moved = poll_write(io, conn, tx, (&mut *flushed, &mut *blocked), cx)?;
             if tx.is_empty() && *flushed {
@@ -211,11 +210,8 @@ impl Core {
                 conn.handle_timeout(epoch.elapsed(), tx)?;
                 moved = true;
             }
-            if more || moved && (open || !tx.is_empty() || conn.transport() != Transport::KeepOpen)
-            {
-                return Poll::Ready(Ok(true));
-            }
-            Poll::Pending
+            // there may be another deadline now
+            if more || moved { Poll::Ready(Ok(true)) } else { Poll::Pending }
         })
         .await
     }

@@ -43,7 +43,8 @@ async fn talk(mut user: User) -> Ending {
         }
         pause(&mut user.rng, user.pause).await;
         user.doing("reading and writing");
-        match timeout(user.patience, raw.turn()).await {
+        // the other may be quiet for as long as that once
+        match timeout(2 * user.patience, raw.turn()).await {
             Err(_) => break Err(io::ErrorKind::TimedOut.into()),
             Ok(Err(error)) => break Err(error),
             Ok(Ok(true)) => {}

@@ -1,12 +1,12 @@
 //! `Stream` and `Sink` of one `tokio::WebSocket`, in two tasks (`StreamExt::split`) or in one
-//! (`forward`-like loops poll both in one task as well).
+//! (`forward`-like loops poll both in one task as well), with and without control frames as items.
 
 use futures_util::future::join;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use sansws::proto::SendError;
-use sansws::tokio::WebSocket;
-use sansws::{Error, Message};
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use sansws::proto::{CloseInfo, SendError};
+use sansws::tokio::{Outbound, WebSocket, WithControl};
+use sansws::{CloseCode, Error, Message};
 
 use crate::end::End;
 use crate::oracles::Ending;
@@ -17,14 +17,68 @@ pub fn run(seed: u64) -> Outcome {
 }
 
 pub fn user(user: User) -> Running {
-    Box::pin(talk(user))
+    Box::pin(async move {
+        let mut user = user;
+        let ws = user.socket();
+        match user.rng.chance(50) {
+            true => talk(ws, user).await,
+            false => talk(ws.with_control(), user).await,
+        }
+    })
 }
 
-type Writer = SplitSink<WebSocket<End>, Message>;
-type Reader = SplitStream<WebSocket<End>>;
+/// A socket as a `Stream` and a `Sink`.
+trait Socket:
+    Stream<Item = Result<Message, Error>> + Sink<Self::Out, Error = Error> + Unpin + Send + 'static
+{
+    type Out: From<Message> + Send;
 
-async fn talk(mut user: User) -> Ending {
-    let (sink, stream) = StreamExt::split(user.socket());
+    /// A ping, where that can be an item.
+    fn ping() -> Option<Self::Out>;
+
+    /// A Close, where that can be an item.
+    fn close_item(code: CloseCode) -> Option<Self::Out>;
+
+    fn close_info(&self) -> Option<CloseInfo<'_>>;
+}
+
+impl Socket for WebSocket<End> {
+    type Out = Message;
+
+    fn ping() -> Option<Message> {
+        None
+    }
+
+    fn close_item(_: CloseCode) -> Option<Message> {
+        None
+    }
+
+    fn close_info(&self) -> Option<CloseInfo<'_>> {
+        self.close_info()
+    }
+}
+
+impl Socket for WithControl<WebSocket<End>> {
+    type Out = Outbound;
+
+    fn ping() -> Option<Outbound> {
+        Some(Outbound::Ping("in between".into()))
+    }
+
+    fn close_item(code: CloseCode) -> Option<Outbound> {
+        Some(Outbound::Close(code, "done".into()))
+    }
+
+    fn close_info(&self) -> Option<CloseInfo<'_>> {
+        self.get_ref().close_info()
+    }
+}
+
+type Writer<S> = SplitSink<S, <S as Socket>::Out>;
+type Reader<S> = SplitStream<S>;
+
+async fn talk<S: Socket>(ws: S, mut user: User) -> Ending {
+    let (sink, stream) = StreamExt::split(ws);
     let (heard, hears_bye) = tokio::sync::oneshot::channel();
     let ear = user.ear();
     let one_task = user.rng.chance(20);
@@ -44,14 +98,14 @@ async fn talk(mut user: User) -> Ending {
     Ending::new(result, ws.close_info(), false)
 }
 
-async fn listen(
-    mut stream: Reader,
+async fn listen<S: Socket>(
+    mut stream: Reader<S>,
     ear: Ear,
     name: String,
     mut rng: crate::rng::Rng,
     fickle: bool,
     heard: tokio::sync::oneshot::Sender<()>,
-) -> (Result<(), Error>, Reader) {
+) -> (Result<(), Error>, Reader<S>) {
     let mut heard = Some(heard);
     let who = format!("{name} reading");
     let result = loop {
@@ -72,28 +126,27 @@ async fn listen(
     (result, stream)
 }
 
-async fn speak(
-    mut sink: Writer,
+async fn speak<S: Socket>(
+    mut sink: Writer<S>,
     mut user: User,
     hears_bye: tokio::sync::oneshot::Receiver<()>,
-) -> (Result<(), Error>, Writer) {
+) -> (Result<(), Error>, Writer<S>) {
     let who = format!("{} writing", user.name());
     let result = async {
         for item in std::mem::take(&mut user.says) {
             pause(&mut user.rng, user.pause).await;
             user.story.doing(&who, format!("send {item:?}"));
             // room first, so that it is known whether the message was taken
-            loop {
-                let ready = std::future::poll_fn(|cx| sink.poll_ready_unpin(cx));
-                if let Some(ready) = perhaps(&mut user.rng, user.fickle, ready).await {
-                    ready?;
-                    break;
-                }
-                tokio::task::yield_now().await;
+            room(&mut sink, &mut user).await?;
+            if user.may_ping
+                && let Some(ping) = S::ping().filter(|_| user.rng.chance(20))
+            {
+                sink.start_send_unpin(ping)?;
+                room(&mut sink, &mut user).await?;
             }
             user.story.sends(user.side, item);
             // `SplitSink` keeps one message to itself until it is flushed, so this alone says nothing
-            sink.start_send_unpin(item.message())?;
+            sink.start_send_unpin(item.message().into())?;
             if user.rng.chance(70) {
                 user.story.doing(&who, format!("flush {item:?}"));
                 match perhaps(&mut user.rng, user.fickle, sink.flush()).await {
@@ -116,6 +169,11 @@ async fn speak(
         }
         if user.closes != Closes::Never {
             user.story.doing(&who, "close");
+            let code = CloseCode::new(4000 + user.side as u16).expect("a code");
+            if let Some(close) = S::close_item(code).filter(|_| user.rng.chance(70)) {
+                room(&mut sink, &mut user).await?;
+                sink.start_send_unpin(close)?;
+            }
             loop {
                 let closed = perhaps(&mut user.rng, user.fickle, sink.close()).await;
                 if let Some(closed) = closed {
@@ -134,4 +192,15 @@ async fn speak(
     };
     user.story.doing(&who, format!("over, {result:?}"));
     (result, sink)
+}
+
+/// Waits until the next item is taken.
+async fn room<S: Socket>(sink: &mut Writer<S>, user: &mut User) -> Result<(), Error> {
+    loop {
+        let ready = std::future::poll_fn(|cx| sink.poll_ready_unpin(cx));
+        if let Some(ready) = perhaps(&mut user.rng, user.fickle, ready).await {
+            return ready;
+        }
+        tokio::task::yield_now().await;
+    }
 }

@@ -1,0 +1,76 @@
+//! Two ends in one piece that have both queued more than lies between them, and receive: neither may wait
+//! for the other to read first.
+
+use futures_util::StreamExt;
+use sansws::proto::KeepAlive;
+use sansws::tokio::WebSocket;
+use sansws::{Config, Error, Event, Message};
+use tokio::io::{AsyncRead, AsyncWrite, duplex};
+use tokio::net::UnixStream;
+
+use crate::tokio::peer::{client_on, server_on, tcp, within};
+
+const MAX_UNSENT: usize = 1_000_000;
+
+/// Fills the send buffer: messages of one length, and a last one that there is just room for.
+fn fill<S>(ws: &mut WebSocket<S>, len: usize, last: usize) -> usize {
+    let mut fed = 0;
+    while ws.unsent() + len + 20 < MAX_UNSENT {
+        ws.feed(vec![1; len]).unwrap();
+        fed += len;
+    }
+    ws.feed(vec![2; last]).unwrap();
+    fed + last
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Recv,
+    NextEvent,
+    Stream,
+}
+
+async fn next<S: AsyncRead + AsyncWrite + Unpin>(
+    ws: &mut WebSocket<S>,
+    how: How,
+) -> Result<Option<Message>, Error> {
+    match how {
+        How::Recv => ws.recv().await,
+        How::NextEvent => {
+            Ok(ws.next_event().await?.and_then(|(event, _): (Event<'_>, _)| event.into_message()))
+        }
+        How::Stream => ws.next().await.transpose(),
+    }
+}
+
+async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
+    ws: &mut WebSocket<S>,
+    how: How,
+    mut left: usize,
+) {
+    while left > 0 {
+        left -= next(ws, how).await.unwrap().unwrap().len();
+    }
+    ws.flush().await.unwrap();
+}
+
+async fn both<S: AsyncRead + AsyncWrite + Unpin>((near, far): (S, S), how: How, len: usize) {
+    let config = Config::new().keep_alive(KeepAlive::Off).max_unsent(MAX_UNSENT);
+    let (mut a, mut b) = (server_on(near, &config), client_on(far, &config));
+    for last in [[2000, 2000], [8_000_000, 2000], [7_000_000, 10_000_000]] {
+        let (from_a, from_b) = (fill(&mut a, len, last[0]), fill(&mut b, len, last[1]));
+        within(async { tokio::join!(receive(&mut a, how, from_b), receive(&mut b, how, from_a)) })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn two_ends_with_full_buffers_receive() {
+    for how in [How::Recv, How::NextEvent, How::Stream] {
+        for len in [1000, 990_000] {
+            both(duplex(4096), how, len).await;
+            both(UnixStream::pair().unwrap(), how, len).await;
+            both(tcp().await, how, len).await;
+        }
+    }
+}
