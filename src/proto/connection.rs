@@ -182,6 +182,62 @@ impl Connection {
         self.sender.send_prepared(tx, message)
     }
 
+    /// Bounds the work of one call where messages are compressed: at most so many bytes are inflated or
+    /// compressed in it, 1 at least. Without this a message is inflated, and one that is sent
+    /// compressed, in one go, which takes tens of milliseconds for 16 MiB: too long for an event loop
+    /// that serves others too. 64 KiB take a millisecond at most, as a rule.
+    ///
+    /// From then on the connection [is paused](Self::is_paused) in the middle of a longer message:
+    ///
+    /// - [`poll_event`](Self::poll_event) and [`advance`](Self::advance) return nothing though the event
+    ///   needs no more bytes from the peer. Call again.
+    /// - [`send`](Self::send) takes a message longer than that without compressing it (a borrowed one is
+    ///   copied), and [`proceed`](Self::proceed) does it, part by part. The frame is in `tx` when that is
+    ///   done. Pings, pongs and the like may go before it. Whatever has to leave behind it, another
+    ///   message or a Close, finishes it in one go: proceed before you take the next event.
+    ///
+    /// Set it when the connection begins. Chunks ([`Delivery::Chunks`](super::Delivery::Chunks)) are
+    /// small steps by themselves. Without compression this does nothing.
+    ///
+    /// ```
+    /// use sansws::buf::{RecvBuffer, SendBuffer};
+    /// use sansws::proto::{Config, Connection};
+    ///
+    /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+    /// let mut conn = Connection::server(&Config::new()); // and `with_deflate`
+    /// conn.work_in_steps(64 * 1024);
+    /// // a turn of this connection
+    /// if conn.proceed(&mut tx)
+    ///     && let Some(event) = conn.poll_event(&mut rx, &mut tx)?
+    ///     && let Some(message) = event.into_message_ref()
+    /// {
+    ///     let _ = conn.send(&mut tx, message);
+    /// }
+    /// if conn.is_paused() {
+    ///     // another turn after those of the others, whether or not its socket has news
+    /// }
+    /// # Ok::<(), sansws::wire::ProtocolError>(())
+    /// ```
+    pub fn work_in_steps(&mut self, bytes: usize) {
+        self.receiver.work_in_steps(bytes);
+        self.sender.work_in_steps(bytes);
+    }
+
+    /// Whether there is more to do that needs nothing from the peer: a message is being inflated
+    /// ([`poll_event`](Self::poll_event) goes on) or compressed ([`proceed`](Self::proceed)). Only with
+    /// [`work_in_steps`](Self::work_in_steps).
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.receiver.is_paused() || self.sender.is_paused()
+    }
+
+    /// Compresses the next part of a message that was sent and is not in `tx` yet; the last part puts it
+    /// there. Returns whether nothing of the kind is left to do.
+    #[inline]
+    pub fn proceed(&mut self, tx: &mut SendBuffer) -> bool {
+        self.sender.proceed(tx)
+    }
+
     /// Begins a message that is sent in fragments, its length unknown. Writes nothing yet.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! | compressing: windows, takeover, the tail (§7.2.1) | `sending`, `windows`, `fragments`, `prepared` |
 //! | limits, on what comes out and on what goes in (RFC 6455 §10.4) | `limits`, and in bytes of memory `../deflate_memory.rs` |
 //! | any cut of the bytes makes the same events | `splits` |
+//! | one call does only so much | `steps` |
 //!
 //! What is compressed is read by an inflater of the tests' own, `reference`.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
@@ -27,5 +28,6 @@ mod receiving;
 mod reference;
 mod sending;
 mod splits;
+mod steps;
 mod support;
 mod windows;

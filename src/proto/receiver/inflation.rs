@@ -17,21 +17,6 @@ impl Receiver {
         self.inflation.as_ref().map(|inflation| inflation.agreement())
     }
 
-    /// Has no more than so many bytes inflated at a time. A message of more takes several calls of
-    /// [`advance`](Self::advance), in between of which the receiver [is paused](Self::is_paused).
-    #[cfg(feature = "tokio")]
-    pub(crate) fn inflate_at_once(&mut self, bytes: usize) {
-        if let Some(inflation) = &mut self.inflation {
-            inflation.at_once = bytes.max(1);
-        }
-    }
-
-    /// Whether the last call stopped because it had inflated enough for once: there is more to do
-    /// without another byte from the peer.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.end == super::End::Not && self.inflation.as_ref().is_some_and(|it| it.paused)
-    }
-
     /// Whether the reserved bits in this first byte of a header are those of a compressed message.
     pub(super) fn means_compressed(&self, first: u8, opcode: Opcode) -> bool {
         // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames
@@ -179,6 +164,15 @@ impl Inflation {
 
     fn agreement(&self) -> Agreement {
         self.agreement
+    }
+
+    pub(super) fn inflate_at_once(&mut self, bytes: usize) {
+        self.at_once = bytes.max(1);
+    }
+
+    /// Whether the last call stopped because it had inflated enough for once.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Longest compressed form of a message of `limit` bytes in so many fragments.
