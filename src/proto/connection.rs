@@ -182,8 +182,8 @@ impl Connection {
         self.sender.send_prepared(tx, message)
     }
 
-    /// Bounds the work of one call where messages are compressed: at most so many bytes are inflated or
-    /// compressed in it, 1 at least. Without this a message is inflated, and one that is sent
+    /// Bounds the work of one call where messages are compressed: at most so many bytes are inflated,
+    /// copied or compressed in it, 1 at least. Without this a message is inflated, and one that is sent
     /// compressed, in one go, which takes tens of milliseconds for 16 MiB: too long for an event loop
     /// that serves others too. 64 KiB take a millisecond at most, as a rule.
     ///

@@ -100,6 +100,8 @@ pub(super) struct Inflation {
     /// The most that is inflated in one call.
     at_once: usize,
     paused: bool,
+    /// The message has been inflated, and is being put together.
+    joining: bool,
 }
 
 /// The compressed message under way.
@@ -159,6 +161,7 @@ impl Inflation {
             message: Message::default(),
             at_once: usize::MAX,
             paused: false,
+            joining: false,
         }
     }
 
@@ -193,6 +196,9 @@ impl Inflation {
     ) -> Result<Inflated, ProtocolError> {
         let Orders { limit, mut utf8, last, in_chunks } = orders;
         let mut at_once = self.at_once;
+        if self.joining {
+            return Ok(self.join(rx, in_chunks));
+        }
         loop {
             let message = &mut self.message;
             let (input, region) = rx.inflation();
@@ -214,7 +220,9 @@ impl Inflation {
             // one byte more than is allowed, to see it come
             let allowed = limit - message.produced;
             let room = if in_chunks { room } else { at_once };
-            let output = region.space(allowed.saturating_add(1).min(room));
+            let output = region.space(allowed.saturating_add(1));
+            let room = room.min(output.len());
+            let output = &mut output[..room];
             let decompressor = self
                 .decompressor
                 .get_or_insert_with(|| deflate::take_decompressor(self.window_bits));
@@ -254,7 +262,14 @@ impl Inflation {
             return Ok(Inflated::Input);
         }
         self.finish()?;
-        Ok(Inflated::Message)
+        Ok(self.join(rx, in_chunks))
+    }
+
+    /// A message of megabytes takes milliseconds to be put together.
+    fn join(&mut self, rx: &mut RecvBuffer, in_chunks: bool) -> Inflated {
+        let joined = in_chunks || rx.inflation().1.join(self.at_once);
+        self.joining = !joined;
+        if joined { Inflated::Message } else { Inflated::Partly }
     }
 
     /// What was inflated so far has left the region of the buffer.
