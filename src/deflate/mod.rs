@@ -23,6 +23,9 @@
 //!   comes out, while it comes out: a bomb costs the limit, 16 KiB of output, the decompressor and what
 //!   was received of it. What goes in may be an eighth longer, which is the most that a compressor makes
 //!   of a message, and a little for each fragment.
+//! - **Long messages**: the tokio adapter and the event server inflate and compress 64 KiB at a time and
+//!   give way to others in between; on the core there is
+//!   [`Connection::work_in_steps`](crate::proto::Connection::work_in_steps).
 //! - **Handshake done elsewhere**: [`handshake::deflate`](crate::handshake::deflate) and
 //!   [`Connection::with_deflate`](crate::proto::Connection::with_deflate).
 //!

@@ -18,10 +18,16 @@ use crate::wire::{CloseFrame, ProtocolError};
 ///    of file call [`receive_eof`](Self::receive_eof);
 /// 2. take events with [`poll_event`](Self::poll_event) until it returns `None`, and
 ///    [`send`](Self::send) what the application wants to say;
-/// 3. write `tx` (it is a [`bytes::Buf`]);
+/// 3. write `tx` (it is a [`bytes::Buf`]), and say how much the transport took with
+///    [`note_written`](Self::note_written); if the write before had to wait, with
+///    [`note_progress`](Self::note_progress) too. Without these the time-outs of keep-alive and of
+///    closing know nothing of a peer that reads slowly, and give it up too early;
 /// 4. do what [`transport`](Self::transport) says once `tx` is empty;
 /// 5. sleep until [`poll_timeout`](Self::poll_timeout) at the latest, and then call
 ///    [`handle_timeout`](Self::handle_timeout).
+///
+/// Where one loop serves many connections that compress, bound the work of a turn with
+/// [`work_in_steps`](Self::work_in_steps).
 ///
 /// Calls may come in any order; none blocks. Methods fall into three groups: `poll_event`, `advance`,
 /// `receive_eof` and `handle_timeout` bring something in; `send…`, `start_message` and `close` put
@@ -45,6 +51,9 @@ use crate::wire::{CloseFrame, ProtocolError};
 ///     }
 /// };
 /// assert_eq!(tx.chunk(), b"\x81\x05Hello"); // to the socket with it, then give up if there is a violation
+/// let n = tx.remaining(); // what the socket took
+/// tx.advance(n);
+/// server.note_written(n);
 /// # assert_eq!(violation, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -142,7 +142,9 @@ impl<S> WebSocket<S> {
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
     ///
     /// It leaves with the next [`flush`](Self::flush), [`send`](Self::send),
-    /// [`recv`](Self::recv) or [`next_event`](Self::next_event).
+    /// [`recv`](Self::recv) or [`next_event`](Self::next_event). If it is to be compressed and longer than
+    /// 64 KiB, it is kept as it is and compressed by that call, in steps; feeding another one behind it
+    /// does it at once, which takes milliseconds for each megabyte.
     ///
     /// # Errors
     ///

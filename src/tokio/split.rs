@@ -237,7 +237,7 @@ impl<S: SplitStream> Sender<S> {
     }
 
     /// Sends a message without waiting. What the transport does not take at once, the receiving half
-    /// writes.
+    /// writes. A long message is compressed in one go, unlike with [`send`](Self::send).
     ///
     /// # Errors
     ///
