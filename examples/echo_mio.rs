@@ -53,6 +53,13 @@ const TURN: usize = 512 * 1024;
 /// about this much.
 const EVENT: usize = 512;
 
+/// The most that is inflated or compressed in one call. A message may take many of these, and the others
+/// have their turns in between.
+const STEP: usize = 64 * 1024;
+
+/// To compress a byte takes as long as to copy about so many.
+const COMPRESSION: usize = 8;
+
 /// How many connections are accepted, and alarms heard, before clients have their turns again.
 const ACCEPTS: usize = 64;
 const ALARMS: usize = 256;
@@ -446,7 +453,10 @@ impl Phase {
                 Ok(None) => {}
                 Ok(Some(request)) => {
                     *self = match request.accept(&Accept::default(), config, tx) {
-                        Ok(conn) => Self::Open(Box::new(conn)),
+                        Ok(mut conn) => {
+                            conn.work_in_steps(STEP);
+                            Self::Open(Box::new(conn))
+                        }
                         // the answer is in `tx`
                         Err(AcceptError::Peer(_)) => Self::Refused(None),
                         Err(_) => Self::Over,
@@ -458,8 +468,19 @@ impl Phase {
         match self {
             Self::Open(conn) => {
                 while *work > 0 && tx.remaining() < config.max_unsent {
+                    // the message that was sent last, before what comes behind it
+                    if !conn.proceed(tx) {
+                        *work = work.saturating_sub(STEP * COMPRESSION);
+                        continue;
+                    }
                     // a violation is answered in `tx`, and shows in `transport`
-                    let Ok(Some(event)) = conn.poll_event(rx, tx) else { return false };
+                    let Ok(Some(event)) = conn.poll_event(rx, tx) else {
+                        if conn.is_paused() {
+                            *work = work.saturating_sub(STEP);
+                            continue;
+                        }
+                        return false;
+                    };
                     let len = match &event {
                         Event::Text(text) => text.len(),
                         Event::Binary(data) => data.len(),

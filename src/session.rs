@@ -66,7 +66,8 @@ impl Session {
     /// `write_blocked`: the transport takes no bytes at the moment.
     #[inline]
     pub(crate) fn before_parsing(&self, write_blocked: bool) -> Option<Action> {
-        let has_room = self.independent || self.has_room();
+        // Nothing is done behind a message that is being compressed: its time would come all at once.
+        let has_room = self.has_room() || self.independent && !self.is_encoding();
         self.flow.before_event(&self.sender, has_room, write_blocked)
     }
 
@@ -140,21 +141,43 @@ impl Session {
         }
     }
 
-    /// Whether a message would be taken, as far as room goes.
+    /// Whether a message would be taken, as far as room goes, and would be the next to leave.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.unsent() < self.sender.max_unsent()
+        !self.is_encoding() && self.unsent() < self.sender.max_unsent()
     }
 
     /// The unsent bytes.
     #[inline]
     pub(crate) fn unsent(&self) -> usize {
-        self.tx.get().map_or(0, SendBuffer::remaining) + self.in_flight
+        #[cfg(feature = "deflate")]
+        let under_way = self.sender.under_way();
+        #[cfg(not(feature = "deflate"))]
+        let under_way = 0;
+        self.tx.get().map_or(0, SendBuffer::remaining) + self.in_flight + under_way
     }
 
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
-        self.in_flight == 0 && self.tx.get().is_none_or(SendBuffer::is_empty)
+        self.in_flight == 0 && self.tx.get().is_none_or(SendBuffer::is_empty) && !self.is_encoding()
+    }
+
+    /// Whether a message was taken that is not in the send buffer yet: it is being compressed.
+    #[inline]
+    pub(crate) fn is_encoding(&self) -> bool {
+        self.sender.is_paused()
+    }
+
+    /// Does a part of that.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn encode_part(&mut self) {
+        self.sender.proceed(self.tx.fetch());
+    }
+
+    /// Does all of it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn encode_all(&mut self) {
+        self.sender.finish(self.tx.fetch());
     }
 
     /// Moves what is unsent to `unwritten`, which is empty, to be written from there.
@@ -234,6 +257,7 @@ impl Session {
         self.tx = LentTx::default();
         self.in_flight = 0;
         self.flow.output_failed();
+        self.sender.forget();
         self.write_error.get_or_insert_with(|| Arc::new(error));
     }
 
@@ -335,6 +359,9 @@ impl Session {
     #[inline]
     fn check_feed(&mut self) -> Result<(), Error> {
         self.check_writable()?;
+        if self.is_encoding() {
+            self.sender.finish(self.tx.fetch());
+        }
         if self.in_flight > 0 && !self.has_room() {
             let full =
                 SendError::BufferFull { unsent: self.unsent(), limit: self.sender.max_unsent() };
@@ -367,10 +394,7 @@ pub(crate) fn parse(receiver: &mut Receiver, rx: &mut RecvBuffer) -> Result<Read
         Ok(None) => None,
         Err(error) => Some(error),
     };
-    #[cfg(feature = "deflate")]
     let paused = receiver.is_paused();
-    #[cfg(not(feature = "deflate"))]
-    let paused = false;
     let arrived = Some(receiver.take_arrived());
     Err(Parsed { violation, arrived, flooded: receiver.is_flooded(), paused })
 }

@@ -145,7 +145,7 @@ fn floods() {
         ("pings", b"\x89\x84\0\0\0\0ping"),
         ("messages", b"\x82\x81\0\0\0\0x"),
     ];
-    for name in ["echo", "echo_blocking", "echo_events"] {
+    for name in ["echo", "echo_blocking", "echo_events", "echo_mio"] {
         let server = Server::start(name, &[]);
         for (what, frame) in floods {
             let mut bystander = open(&server); // a new one, before keep-alive has to ask for it

@@ -145,7 +145,7 @@ impl SendBuffer {
         }
     }
 
-    /// Appends an unmasked frame whose payload is queued by reference.
+    /// Appends a frame whose payload, masked if it has to be, is queued by reference.
     pub(crate) fn put_frame_owned(&mut self, header: &FrameHeader, payload: Bytes) {
         self.settle();
         self.put_header(header);

@@ -56,12 +56,22 @@ impl Compressor {
     /// `out` is as it was, and the compressor has to be [`reset`](Self::reset).
     pub(crate) fn message(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         let at = out.len();
-        let complete = self.flush(payload, out) && strip_tail(out, at);
+        let complete = self.compress(payload, out, DeflateFlush::SyncFlush) && strip_tail(out, at);
         if complete && out.len() - at < payload.len() {
             return true;
         }
         out.truncate(at);
         false
+    }
+
+    /// Appends to `out`, which has the message so far and nothing else, what comes of the next part of
+    /// its payload; `false` if the engine fails. Between two parts the compressor is in the middle of
+    /// something, and cannot be [`reset`](Self::reset).
+    pub(crate) fn part(&mut self, part: &[u8], last: bool, out: &mut Vec<u8>) -> bool {
+        match last {
+            true => self.compress(part, out, DeflateFlush::SyncFlush) && strip_tail(out, 0),
+            false => self.compress(part, out, DeflateFlush::NoFlush),
+        }
     }
 
     /// Appends one fragment of a message to `out`: the whole of `payload`, so that the peer can
@@ -74,7 +84,7 @@ impl Compressor {
             out.push(0x00);
             return;
         }
-        if self.flush(payload, out) {
+        if self.compress(payload, out, DeflateFlush::SyncFlush) {
             // RFC 7692 §7.2.1: "for non-final fragments, the removal of 0x00 0x00 0xff 0xff MUST
             // NOT be done."
             if !fin || strip_tail(out, at) {
@@ -100,15 +110,15 @@ impl Compressor {
 
     /// RFC 7692 §7.2.1: "1. Compress all the octets of the payload of the message using DEFLATE. 2.
     /// If the resulting data does not end with an empty DEFLATE block with no compression [...]
-    /// append [one]". `false` if the engine fails.
-    fn flush(&mut self, mut payload: &[u8], out: &mut Vec<u8>) -> bool {
+    /// append [one]". That is what a flush does. `false` if the engine fails.
+    fn compress(&mut self, mut payload: &[u8], out: &mut Vec<u8>, flush: DeflateFlush) -> bool {
         // At once if it is little; most of what is worth compressing becomes less than half.
         let mut room = payload.len() / if payload.len() < SMALL { 1 } else { 2 } + FLUSH_ROOM;
         loop {
             let at = out.len();
             out.resize(at + room, 0);
             let (total_in, total_out) = (self.engine.total_in(), self.engine.total_out());
-            let status = self.engine.compress(payload, &mut out[at..], DeflateFlush::SyncFlush);
+            let status = self.engine.compress(payload, &mut out[at..], flush);
             // no more than a slice can be long
             let consumed = (self.engine.total_in() - total_in) as usize;
             let produced = (self.engine.total_out() - total_out) as usize;

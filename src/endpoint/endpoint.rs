@@ -187,6 +187,9 @@ impl Endpoint {
     pub fn step<'b>(&mut self, rx: &'b mut RecvBuffer, tx: &mut SendBuffer) -> Step<'b> {
         match &mut self.phase {
             Phase::Open(connection) => {
+                if connection.sender().is_paused() && !connection.proceed(tx) {
+                    return Step::Again;
+                }
                 let has_room = tx.remaining() < connection.sender().max_unsent();
                 if has_room && let Some(kind) = connection.assemble_whole(rx) {
                     return Step::Event(Connection::take_message(kind, rx));
@@ -216,7 +219,6 @@ impl Endpoint {
         if let Ok(Some(ready)) = connection.find(rx, tx) {
             return Ok(ready);
         }
-        #[cfg(feature = "deflate")]
         if connection.is_paused() {
             return Err(Action::Again);
         }
@@ -518,6 +520,16 @@ impl Endpoint {
         close: Option<CloseFrame<'_>>,
     ) -> Result<(), SendError> {
         self.open()?.close(tx, close)
+    }
+
+    /// Bounds the work of one step where messages are compressed, in bytes; see
+    /// [`Connection::work_in_steps`]. The step is [`Step::Again`] in the middle of a longer message.
+    ///
+    /// Set it when the connection is open; before that it does nothing.
+    pub fn work_in_steps(&mut self, bytes: usize) {
+        if let Phase::Open(connection) = &mut self.phase {
+            connection.work_in_steps(bytes);
+        }
     }
 
     fn open(&mut self) -> Result<&mut Connection, SendError> {

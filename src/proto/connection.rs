@@ -18,10 +18,16 @@ use crate::wire::{CloseFrame, ProtocolError};
 ///    end of file call [`receive_eof`](Self::receive_eof);
 /// 2. take events with [`poll_event`](Self::poll_event) until it returns `None`, and
 ///    [`send`](Self::send) what the application wants to say;
-/// 3. write `tx` (it is a [`bytes::Buf`]);
+/// 3. write `tx` (it is a [`bytes::Buf`]), and say how much the transport took with
+///    [`note_written`](Self::note_written); if the write before had to wait, with
+///    [`note_progress`](Self::note_progress) too. Without these the time-outs of keep-alive and of
+///    closing know nothing of a peer that reads slowly, and give it up too early;
 /// 4. do what [`transport`](Self::transport) says once `tx` is empty;
 /// 5. sleep until [`poll_timeout`](Self::poll_timeout) at the latest, and then call
 ///    [`handle_timeout`](Self::handle_timeout).
+///
+/// Where one loop serves many connections that compress, bound the work of a turn with
+/// [`work_in_steps`](Self::work_in_steps).
 ///
 /// Calls may come in any order; none blocks. Methods fall into three groups: `poll_event`,
 /// `advance`, `receive_eof` and `handle_timeout` bring something in; `send…`, `start_message` and
@@ -46,6 +52,9 @@ use crate::wire::{CloseFrame, ProtocolError};
 /// };
 /// // to the socket with it, then give up if there is a violation
 /// assert_eq!(tx.chunk(), b"\x81\x05Hello");
+/// let n = tx.remaining(); // what the socket took
+/// tx.advance(n);
+/// server.note_written(n);
 /// # assert_eq!(violation, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -182,6 +191,62 @@ impl Connection {
         message: &PreparedMessage,
     ) -> Result<(), SendError> {
         self.sender.send_prepared(tx, message)
+    }
+
+    /// Bounds the work of one call where messages are compressed: at most so many bytes are inflated,
+    /// copied or compressed in it, 1 at least. Without this a message is inflated, and one that is sent
+    /// compressed, in one go, which takes tens of milliseconds for 16 MiB: too long for an event loop
+    /// that serves others too. 64 KiB take a millisecond at most, as a rule.
+    ///
+    /// From then on the connection [is paused](Self::is_paused) in the middle of a longer message:
+    ///
+    /// - [`poll_event`](Self::poll_event) and [`advance`](Self::advance) return nothing though the event
+    ///   needs no more bytes from the peer. Call again.
+    /// - [`send`](Self::send) takes a message longer than that without compressing it (a borrowed one is
+    ///   copied), and [`proceed`](Self::proceed) does it, part by part. The frame is in `tx` when that is
+    ///   done. Pings, pongs and the like may go before it. Whatever has to leave behind it, another
+    ///   message or a Close, finishes it in one go: proceed before you take the next event.
+    ///
+    /// Set it when the connection begins. Chunks ([`Delivery::Chunks`](super::Delivery::Chunks)) are
+    /// small steps by themselves. Without compression this does nothing.
+    ///
+    /// ```
+    /// use sansws::buf::{RecvBuffer, SendBuffer};
+    /// use sansws::proto::{Config, Connection};
+    ///
+    /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+    /// let mut conn = Connection::server(&Config::new()); // and `with_deflate`
+    /// conn.work_in_steps(64 * 1024);
+    /// // a turn of this connection
+    /// if conn.proceed(&mut tx)
+    ///     && let Some(event) = conn.poll_event(&mut rx, &mut tx)?
+    ///     && let Some(message) = event.into_message_ref()
+    /// {
+    ///     let _ = conn.send(&mut tx, message);
+    /// }
+    /// if conn.is_paused() {
+    ///     // another turn after those of the others, whether or not its socket has news
+    /// }
+    /// # Ok::<(), sansws::wire::ProtocolError>(())
+    /// ```
+    pub fn work_in_steps(&mut self, bytes: usize) {
+        self.receiver.work_in_steps(bytes);
+        self.sender.work_in_steps(bytes);
+    }
+
+    /// Whether there is more to do that needs nothing from the peer: a message is being inflated
+    /// ([`poll_event`](Self::poll_event) goes on) or compressed ([`proceed`](Self::proceed)). Only with
+    /// [`work_in_steps`](Self::work_in_steps).
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.receiver.is_paused() || self.sender.is_paused()
+    }
+
+    /// Compresses the next part of a message that was sent and is not in `tx` yet; the last part puts it
+    /// there. Returns whether nothing of the kind is left to do.
+    #[inline]
+    pub fn proceed(&mut self, tx: &mut SendBuffer) -> bool {
+        self.sender.proceed(tx)
     }
 
     /// Begins a message that is sent in fragments, its length unknown. Writes nothing yet.
@@ -324,12 +389,6 @@ impl Connection {
     /// Takes the event that [`find`](Self::find) has found.
     pub(crate) fn take_event<'b>(&mut self, rx: &'b mut RecvBuffer, ready: Ready) -> Event<'b> {
         self.receiver.take_event(rx, ready)
-    }
-
-    /// Whether there is more to inflate without another byte from the peer.
-    #[cfg(feature = "deflate")]
-    pub(crate) fn is_paused(&self) -> bool {
-        self.receiver.is_paused()
     }
 
     /// As [`handle_timeout`](Self::handle_timeout), where nobody may have read what has come

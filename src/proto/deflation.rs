@@ -1,10 +1,14 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{PreparedMessage, Role, Sender};
+use bytes::Bytes;
+
+use super::message::PayloadRef;
+use super::sender::BY_REFERENCE;
+use super::{MessageRef, PreparedMessage, Role, SendError, Sender};
 use crate::buf::SendBuffer;
 use crate::deflate::{self, Agreement, Compressor, CompressorKind, Deflate};
-use crate::wire::Opcode;
+use crate::wire::{Opcode, apply_mask};
 
 /// The sending side of permessage-deflate: messages in, compressed payloads out.
 #[derive(Debug)]
@@ -19,6 +23,26 @@ pub(super) struct Deflation {
     compressor: Option<Box<Compressor>>,
     /// What the compressor remembers is not what the peer received: it must forget it.
     stale: bool,
+    /// Longer messages are compressed in parts of this length.
+    at_once: usize,
+    under_way: Option<Box<UnderWay>>,
+}
+
+/// A message that is being compressed part by part. Nothing of it is in the send buffer.
+#[derive(Debug)]
+struct UnderWay {
+    opcode: Opcode,
+    payload: Bytes,
+    /// How much of it has been compressed, and to what.
+    consumed: usize,
+    compressed: Vec<u8>,
+}
+
+/// A message that is to be put into the send buffer.
+enum Done {
+    Compressed(Opcode, Vec<u8>),
+    /// That would be no gain.
+    Plain(Opcode, Bytes),
 }
 
 impl Deflation {
@@ -39,7 +63,52 @@ impl Deflation {
             window_bits,
             compressor: None,
             stale: false,
+            at_once: usize::MAX,
+            under_way: None,
         }
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Drops the message that is under way.
+    pub(super) fn forget(&mut self) {
+        if self.under_way.take().is_some() {
+            self.drop_compressor();
+        }
+    }
+
+    /// A compressor in the middle of a message cannot be reset. The next one is as new, which is always
+    /// allowed: what it says does not refer to anything before, so it does not matter what the peer's
+    /// window has of that.
+    fn drop_compressor(&mut self) {
+        self.compressor = None;
+        self.stale = false;
+    }
+
+    /// Compresses a part of the message under way. The message once that was the last one, or it has
+    /// become no shorter.
+    fn part(&mut self) -> Option<Done> {
+        let mut message = self.under_way.take()?;
+        let end = message.payload.len().min(message.consumed.saturating_add(self.at_once));
+        let last = end == message.payload.len();
+        let part = &message.payload[message.consumed..end];
+        let goes_on = self.compressor().part(part, last, &mut message.compressed);
+        message.consumed = end;
+        let gain = goes_on && message.compressed.len() < message.payload.len();
+        if gain && !last {
+            self.under_way = Some(message);
+            return None;
+        }
+        if last && goes_on {
+            self.stale = !gain; // see `message`
+            self.end_message();
+        } else {
+            self.drop_compressor();
+        }
+        let UnderWay { opcode, payload, compressed, .. } = *message;
+        Some(if gain { Done::Compressed(opcode, compressed) } else { Done::Plain(opcode, payload) })
     }
 
     pub(super) fn agreement(&self) -> Agreement {
@@ -111,17 +180,77 @@ impl Sender {
         self.deflation.as_ref().map(|deflation| deflation.agreement())
     }
 
-    /// Sends a message compressed, if that is worth it; otherwise nothing was written.
+    pub(super) fn compress_at_once(&mut self, bytes: usize) {
+        if let Some(deflation) = &mut self.deflation {
+            deflation.at_once = bytes.max(1);
+        }
+    }
+
+    /// The bytes of a message that is taken and not in the send buffer yet.
+    #[cfg(feature = "std")]
+    pub(crate) fn under_way(&self) -> usize {
+        let message = self.deflation.as_ref().and_then(|deflation| deflation.under_way.as_ref());
+        message.map_or(0, |message| message.payload.len())
+    }
+
+    /// [`send`](Self::send) on a connection that compresses: a message leaves compressed, if that is
+    /// worth it. A long one is only taken, where messages are compressed in parts.
     #[cold]
     #[inline(never)]
-    pub(super) fn compress(&mut self, tx: &mut SendBuffer, opcode: Opcode, payload: &[u8]) -> bool {
-        // RFC 7692 §6.1: control frames are never compressed.
-        if opcode.is_control() || !self.is_worth_compressing(payload.len()) {
-            return false;
+    pub(super) fn send_compressed(
+        &mut self,
+        tx: &mut SendBuffer,
+        message: MessageRef<'_>,
+    ) -> Result<(), SendError> {
+        let MessageRef { opcode, payload, plain } = message;
+        let len = payload.as_slice().len();
+        // RFC 6455 §5.4: control frames may pass between, and RFC 7692 §6.1: they are never compressed.
+        if !opcode.is_control() {
+            self.finish(tx);
         }
-        self.put_compressed(tx, opcode, true, payload, |deflation, out| {
-            deflation.message(payload, out)
-        })
+        self.check(tx, opcode, len)?;
+        let compress = !opcode.is_control() && !plain && self.is_worth_compressing(len);
+        if compress
+            && let Some(deflation) = &mut self.deflation
+            && len > deflation.at_once
+        {
+            let payload = match payload {
+                PayloadRef::Owned(bytes) => bytes,
+                PayloadRef::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            };
+            let message = UnderWay { opcode, payload, consumed: 0, compressed: Vec::new() };
+            deflation.under_way = Some(Box::new(message));
+            return Ok(());
+        }
+        let slice = payload.as_slice();
+        let make = |deflation: &mut Deflation, out: &mut Vec<u8>| deflation.message(slice, out);
+        if !compress || !self.put_compressed(tx, opcode, true, slice, make) {
+            self.put(tx, opcode, payload);
+        }
+        Ok(())
+    }
+
+    /// Goes on with the message that is under way; whether there is none any more.
+    pub(super) fn compress_part(&mut self, tx: &mut SendBuffer) -> bool {
+        let Some(done) = self.deflation.as_mut().and_then(|deflation| deflation.part()) else {
+            return !self.is_paused();
+        };
+        match done {
+            Done::Plain(opcode, payload) => self.put(tx, opcode, PayloadRef::Owned(payload)),
+            Done::Compressed(opcode, mut payload) => {
+                let mut header = self.header(opcode, payload.len());
+                header.rsv1 = true;
+                if payload.len() < BY_REFERENCE {
+                    tx.put_frame(&header, &payload);
+                } else {
+                    if let Some(key) = header.mask {
+                        apply_mask(&mut payload, key, 0);
+                    }
+                    tx.put_frame_owned(&header, payload.into());
+                }
+            }
+        }
+        true
     }
 
     /// Sends one fragment of a compressed message, the first one if `opcode` is not that of a
@@ -173,6 +302,7 @@ impl Sender {
         tx: &mut SendBuffer,
         message: &PreparedMessage,
     ) -> bool {
+        self.finish(tx);
         let (Some(prepared), Some(deflation)) = (&message.compressed, &mut self.deflation) else {
             return false;
         };

@@ -66,6 +66,9 @@ impl PreparedMessage {
     /// On a connection with context takeover, what is compressed next does not either, as the
     /// compressor there has not seen it.
     ///
+    /// All of it is done in this call, for which a message of 16 MiB needs tens of milliseconds: on an
+    /// event loop that is for messages of up to some hundred KiB.
+    ///
     /// # Errors
     ///
     /// As [`new`](Self::new).

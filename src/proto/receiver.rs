@@ -192,6 +192,29 @@ impl Receiver {
         }
     }
 
+    /// Bounds the work of one call. See [`Connection::work_in_steps`].
+    ///
+    /// [`Connection::work_in_steps`]: super::Connection::work_in_steps
+    pub fn work_in_steps(&mut self, bytes: usize) {
+        #[cfg(feature = "deflate")]
+        if let Some(inflation) = &mut self.inflation {
+            inflation.inflate_at_once(bytes);
+        }
+        #[cfg(not(feature = "deflate"))]
+        let _ = bytes;
+    }
+
+    /// Whether the last call of [`poll_event`](Self::poll_event) stopped in the middle of a message, as
+    /// it had inflated enough for once: call it again, without another byte from the peer, once others
+    /// had their turn.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.end == End::Not && self.inflation.as_ref().is_some_and(|it| it.is_paused());
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
     /// Whether nothing more can come: after the peer's Close, a violation or EOF.
     pub fn is_finished(&self) -> bool {
         self.end != End::Not && self.ready.is_none()

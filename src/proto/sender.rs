@@ -76,14 +76,21 @@ impl Sender {
         tx: &mut SendBuffer,
         message: impl Into<MessageRef<'m>>,
     ) -> Result<(), SendError> {
-        let MessageRef { opcode, payload, plain } = message.into();
-        self.check(tx, opcode, payload.as_slice().len())?;
+        let message = message.into();
         #[cfg(feature = "deflate")]
-        if self.deflation.is_some() && !plain && self.compress(tx, opcode, payload.as_slice()) {
-            return Ok(());
+        if self.deflation.is_some() {
+            return self.send_compressed(tx, message);
         }
-        #[cfg(not(feature = "deflate"))]
-        let _ = plain;
+        let MessageRef { opcode, payload, plain } = message;
+        let _ = plain; // as everything is
+        self.check(tx, opcode, payload.as_slice().len())?;
+        self.put(tx, opcode, payload);
+        Ok(())
+    }
+
+    /// Puts a whole message, or a control frame, as it is.
+    #[inline(always)]
+    pub(super) fn put(&mut self, tx: &mut SendBuffer, opcode: Opcode, payload: PayloadRef<'_>) {
         let header = self.header(opcode, payload.as_slice().len());
         match payload {
             PayloadRef::Owned(bytes) if header.mask.is_none() && bytes.len() >= BY_REFERENCE => {
@@ -91,7 +98,53 @@ impl Sender {
             }
             payload => tx.put_frame(&header, payload.as_slice()),
         }
-        Ok(())
+    }
+
+    /// Bounds the work of one call. See [`Connection::work_in_steps`].
+    ///
+    /// [`Connection::work_in_steps`]: super::Connection::work_in_steps
+    pub fn work_in_steps(&mut self, bytes: usize) {
+        #[cfg(feature = "deflate")]
+        self.compress_at_once(bytes);
+        #[cfg(not(feature = "deflate"))]
+        let _ = bytes;
+    }
+
+    /// Whether a message is taken that is not in the send buffer yet:
+    /// [`proceed`](Self::proceed) with it once others had their turn.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.deflation.as_ref().is_some_and(|deflation| deflation.is_under_way());
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
+    /// Compresses the next part of the message that is under way; the last one puts it into `tx`, in
+    /// one frame. Returns whether there is nothing more to do.
+    pub fn proceed(&mut self, tx: &mut SendBuffer) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.compress_part(tx);
+        #[cfg(not(feature = "deflate"))]
+        {
+            let _ = tx;
+            true
+        }
+    }
+
+    /// Puts a message that is under way into `tx`, all that is left of it in one go: something else is to
+    /// leave behind it.
+    #[inline]
+    pub(crate) fn finish(&mut self, tx: &mut SendBuffer) {
+        while !self.proceed(tx) {}
+    }
+
+    /// Drops a message that is under way: nothing more reaches the peer.
+    pub(crate) fn forget(&mut self) {
+        #[cfg(feature = "deflate")]
+        if let Some(deflation) = &mut self.deflation {
+            deflation.forget();
+        }
     }
 
     /// Queues a message that is encoded already. See
@@ -282,6 +335,7 @@ impl Sender {
                 }
             }
             Due::Expired(timeout) => {
+                self.forget();
                 // The peer may hear what it no longer answers.
                 let close = match timeout {
                     Timeout::KeepAlive => Some((CloseCode::INTERNAL_ERROR, "keep-alive time-out")),
@@ -369,6 +423,7 @@ impl Sender {
 
     /// Nothing more will be read or written.
     pub(crate) fn end(&mut self, initiator: Initiator) {
+        self.forget();
         self.phase = self.phase.after(Cause::End).0;
         self.record.get_or_insert_with(|| CloseRecord::new(initiator));
     }
@@ -386,6 +441,11 @@ impl Sender {
             return;
         }
         self.phase = phase;
+        match cause {
+            // what was taken before the Close leaves before it
+            Cause::WeClose | Cause::PeerCloses => self.finish(tx),
+            _ => self.forget(),
+        }
         let record = self.record.get_or_insert_with(|| CloseRecord::new(initiator));
         if !write_close {
             return;
@@ -403,7 +463,12 @@ impl Sender {
     }
 
     #[inline]
-    fn check(&self, tx: &SendBuffer, opcode: Opcode, len: usize) -> Result<(), SendError> {
+    pub(super) fn check(
+        &self,
+        tx: &SendBuffer,
+        opcode: Opcode,
+        len: usize,
+    ) -> Result<(), SendError> {
         if self.phase != Phase::Open {
             return Err(SendError::NotOpen);
         }

@@ -89,6 +89,7 @@ impl<'a> MessageWriter<'a> {
         if !self.sender.is_open() {
             return Err(SendError::NotOpen);
         }
+        self.sender.finish(tx);
         self.sender.check_room(tx)?;
         let Some(fragments) = &mut self.sender.fragments else { return Err(SendError::NoMessage) };
         if fragments.kind == MessageKind::Text {

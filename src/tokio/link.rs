@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::lent::LentRx;
 use super::timer::Timer;
-use super::turn::INFLATE_AT_ONCE;
+use super::turn::{STEP, poll_encoded};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Action;
 use crate::error::Error;
@@ -152,7 +152,7 @@ fn poll_ready_event_in(
                 ready!(link.poll_timer(cx, deaf));
             }
             Action::Again => {
-                turn.spend(INFLATE_AT_ONCE as u32);
+                turn.spend(STEP as u32);
                 ready!(turn.poll(cx));
             }
         }
@@ -247,8 +247,9 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes once.
+    /// Writes once, after what is being compressed is.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(poll_encoded(&mut self.session, cx));
         match poll_write_some(&mut self.io, cx, self.session.tx()) {
             Poll::Ready(Ok(n)) => {
                 self.session.was_written(n);

@@ -15,6 +15,7 @@ use tokio::io::AsyncWrite;
 use super::halves::SplitStream;
 use super::link::{Link, poll_read_some, poll_write_some};
 use super::timer::Timer;
+use super::turn::poll_part;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Action;
 use crate::error::Error;
@@ -43,9 +44,11 @@ pub(super) struct State {
 }
 
 impl State {
-    /// How many bytes will have been written in all when everything is that is queued now.
-    pub(super) fn end_of_queue(&self) -> u64 {
-        self.written + self.session.unsent() as u64
+    /// How many bytes will have been written in all when everything is that is queued now; unknown
+    /// while a message is being compressed.
+    pub(super) fn end_of_queue(&self) -> Option<u64> {
+        let is_known = !self.session.is_encoding();
+        is_known.then(|| self.written + self.session.unsent() as u64)
     }
 
     /// Whether something has not reached the end of the transport.
@@ -153,6 +156,37 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
+    /// Until what is queued is all in the send buffer: how many bytes will have been written in all when
+    /// everything is that is queued then.
+    pub(super) fn poll_end_of_queue(
+        &self,
+        place: u64,
+        timer: &mut Timer,
+        cx: &mut Context<'_>,
+    ) -> Poll<u64> {
+        loop {
+            if let Some(until) = self.lock().end_of_queue() {
+                return Poll::Ready(until);
+            }
+            if self.poll_encoded(place, cx).is_pending() {
+                ready!(self.poll_timer(timer, cx));
+            }
+        }
+    }
+
+    /// Until a message that was taken is compressed, if one is. Whoever comes does a part of it.
+    fn poll_encoded(&self, place: u64, cx: &mut Context<'_>) -> Poll<()> {
+        while self.lock().session.is_encoding() {
+            if poll_part(cx).is_pending() {
+                // in line: the rest is for the receiving half if this task gives up
+                self.wakers.wait(place, cx.waker());
+                return Poll::Pending;
+            }
+            self.lock().session.encode_part();
+        }
+        Poll::Ready(())
+    }
+
     /// Until so many bytes have been written in all.
     pub(super) fn poll_written(
         &self,
@@ -236,6 +270,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     /// Writes once; `Pending` when the transport takes nothing. The task is woken when it does, or when
     /// it has passed on what it kept in a buffer of its own.
     pub(super) fn poll_write(&self, place: u64, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_encoded(place, cx));
         let first = self.try_write();
         if first.is_ready() && !self.lock().flush_pending {
             return Poll::Ready(());
@@ -319,9 +354,17 @@ pub(super) struct SharedLink<S: SplitStream> {
 }
 
 impl<S: SplitStream> Link for SharedLink<S> {
-    fn before_parsing(&mut self, _write_blocked: bool) -> Option<Action> {
+    fn before_parsing(&mut self, write_blocked: bool) -> Option<Action> {
         // The senders make their own way through a full buffer; receiving does not wait for them.
-        self.shared.lock().session.is_over().then_some(Action::End)
+        let state = self.shared.lock();
+        match state.session.is_over() {
+            true => Some(Action::End),
+            // for a Close, which would have to wait for all of that at once
+            false if state.session.is_encoding() => {
+                Some(if write_blocked { Action::Wait } else { Action::Write })
+            }
+            false => None,
+        }
     }
 
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {

@@ -9,8 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::lent::LentRx;
 use super::link::{Direct, message_in_hand, poll_ready_event};
-#[cfg(feature = "deflate")]
-use super::turn::INFLATE_AT_ONCE;
+use super::turn::{STEP, poll_encoded};
 use super::waiting::Waiting;
 use super::with_defaults;
 use crate::buf::RecvBuffer;
@@ -78,10 +77,9 @@ impl<S> WebSocket<S> {
     }
 
     pub(super) fn new(io: S, conn: Connection, mut rx: LentRx, tx: LentTx) -> Self {
-        #[cfg_attr(not(feature = "deflate"), allow(unused_mut))]
-        let (mut receiver, sender) = conn.split();
-        #[cfg(feature = "deflate")]
-        receiver.inflate_at_once(INFLATE_AT_ONCE);
+        let (mut receiver, mut sender) = conn.split();
+        receiver.work_in_steps(STEP);
+        sender.work_in_steps(STEP);
         let link = Direct::new(io, Session::new(sender, tx));
         rx.release();
         Self {
@@ -144,7 +142,9 @@ impl<S> WebSocket<S> {
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
     ///
     /// It leaves with the next [`flush`](Self::flush), [`send`](Self::send),
-    /// [`recv`](Self::recv) or [`next_event`](Self::next_event).
+    /// [`recv`](Self::recv) or [`next_event`](Self::next_event). If it is to be compressed and longer than
+    /// 64 KiB, it is kept as it is and compressed by that call, in steps; feeding another one behind it
+    /// does it at once, which takes milliseconds for each megabyte.
     ///
     /// # Errors
     ///
@@ -288,6 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// Dropping the future leaves a connection that is closing; call it again to go on waiting.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        poll_fn(|cx| poll_encoded(&mut self.link.session, cx)).await;
         match self.start_close(code, reason) {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Err(error),

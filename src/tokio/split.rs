@@ -237,14 +237,18 @@ impl<S: SplitStream> Sender<S> {
     }
 
     /// Sends a message without waiting. What the transport does not take at once, the receiving half
-    /// writes.
+    /// writes. A long message is compressed in one go, unlike with [`send`](Self::send).
     ///
     /// # Errors
     ///
     /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait,
     /// and as [`WebSocket::send`].
     pub fn try_send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.feed(message)?;
+        {
+            let mut state = self.shared.lock();
+            state.session.feed(message.into())?;
+            state.session.encode_all(); // without waiting
+        }
         while self.shared.lock().is_unsent() {
             if self.shared.try_write().is_pending() {
                 self.shared.wake_receiver();
@@ -287,7 +291,7 @@ impl<S: SplitStream> Sender<S> {
             state.session.check_writable()?;
             state.end_of_queue()
         };
-        self.written(until).await
+        self.all_written(until).await
     }
 
     /// Sends a Close frame. The closing handshake goes on in the receiving half, which reports its
@@ -302,6 +306,7 @@ impl<S: SplitStream> Sender<S> {
     ///
     /// Dropping the future leaves a connection that is closing.
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.end_of_queue().await;
         match self.start_close(code, reason) {
             Ok(()) => self.flush().await,
             Err(Error::Send(SendError::NotOpen)) => Ok(()),
@@ -318,7 +323,7 @@ impl<S: SplitStream> Sender<S> {
     /// Queues a Close frame as an item of the `Sink`: its next flush, or closing it, writes that.
     pub(super) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.start_close(code, reason)?;
-        self.flushing = Some(self.shared.lock().end_of_queue());
+        self.flushing = self.shared.lock().end_of_queue();
         Ok(())
     }
 
@@ -351,7 +356,23 @@ impl<S: SplitStream> Sender<S> {
             })
         });
         let until = until.await?;
+        self.all_written(until).await
+    }
+
+    /// Waits until so many bytes have been written in all, or everything that is queued now.
+    async fn all_written(&self, until: Option<u64>) -> Result<(), Error> {
+        let until = match until {
+            Some(until) => until,
+            None => self.end_of_queue().await,
+        };
         self.written(until).await
+    }
+
+    /// As [`Shared::poll_end_of_queue`].
+    async fn end_of_queue(&self) -> u64 {
+        let mut timer = self.timer.another();
+        let place = self.shared.place();
+        poll_fn(|cx| self.shared.poll_end_of_queue(place.number, &mut timer, cx)).await
     }
 
     /// Waits until so many bytes have been written in all.
@@ -379,8 +400,11 @@ impl<S: SplitStream> Sink<Message> for Sender<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { shared, timer, place, flushing } = &mut *self;
         let place = *place.get_or_insert_with(|| shared.new_place());
-        // what others queue from now on is theirs to flush
-        let until = *flushing.get_or_insert_with(|| shared.lock().end_of_queue());
+        // what others queue from then on is theirs to flush
+        let until = match *flushing {
+            Some(until) => until,
+            None => *flushing.insert(ready!(shared.poll_end_of_queue(place, timer, cx))),
+        };
         let flushed = ready!(shared.poll_written(until, place, timer, cx));
         *flushing = None;
         Poll::Ready(flushed)

@@ -2,6 +2,8 @@ use core::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
+use crate::session::Session;
+
 /// What a task may still do with a connection before it asks tokio whether others should have a turn.
 ///
 /// tokio counts reads and writes, and one read may bring ten thousand messages; a task that finds the next
@@ -60,6 +62,25 @@ impl Turn {
     }
 }
 
+/// Until a message that was taken is compressed, if one is, doing a part of it for each share of the
+/// task's turn.
+#[inline]
+pub(super) fn poll_encoded(session: &mut Session, cx: &mut Context<'_>) -> Poll<()> {
+    while session.is_encoding() {
+        ready!(poll_part(cx));
+        session.encode_part();
+    }
+    Poll::Ready(())
+}
+
+/// Ready when a part of a message may be compressed.
+pub(super) fn poll_part(cx: &mut Context<'_>) -> Poll<()> {
+    for _ in 0..UNITS_OF_PART {
+        ready!(coop::poll_proceed(cx)).made_progress();
+    }
+    Poll::Ready(())
+}
+
 /// The bytes that a unit of tokio's budget stands for. A turn has 128 units: half a megabyte, which is
 /// parsed in a fraction of a millisecond.
 const PER_UNIT: i32 = 4096;
@@ -70,5 +91,10 @@ const EVENT: i32 = 256;
 /// A turn's worth: nobody waits for more than one turn of others on account of one read.
 const MAX_DEBT: i32 = 127 * PER_UNIT;
 
-/// The most that is inflated at a time, in bytes: a read of a few KiB may hold a message of megabytes.
-pub(super) const INFLATE_AT_ONCE: usize = 64 * 1024;
+/// The most that is inflated or compressed at a time, in bytes: a read of a few KiB may hold a message of
+/// megabytes.
+pub(super) const STEP: usize = 64 * 1024;
+
+/// The units that compressing as much takes. To compress a byte costs some ten times as much as to parse
+/// or to inflate it: 0.2 to 1 ms for a step. Two of them are a turn.
+const UNITS_OF_PART: u32 = 64;

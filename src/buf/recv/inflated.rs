@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use super::{Memory, Payload, RecvBuffer};
 
@@ -11,7 +11,7 @@ use super::{Memory, Payload, RecvBuffer};
 ///
 /// It grows piece by piece, as output comes, and nothing is copied to grow it: with a limit on the
 /// message the memory is at most that limit and the first piece. The pieces are put together when
-/// the message is complete.
+/// the message is complete, which may be done step by step.
 #[derive(Default)]
 pub(crate) struct Inflated {
     /// Full ones.
@@ -21,6 +21,8 @@ pub(crate) struct Inflated {
     /// The piece being filled, initialised throughout.
     piece: BytesMut,
     filled: usize,
+    /// What has been put together of them: it comes before the pieces.
+    joined: BytesMut,
     /// A complete message, or the memory of the last one.
     whole: RecvBuffer,
 }
@@ -28,7 +30,7 @@ pub(crate) struct Inflated {
 impl Inflated {
     /// The number of bytes in it.
     pub(crate) fn len(&self) -> usize {
-        self.in_pieces + self.filled
+        self.joined.len() + self.in_pieces + self.filled
     }
 
     /// Space for more output, at most `most` bytes; empty only if that is 0.
@@ -71,17 +73,40 @@ impl Inflated {
         })
     }
 
+    /// Puts the pieces of a message together that has come to its end, so many bytes of them; whether that
+    /// was all.
+    pub(crate) fn join(&mut self, mut most: usize) -> bool {
+        if self.joined.is_empty() {
+            if self.pieces.is_empty() {
+                return true;
+            }
+            let mut last = mem::take(&mut self.piece);
+            last.truncate(self.filled);
+            self.in_pieces += mem::take(&mut self.filled);
+            self.pieces.push(last);
+            self.joined = BytesMut::with_capacity(self.in_pieces);
+        }
+        while let Some(piece) = self.pieces.first_mut() {
+            let n = piece.len().min(most);
+            self.joined.extend_from_slice(&piece[..n]);
+            piece.advance(n);
+            self.in_pieces -= n;
+            most -= n;
+            if !piece.is_empty() {
+                return false;
+            }
+            self.pieces.remove(0); // of a few dozen
+        }
+        true
+    }
+
     /// Ends the message (or chunk): it can be taken.
     fn complete(&mut self) {
         let len = self.len();
+        self.join(usize::MAX);
         let mut storage = mem::take(&mut self.piece);
-        if !self.pieces.is_empty() {
-            let mut all = BytesMut::with_capacity(len);
-            for piece in self.pieces.drain(..) {
-                all.extend_from_slice(&piece);
-            }
-            all.extend_from_slice(&storage[..self.filled]);
-            storage = all;
+        if !self.joined.is_empty() {
+            storage = mem::take(&mut self.joined);
         } else if storage.is_empty() {
             // nothing came out: what is kept stays where it is
             storage = self.whole.take_empty_storage(MAX_KEPT).unwrap_or_default();
@@ -96,15 +121,15 @@ impl Inflated {
 
     fn capacity(&self) -> usize {
         let pieces: usize = self.pieces.iter().map(BytesMut::capacity).sum();
-        pieces + self.piece.capacity() + self.whole.capacity()
+        pieces + self.piece.capacity() + self.joined.capacity() + self.whole.capacity()
     }
 }
 
 /// Output is made in steps of this size at least: a chunk.
 pub(crate) const FIRST_PIECE: usize = 16 * 1024;
 
-/// Beyond this more at once gains nothing.
-const LARGEST_PIECE: usize = 1024 * 1024;
+/// Beyond this more at once gains nothing, and takes the system its time.
+const LARGEST_PIECE: usize = 512 * 1024;
 
 /// The memory of a message that was not handed over serves the next one up to this size.
 const MAX_KEPT: usize = 64 * 1024;
@@ -193,6 +218,17 @@ mod tests {
             for own in [true, false] {
                 write(&mut rx, len, usize::MAX);
                 assert_eq!(rx.is_idle(), len == 0);
+                if own {
+                    // step by step, or the rest of it at the end
+                    let (_, inflated) = rx.inflation();
+                    let steps = (0..100).take_while(|_| !inflated.join(30_000)).count();
+                    assert_eq!(
+                        steps,
+                        if len > FIRST_PIECE { 100.min((len - 1) / 30_000) } else { 0 }
+                    );
+                    assert_eq!(inflated.len(), len);
+                    assert_eq!(rx.is_idle(), len == 0);
+                }
                 rx.complete_inflated();
                 assert_eq!(rx.is_idle(), len == 0);
                 let payload = rx.take_inflated();

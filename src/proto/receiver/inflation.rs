@@ -17,21 +17,6 @@ impl Receiver {
         self.inflation.as_ref().map(|inflation| inflation.agreement())
     }
 
-    /// Has no more than so many bytes inflated at a time. A message of more takes several calls of
-    /// [`advance`](Self::advance), in between of which the receiver [is paused](Self::is_paused).
-    #[cfg(feature = "tokio")]
-    pub(crate) fn inflate_at_once(&mut self, bytes: usize) {
-        if let Some(inflation) = &mut self.inflation {
-            inflation.at_once = bytes.max(1);
-        }
-    }
-
-    /// Whether the last call stopped because it had inflated enough for once: there is more to do
-    /// without another byte from the peer.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.end == super::End::Not && self.inflation.as_ref().is_some_and(|it| it.paused)
-    }
-
     /// Whether the reserved bits in this first byte of a header are those of a compressed message.
     pub(super) fn means_compressed(&self, first: u8, opcode: Opcode) -> bool {
         // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control
@@ -115,6 +100,8 @@ pub(super) struct Inflation {
     /// The most that is inflated in one call.
     at_once: usize,
     paused: bool,
+    /// The message has been inflated, and is being put together.
+    joining: bool,
 }
 
 /// The compressed message under way.
@@ -174,11 +161,21 @@ impl Inflation {
             message: Message::default(),
             at_once: usize::MAX,
             paused: false,
+            joining: false,
         }
     }
 
     fn agreement(&self) -> Agreement {
         self.agreement
+    }
+
+    pub(super) fn inflate_at_once(&mut self, bytes: usize) {
+        self.at_once = bytes.max(1);
+    }
+
+    /// Whether the last call stopped because it had inflated enough for once.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Longest compressed form of a message of `limit` bytes in so many fragments.
@@ -199,6 +196,9 @@ impl Inflation {
     ) -> Result<Inflated, ProtocolError> {
         let Orders { limit, mut utf8, last, in_chunks } = orders;
         let mut at_once = self.at_once;
+        if self.joining {
+            return Ok(self.join(rx, in_chunks));
+        }
         loop {
             let message = &mut self.message;
             let (input, region) = rx.inflation();
@@ -220,7 +220,9 @@ impl Inflation {
             // one byte more than is allowed, to see it come
             let allowed = limit - message.produced;
             let room = if in_chunks { room } else { at_once };
-            let output = region.space(allowed.saturating_add(1).min(room));
+            let output = region.space(allowed.saturating_add(1));
+            let room = room.min(output.len());
+            let output = &mut output[..room];
             let decompressor = self
                 .decompressor
                 .get_or_insert_with(|| deflate::take_decompressor(self.window_bits));
@@ -260,7 +262,14 @@ impl Inflation {
             return Ok(Inflated::Input);
         }
         self.finish()?;
-        Ok(Inflated::Message)
+        Ok(self.join(rx, in_chunks))
+    }
+
+    /// A message of megabytes takes milliseconds to be put together.
+    fn join(&mut self, rx: &mut RecvBuffer, in_chunks: bool) -> Inflated {
+        let joined = in_chunks || rx.inflation().1.join(self.at_once);
+        self.joining = !joined;
+        if joined { Inflated::Message } else { Inflated::Partly }
     }
 
     /// What was inflated so far has left the region of the buffer.

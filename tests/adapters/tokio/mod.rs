@@ -7,6 +7,8 @@ mod cancel;
 #[cfg(feature = "deflate")]
 mod compression;
 mod corners;
+#[cfg(feature = "deflate")]
+mod encoding;
 mod ends;
 mod faulty;
 mod flushing;

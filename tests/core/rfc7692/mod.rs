@@ -9,6 +9,7 @@
 //! | compressing: windows, takeover (§7.2.1) | `sending`, `windows`, `fragments`, `prepared` |
 //! | limits, on what comes out and goes in (RFC 6455 §10.4) | `limits`, `tests/memory/deflate.rs` |
 //! | any cut of the bytes makes the same events | `splits` |
+//! | one call does only so much | `steps` |
 //!
 //! What is compressed is read by an inflater of the tests' own, `sansws_test::inflate`.
 
@@ -21,5 +22,6 @@ mod prepared;
 mod receiving;
 mod sending;
 mod splits;
+mod steps;
 mod support;
 mod windows;

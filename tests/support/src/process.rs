@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -193,7 +193,29 @@ pub fn example(name: &str) -> PathBuf {
          run `cargo build --examples` first",
         example.display()
     );
+    if let Some(newer) = newer_source(&example) {
+        panic!(
+            "{} is older than {}: run `cargo build --examples` first, or what is tested is the code \
+             of another day",
+            example.display(),
+            newer.display()
+        );
+    }
     example
+}
+
+/// A source that a program was made of and that has changed since, as cargo's list of them beside the
+/// program tells.
+fn newer_source(program: &Path) -> Option<PathBuf> {
+    let built = program.metadata().and_then(|it| it.modified()).ok()?;
+    let list = std::fs::read_to_string(program.with_extension("d")).ok()?;
+    let (_, sources) = list.split_once(": ")?;
+    let sources = sources.replace("\\ ", "\0"); // a blank in a name
+    sources.split_whitespace().map(|source| PathBuf::from(source.replace('\0', " "))).find(
+        |source| {
+            source.metadata().and_then(|it| it.modified()).is_ok_and(|modified| modified > built)
+        },
+    )
 }
 
 /// Cargo's target directory. A macro, because cargo tells it to the test that is compiled.
