@@ -192,8 +192,8 @@ pub(super) struct Direct<S> {
     pub(super) flush_pending: bool,
     /// The most that was unsent since nothing was, when there was too much.
     pub(super) most_unsent: u32,
-    /// All bytes ever written, less all bytes ever read.
-    pub(super) balance: i64,
+    /// All bytes ever written, less all bytes ever read; it stops at 2 GiB.
+    pub(super) balance: i32,
 }
 
 impl<S> Direct<S> {
@@ -253,7 +253,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         match poll_write_some(&mut self.io, cx, self.session.tx()) {
             Poll::Ready(Ok(n)) => {
                 self.session.was_written(n);
-                self.balance += n as i64;
+                self.balance = self.balance.saturating_add(clamp(n));
             }
             Poll::Ready(Err(error)) => self.session.write_failed(error),
             Poll::Pending => {
@@ -305,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
         match ready!(poll_read_some(&mut self.io, cx, rx)) {
             Ok(0) => self.session.read_eof(),
-            Ok(n) => self.balance -= n as i64,
+            Ok(n) => self.balance = self.balance.saturating_sub(clamp(n)),
             Err(error) => self.session.read_failed(error),
         }
         Poll::Ready(())
@@ -324,7 +324,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     }
 
     fn is_behind(&self) -> bool {
-        self.balance + self.session.unsent() as i64 > 0
+        self.balance.saturating_add(clamp(self.session.unsent())) > 0
     }
 
     fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer) {
@@ -389,6 +389,10 @@ pub(super) fn poll_write_some<W: AsyncWrite + Unpin>(
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let count = tx.chunks_vectored(&mut slices);
     io.poll_write_vectored(cx, &slices[..count])
+}
+
+fn clamp(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
 }
 
 /// How many bytes are read ahead, while there is too much unsent to take any in, to see whether the peer
