@@ -30,6 +30,8 @@ pub(crate) struct Session {
     /// Byte-stream mode: events are delivered although there is no room for answers, as nobody answers
     /// to them. Two ends that send more than the other takes in would otherwise wait for each other.
     independent: bool,
+    /// The transport has bytes in a buffer of its own that it could not write yet.
+    pub(crate) flush_pending: bool,
     /// Unsent bytes that were taken out of `tx` to be written.
     pub(crate) in_flight: usize,
     write_error: Option<Arc<io::Error>>,
@@ -55,6 +57,7 @@ impl Session {
             tx,
             flow: Flow::new(),
             independent: false,
+            flush_pending: false,
             in_flight: 0,
             write_error: None,
             end: None,
@@ -339,14 +342,13 @@ impl Session {
     /// Whether there is nothing left to write or to flush; an error if what was queued did not all reach
     /// the transport.
     ///
-    /// `in_transport`: the transport has bytes in a buffer of its own. Once the connection is over in good
-    /// order, nobody waits for those.
-    pub(crate) fn check_flushed(&self, in_transport: bool) -> Result<bool, Error> {
+    /// Once the connection is over in good order, nobody waits for what the transport keeps.
+    pub(crate) fn check_flushed(&self) -> Result<bool, Error> {
         if matches!(self.end.as_deref(), Some(Ok(()))) {
             return Ok(true);
         }
         self.check_writable()?;
-        Ok(self.is_flushed() && !in_transport)
+        Ok(self.is_flushed() && !self.flush_pending)
     }
 
     /// Gives the memory of an empty send buffer back before a wait.

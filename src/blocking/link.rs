@@ -80,8 +80,6 @@ pub(super) struct Direct<S> {
     pub(super) clock: Clock,
     pub(super) read_limit: Limit,
     pub(super) write_limit: Limit,
-    /// The stream may have bytes in a buffer of its own.
-    pub(super) flush_pending: bool,
     /// A deadline has passed, and what had arrived by then has been taken in.
     pub(super) looked: bool,
     /// What arrived while a write had to wait; it is read before anything else.
@@ -110,7 +108,6 @@ impl<S> Direct<S> {
             clock: Clock::new(),
             read_limit: Limit::read(),
             write_limit: Limit::write(),
-            flush_pending: false,
             looked: false,
             ahead: RecvBuffer::new(),
             max_ahead,
@@ -152,7 +149,7 @@ impl<S: Transport> Direct<S> {
     }
 
     pub(super) fn write_all(&mut self) -> Result<(), Error> {
-        while !self.session.check_flushed(self.flush_pending)? {
+        while !self.session.check_flushed()? {
             self.write_and_take_in(self.max_ahead)?;
         }
         Ok(())
@@ -271,16 +268,16 @@ impl<S: Transport> Direct<S> {
                 }
                 self.session.was_written(n);
                 self.written += n as u64;
-                self.flush_pending = true;
+                self.session.flush_pending = true;
             }
             done = Some(written);
         }
-        if self.session.is_flushed() && self.flush_pending {
+        if self.session.is_flushed() && self.session.flush_pending {
             self.most_unsent = 0;
             // A socket has nothing to do here. The bytes are taken: they leave with the next flush if
             // not with this one.
             let flushed = flush(&mut self.io, bound);
-            self.flush_pending = !matches!(flushed, Done::Bytes(_) | Done::Failed(_));
+            self.session.flush_pending = !matches!(flushed, Done::Bytes(_) | Done::Failed(_));
             done = Some(flushed);
         }
         match done {
@@ -328,10 +325,12 @@ impl<S: Transport> Link for Direct<S> {
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
         match self.session.after_parsing(parsed, write_blocked) {
             // what has been written may still lie in the stream
-            Action::Read | Action::ShutdownWrite if self.flush_pending && !write_blocked => {
+            Action::Read | Action::ShutdownWrite
+                if self.session.flush_pending && !write_blocked =>
+            {
                 Action::Write
             }
-            Action::ShutdownWrite if self.flush_pending => Action::Read,
+            Action::ShutdownWrite if self.session.flush_pending => Action::Read,
             step => step,
         }
     }
@@ -367,11 +366,11 @@ impl<S: Transport> Link for Direct<S> {
             if self.session.unsent() > unsent {
                 return Ok(()); // a ping has become due: it goes out before the wait for its pong
             }
-            let is_unsent = !self.session.is_flushed() || self.flush_pending;
+            let is_unsent = !self.session.is_flushed() || self.session.flush_pending;
             [wait, is_unsent.then_some(MEANWHILE)].into_iter().flatten().min()
         };
         let bound = self.read_limit.bound(&self.io, wait)?;
-        let has_left = self.session.is_flushed() && !self.flush_pending;
+        let has_left = self.session.is_flushed() && !self.session.flush_pending;
         if self.read_limit.is_impossible() && self.session.is_clean() && has_left {
             // RFC 6455 §7.1.1: the server closes TCP first, but a client "MAY close the connection at any
             // time" if it must; a wait without an end is no way to find out.

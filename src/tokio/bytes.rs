@@ -253,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.listen(cx);
         let link = &mut self.ws.link;
-        while !link.session.check_flushed(link.flush_pending)? {
+        while !link.session.check_flushed()? {
             ready!(link.poll_write_or_flush(cx));
         }
         Poll::Ready(Ok(()))

@@ -188,8 +188,6 @@ pub(super) struct Direct<S> {
     pub(super) io: S,
     pub(super) session: Session,
     pub(super) timer: Timer,
-    /// The transport has bytes in a buffer of its own that it could not write yet.
-    pub(super) flush_pending: bool,
     /// The most that was unsent since nothing was, when there was too much.
     pub(super) most_unsent: u32,
     /// All bytes ever written, less all bytes ever read; it stops at 2 GiB.
@@ -198,7 +196,7 @@ pub(super) struct Direct<S> {
 
 impl<S> Direct<S> {
     pub(super) fn new(io: S, session: Session) -> Self {
-        Self { io, session, timer: Timer::new(), flush_pending: false, most_unsent: 0, balance: 0 }
+        Self { io, session, timer: Timer::new(), most_unsent: 0, balance: 0 }
     }
 }
 
@@ -216,7 +214,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             self.session.release_memory();
             return Poll::Pending;
         };
-        self.session.handle_timeout(now, deaf, self.flush_pending);
+        self.session.handle_timeout(now, deaf, self.session.flush_pending);
         if self.session.is_timed_out() && !self.session.is_flushed() {
             // a last word, if the transport takes it
             let _ = self.poll_write(cx);
@@ -239,7 +237,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
 
     /// Until everything is written and flushed, in the same way.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while !self.session.check_flushed(self.flush_pending)? {
+        while !self.session.check_flushed()? {
             if self.poll_write_or_flush(cx).is_pending() {
                 ready!(self.poll_timer(cx, true));
             }
@@ -274,13 +272,13 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             return self.poll_write(cx);
         }
         self.poll_flush(cx);
-        if self.flush_pending { Poll::Pending } else { Poll::Ready(()) }
+        if self.session.flush_pending { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Empties the transport's own buffer, if it has one; a socket has nothing to do here.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.flush_pending = flushed.is_pending();
+        self.session.flush_pending = flushed.is_pending();
         if let Poll::Ready(Err(error)) = flushed {
             self.session.write_failed(error);
         }
@@ -332,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     }
 
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
-        if self.flush_pending {
+        if self.session.flush_pending {
             self.poll_flush(cx);
         }
     }

@@ -28,7 +28,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Until everything is written and flushed.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while !self.link.session.check_flushed(self.link.flush_pending)? {
+        while !self.link.session.check_flushed()? {
             if self.link.poll_write_or_flush(cx).is_pending() {
                 ready!(self.poll_stalled(cx));
             }
@@ -38,9 +38,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// The transport takes nothing at the moment. Ready when something has changed all the same.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let before = (self.unsent(), self.link.flush_pending);
+        let before = (self.unsent(), self.link.session.flush_pending);
         self.listen(cx);
-        if self.link.session.is_over() || (self.unsent(), self.link.flush_pending) != before {
+        if self.link.session.is_over() || (self.unsent(), self.link.session.flush_pending) != before
+        {
             return Poll::Ready(());
         }
         if self.receiver.is_ready() {

@@ -37,8 +37,6 @@ pub(super) struct State {
     pub(super) session: Session,
     /// All bytes ever written.
     pub(super) written: u64,
-    /// The transport has bytes in a buffer of its own that it could not write yet.
-    pub(super) flush_pending: bool,
     /// The receiving half has read all there was and waits for more.
     receiver_waits: bool,
 }
@@ -53,7 +51,7 @@ impl State {
 
     /// Whether something has not reached the end of the transport.
     pub(super) fn is_unsent(&self) -> bool {
-        !self.session.is_flushed() || self.flush_pending
+        !self.session.is_flushed() || self.session.flush_pending
     }
 }
 
@@ -64,9 +62,9 @@ struct Outlet<W> {
 }
 
 impl<W> Shared<W> {
-    pub(super) fn new(io: W, session: Session, flush_pending: bool) -> Self {
+    pub(super) fn new(io: W, session: Session) -> Self {
         Self {
-            state: Mutex::new(State { session, written: 0, flush_pending, receiver_waits: false }),
+            state: Mutex::new(State { session, written: 0, receiver_waits: false }),
             outlet: Mutex::new(Outlet { io, unwritten: SendBuffer::new() }),
             wakers: Arc::new(Wakers::default()),
         }
@@ -78,11 +76,11 @@ impl<W> Shared<W> {
     }
 
     /// The write half and the session, which has everything unsent in its `tx` again.
-    pub(super) fn into_parts(self) -> (W, Session, bool) {
-        let State { mut session, flush_pending, .. } = into_inner(self.state);
+    pub(super) fn into_parts(self) -> (W, Session) {
+        let State { mut session, .. } = into_inner(self.state);
         let Outlet { io, unwritten } = into_inner(self.outlet);
         session.take_back(unwritten);
-        (io, session, flush_pending)
+        (io, session)
     }
 
     /// Pays what is owed to the peer.
@@ -198,7 +196,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         loop {
             {
                 let state = self.lock();
-                if state.written >= until && !state.flush_pending {
+                if state.written >= until && !state.session.flush_pending {
                     return Poll::Ready(Ok(()));
                 }
                 state.session.check_writable()?;
@@ -255,7 +253,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     }
 
     fn handle_timeout(&self, mut state: MutexGuard<'_, State>, now: Duration, deaf: bool) {
-        let in_transport = state.flush_pending;
+        let in_transport = state.session.flush_pending;
         state.session.handle_timeout(now, deaf, in_transport);
         if state.session.is_over() {
             let last_word = state.session.is_timed_out();
@@ -272,7 +270,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     pub(super) fn poll_write(&self, place: u64, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_encoded(place, cx));
         let first = self.try_write();
-        if first.is_ready() && !self.lock().flush_pending {
+        if first.is_ready() && !self.lock().session.flush_pending {
             return Poll::Ready(());
         }
         // The transport remembers one waker only, so it gets one that wakes all who wait. In line
@@ -323,7 +321,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
             let flushed = Pin::new(io).poll_flush(&mut cx);
             let mut state = self.lock();
             let still_pending = flushed.is_pending();
-            let was_pending = mem::replace(&mut state.flush_pending, still_pending);
+            let was_pending = mem::replace(&mut state.session.flush_pending, still_pending);
             match flushed {
                 Poll::Pending if idle => return Poll::Pending,
                 Poll::Pending | Poll::Ready(Ok(())) => {}
@@ -403,7 +401,7 @@ impl<S: SplitStream> Link for SharedLink<S> {
     }
 
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
-        if self.shared.lock().flush_pending {
+        if self.shared.lock().session.flush_pending {
             let _ = self.shared.poll_write(RECEIVERS_PLACE, cx);
         }
     }

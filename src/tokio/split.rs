@@ -47,9 +47,9 @@ impl<S: SplitStream<Whole = S>> WebSocket<S> {
 
 fn split<S: SplitStream>(ws: WebSocket<S::Whole>) -> (Receiver<S>, Sender<S>) {
     let WebSocket { rx, receiver, link, subprotocol, stream_ended, .. } = ws;
-    let Direct { io, session, timer, flush_pending, .. } = link;
+    let Direct { io, session, timer, .. } = link;
     let (read, write) = S::split(io);
-    let shared = Arc::new(Shared::new(write, session, flush_pending));
+    let shared = Arc::new(Shared::new(write, session));
     let sender = Sender::new(&shared, &timer);
     let link = SharedLink { read, shared, timer };
     (Receiver { rx, receiver, link, subprotocol, stream_ended }, sender)
@@ -128,9 +128,9 @@ impl<S: SplitStream> Receiver<S> {
         let SharedLink { read, shared, timer } = link;
         // this half has the only reference now: the other one could not be cloned meanwhile
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
-        let (write, session, flush_pending) = shared.into_parts();
+        let (write, session) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
-        let link = Direct { io, session, timer, flush_pending, most_unsent: 0, balance: 0 };
+        let link = Direct { io, session, timer, most_unsent: 0, balance: 0 };
         Ok(WebSocket {
             rx,
             receiver,
