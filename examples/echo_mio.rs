@@ -84,8 +84,9 @@ fn main() -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result?,
         }
-        if events.is_empty() && server.unfinished.is_empty() && server.rx.capacity() > MAX_IDLE {
+        if events.is_empty() && server.unfinished.is_empty() && server.is_large() {
             server.rx = RecvBuffer::with_read_ahead(READ_AHEAD);
+            server.tx = SendBuffer::new();
         }
         for event in &events {
             match event.token() {
@@ -103,8 +104,7 @@ fn main() -> io::Result<()> {
 struct Server {
     config: Config,
     /// The index is the token.
-    clients: Vec<Option<Client>>,
-    free: Vec<usize>,
+    clients: Clients,
     /// Who was not done at the end of the turn.
     unfinished: VecDeque<usize>,
     /// When which client has something to do; stale where it differs from `Client::alarm`.
@@ -114,6 +114,44 @@ struct Server {
     epoch: Instant,
     rx: RecvBuffer,
     tx: SendBuffer,
+}
+
+/// The clients by their tokens, in pages: one list that grows would be copied, and its old memory
+/// stays with the process.
+#[derive(Default)]
+struct Clients {
+    pages: Vec<Vec<Option<Client>>>,
+    free: Vec<usize>,
+}
+
+/// Clients in a page.
+const PAGE: usize = 256;
+
+impl Clients {
+    fn get_mut(&mut self, id: usize) -> Option<&mut Client> {
+        self.pages.get_mut(id / PAGE)?.get_mut(id % PAGE)?.as_mut()
+    }
+
+    /// The token of the next client.
+    fn vacant(&mut self) -> usize {
+        if self.free.is_empty() {
+            let first = self.pages.len() * PAGE;
+            self.pages.push((0..PAGE).map(|_| None).collect());
+            self.free.extend((first..first + PAGE).rev());
+        }
+        self.free[self.free.len() - 1]
+    }
+
+    fn insert(&mut self, client: Client) {
+        let id = self.vacant();
+        self.free.pop();
+        self.pages[id / PAGE][id % PAGE] = Some(client);
+    }
+
+    fn remove(&mut self, id: usize) {
+        self.pages[id / PAGE][id % PAGE] = None;
+        self.free.push(id);
+    }
 }
 
 struct Client {
@@ -152,8 +190,7 @@ impl Server {
     fn new(config: Config) -> Self {
         Self {
             config,
-            clients: Vec::new(),
-            free: Vec::new(),
+            clients: Clients::default(),
             unfinished: VecDeque::new(),
             alarms: BinaryHeap::new(),
             accept_at: None,
@@ -187,13 +224,10 @@ impl Server {
 
     fn welcome(&mut self, mut stream: TcpStream, registry: &Registry) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let id = self.free.last().copied().unwrap_or(self.clients.len());
+        let id = self.clients.vacant();
         // edges: one registration does for ever
         registry.register(&mut stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
-        if self.free.pop().is_none() {
-            self.clients.push(None);
-        }
-        self.clients[id] = Some(Client {
+        self.clients.insert(Client {
             endpoint: Endpoint::server(&self.config),
             stream,
             unfinished: false,
@@ -206,7 +240,7 @@ impl Server {
 
     /// Its socket has news.
     fn hear(&mut self, id: usize, read_closed: bool) {
-        let Some(client) = self.clients.get_mut(id).and_then(Option::as_mut) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
         client.read_closed |= read_closed;
         if !client.unfinished {
             self.take_turn(id);
@@ -217,7 +251,7 @@ impl Server {
     /// sockets of the others before the next.
     fn go_on(&mut self) {
         if let Some(id) = self.unfinished.pop_front()
-            && let Some(client) = &mut self.clients[id]
+            && let Some(client) = self.clients.get_mut(id)
         {
             client.unfinished = false;
             self.take_turn(id);
@@ -226,11 +260,10 @@ impl Server {
 
     /// Does for a client what can be done now, up to the work of a turn.
     fn take_turn(&mut self, id: usize) {
-        let Some(client) = self.clients.get_mut(id).and_then(Option::as_mut) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
         let turn = client.run(&mut self.rx, &mut self.tx).unwrap_or(Turn::Over);
         if matches!(turn, Turn::Over) {
-            self.clients[id] = None;
-            self.free.push(id);
+            self.clients.remove(id);
             // whatever is left in the shared buffers was this client's
             if !self.rx.is_idle() || !self.tx.is_empty() {
                 self.rx = RecvBuffer::with_read_ahead(READ_AHEAD);
@@ -259,6 +292,11 @@ impl Server {
         }
     }
 
+    /// Whether the shared buffers, which are empty between two turns, hold much memory.
+    fn is_large(&self) -> bool {
+        self.rx.capacity().max(self.tx.capacity()) > MAX_IDLE
+    }
+
     /// How long the loop may sleep.
     fn next_timeout(&self) -> Option<Duration> {
         if !self.unfinished.is_empty() {
@@ -271,7 +309,7 @@ impl Server {
             // up to a whole millisecond, which is what the system call counts in
             sleep => sleep + Duration::from_millis(1),
         });
-        let shrink = (self.rx.capacity() > MAX_IDLE).then_some(A_WHILE);
+        let shrink = self.is_large().then_some(A_WHILE);
         sleep.into_iter().chain(shrink).min()
     }
 
@@ -286,7 +324,7 @@ impl Server {
                 return;
             }
             self.alarms.pop();
-            let client = self.clients.get_mut(id).and_then(Option::as_mut);
+            let client = self.clients.get_mut(id);
             let Some(Client { endpoint, busy: Some(busy), .. }) = client else { continue };
             if busy.alarm != Some(due) {
                 continue;
