@@ -72,7 +72,7 @@ async fn wait(stream: &Async<TcpStream>, read: bool, write: bool, until: Option<
 
 async fn serve(addr: &str) -> Result<(), Box<dyn Error>> {
     let listener = Async::<TcpListener>::bind(addr.parse::<std::net::SocketAddr>()?)?;
-    println!("listening on {}", listener.get_ref().local_addr()?);
+    println!("listening on ws://{}", listener.get_ref().local_addr()?);
     let config = Config::new().keep_alive(KeepAlive::Every(Duration::from_secs(20)));
     loop {
         let (stream, _) = listener.accept().await?;

@@ -1,8 +1,8 @@
 //! A game at 60 frames a second: client and server on non-blocking sockets and the core, with no
 //! runtime. Every frame, each end does what can be done without waiting.
 //!
-//! `cargo run --example game_loop -- server 127.0.0.1:9001` prints its address. The client
-//! (`client ADDR`) plays for a second, closes, and says what it saw.
+//! `cargo run --example game_loop -- ADDR` serves, and prints its address. With `--client ADDR` it
+//! plays there for a second, closes, and says what it saw.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -62,7 +62,7 @@ impl Peer {
 fn serve(addr: &str) -> io::Result<()> {
     let listener = TcpListener::bind(addr)?;
     listener.set_nonblocking(true)?;
-    println!("listening on {}", listener.local_addr()?);
+    println!("listening on ws://{}", listener.local_addr()?);
     let (start, mut players, mut moves) = (Instant::now(), Vec::new(), 0);
     loop {
         if let Ok((stream, _)) = listener.accept() {
@@ -102,8 +102,8 @@ fn play(addr: &str) -> Result<(), Box<dyn std::error::Error>> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["server", addr] => Ok(serve(addr)?),
-        ["client", addr] => play(addr),
-        _ => Err("usage: game_loop server|client ADDR".into()),
+        [addr] => Ok(serve(addr)?),
+        ["--client", addr] => play(addr),
+        _ => Err("usage: game_loop [--client] ADDR".into()),
     }
 }

@@ -9,6 +9,8 @@ mod browser;
 #[cfg(all(feature = "server", feature = "deflate"))]
 mod deflate;
 #[cfg(feature = "tokio")]
+mod embedded;
+#[cfg(feature = "tokio")]
 mod interop;
 #[cfg(all(feature = "server", target_os = "linux"))] // where the kernel spreads connections
 mod reuse_port;
