@@ -2,9 +2,9 @@
 //! server.
 //!
 //! ```text
-//! wire  <-  buf  <-  proto  <-  handshake        the core: no_std + alloc
-//!            ^       /             ^
-//!            deflate     blocking (std)   tokio (feature)  <-  server (feature)
+//! wire  <-  buf  <-  proto  <-  handshake  <-  endpoint      the core: no_std + alloc
+//!            ^       /                            ^
+//!            deflate            blocking (std)   tokio (feature)  <-  server (feature)
 //! ```
 //!
 //! Arrows point at what a layer may use. Take what fits:
@@ -13,9 +13,11 @@
 //!   on the same port. Start there for a server.
 //! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there for a client; each
 //!   has a client and a server in its first lines.
-//! - [`proto::Connection`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: the protocol
-//!   for a runtime, a game loop or a device of your own. Its documentation is the manual for that,
-//!   and [`handshake`] is what comes before it.
+//! - [`endpoint::Endpoint`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: a connection
+//!   from its first byte to its last, for a runtime, a game loop or a device of your own. Its
+//!   documentation is the manual for that.
+//! - [`handshake`] and [`proto::Connection`]: its two halves by themselves, where another library
+//!   does the rest.
 //! - `deflate` (feature `deflate`): compressed messages, off until [`Config`] turns them on.
 //! - [`wire`]: frame headers, masking, UTF-8 and close codes as plain functions.
 //!
