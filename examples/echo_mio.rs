@@ -54,8 +54,8 @@ const TURN: usize = 512 * 1024;
 /// about this much.
 const EVENT: usize = 512;
 
-/// The most that is inflated or compressed in one call. A message may take many of these, and the others
-/// have their turns in between.
+/// The most that is inflated or compressed in one call. A message may take many of these, and the
+/// others have their turns in between.
 const STEP: usize = 64 * 1024;
 
 /// To compress a byte takes as long as to copy about so many.

@@ -95,7 +95,7 @@ fn set_up(server: Server, hubs: &Arc<[Hub]>) -> Server {
 /// To the clients of all servers, from any thread: encoded once, queued for each client.
 fn broadcast(hubs: &[Hub], message: Received<'_>) -> Result<usize, SendError> {
     let message = PreparedMessage::new(message)?;
-    Ok(hubs.iter().map(|hub| hub.all().send_prepared(&message)).sum())
+    hubs.iter().map(|hub| hub.all().send(&message)).sum()
 }
 
 async fn until_interrupted(handles: Vec<ServerHandle>) -> io::Result<()> {

@@ -10,8 +10,8 @@ use crate::endpoint::{Action, Flow, Unsent};
 use crate::error::Error;
 use crate::pool::LentTx;
 use crate::proto::{
-    Arrived, Event, Message, MessageRef, Outcome, PreparedMessage, Ready, Receiver, Reply,
-    SendError, Sender, Timeout, Transport,
+    Arrived, Event, Message, MessageRef, Outcome, Ready, Receiver, Reply, SendError, Sender,
+    Timeout, Transport,
 };
 use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 
@@ -313,12 +313,6 @@ impl Session {
     pub(crate) fn feed(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
         self.check_feed()?;
         Ok(self.sender.send(self.tx.fetch(), message)?)
-    }
-
-    /// Queues a message that is encoded already.
-    pub(crate) fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.check_feed()?;
-        Ok(self.sender.send_prepared(self.tx.fetch(), message)?)
     }
 
     /// Queues a Close frame.

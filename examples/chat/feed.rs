@@ -57,7 +57,7 @@ async fn push(hub: Hub, arrived: Arc<Notify>) {
                 // without this one. (`Server::slow_clients` is for all clients, and the chat wants
                 // no gaps.)
                 if watcher.queued() == 0 {
-                    let _ = watcher.send_prepared(&message);
+                    let _ = watcher.send(&message);
                 }
             }
         }

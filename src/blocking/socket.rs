@@ -10,9 +10,7 @@ use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
 use crate::pool::LentTx;
-use crate::proto::{
-    CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
-};
+use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
 use crate::session::{Session, into_message, take_event};
 use crate::wire::CloseCode;
 
@@ -121,15 +119,6 @@ impl<S> WebSocket<S> {
         self.link.session.feed(message.into())
     }
 
-    /// Queues a message that is encoded already.
-    ///
-    /// # Errors
-    ///
-    /// As [`feed`](Self::feed).
-    pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.link.session.feed_prepared(message)
-    }
-
     /// Queues a Close frame and returns. The closing handshake goes on in [`recv`](Self::recv).
     ///
     /// # Errors
@@ -201,17 +190,6 @@ impl<S: Transport> WebSocket<S> {
         self.link.send(message.into())
     }
 
-    /// Sends a message that is encoded already, and flushes.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.link.make_room()?;
-        self.feed_prepared(message)?;
-        self.flush()
-    }
-
     /// Writes everything that is queued.
     ///
     /// # Errors
@@ -269,15 +247,6 @@ impl<S> Outgoing<'_, S> {
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
-    }
-
-    /// Queues a message that is encoded already.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Send`]; nothing was queued then.
-    pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.link.session.feed_prepared(message)
     }
 
     /// Queues a Close frame; the closing handshake goes on with the next event.

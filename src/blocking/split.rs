@@ -17,9 +17,7 @@ use super::transport::is_cannot;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Action;
 use crate::error::Error;
-use crate::proto::{
-    self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
-};
+use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
 use crate::session::{Parsed, Session, check_written, into_message, take_event};
 use crate::wire::CloseCode;
 
@@ -491,15 +489,6 @@ impl<S: SplitTransport> Sender<S> {
     pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         let message = message.into();
         self.queue(|session| session.feed(message))
-    }
-
-    /// Sends a message that is encoded already, and waits until it is written.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::send`].
-    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.queue(|session| session.feed_prepared(message))
     }
 
     /// Queues a message. It leaves with the next call that writes, on any of the halves.

@@ -64,9 +64,9 @@ impl Compressor {
         false
     }
 
-    /// Appends to `out`, which has the message so far and nothing else, what comes of the next part of
-    /// its payload; `false` if the engine fails. Between two parts the compressor is in the middle of
-    /// something, and cannot be [`reset`](Self::reset).
+    /// Appends to `out`, which has the message so far and nothing else, what comes of the next part
+    /// of its payload; `false` if the engine fails. Between two parts the compressor is in the
+    /// middle of something, and cannot be [`reset`](Self::reset).
     pub(crate) fn part(&mut self, part: &[u8], last: bool, out: &mut Vec<u8>) -> bool {
         match last {
             true => self.compress(part, out, DeflateFlush::SyncFlush) && strip_tail(out, 0),

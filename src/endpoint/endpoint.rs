@@ -11,7 +11,7 @@ use crate::handshake::server::{Accept, AcceptError, Reject, Request};
 use crate::handshake::{UsageError, client, server};
 use crate::proto::{
     Config, Connection, LINGER, MAX_DRAINED, MessageKind, MessageRef, MessageWriter, Outcome,
-    PreparedMessage, Ready, SendError,
+    Ready, SendError,
 };
 use crate::wire::CloseFrame;
 
@@ -477,19 +477,6 @@ impl Endpoint {
         self.open()?.send(tx, message)
     }
 
-    /// Queues a message that is encoded already.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn send_prepared(
-        &mut self,
-        tx: &mut SendBuffer,
-        message: &PreparedMessage,
-    ) -> Result<(), SendError> {
-        self.open()?.send_prepared(tx, message)
-    }
-
     /// Begins a message that is sent in fragments. See [`Connection::start_message`].
     ///
     /// # Errors
@@ -523,7 +510,8 @@ impl Endpoint {
     }
 
     /// Bounds the work of one step where messages are compressed, in bytes; see
-    /// [`Connection::work_in_steps`]. The step is [`Step::Again`] in the middle of a longer message.
+    /// [`Connection::work_in_steps`]. The step is [`Step::Again`] in the middle of a longer
+    /// message.
     ///
     /// Set it when the connection is open; before that it does nothing.
     pub fn work_in_steps(&mut self, bytes: usize) {

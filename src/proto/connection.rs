@@ -2,8 +2,8 @@ use core::time::Duration;
 
 use super::receiver::Ready;
 use super::{
-    CloseInfo, Config, Event, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage,
-    Receiver, Role, SendError, Sender, State, Timeout, Transport,
+    CloseInfo, Config, Event, MessageKind, MessageRef, MessageWriter, Outcome, Receiver, Role,
+    SendError, Sender, State, Timeout, Transport,
 };
 use crate::buf::{RecvBuffer, SendBuffer};
 #[cfg(feature = "deflate")]
@@ -180,35 +180,23 @@ impl Connection {
         self.sender.send(tx, message)
     }
 
-    /// Queues a message that is encoded already.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn send_prepared(
-        &mut self,
-        tx: &mut SendBuffer,
-        message: &PreparedMessage,
-    ) -> Result<(), SendError> {
-        self.sender.send_prepared(tx, message)
-    }
-
-    /// Bounds the work of one call where messages are compressed: at most so many bytes are inflated,
-    /// copied or compressed in it, 1 at least. Without this a message is inflated, and one that is sent
-    /// compressed, in one go, which takes tens of milliseconds for 16 MiB: too long for an event loop
-    /// that serves others too. 64 KiB take a millisecond at most, as a rule.
+    /// Bounds the work of one call where messages are compressed: at most so many bytes are
+    /// inflated, copied or compressed in it, 1 at least. Without this a message is inflated, and
+    /// one that is sent compressed, in one go, which takes tens of milliseconds for 16 MiB: too
+    /// long for an event loop that serves others too. 64 KiB take a millisecond at most, as a rule.
     ///
     /// From then on the connection [is paused](Self::is_paused) in the middle of a longer message:
     ///
-    /// - [`poll_event`](Self::poll_event) and [`advance`](Self::advance) return nothing though the event
-    ///   needs no more bytes from the peer. Call again.
-    /// - [`send`](Self::send) takes a message longer than that without compressing it (a borrowed one is
-    ///   copied), and [`proceed`](Self::proceed) does it, part by part. The frame is in `tx` when that is
-    ///   done. Pings, pongs and the like may go before it. Whatever has to leave behind it, another
-    ///   message or a Close, finishes it in one go: proceed before you take the next event.
+    /// - [`poll_event`](Self::poll_event) and [`advance`](Self::advance) return nothing though the
+    ///   event needs no more bytes from the peer. Call again.
+    /// - [`send`](Self::send) takes a message longer than that without compressing it (a borrowed
+    ///   one is copied), and [`proceed`](Self::proceed) does it, part by part. The frame is in `tx`
+    ///   when that is done. Pings, pongs and the like may go before it. Whatever has to leave
+    ///   behind it, another message or a Close, finishes it in one go: proceed before you take the
+    ///   next event.
     ///
-    /// Set it when the connection begins. Chunks ([`Delivery::Chunks`](super::Delivery::Chunks)) are
-    /// small steps by themselves. Without compression this does nothing.
+    /// Set it when the connection begins. Chunks ([`Delivery::Chunks`](super::Delivery::Chunks))
+    /// are small steps by themselves. Without compression this does nothing.
     ///
     /// ```
     /// use sansws::buf::{RecvBuffer, SendBuffer};
@@ -235,15 +223,15 @@ impl Connection {
     }
 
     /// Whether there is more to do that needs nothing from the peer: a message is being inflated
-    /// ([`poll_event`](Self::poll_event) goes on) or compressed ([`proceed`](Self::proceed)). Only with
-    /// [`work_in_steps`](Self::work_in_steps).
+    /// ([`poll_event`](Self::poll_event) goes on) or compressed ([`proceed`](Self::proceed)). Only
+    /// with [`work_in_steps`](Self::work_in_steps).
     #[inline]
     pub fn is_paused(&self) -> bool {
         self.receiver.is_paused() || self.sender.is_paused()
     }
 
-    /// Compresses the next part of a message that was sent and is not in `tx` yet; the last part puts it
-    /// there. Returns whether nothing of the kind is left to do.
+    /// Compresses the next part of a message that was sent and is not in `tx` yet; the last part
+    /// puts it there. Returns whether nothing of the kind is left to do.
     #[inline]
     pub fn proceed(&mut self, tx: &mut SendBuffer) -> bool {
         self.sender.proceed(tx)

@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::message::PayloadRef;
+use super::prepared::Prepared;
 use super::sender::BY_REFERENCE;
-use super::{MessageRef, PreparedMessage, Role, SendError, Sender};
+use super::{MessageRef, Role, SendError, Sender};
 use crate::buf::SendBuffer;
 use crate::deflate::{self, Agreement, Compressor, CompressorKind, Deflate};
 use crate::wire::{Opcode, apply_mask};
@@ -79,16 +80,16 @@ impl Deflation {
         }
     }
 
-    /// A compressor in the middle of a message cannot be reset. The next one is as new, which is always
-    /// allowed: what it says does not refer to anything before, so it does not matter what the peer's
-    /// window has of that.
+    /// A compressor in the middle of a message cannot be reset. The next one is as new, which is
+    /// always allowed: what it says does not refer to anything before, so it does not matter what
+    /// the peer's window has of that.
     fn drop_compressor(&mut self) {
         self.compressor = None;
         self.stale = false;
     }
 
-    /// Compresses a part of the message under way. The message once that was the last one, or it has
-    /// become no shorter.
+    /// Compresses a part of the message under way. The message once that was the last one, or it
+    /// has become no shorter.
     fn part(&mut self) -> Option<Done> {
         let mut message = self.under_way.take()?;
         let end = message.payload.len().min(message.consumed.saturating_add(self.at_once));
@@ -193,8 +194,8 @@ impl Sender {
         message.map_or(0, |message| message.payload.len())
     }
 
-    /// [`send`](Self::send) on a connection that compresses: a message leaves compressed, if that is
-    /// worth it. A long one is only taken, where messages are compressed in parts.
+    /// [`send`](Self::send) on a connection that compresses: a message leaves compressed, if that
+    /// is worth it. A long one is only taken, where messages are compressed in parts.
     #[cold]
     #[inline(never)]
     pub(super) fn send_compressed(
@@ -204,7 +205,8 @@ impl Sender {
     ) -> Result<(), SendError> {
         let MessageRef { opcode, payload, plain } = message;
         let len = payload.as_slice().len();
-        // RFC 6455 §5.4: control frames may pass between, and RFC 7692 §6.1: they are never compressed.
+        // RFC 6455 §5.4: control frames may pass between, and RFC 7692 §6.1: they are never
+        // compressed.
         if !opcode.is_control() {
             self.finish(tx);
         }
@@ -216,7 +218,7 @@ impl Sender {
         {
             let payload = match payload {
                 PayloadRef::Owned(bytes) => bytes,
-                PayloadRef::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+                payload => Bytes::copy_from_slice(payload.as_slice()),
             };
             let message = UnderWay { opcode, payload, consumed: 0, compressed: Vec::new() };
             deflation.under_way = Some(Box::new(message));
@@ -300,9 +302,13 @@ impl Sender {
     pub(super) fn compress_prepared(
         &mut self,
         tx: &mut SendBuffer,
-        message: &PreparedMessage,
+        message: &Prepared,
+        plain: bool,
     ) -> bool {
         self.finish(tx);
+        if plain {
+            return false;
+        }
         let (Some(prepared), Some(deflation)) = (&message.compressed, &mut self.deflation) else {
             return false;
         };

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::sender::BY_REFERENCE;
-use super::{Text, Utf8Bytes};
+use super::{PreparedMessage, Text, Utf8Bytes};
 use crate::buf::Payload;
 use crate::wire::Opcode;
 
@@ -127,6 +127,8 @@ pub struct MessageRef<'a> {
 pub(crate) enum PayloadRef<'a> {
     Borrowed(&'a [u8]),
     Owned(Bytes),
+    /// Encoded already.
+    Prepared(&'a PreparedMessage),
 }
 
 impl PayloadRef<'_> {
@@ -135,7 +137,16 @@ impl PayloadRef<'_> {
         match self {
             Self::Borrowed(bytes) => bytes,
             Self::Owned(bytes) => bytes,
+            Self::Prepared(message) => message.payload(),
         }
+    }
+}
+
+/// It is sent as it was encoded.
+impl<'a> From<&'a PreparedMessage> for MessageRef<'a> {
+    fn from(message: &'a PreparedMessage) -> Self {
+        let payload = PayloadRef::Prepared(message);
+        Self { opcode: message.0.opcode, payload, plain: false }
     }
 }
 

@@ -1,3 +1,5 @@
+use alloc::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{MessageRef, SendError};
@@ -5,7 +7,8 @@ use super::{MessageRef, SendError};
 use crate::deflate::{self, CompressorKind, Deflate};
 use crate::wire::{FrameHeader, Opcode};
 
-/// A message encoded once, for many connections.
+/// A message encoded once, for many connections: a `&PreparedMessage` is sent wherever a message
+/// is.
 ///
 /// On a server's connection it is queued as it is: N receivers cost N reference counts (or, below
 /// a few hundred bytes, N small copies, which cost less). A client has to mask every frame
@@ -16,7 +19,10 @@ use crate::wire::{FrameHeader, Opcode};
 ///
 /// Cloning costs a reference count.
 #[derive(Clone, Debug)]
-pub struct PreparedMessage {
+pub struct PreparedMessage(pub(crate) Arc<Prepared>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
     pub(crate) opcode: Opcode,
     /// The whole frame as a server sends it.
     pub(crate) frame: Bytes,
@@ -44,17 +50,7 @@ impl PreparedMessage {
     ///
     /// [`SendError::ControlTooLong`] for a ping or pong of more than 125 bytes.
     pub fn new<'a>(message: impl Into<MessageRef<'a>>) -> Result<Self, SendError> {
-        let message = message.into();
-        let payload = message.payload.as_slice();
-        SendError::check_len(message.opcode, payload.len())?;
-        let (frame, payload_at) = encode(message.opcode, false, payload);
-        Ok(Self {
-            opcode: message.opcode,
-            frame,
-            payload_at,
-            #[cfg(feature = "deflate")]
-            compressed: None,
-        })
+        Ok(Self(Arc::new(Prepared::new(&message.into())?)))
     }
 
     /// Encodes a message twice: as it is, and compressed for the connections that agreed on
@@ -66,8 +62,8 @@ impl PreparedMessage {
     /// On a connection with context takeover, what is compressed next does not either, as the
     /// compressor there has not seen it.
     ///
-    /// All of it is done in this call, for which a message of 16 MiB needs tens of milliseconds: on an
-    /// event loop that is for messages of up to some hundred KiB.
+    /// All of it is done in this call, for which a message of 16 MiB needs tens of milliseconds: on
+    /// an event loop that is for messages of up to some hundred KiB.
     ///
     /// # Errors
     ///
@@ -78,13 +74,32 @@ impl PreparedMessage {
         settings: &Deflate,
     ) -> Result<Self, SendError> {
         let message = message.into();
-        let plain = message.plain;
-        let mut this = Self::new(message)?;
-        if !plain && !this.opcode.is_control() && this.payload().len() >= settings.threshold.max(1)
-        {
+        let mut this = Prepared::new(&message)?;
+        let is_data = !message.plain && !this.opcode.is_control();
+        if is_data && this.payload().len() >= settings.threshold.max(1) {
             this.compressed = this.compress(&settings.clamped());
         }
-        Ok(this)
+        Ok(Self(Arc::new(this)))
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        self.0.payload()
+    }
+}
+
+impl Prepared {
+    fn new(message: &MessageRef<'_>) -> Result<Self, SendError> {
+        let payload = message.payload.as_slice();
+        SendError::check_len(message.opcode, payload.len())?;
+        let (frame, payload_at) = encode(message.opcode, false, payload);
+        Ok(Self {
+            opcode: message.opcode,
+            frame,
+            payload_at,
+            #[cfg(feature = "deflate")]
+            compressed: None,
+        })
     }
 
     #[cfg(feature = "deflate")]
@@ -104,8 +119,7 @@ impl PreparedMessage {
         })
     }
 
-    /// The payload.
-    pub fn payload(&self) -> &[u8] {
+    fn payload(&self) -> &[u8] {
         &self.frame[self.payload_at..]
     }
 }

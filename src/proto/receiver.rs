@@ -204,9 +204,9 @@ impl Receiver {
         let _ = bytes;
     }
 
-    /// Whether the last call of [`poll_event`](Self::poll_event) stopped in the middle of a message, as
-    /// it had inflated enough for once: call it again, without another byte from the peer, once others
-    /// had their turn.
+    /// Whether the last call of [`poll_event`](Self::poll_event) stopped in the middle of a
+    /// message, as it had inflated enough for once: call it again, without another byte from the
+    /// peer, once others had their turn.
     #[inline]
     pub fn is_paused(&self) -> bool {
         #[cfg(feature = "deflate")]

@@ -77,6 +77,9 @@ impl Sender {
         message: impl Into<MessageRef<'m>>,
     ) -> Result<(), SendError> {
         let message = message.into();
+        if let PayloadRef::Prepared(prepared) = message.payload {
+            return self.send_prepared(tx, prepared, message.plain);
+        }
         #[cfg(feature = "deflate")]
         if self.deflation.is_some() {
             return self.send_compressed(tx, message);
@@ -120,8 +123,8 @@ impl Sender {
         false
     }
 
-    /// Compresses the next part of the message that is under way; the last one puts it into `tx`, in
-    /// one frame. Returns whether there is nothing more to do.
+    /// Compresses the next part of the message that is under way; the last one puts it into `tx`,
+    /// in one frame. Returns whether there is nothing more to do.
     pub fn proceed(&mut self, tx: &mut SendBuffer) -> bool {
         #[cfg(feature = "deflate")]
         return self.compress_part(tx);
@@ -132,8 +135,8 @@ impl Sender {
         }
     }
 
-    /// Puts a message that is under way into `tx`, all that is left of it in one go: something else is to
-    /// leave behind it.
+    /// Puts a message that is under way into `tx`, all that is left of it in one go: something else
+    /// is to leave behind it.
     #[inline]
     pub(crate) fn finish(&mut self, tx: &mut SendBuffer) {
         while !self.proceed(tx) {}
@@ -147,24 +150,23 @@ impl Sender {
         }
     }
 
-    /// Queues a message that is encoded already. See
-    /// [`Connection::send_prepared`](super::Connection::send_prepared).
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`]; nothing was written then.
-    pub fn send_prepared(
+    /// Queues a message that is encoded already.
+    #[cold]
+    #[inline(never)]
+    fn send_prepared(
         &mut self,
         tx: &mut SendBuffer,
         message: &PreparedMessage,
+        plain: bool,
     ) -> Result<(), SendError> {
-        let payload = message.payload();
-        self.check(tx, message.opcode, payload.len())?;
+        let prepared = &*message.0;
+        self.check(tx, prepared.opcode, message.payload().len())?;
         #[cfg(feature = "deflate")]
-        if self.deflation.is_some() && self.compress_prepared(tx, message) {
+        if self.deflation.is_some() && self.compress_prepared(tx, prepared, plain) {
             return Ok(());
         }
-        self.put_prepared(tx, message.opcode, false, &message.frame, message.payload_at);
+        let _ = plain; // as it is now
+        self.put_prepared(tx, prepared.opcode, false, &prepared.frame, prepared.payload_at);
         Ok(())
     }
 

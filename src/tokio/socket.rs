@@ -16,9 +16,7 @@ use crate::buf::RecvBuffer;
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
 use crate::pool::LentTx;
-use crate::proto::{
-    CloseInfo, Connection, Event, Message, MessageRef, PreparedMessage, Receiver, SendError, State,
-};
+use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
 #[cfg(feature = "server")]
 use crate::proto::{MessageKind, Ready};
 use crate::session::{Session, into_message, take_event};
@@ -155,15 +153,6 @@ impl<S> WebSocket<S> {
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
     }
-
-    /// Queues a message that is encoded already.
-    ///
-    /// # Errors
-    ///
-    /// As [`feed`](Self::feed).
-    pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.link.session.feed_prepared(message)
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -242,21 +231,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         poll_fn(|cx| self.poll_room(cx)).await?;
         self.feed(message)?;
-        self.flush().await
-    }
-
-    /// Sends a message that is encoded already, and flushes.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`send`](Self::send).
-    pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_room(cx)).await?;
-        self.feed_prepared(message)?;
         self.flush().await
     }
 
@@ -416,15 +390,6 @@ impl<S> Outgoing<'_, S> {
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.session.feed(message.into())
-    }
-
-    /// Queues a message that is encoded already.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Send`]; nothing was queued then.
-    pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        self.link.session.feed_prepared(message)
     }
 
     /// Queues a Close frame; the closing handshake goes on with the next event.

@@ -19,9 +19,7 @@ use super::shared::{Shared, SharedLink};
 use super::socket::Subprotocol;
 use super::timer::Timer;
 use crate::error::Error;
-use crate::proto::{
-    self, CloseInfo, Event, Message, MessageRef, PreparedMessage, SendError, State,
-};
+use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
 use crate::session::{Session, into_message, take_event};
 use crate::wire::CloseCode;
 
@@ -223,19 +221,6 @@ impl<S: SplitStream> Sender<S> {
         self.queue(|session| message.take().map_or(Ok(()), |message| session.feed(message))).await
     }
 
-    /// Sends a message that is encoded already, and waits until it is written.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::send`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`send`](Self::send).
-    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.queue(|session| session.feed_prepared(message)).await
-    }
-
     /// Sends a message without waiting. What the transport does not take at once, the receiving half
     /// writes. A long message is compressed in one go, unlike with [`send`](Self::send).
     ///
@@ -265,15 +250,6 @@ impl<S: SplitStream> Sender<S> {
     /// As [`try_send`](Self::try_send).
     pub fn feed<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.shared.lock().session.feed(message.into())
-    }
-
-    /// Queues a message that is encoded already.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_send`](Self::try_send).
-    pub fn feed_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.shared.lock().session.feed_prepared(message)
     }
 
     /// Waits until everything that is queued now is written.

@@ -220,8 +220,8 @@ async fn broadcasts_have_one_order() {
                 for at in 0..MESSAGES {
                     let message = PreparedMessage::new(&*format!("{talker} {at}")).unwrap();
                     let reached = match at % 3 {
-                        0 => hub.all().send_prepared(&message),
-                        1 => hub.room("all").send_prepared(&message),
+                        0 => hub.all().send(&message).unwrap(),
+                        1 => hub.room("all").send(&message).unwrap(),
                         _ => hub.all().except(0).send(&*format!("{talker} {at}")).unwrap(),
                     };
                     assert_eq!(reached, CLIENTS);

@@ -33,7 +33,7 @@ async fn many_threads_send_to_one_client() {
                         1 => client.send(message).unwrap(),
                         _ => {
                             let prepared = PreparedMessage::new(&message).unwrap();
-                            client.send_prepared(&prepared).unwrap();
+                            client.send(&prepared).unwrap();
                         }
                     }
                 }
@@ -116,7 +116,7 @@ async fn after_the_end_sending_is_an_error() {
     std::thread::spawn(move || {
         assert_eq!(client.send("later"), Err(NotSent::Closed));
         let prepared = PreparedMessage::new("later").unwrap();
-        assert_eq!(client.send_prepared(&prepared), Err(NotSent::Closed));
+        assert_eq!(client.send(&prepared), Err(NotSent::Closed));
         assert!(!client.is_open() && client.join("room") == Err(NotJoined::Closed));
         assert_eq!(NotSent::Closed.to_string(), "the client is closing or gone: forget it");
     })

@@ -166,7 +166,7 @@ async fn messages_are_counted_too() {
     assert_eq!(client.send(""), Err(full));
     // the same message, encoded already, counts the same
     until(|| client.queued() == 0).await;
-    client.send_prepared(&PreparedMessage::new(&longer).unwrap()).unwrap();
+    client.send(&PreparedMessage::new(&longer).unwrap()).unwrap();
     assert_eq!(client.send(""), Err(full));
     until(|| client.queued() == 0).await;
     for _ in 0..3 {

@@ -73,8 +73,8 @@ impl Inflated {
         })
     }
 
-    /// Puts the pieces of a message together that has come to its end, so many bytes of them; whether that
-    /// was all.
+    /// Puts the pieces of a message together that has come to its end, so many bytes of them;
+    /// whether that was all.
     pub(crate) fn join(&mut self, mut most: usize) -> bool {
         if self.joined.is_empty() {
             if self.pieces.is_empty() {

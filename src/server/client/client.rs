@@ -12,8 +12,7 @@ use tokio::task::consume_budget;
 use super::hub::Hub;
 use super::info::ClientInfo;
 use super::outbox::Outbox;
-use super::queue::Outbound;
-use crate::proto::{MessageRef, PreparedMessage};
+use crate::proto::MessageRef;
 use crate::server::context::Context;
 use crate::server::error::{NotJoined, NotSent};
 use crate::wire::CloseCode;
@@ -85,17 +84,7 @@ impl Client {
     /// ping or pong of more than 125 bytes. Success means that the message is queued, not that it
     /// has arrived.
     pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
-        self.0.outbox.push(Outbound::Message(message.into()), &self.0.context)
-    }
-
-    /// Queues a message that is encoded already. Costs a reference count and, once for each call,
-    /// the memory for that; [`Target::send`](crate::server::Target::send) pays this once for all.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), NotSent> {
-        self.0.outbox.push(Outbound::Prepared(&Arc::new(message.clone())), &self.0.context)
+        self.0.outbox.push(message.into(), &self.0.context)
     }
 
     /// Closes the connection once the messages that wait are sent. The handler gets no further

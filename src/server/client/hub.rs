@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::client::Client;
 use super::target::Target;
-use crate::proto::{MessageRef, PreparedMessage, SendError};
+use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
 use crate::server::context::Context;
 use crate::server::error::{NotJoined, NotSent};
 use crate::server::observe::stats::{Counters, Stats};
@@ -199,15 +199,15 @@ impl Hub {
     }
 
     /// Encodes a message for many clients.
-    pub(crate) fn prepare(
-        &self,
-        message: MessageRef<'_>,
-    ) -> Result<Arc<PreparedMessage>, SendError> {
+    pub(crate) fn prepare(&self, message: MessageRef<'_>) -> Result<PreparedMessage, SendError> {
+        if let PayloadRef::Prepared(prepared) = message.payload {
+            return Ok(prepared.clone());
+        }
         #[cfg(feature = "deflate")]
         if let Some(deflate) = self.context().limits().deflate {
-            return PreparedMessage::with_deflate(message, &deflate).map(Arc::new);
+            return PreparedMessage::with_deflate(message, &deflate);
         }
-        PreparedMessage::new(message).map(Arc::new)
+        PreparedMessage::new(message)
     }
 
     /// Registers a client.

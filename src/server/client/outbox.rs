@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use tokio::task::coop;
 
 use super::limits::{Limits, SlowClients};
-use super::queue::{Outbound, Queue};
-use crate::proto::SendError;
+use super::queue::{Queue, charge_of};
+use crate::proto::{MessageRef, SendError};
 use crate::server::context::Context;
 use crate::server::error::NotSent;
 use crate::server::observe::stats::Counters;
@@ -179,10 +179,12 @@ pub(crate) fn produced() -> u32 {
 
 impl Outbox {
     /// Queues a message. Nothing is queued over the limits.
-    pub(crate) fn push(&self, message: Outbound<'_>, context: &Context) -> Result<(), NotSent> {
-        message.check().map_err(NotSent::Invalid)?;
+    pub(crate) fn push(&self, message: MessageRef<'_>, context: &Context) -> Result<(), NotSent> {
+        // what any connection would refuse
+        let len = message.payload.as_slice().len();
+        SendError::check_len(message.opcode, len).map_err(NotSent::Invalid)?;
         let (limits, counters) = (context.limits(), &context.counters);
-        let charge = message.charge();
+        let charge = charge_of(&message);
         PRODUCED.set(PRODUCED.get().wrapping_add(u32::try_from(charge).unwrap_or(u32::MAX / 2)));
         let mut state = self.lock();
         if !state.gate.is_open() {

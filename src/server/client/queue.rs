@@ -1,11 +1,10 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::pool::{self, Shelf};
-use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
+use crate::proto::{MessageRef, PayloadRef, PreparedMessage};
 use crate::session::Session;
 use crate::wire::Opcode;
 
@@ -15,39 +14,10 @@ use crate::wire::Opcode;
 pub(crate) struct Queue {
     /// Comes before the rest. A broadcast to a client that keeps up needs nothing else: a reference
     /// count, and no memory.
-    first: Option<Arc<PreparedMessage>>,
+    first: Option<PreparedMessage>,
     rest: Option<Box<Ring>>,
     /// The sum of what the messages in both are [charged](charge).
     bytes: usize,
-}
-
-/// A message to put into a queue.
-pub(crate) enum Outbound<'a> {
-    Message(MessageRef<'a>),
-    Prepared(&'a Arc<PreparedMessage>),
-}
-
-impl Outbound<'_> {
-    /// Returns what the message is charged.
-    pub(crate) fn charge(&self) -> usize {
-        charge(self.len())
-    }
-
-    /// Returns the length of the payload, uncompressed.
-    fn len(&self) -> usize {
-        match self {
-            Self::Message(message) => message.payload.as_slice().len(),
-            Self::Prepared(message) => message.payload().len(),
-        }
-    }
-
-    /// Checks what any connection would refuse.
-    pub(crate) fn check(&self) -> Result<(), SendError> {
-        match self {
-            Self::Message(message) => SendError::check_len(message.opcode, self.len()),
-            Self::Prepared(_) => Ok(()), // it was checked when it was prepared
-        }
-    }
 }
 
 impl Queue {
@@ -66,11 +36,13 @@ impl Queue {
         self.bytes
     }
 
-    pub(crate) fn push(&mut self, message: Outbound<'_>) {
-        self.bytes += message.charge();
+    pub(crate) fn push(&mut self, message: MessageRef<'_>) {
+        self.bytes += charge_of(&message);
         match message {
-            Outbound::Prepared(message) if self.is_empty() => {
-                self.first = Some(Arc::clone(message));
+            MessageRef { payload: PayloadRef::Prepared(message), plain: false, .. }
+                if self.is_empty() =>
+            {
+                self.first = Some(message.clone());
             }
             message => self.rest.get_or_insert_with(fetch).push(message),
         }
@@ -82,7 +54,7 @@ impl Queue {
         if let Some(message) = self.first.take() {
             len = message.payload().len();
             // fails if the connection is closing, and so do all behind it
-            let _ = session.feed_prepared(&message);
+            let _ = session.feed((&message).into());
         } else if let Some(rest) = &mut self.rest {
             len = rest.send_first(session);
         }
@@ -145,26 +117,28 @@ enum Queued {
         bytes: Bytes,
         plain: bool,
     },
-    Prepared(Arc<PreparedMessage>),
+    Prepared {
+        message: PreparedMessage,
+        plain: bool,
+    },
 }
 
 impl Ring {
-    fn push(&mut self, message: Outbound<'_>) {
-        let queued = match message {
-            Outbound::Prepared(message) => Queued::Prepared(Arc::clone(message)),
-            Outbound::Message(MessageRef { opcode, payload, plain }) => match payload {
-                PayloadRef::Owned(bytes) if bytes.len() >= BY_REFERENCE => {
-                    Queued::Owned { opcode, bytes, plain }
-                }
-                payload if payload.as_slice().len() >= BY_REFERENCE => {
-                    let bytes = Bytes::copy_from_slice(payload.as_slice());
-                    Queued::Owned { opcode, bytes, plain }
-                }
-                payload => {
-                    self.flat.extend_from_slice(payload.as_slice());
-                    Queued::Flat { opcode, len: payload.as_slice().len(), plain }
-                }
-            },
+    fn push(&mut self, message: MessageRef<'_>) {
+        let MessageRef { opcode, payload, plain } = message;
+        let queued = match payload {
+            PayloadRef::Prepared(message) => Queued::Prepared { message: message.clone(), plain },
+            PayloadRef::Owned(bytes) if bytes.len() >= BY_REFERENCE => {
+                Queued::Owned { opcode, bytes, plain }
+            }
+            payload if payload.as_slice().len() >= BY_REFERENCE => {
+                let bytes = Bytes::copy_from_slice(payload.as_slice());
+                Queued::Owned { opcode, bytes, plain }
+            }
+            payload => {
+                self.flat.extend_from_slice(payload.as_slice());
+                Queued::Flat { opcode, len: payload.as_slice().len(), plain }
+            }
         };
         self.messages.push_back(queued);
     }
@@ -186,8 +160,8 @@ impl Ring {
                 let _ = session.feed(MessageRef { opcode, payload, plain });
                 len
             }
-            Some(Queued::Prepared(message)) => {
-                let _ = session.feed_prepared(&message);
+            Some(Queued::Prepared { message, plain }) => {
+                let _ = session.feed(MessageRef { plain, ..(&message).into() });
                 message.payload().len()
             }
         }
@@ -202,7 +176,7 @@ impl Ring {
                 len
             }
             Some(Queued::Owned { bytes, .. }) => bytes.len(),
-            Some(Queued::Prepared(message)) => message.payload().len(),
+            Some(Queued::Prepared { message, .. }) => message.payload().len(),
         }
     }
 }
@@ -211,6 +185,11 @@ impl pool::Buffer for Ring {
     fn capacity(&self) -> usize {
         self.flat.capacity() + self.messages.capacity() * size_of::<Queued>()
     }
+}
+
+/// Returns what a message counts for.
+pub(crate) fn charge_of(message: &MessageRef<'_>) -> usize {
+    charge(message.payload.as_slice().len())
 }
 
 /// Returns what a message of this length counts for: with what keeps track of it, so that a limit

@@ -1,10 +1,8 @@
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::client::Client;
 use super::hub::Hub;
-use super::queue::Outbound;
 use crate::proto::{MessageRef, PreparedMessage, SendError};
 use crate::server::error::NotSent;
 use crate::wire::CloseCode;
@@ -77,11 +75,6 @@ impl<'a> Target<'a> {
         Ok(self.deliver(&self.hub.prepare(message.into())?))
     }
 
-    /// Queues a message that is encoded already, as [`send`](Self::send) does.
-    pub fn send_prepared(&self, message: &PreparedMessage) -> usize {
-        self.deliver(&Arc::new(message.clone()))
-    }
-
     /// Closes the connections that are open now. Returns how many. To end a server, take
     /// [`ServerHandle::shutdown`](crate::server::ServerHandle::shutdown).
     ///
@@ -101,13 +94,12 @@ impl<'a> Target<'a> {
         Ok(closed)
     }
 
-    fn deliver(&self, message: &Arc<PreparedMessage>) -> usize {
+    fn deliver(&self, message: &PreparedMessage) -> usize {
         // One broadcast after the other: all clients see them in the same order.
         let turn = self.hub.lock_turn();
         let clients = self.clients();
         let context = self.hub.context();
-        let queue =
-            |client: &&Client| client.outbox().push(Outbound::Prepared(message), context).is_ok();
+        let queue = |client: &&Client| client.outbox().push(message.into(), context).is_ok();
         let count = clients.iter().filter(queue).count();
         drop(turn);
         count

@@ -94,7 +94,7 @@ fn feeding_writes_nothing_by_itself_and_one_flush_writes_all() {
     let mut ws = server_on(Plain(io), &Config::new());
     ws.feed("one").unwrap();
     ws.feed(Bytes::from(wire::pattern(20_000))).unwrap();
-    ws.feed_prepared(&PreparedMessage::new(wire::pattern(3000)).unwrap()).unwrap();
+    ws.feed(&PreparedMessage::new(wire::pattern(3000)).unwrap()).unwrap();
     ws.start_close(CloseCode::NORMAL, "").unwrap();
     assert_eq!((log.writes(), ws.unsent()), (0, 5 + 20_004 + 3004 + 4));
     ws.flush().unwrap();
@@ -138,7 +138,7 @@ fn events_can_be_answered_while_they_are_held() {
         out.feed(&*text).unwrap();
         assert!(out.unsent() > 0);
         out.send("sent at once").unwrap();
-        out.feed_prepared(&PreparedMessage::new("prepared").unwrap()).unwrap();
+        out.feed(&PreparedMessage::new("prepared").unwrap()).unwrap();
         let (event, mut out) = server.next_event().unwrap().unwrap();
         assert!(matches!(event, Event::Ping(b"ping")), "{event:?}");
         out.flush().unwrap();

@@ -1,5 +1,5 @@
-//! Two ends in one piece that have both queued more than lies between them, and receive: neither may wait
-//! for the other to read first.
+//! Two ends in one piece that have both queued more than lies between them, and receive: neither
+//! may wait for the other to read first.
 
 use futures_util::StreamExt;
 use sansws::proto::KeepAlive;

@@ -238,7 +238,7 @@ async fn sending_without_room_takes_messages_whole_or_not_at_all() {
     }
 }
 
-/// `send_prepared` and `Outgoing::send`.
+/// `send` and `Outgoing::send`.
 #[tokio::test]
 async fn sending_prepared_messages_survives_being_dropped() {
     for n in POLLS {
@@ -249,8 +249,8 @@ async fn sending_prepared_messages_survives_being_dropped() {
         let send = async {
             for number in 0..20 {
                 let message = PreparedMessage::new(numbered(number)).unwrap();
-                drop(ws.send_prepared(&message));
-                if let Some(sent) = poll_at_most(n.max(1), ws.send_prepared(&message)).await {
+                drop(ws.send(&message));
+                if let Some(sent) = poll_at_most(n.max(1), ws.send(&message)).await {
                     sent.unwrap();
                 }
             }

@@ -1,5 +1,5 @@
-//! Long messages that are compressed: others have their turns meanwhile, and whoever gives up leaves a
-//! connection on which everything goes on.
+//! Long messages that are compressed: others have their turns meanwhile, and whoever gives up
+//! leaves a connection on which everything goes on.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -145,7 +145,8 @@ async fn others_have_their_turns_meanwhile() {
     }
 }
 
-/// A message is taken the first time that its future is polled, and leaves whole with what comes next.
+/// A message is taken the first time that its future is polled, and leaves whole with what comes
+/// next.
 #[tokio::test]
 async fn whoever_gives_up_leaves_a_whole_message() {
     let text = text(1 << 20);

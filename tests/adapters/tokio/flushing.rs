@@ -78,7 +78,7 @@ async fn large_and_small_messages_leave_in_one_vectored_write() {
     let prepared = PreparedMessage::new(wire::pattern(3000)).unwrap();
     ws.feed("small").unwrap();
     ws.feed(large.clone()).unwrap();
-    ws.feed_prepared(&prepared).unwrap();
+    ws.feed(&prepared).unwrap();
     ws.feed("small again").unwrap();
     within(ws.flush()).await.unwrap();
     assert_eq!(log.writes(), 1);
@@ -92,7 +92,7 @@ async fn feeding_writes_nothing_by_itself() {
     let log = io.log.clone();
     let mut ws = server_on(io, &quiet());
     ws.feed("one").unwrap();
-    ws.feed_prepared(&PreparedMessage::new("two").unwrap()).unwrap();
+    ws.feed(&PreparedMessage::new("two").unwrap()).unwrap();
     ws.start_close(CloseCode::NORMAL, "").unwrap();
     tokio::task::yield_now().await;
     assert_eq!(log.writes(), 0);
@@ -158,8 +158,8 @@ async fn a_pong_leaves_with_the_answer_that_is_sent_next() {
     assert_eq!(peer.frame().await.unwrap().text(), "text");
 }
 
-/// A flush that is under way when the connection ends well is over with it, on a transport that never
-/// gets rid of what it keeps.
+/// A flush that is under way when the connection ends well is over with it, on a transport that
+/// never gets rid of what it keeps.
 #[test]
 fn a_flush_ends_with_the_connection() {
     // in a thread: a task that turns in circles would never come to a time-out

@@ -84,8 +84,8 @@ async fn prepared_messages_reach_several_peers() {
         for _ in 0..2 {
             let (mut server, mut client) = pair(&Config::new()).await;
             // in both directions: masked and not
-            within(server.send_prepared(&message)).await.unwrap();
-            client.feed_prepared(&message).unwrap();
+            within(server.send(&message)).await.unwrap();
+            client.feed(&message).unwrap();
             within(client.flush()).await.unwrap();
             let (there, back) = within(async { tokio::join!(server.recv(), client.recv()) }).await;
             assert_eq!(there.unwrap().unwrap().as_bytes(), message.payload());

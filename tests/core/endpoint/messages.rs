@@ -12,7 +12,7 @@ fn messages_go_both_ways() {
         this.endpoint.send(&mut this.tx, &[0; 70_000][..]).unwrap();
         this.endpoint.send(&mut this.tx, MessageRef::ping(b"1")).unwrap();
         let prepared = PreparedMessage::new("prepared").unwrap();
-        this.endpoint.send_prepared(&mut this.tx, &prepared).unwrap();
+        this.endpoint.send(&mut this.tx, &prepared).unwrap();
         let mut writer = this.endpoint.start_message(MessageKind::Text).unwrap();
         writer.write(&mut this.tx, b"in ").unwrap();
         let mut writer = this.endpoint.resume_message().unwrap();

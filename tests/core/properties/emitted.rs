@@ -82,7 +82,7 @@ fn run(role: Role, ops: &[Op]) -> Vec<u8> {
                 *len
             }
             Op::Prepared(len) => {
-                let _ = conn.send_prepared(tx, &PreparedMessage::new(payload(*len)).unwrap());
+                let _ = conn.send(tx, &PreparedMessage::new(payload(*len)).unwrap());
                 *len
             }
             Op::Ping(len) => {

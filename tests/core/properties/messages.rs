@@ -53,7 +53,7 @@ fn send(end: &mut End, message: &Got, plan: &Plan) {
         (Plan::Owned, Got::Text(text)) => conn.send(tx, text.clone()).unwrap(),
         (Plan::Owned, _) => conn.send(tx, Bytes::copy_from_slice(payload)).unwrap(),
         (Plan::Prepared, _) => {
-            conn.send_prepared(tx, &PreparedMessage::new(borrowed).unwrap()).unwrap();
+            conn.send(tx, &PreparedMessage::new(borrowed).unwrap()).unwrap();
         }
         (Plan::Fragments(lengths, ping), _) => {
             conn.start_message(kind).unwrap();

@@ -45,7 +45,7 @@ fn run(role: Role, ops: &[Op], take: bool, by_chunks: bool) -> Vec<u8> {
             Op::Send(len) => conn.send(tx, payload(len).as_slice()).unwrap(),
             Op::SendOwned(len) => conn.send(tx, Bytes::from(payload(len))).unwrap(),
             Op::Prepared(len) => {
-                conn.send_prepared(tx, &PreparedMessage::new(payload(len)).unwrap()).unwrap();
+                conn.send(tx, &PreparedMessage::new(payload(len)).unwrap()).unwrap();
             }
             Op::Pong(len) => {
                 let ping = frame(other(role), Opcode::Ping, &payload(len));

@@ -74,13 +74,13 @@ fn only_control_frames_pass_an_unfinished_message() {
         let refused = Err(SendError::MessageUnfinished);
         assert_eq!(conn.send(tx, "text"), refused);
         assert_eq!(conn.send(tx, b"binary"), refused);
-        assert_eq!(conn.send_prepared(tx, &PreparedMessage::new("text").unwrap()), refused);
+        assert_eq!(conn.send(tx, &PreparedMessage::new("text").unwrap()), refused);
         assert_eq!(conn.start_message(MessageKind::Text).map(|_| ()), refused);
         assert_eq!(tx.len(), unsent);
 
         conn.send(tx, MessageRef::ping(b"1")).unwrap();
         let ping = PreparedMessage::new(MessageRef::ping(b"2")).unwrap();
-        conn.send_prepared(tx, &ping).unwrap();
+        conn.send(tx, &ping).unwrap();
         conn.send(tx, MessageRef::pong(b"3")).unwrap();
         conn.resume_message().unwrap().finish(tx, b"b").unwrap();
         assert_eq!(conn.resume_message().unwrap_err(), SendError::NoMessage);

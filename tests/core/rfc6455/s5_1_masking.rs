@@ -20,8 +20,8 @@ fn say_everything(end: &mut End) -> Vec<Frame> {
     conn.send(tx, Bytes::from(vec![1; 20_000])).unwrap();
     conn.send(tx, MessageRef::ping(b"ping")).unwrap();
     conn.send(tx, MessageRef::pong(b"pong")).unwrap();
-    conn.send_prepared(tx, &PreparedMessage::new("short").unwrap()).unwrap();
-    conn.send_prepared(tx, &PreparedMessage::new(&[2; 1000][..]).unwrap()).unwrap();
+    conn.send(tx, &PreparedMessage::new("short").unwrap()).unwrap();
+    conn.send(tx, &PreparedMessage::new(&[2; 1000][..]).unwrap()).unwrap();
     let mut writer = conn.start_message(MessageKind::Text).unwrap();
     writer.write(tx, b"a").unwrap();
     writer.finish(tx, b"b").unwrap();

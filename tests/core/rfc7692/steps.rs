@@ -56,8 +56,8 @@ fn at_once(role: Role, agreed: Agreement, messages: &[&[u8]]) -> Vec<usize> {
     lens.collect()
 }
 
-/// One frame, which says the same as without steps, in as many calls as there are steps; and the window
-/// lives on behind it.
+/// One frame, which says the same as without steps, in as many calls as there are steps; and the
+/// window lives on behind it.
 #[test]
 fn a_message_is_compressed_part_by_part() {
     each(|role, agreed| {
@@ -115,7 +115,7 @@ fn what_passes_and_what_does_not() {
             let behind = match way {
                 0 => end.conn.send(&mut end.tx, "b"),
                 1 => end.conn.send(&mut end.tx, MessageRef::text("b").uncompressed()),
-                2 => end.conn.send_prepared(&mut end.tx, &prepared),
+                2 => end.conn.send(&mut end.tx, &prepared),
                 3 => {
                     let writer = end.conn.start_message(MessageKind::Text).unwrap();
                     writer.finish(&mut end.tx, b"b")
@@ -187,8 +187,8 @@ fn the_end_forgets_it() {
     });
 }
 
-/// What does not become shorter goes plain, found out at its end or before; the messages behind it are
-/// compressed, and refer to nothing that was not sent compressed.
+/// What does not become shorter goes plain, found out at its end or before; the messages behind it
+/// are compressed, and refer to nothing that was not sent compressed.
 #[test]
 fn what_is_no_gain_goes_plain() {
     each(|role, agreed| {
@@ -256,7 +256,8 @@ fn a_message_is_inflated_part_by_part() {
     });
 }
 
-/// Where nothing was said about steps there are none; a connection without compression has none at all.
+/// Where nothing was said about steps there are none; a connection without compression has none at
+/// all.
 #[test]
 fn no_steps() {
     each_role(|role| {

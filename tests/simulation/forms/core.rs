@@ -138,7 +138,7 @@ impl Core {
                 }
                 1 => {
                     let message = as_message(item, &bytes);
-                    self.conn.send_prepared(&mut self.tx, &PreparedMessage::new(message)?)
+                    self.conn.send(&mut self.tx, &PreparedMessage::new(message)?)
                 }
                 _ => self.conn.send(&mut self.tx, as_message(item, &bytes)),
             };

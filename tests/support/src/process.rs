@@ -195,8 +195,8 @@ pub fn example(name: &str) -> PathBuf {
     );
     if let Some(newer) = newer_source(&example) {
         panic!(
-            "{} is older than {}: run `cargo build --examples` first, or what is tested is the code \
-             of another day",
+            "{} is older than {}: run `cargo build --examples` first, or what is tested is the \
+             code of another day",
             example.display(),
             newer.display()
         );
@@ -204,8 +204,8 @@ pub fn example(name: &str) -> PathBuf {
     example
 }
 
-/// A source that a program was made of and that has changed since, as cargo's list of them beside the
-/// program tells.
+/// A source that a program was made of and that has changed since, as cargo's list of them beside
+/// the program tells.
 fn newer_source(program: &Path) -> Option<PathBuf> {
     let built = program.metadata().and_then(|it| it.modified()).ok()?;
     let list = std::fs::read_to_string(program.with_extension("d")).ok()?;

@@ -54,7 +54,7 @@ async fn a_dropped_send_loses_and_tears_nothing() {
                 0 => give_up_after(polls, sender.send(&text)).await,
                 1 => {
                     let prepared = PreparedMessage::new(&text).unwrap();
-                    give_up_after(polls, sender.send_prepared(&prepared)).await
+                    give_up_after(polls, sender.send(&prepared)).await
                 }
                 _ => {
                     sender.feed(&text).unwrap();

@@ -37,7 +37,7 @@ async fn messages_stay_whole_and_in_order() {
                         1 => sender.send(&Message::from(payload)).await.unwrap(),
                         2 => {
                             let prepared = PreparedMessage::new(payload).unwrap();
-                            sender.send_prepared(&prepared).await.unwrap();
+                            sender.send(&prepared).await.unwrap();
                         }
                         _ => {
                             while sender.try_send(&payload[..]).is_err() {
