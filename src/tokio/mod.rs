@@ -32,6 +32,14 @@
 //! it waits, so a burst of messages that arrived together is answered with one write. Pongs and the
 //! reply to a Close leave the same way, without any call for them.
 //!
+//! # Reading ahead
+//!
+//! While [`Config::max_unsent`] bytes wait to be written, `recv` and `next_event` deliver nothing, as
+//! there is no room for an answer. They go on reading meanwhile: 16 KiB to see that the peer lives,
+//! and, where this end has read less than it has to send, as many bytes as were unsent. So two ends
+//! that have both filled their buffers free each other, and an echo to a peer that never reads holds
+//! no more for that.
+//!
 //! # Two tasks
 //!
 //! [`into_split`](WebSocket::into_split) (for `TcpStream` and `UnixStream`) and
@@ -98,7 +106,8 @@
 //! (`cargo bench --bench idle_memory`), also after large messages. A thread keeps up to eight buffers
 //! of each direction that no socket needs, of at most 256 KiB each, and one of up to 4 MiB. What a peer can make it hold more is
 //! bounded: a message of [`Config::max_message_len`] that is arriving, in a buffer of at most twice
-//! what has arrived, and [`Config::max_unsent`] bytes and one message that it does not read.
+//! what has arrived, and [`Config::max_unsent`] bytes and one message that it does not read. What is
+//! [read ahead](#reading-ahead) then is 16 KiB or as many bytes as are unsent.
 //!
 //! Sizes on a 64-bit platform, in bytes, held to by a test:
 //!

@@ -1,5 +1,6 @@
 //! What one client does at once is no trouble for the others.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use sansws::tokio::WebSocket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime;
-use tokio::time::sleep;
+use tokio::task::yield_now;
+use tokio::time::{pause, resume, sleep};
 
 use crate::support::{bind, frames, start, text, until, within};
 use sansws_test::wire;
@@ -97,6 +99,50 @@ async fn a_burst_is_answered_in_few_writes() {
         reads += 1;
     }
     assert!(reads < COUNT / 10, "{reads} reads");
+    server.stop().await;
+}
+
+/// Between two turns of a client's task the runtime looks for what arrived, although its handler
+/// answers: the answer does not wake the task that runs.
+#[tokio::test]
+async fn others_are_looked_for_between_turns() {
+    const COUNT: usize = 60_000;
+    static PASSES: AtomicUsize = AtomicUsize::new(0);
+    // a task that gives way is polled again once the runtime has looked for events
+    let watch = tokio::spawn(async {
+        loop {
+            PASSES.fetch_add(1, Ordering::Relaxed);
+            yield_now().await;
+        }
+    });
+    static LONGEST: AtomicUsize = AtomicUsize::new(0);
+    let (pass, events) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let route = handler_fn().on_message(move |client, message| {
+        let now = PASSES.load(Ordering::Relaxed);
+        if pass.swap(now, Ordering::Relaxed) != now {
+            events.store(0, Ordering::Relaxed);
+        }
+        LONGEST.fetch_max(events.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        client.send(message)
+    });
+    let server = start(bind().await.route("/", route));
+    let (mut reading, mut writing) = server.raw("/").await.into_split();
+    // no turn ends by the clock, however slow the machine is; the watch keeps it from going on
+    pause();
+    let write = tokio::spawn(async move { writing.write_all(&burst(COUNT, 1)).await });
+    let mut left = COUNT * 3;
+    let mut space = vec![0; 64 * 1024];
+    while left > 0 {
+        let n = within(reading.read(&mut space)).await.unwrap();
+        assert!(n > 0);
+        left -= n;
+    }
+    within(write).await.unwrap().unwrap();
+    resume();
+    // two turns by tokio's budget of 2 048 events: the watch may have its turn before or after
+    let longest = LONGEST.load(Ordering::Relaxed);
+    assert!(longest <= 2 * 2048, "{longest} events");
+    watch.abort();
     server.stop().await;
 }
 

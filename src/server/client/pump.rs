@@ -116,8 +116,11 @@ impl Pump {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, Ended>> {
         // A burst needs no look into the outbox for each message; what is sent meanwhile waits
-        // there.
-        if !client.outbox().is_urgent()
+        // there. The first look of a turn tells the outbox that the task runs: otherwise the
+        // handler's own answer would wake it, and it would be polled again before the runtime has
+        // looked for what arrived.
+        if self.turn.has_begun()
+            && !client.outbox().is_urgent()
             && self.held.is_none()
             && let Some(kind) = ws.message_in_hand(cx)
         {

@@ -58,6 +58,12 @@ impl Turn {
         self.look()
     }
 
+    /// Returns whether there was an event in this turn.
+    #[inline]
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// Ends the turn: the task waits now.
     #[inline]
     pub(crate) fn end(&mut self) {
