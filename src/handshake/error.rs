@@ -1,160 +1,168 @@
-use core::fmt;
+use crate::wire::errors;
 
-/// The peer's opening handshake is not one.
-///
-/// On a server the HTTP answer to it, with [`status`](Self::status), is already in the send buffer
-/// when one of these is returned: send it, then close. On a client there is no answer: close.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HandshakeError {
+errors! {
+    /// The peer's opening handshake is invalid.
+    ///
+    /// On a server the HTTP answer to it, with [`status`](Self::status), is already in the send buffer
+    /// when one of these is returned: send it, then close. On a client there is no answer: close.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum HandshakeError;
+
+    /// The HTTP status with which a server answers this; `None` if there is nothing to answer.
+    answer: status -> Option<u16>;
+
     /// The connection ended before the handshake did.
-    Incomplete,
+    Incomplete => None, "RFC 9112 §8",
+        "the connection ended before the handshake was complete";
     /// [`Config::handshake_timeout`](crate::proto::Config::handshake_timeout) has passed.
-    TimedOut,
+    TimedOut => Some(408), "RFC 9110 §15.5.9",
+        "the handshake took longer than Config::handshake_timeout";
 
     /// The first byte is that of a TLS record.
-    TlsBytes,
+    TlsBytes => Some(400), "RFC 9112 §3",
+        "TLS bytes on a plain `ws://` port";
     /// The first line is not that of an HTTP request or response.
-    MalformedStartLine,
+    MalformedStartLine => Some(400), "RFC 9112 §3",
+        "the first line is not HTTP/1.1";
     /// A line feed without a carriage return before it.
-    BareLineFeed,
+    BareLineFeed => Some(400), "RFC 9112 §2.2",
+        "line feed without carriage return";
     /// A carriage return without a line feed behind it.
-    BareCarriageReturn,
+    BareCarriageReturn => Some(400), "RFC 9112 §2.2",
+        "carriage return without line feed";
     /// A header line that begins with white space.
-    FoldedHeader,
+    FoldedHeader => Some(400), "RFC 9112 §5.2",
+        "header line begins with white space";
     /// A header line without a valid name, with white space before the colon, or with a control
     /// character.
-    MalformedHeader,
+    MalformedHeader => Some(400), "RFC 9112 §5",
+        "malformed header line";
     /// The head is longer than [`Config::max_head_len`](crate::proto::Config::max_head_len).
     HeadTooLong {
         /// The limit, in bytes.
         limit: usize,
-    },
+    } => Some(431), "RFC 9110 §5.4",
+        "head is over max_head_len {limit}; raise Config::max_head_len";
     /// The head has more lines than [`Config::max_headers`](crate::proto::Config::max_headers).
     TooManyHeaders {
         /// The limit.
         limit: usize,
-    },
+    } => Some(431), "RFC 9110 §5.4",
+        "more than {limit} header lines; raise Config::max_headers";
 
     /// The request's method is longer than any there is.
-    MethodTooLong,
+    MethodTooLong => Some(501), "RFC 9112 §3",
+        "method is too long";
     /// The request target is longer than
     /// [`Config::max_target_len`](crate::proto::Config::max_target_len).
     TargetTooLong {
         /// The limit, in bytes.
         limit: usize,
-    },
+    } => Some(414), "RFC 9112 §3",
+        "request target is over max_target_len {limit}; raise Config::max_target_len";
     /// The request target is no path and no absolute URI, or has a character no URI has.
-    InvalidTarget,
+    InvalidTarget => Some(400), "RFC 9112 §3.2",
+        "request target is no path and no absolute URI";
     /// The request is of another major version, or is a handshake in HTTP/1.0.
-    UnsupportedHttpVersion,
+    UnsupportedHttpVersion => Some(505), "RFC 6455 §4.2.1",
+        "HTTP version must be 1.1; if a reverse proxy in front lowered it: nginx needs \
+         `proxy_http_version 1.1`";
     /// The request is HTTP/1.0 and has a `Sec-WebSocket-Key` but no `Upgrade`: a proxy sent it.
-    ProxyHttpVersion,
+    ProxyHttpVersion => Some(505), "RFC 6455 §4.2.1",
+        "the Upgrade header is missing although this is a WebSocket handshake: a reverse \
+         proxy in front removed it; nginx needs `proxy_http_version 1.1`, \
+         `proxy_set_header Upgrade $http_upgrade`, \
+         `proxy_set_header Connection $connection_upgrade`";
     /// `Host` is missing, repeated or no host and port.
-    InvalidHost,
+    InvalidHost => Some(400), "RFC 9112 §3.2",
+        "Host must be there once and be a host with an optional port";
     /// `Content-Length` is no number, contradicts another one, or stands beside
     /// `Transfer-Encoding`.
-    InvalidContentLength,
+    InvalidContentLength => Some(400), "RFC 9112 §6.3",
+        "Content-Length is invalid or ambiguous";
 
     /// The method is not GET.
-    InvalidMethod,
+    InvalidMethod => Some(405), "RFC 6455 §4.2.1",
+        "method of a WebSocket handshake must be GET";
     /// The request does not ask for an upgrade to `websocket`.
-    NotAnUpgrade,
+    NotAnUpgrade => Some(426), "RFC 6455 §4.2.1",
+        "the request does not ask for an upgrade to `websocket`";
     /// There is a `Sec-WebSocket-Key` but no `Upgrade`: a proxy removed it.
-    UpgradeRemoved,
+    UpgradeRemoved => Some(426), "RFC 6455 §4.2.1",
+        "the Upgrade header is missing although this is a WebSocket handshake: a reverse \
+         proxy in front removed it; nginx needs `proxy_http_version 1.1`, \
+         `proxy_set_header Upgrade $http_upgrade`, \
+         `proxy_set_header Connection $connection_upgrade`";
     /// The request to upgrade has a body.
-    UnexpectedBody,
+    UnexpectedBody => Some(400), "RFC 9112 §6.3",
+        "a request to upgrade must not have a body";
     /// `Connection` does not list `upgrade`. From either peer.
-    ConnectionNotUpgrade,
+    ConnectionNotUpgrade => Some(426), "RFC 6455 §4.2.1",
+        "Connection does not list `upgrade`; if a reverse proxy in front replaced it: \
+         nginx needs `proxy_set_header Connection $connection_upgrade`";
     /// `Sec-WebSocket-Version` is missing.
-    MissingVersion,
+    MissingVersion => Some(400), "RFC 6455 §4.2.1",
+        "Sec-WebSocket-Version is missing";
     /// `Sec-WebSocket-Version` stands there more than once.
-    RepeatedVersion,
+    RepeatedVersion => Some(400), "RFC 6455 §11.3.5",
+        "Sec-WebSocket-Version is repeated";
     /// `Sec-WebSocket-Version` is not 13.
-    UnsupportedVersion,
+    UnsupportedVersion => Some(426), "RFC 6455 §4.4",
+        "Sec-WebSocket-Version is not 13";
     /// `Sec-WebSocket-Key` is missing.
-    MissingKey,
+    MissingKey => Some(400), "RFC 6455 §4.2.1",
+        "Sec-WebSocket-Key is missing";
     /// `Sec-WebSocket-Key` stands there more than once.
-    RepeatedKey,
+    RepeatedKey => Some(400), "RFC 6455 §11.3.1",
+        "Sec-WebSocket-Key is repeated";
     /// `Sec-WebSocket-Key` is not 16 bytes in base64.
-    InvalidKey,
+    InvalidKey => Some(400), "RFC 6455 §4.2.1",
+        "Sec-WebSocket-Key is not 16 bytes in base64";
     /// `Sec-WebSocket-Protocol` in a request is not a list of distinct tokens.
-    InvalidSubprotocols,
+    InvalidSubprotocols => Some(400), "RFC 6455 §11.3.4",
+        "Sec-WebSocket-Protocol is not a list of tokens, each there once";
     /// `Sec-WebSocket-Extensions` does not follow its grammar. From either peer.
-    InvalidExtensions,
+    InvalidExtensions => Some(400), "RFC 6455 §9.1",
+        "Sec-WebSocket-Extensions is malformed";
 
     /// More responses with a status of 1xx than
     /// [`MAX_INTERIM_RESPONSES`](super::client::Handshake::MAX_INTERIM_RESPONSES).
-    TooManyInterimResponses,
+    TooManyInterimResponses => None, "RFC 9110 §15.2",
+        "too many responses with a status of 1xx";
     /// A response with status 101 that is not HTTP/1.1.
-    ResponseHttpVersion,
+    ResponseHttpVersion => None, "RFC 6455 §4.1",
+        "response with status 101 is not HTTP/1.1";
     /// `Upgrade` in the response is not `websocket`.
-    ResponseNotUpgrade,
+    ResponseNotUpgrade => None, "RFC 6455 §4.1",
+        "Upgrade in the response is not `websocket`";
     /// `Sec-WebSocket-Accept` is missing.
-    MissingAccept,
+    MissingAccept => None, "RFC 6455 §4.1",
+        "Sec-WebSocket-Accept is missing";
     /// `Sec-WebSocket-Accept` stands there more than once.
-    RepeatedAccept,
+    RepeatedAccept => None, "RFC 6455 §11.3.3",
+        "Sec-WebSocket-Accept is repeated";
     /// `Sec-WebSocket-Accept` does not belong to the key that was sent.
-    WrongAccept,
+    WrongAccept => None, "RFC 6455 §4.1",
+        "Sec-WebSocket-Accept does not belong to the key that was sent";
     /// The server chose an extension that was not offered.
-    UnofferedExtension,
+    UnofferedExtension => None, "RFC 6455 §4.1",
+        "server chose an extension that was not offered";
     /// What the server says about permessage-deflate is invalid, or not what was offered.
-    InvalidDeflate,
+    InvalidDeflate => None, "RFC 7692 §7.1",
+        "server's answer about permessage-deflate is invalid or not what was offered";
     /// The server chose a subprotocol that was not offered.
-    UnofferedSubprotocol,
+    UnofferedSubprotocol => None, "RFC 6455 §4.1",
+        "server chose a subprotocol that was not offered";
     /// `Sec-WebSocket-Protocol` in the response is not one token.
-    InvalidSubprotocol,
+    InvalidSubprotocol => None, "RFC 6455 §11.3.4",
+        "Sec-WebSocket-Protocol in the response is not one token";
     /// The server chose no subprotocol, and the request
     /// [requires one](super::client::Request::require_subprotocol).
-    MissingSubprotocol,
+    MissingSubprotocol => None, "RFC 6455 §4.1",
+        "server chose no subprotocol, and one is required";
 }
 
 impl HandshakeError {
-    /// The HTTP status with which a server answers this; `None` if there is nothing to answer.
-    pub const fn status(&self) -> Option<u16> {
-        Some(match self {
-            Self::Incomplete
-            | Self::TooManyInterimResponses
-            | Self::ResponseHttpVersion
-            | Self::ResponseNotUpgrade
-            | Self::MissingAccept
-            | Self::RepeatedAccept
-            | Self::WrongAccept
-            | Self::UnofferedExtension
-            | Self::InvalidDeflate
-            | Self::UnofferedSubprotocol
-            | Self::InvalidSubprotocol
-            | Self::MissingSubprotocol => return None,
-            Self::TimedOut => 408,
-            Self::InvalidMethod => 405,
-            Self::TargetTooLong { .. } => 414,
-            Self::NotAnUpgrade
-            | Self::UpgradeRemoved
-            | Self::ConnectionNotUpgrade
-            | Self::UnsupportedVersion => 426,
-            Self::HeadTooLong { .. } | Self::TooManyHeaders { .. } => 431,
-            Self::MethodTooLong => 501,
-            Self::UnsupportedHttpVersion | Self::ProxyHttpVersion => 505,
-            Self::TlsBytes
-            | Self::MalformedStartLine
-            | Self::BareLineFeed
-            | Self::BareCarriageReturn
-            | Self::FoldedHeader
-            | Self::MalformedHeader
-            | Self::InvalidTarget
-            | Self::InvalidHost
-            | Self::InvalidContentLength
-            | Self::UnexpectedBody
-            | Self::MissingVersion
-            | Self::RepeatedVersion
-            | Self::MissingKey
-            | Self::RepeatedKey
-            | Self::InvalidKey
-            | Self::InvalidSubprotocols
-            | Self::InvalidExtensions => 400,
-        })
-    }
-
     /// The headers that such an answer needs besides those of every response.
     pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
         match self.status() {
@@ -172,127 +180,7 @@ impl HandshakeError {
             _ => &[],
         }
     }
-
-    /// The section that holds the broken rule, such as `"RFC 6455 §4.2.1"`.
-    pub const fn section(&self) -> &'static str {
-        match self {
-            Self::BareLineFeed | Self::BareCarriageReturn => "RFC 9112 §2.2",
-            Self::MethodTooLong
-            | Self::TargetTooLong { .. }
-            | Self::MalformedStartLine
-            | Self::TlsBytes => "RFC 9112 §3",
-            Self::InvalidTarget => "RFC 9112 §3.2",
-            Self::InvalidHost => "RFC 9112 §3.2",
-            Self::MalformedHeader => "RFC 9112 §5",
-            Self::FoldedHeader => "RFC 9112 §5.2",
-            Self::HeadTooLong { .. } | Self::TooManyHeaders { .. } => "RFC 9110 §5.4",
-            Self::InvalidContentLength | Self::UnexpectedBody => "RFC 9112 §6.3",
-            Self::Incomplete => "RFC 9112 §8",
-            Self::TimedOut => "RFC 9110 §15.5.9",
-            Self::TooManyInterimResponses => "RFC 9110 §15.2",
-            Self::UnsupportedHttpVersion
-            | Self::ProxyHttpVersion
-            | Self::InvalidMethod
-            | Self::NotAnUpgrade
-            | Self::UpgradeRemoved
-            | Self::ConnectionNotUpgrade
-            | Self::MissingVersion
-            | Self::MissingKey
-            | Self::InvalidKey => "RFC 6455 §4.2.1",
-            Self::UnsupportedVersion => "RFC 6455 §4.4",
-            Self::RepeatedVersion => "RFC 6455 §11.3.5",
-            Self::RepeatedKey => "RFC 6455 §11.3.1",
-            Self::InvalidSubprotocols | Self::InvalidSubprotocol => "RFC 6455 §11.3.4",
-            Self::InvalidExtensions => "RFC 6455 §9.1",
-            Self::RepeatedAccept => "RFC 6455 §11.3.3",
-            Self::InvalidDeflate => "RFC 7692 §7.1",
-            Self::ResponseHttpVersion
-            | Self::ResponseNotUpgrade
-            | Self::MissingAccept
-            | Self::WrongAccept
-            | Self::UnofferedExtension
-            | Self::UnofferedSubprotocol
-            | Self::MissingSubprotocol => "RFC 6455 §4.1",
-        }
-    }
 }
-
-impl fmt::Display for HandshakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::HeadTooLong { limit } => {
-                write!(f, "head is over max_head_len {limit}; raise Config::max_head_len")?;
-                ""
-            }
-            Self::TooManyHeaders { limit } => {
-                write!(f, "more than {limit} header lines; raise Config::max_headers")?;
-                ""
-            }
-            Self::TargetTooLong { limit } => {
-                write!(
-                    f,
-                    "request target is over max_target_len {limit}; raise Config::max_target_len"
-                )?;
-                ""
-            }
-            Self::Incomplete => "the connection ended before the handshake was complete",
-            Self::TimedOut => "the handshake took longer than Config::handshake_timeout",
-            Self::TlsBytes => "TLS bytes on a plain `ws://` port",
-            Self::MalformedStartLine => "the first line is not HTTP/1.1",
-            Self::BareLineFeed => "line feed without carriage return",
-            Self::BareCarriageReturn => "carriage return without line feed",
-            Self::FoldedHeader => "header line begins with white space",
-            Self::MalformedHeader => "malformed header line",
-            Self::MethodTooLong => "method is too long",
-            Self::InvalidTarget => "request target is no path and no absolute URI",
-            Self::UnsupportedHttpVersion => {
-                "HTTP version must be 1.1; if a reverse proxy in front lowered it: nginx needs \
-                 `proxy_http_version 1.1`"
-            }
-            Self::InvalidHost => "Host must be there once and be a host with an optional port",
-            Self::InvalidContentLength => "Content-Length is invalid or ambiguous",
-            Self::InvalidMethod => "method of a WebSocket handshake must be GET",
-            Self::NotAnUpgrade => "the request does not ask for an upgrade to `websocket`",
-            Self::UpgradeRemoved | Self::ProxyHttpVersion => {
-                "the Upgrade header is missing although this is a WebSocket handshake: a reverse \
-                 proxy in front removed it; nginx needs `proxy_http_version 1.1`, \
-                 `proxy_set_header Upgrade $http_upgrade`, \
-                 `proxy_set_header Connection $connection_upgrade`"
-            }
-            Self::UnexpectedBody => "a request to upgrade must not have a body",
-            Self::ConnectionNotUpgrade => {
-                "Connection does not list `upgrade`; if a reverse proxy in front replaced it: \
-                 nginx needs `proxy_set_header Connection $connection_upgrade`"
-            }
-            Self::MissingVersion => "Sec-WebSocket-Version is missing",
-            Self::RepeatedVersion => "Sec-WebSocket-Version is repeated",
-            Self::UnsupportedVersion => "Sec-WebSocket-Version is not 13",
-            Self::MissingKey => "Sec-WebSocket-Key is missing",
-            Self::RepeatedKey => "Sec-WebSocket-Key is repeated",
-            Self::InvalidKey => "Sec-WebSocket-Key is not 16 bytes in base64",
-            Self::InvalidSubprotocols => {
-                "Sec-WebSocket-Protocol is not a list of tokens, each there once"
-            }
-            Self::InvalidExtensions => "Sec-WebSocket-Extensions is malformed",
-            Self::TooManyInterimResponses => "too many responses with a status of 1xx",
-            Self::ResponseHttpVersion => "response with status 101 is not HTTP/1.1",
-            Self::ResponseNotUpgrade => "Upgrade in the response is not `websocket`",
-            Self::MissingAccept => "Sec-WebSocket-Accept is missing",
-            Self::RepeatedAccept => "Sec-WebSocket-Accept is repeated",
-            Self::WrongAccept => "Sec-WebSocket-Accept does not belong to the key that was sent",
-            Self::UnofferedExtension => "server chose an extension that was not offered",
-            Self::InvalidDeflate => {
-                "server's answer about permessage-deflate is invalid or not what was offered"
-            }
-            Self::UnofferedSubprotocol => "server chose a subprotocol that was not offered",
-            Self::InvalidSubprotocol => "Sec-WebSocket-Protocol in the response is not one token",
-            Self::MissingSubprotocol => "server chose no subprotocol, and one is required",
-        };
-        write!(f, "{text} ({})", self.section())
-    }
-}
-
-impl core::error::Error for HandshakeError {}
 
 const VERSION: (&str, &str) = ("Sec-WebSocket-Version", "13");
 

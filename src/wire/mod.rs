@@ -5,6 +5,7 @@
 
 mod close;
 mod error;
+mod errors;
 mod header;
 mod mask;
 mod opcode;
@@ -12,6 +13,7 @@ mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
 pub use error::ProtocolError;
+pub(crate) use errors::errors;
 pub use header::{EncodedHeader, FrameHeader};
 pub use mask::{apply_mask, apply_mask_to};
 pub use opcode::Opcode;
