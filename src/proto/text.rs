@@ -68,6 +68,26 @@ impl AsRef<str> for Utf8Bytes {
     }
 }
 
+impl AsRef<[u8]> for Utf8Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The bytes, without a copy.
+impl From<Utf8Bytes> for Bytes {
+    fn from(text: Utf8Bytes) -> Self {
+        text.0
+    }
+}
+
+/// Costs a copy.
+impl From<Utf8Bytes> for String {
+    fn from(text: Utf8Bytes) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
 impl From<&str> for Utf8Bytes {
     fn from(text: &str) -> Self {
         Self(Bytes::copy_from_slice(text.as_bytes()))

@@ -1,3 +1,5 @@
+use core::fmt;
+
 use super::ProtocolError;
 
 /// What a frame carries (RFC 6455 §5.2).
@@ -49,6 +51,20 @@ impl Opcode {
     /// the opcode is 1."
     pub const fn is_control(self) -> bool {
         self as u8 & 0x8 != 0
+    }
+}
+
+/// The name that RFC 6455 §11.8 gives it, in lower case.
+impl fmt::Display for Opcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Continuation => "continuation",
+            Self::Text => "text",
+            Self::Binary => "binary",
+            Self::Close => "close",
+            Self::Ping => "ping",
+            Self::Pong => "pong",
+        })
     }
 }
 
