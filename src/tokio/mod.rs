@@ -66,7 +66,7 @@
 //!
 //! # Another HTTP server
 //!
-//! [`accept_upgraded`] and [`read_upgraded`] go on where another HTTP server has read the request.
+//! [`accept_with_prefix`] and [`read_request_with_prefix`] go on where another HTTP server has read the request.
 //! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
 //! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
 //!
@@ -133,7 +133,9 @@ use core::time::Duration;
 
 #[cfg(feature = "server")]
 pub(crate) use accept::read_and_tell;
-pub use accept::{Incoming, accept, accept_upgraded, accept_with, read_request, read_upgraded};
+pub use accept::{
+    Incoming, accept, accept_with, accept_with_prefix, read_request, read_request_with_prefix,
+};
 pub use bytes::ByteStream;
 pub use connect::{client, connect, connect_with};
 pub use halves::{Locked, LockedHalf, SplitStream};
