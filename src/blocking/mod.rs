@@ -81,7 +81,8 @@
 //!
 //! # Another HTTP server
 //!
-//! [`accept_with_prefix`] and [`read_request_with_prefix`] go on where another HTTP server has read the request.
+//! [`accept_with_prefix`] and [`read_request_with_prefix`] go on where another HTTP server has read
+//! the request.
 //! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
 //! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
 //!
