@@ -30,16 +30,16 @@ pub fn accept<S: Transport>(io: S) -> Result<WebSocket<S>, Error> {
 ///
 /// As [`accept`], and [`Error::Config`].
 pub fn accept_with<S: Transport>(io: S, config: &Config) -> Result<WebSocket<S>, Error> {
-    accept_upgraded(io, &[], &[], config)
+    accept_with_prefix(io, &[], config)
 }
 
 /// [`accept_with`] for a stream whose request somebody else has read, an HTTP server as a rule, and
 /// nobody has answered yet.
 ///
-/// `request_head` is the head of the request as it came, to its empty line; `leftover`, what was read
-/// behind it, is kept as the first frames. Where one ends and the other begins does not matter, and if they
-/// are only a part of the head, the rest is read: so a server can look at the first bytes, and decide
-/// that this connection is to be a WebSocket.
+/// `received` is everything that has been read from the stream: the head of the request as it came,
+/// to its empty line, and what came behind it, which is kept as the first frames. If it is only a
+/// part of the head, the rest is read: so a server can look at the first bytes, and decide that this
+/// connection is to be a WebSocket. It is copied.
 ///
 /// Where the other server hands out parts of the request and writes the response itself, take
 /// [`Request::from_parts`] and [`WebSocket::from_upgrade`].
@@ -47,13 +47,12 @@ pub fn accept_with<S: Transport>(io: S, config: &Config) -> Result<WebSocket<S>,
 /// # Errors
 ///
 /// As [`accept_with`].
-pub fn accept_upgraded<S: Transport>(
+pub fn accept_with_prefix<S: Transport>(
     io: S,
-    request_head: &[u8],
-    leftover: &[u8],
+    received: &[u8],
     config: &Config,
 ) -> Result<WebSocket<S>, Error> {
-    read_upgraded(io, request_head, leftover, config)?.accept(&Accept::default())
+    read_request_with_prefix(io, received, config)?.accept(&Accept::default())
 }
 
 /// Reads the request and leaves the answer to the caller.
@@ -66,25 +65,23 @@ pub fn accept_upgraded<S: Transport>(
 /// [`Error::Handshake`] when the peer sent no valid HTTP request (it got an answer that says so),
 /// [`Error::HandshakeTimeout`], [`Error::Io`], [`Error::Config`].
 pub fn read_request<S: Transport>(io: S, config: &Config) -> Result<Incoming<S>, Error> {
-    read_upgraded(io, &[], &[], config)
+    read_request_with_prefix(io, &[], config)
 }
 
-/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_upgraded`].
+/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_with_prefix`].
 ///
 /// # Errors
 ///
 /// As [`read_request`].
-pub fn read_upgraded<S: Transport>(
+pub fn read_request_with_prefix<S: Transport>(
     io: S,
-    request_head: &[u8],
-    leftover: &[u8],
+    received: &[u8],
     config: &Config,
 ) -> Result<Incoming<S>, Error> {
     let config = config.check()?;
     let deadline = Deadline::after(config.handshake_timeout);
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
-    rx.feed(request_head);
-    rx.feed(leftover);
+    rx.feed(received);
     let mut opening = Opening::new(io, Endpoint::server(&config), rx, SendBuffer::new(), deadline);
     match opening.run()? {
         Stop::Request(request) => {
@@ -112,8 +109,13 @@ impl<S> Incoming<S> {
     }
 
     /// The stream.
-    pub fn io_ref(&self) -> &S {
+    pub fn get_ref(&self) -> &S {
         &self.opening.io
+    }
+
+    /// The stream. Reading or writing bytes behind the handshake's back breaks it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.opening.io
     }
 }
 

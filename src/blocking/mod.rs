@@ -81,7 +81,8 @@
 //!
 //! # Another HTTP server
 //!
-//! [`accept_upgraded`] and [`read_upgraded`] go on where another HTTP server has read the request.
+//! [`accept_with_prefix`] and [`read_request_with_prefix`] go on where another HTTP server has read
+//! the request.
 //! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
 //! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
 //!
@@ -129,7 +130,9 @@ mod socket;
 mod split;
 mod transport;
 
-pub use accept::{Incoming, accept, accept_upgraded, accept_with, read_request, read_upgraded};
+pub use accept::{
+    Incoming, accept, accept_with, accept_with_prefix, read_request, read_request_with_prefix,
+};
 pub use bytes::{ByteReader, ByteStream, ByteWriter};
 pub use connect::{client, connect, connect_with};
 pub use shared_io::SplitTransport;

@@ -438,6 +438,17 @@ impl<S: SplitTransport> Receiver<S> {
         self.link.shared.lock().session.sender.round_trip()
     }
 
+    /// What can still happen on the connection.
+    pub fn state(&self) -> State {
+        self.link.shared.lock().session.sender.state()
+    }
+
+    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
+        self.link.shared.lock().session.sender.deflate()
+    }
+
     /// Puts the halves together again.
     ///
     /// # Errors
@@ -555,6 +566,11 @@ impl<S: SplitTransport> Sender<S> {
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
         self.shared.lock().session.sender.state()
+    }
+
+    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.lock().session.sender.round_trip()
     }
 
     /// How the connection closed; `None` while it is open.

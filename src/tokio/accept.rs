@@ -49,18 +49,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // In a box, because the task would keep the room that the handshake needs for its whole life.
-    let handshake =
-        async { read(io, [&[]; 2], config, || ()).await?.accept(&Accept::default()).await };
+    let handshake = async { read(io, &[], config, || ()).await?.accept(&Accept::default()).await };
     Box::pin(handshake).await
 }
 
 /// [`accept_with`] for a stream whose request somebody else has read, an HTTP server as a rule, and
 /// nobody has answered yet.
 ///
-/// `request_head` is the head of the request as it came, to its empty line; `leftover`, what was read
-/// behind it, is kept as the first frames. Where one ends and the other begins does not matter, and if they
-/// are only a part of the head, the rest is read: so a server can look at the first bytes, and decide
-/// that this connection is to be a WebSocket.
+/// `received` is everything that has been read from the stream: the head of the request as it came,
+/// to its empty line, and what came behind it, which is kept as the first frames. If it is only a
+/// part of the head, the rest is read: so a server can look at the first bytes, and decide that this
+/// connection is to be a WebSocket. It is copied.
 ///
 /// Where the other server hands out parts of the request and writes the response itself, take
 /// [`Request::from_parts`] and [`WebSocket::from_upgrade`].
@@ -72,19 +71,16 @@ where
 /// # Cancel safety
 ///
 /// Dropping the future drops the stream.
-pub async fn accept_upgraded<S>(
+pub async fn accept_with_prefix<S>(
     io: S,
-    request_head: &[u8],
-    leftover: &[u8],
+    received: &[u8],
     config: &Config,
 ) -> Result<WebSocket<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let handshake = async {
-        let received = [request_head, leftover];
-        read(io, received, config, || ()).await?.accept(&Accept::default()).await
-    };
+    let handshake =
+        async { read(io, received, config, || ()).await?.accept(&Accept::default()).await };
     Box::pin(handshake).await // as above
 }
 
@@ -120,10 +116,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // In boxes, because the task would keep the room that the handshake needs for its whole life.
-    Box::pin(async { read(io, [&[]; 2], config, || ()).await.map(Incoming::new) }).await
+    Box::pin(async { read(io, &[], config, || ()).await.map(Incoming::new) }).await
 }
 
-/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_upgraded`].
+/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_with_prefix`].
 ///
 /// # Errors
 ///
@@ -132,22 +128,21 @@ where
 /// # Cancel safety
 ///
 /// Dropping the future drops the stream.
-pub async fn read_upgraded<S>(
+pub async fn read_request_with_prefix<S>(
     io: S,
-    request_head: &[u8],
-    leftover: &[u8],
+    received: &[u8],
     config: &Config,
 ) -> Result<Incoming<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    read_and_tell(io, [request_head, leftover], config, || ()).await
+    read_and_tell(io, received, config, || ()).await
 }
 
-/// [`read_upgraded`] that calls `arrived` whenever bytes have arrived.
+/// [`read_request_with_prefix`] that calls `arrived` whenever bytes have arrived.
 pub(crate) async fn read_and_tell<S>(
     io: S,
-    received: [&[u8]; 2],
+    received: &[u8],
     config: &Config,
     arrived: impl FnMut(),
 ) -> Result<Incoming<S>, Error>
@@ -160,7 +155,7 @@ where
 /// Reads the request on a stream from which `received` has been read already.
 async fn read<S>(
     io: S,
-    received: [&[u8]; 2],
+    received: &[u8],
     config: &Config,
     mut arrived: impl FnMut(),
 ) -> Result<Pending<S>, Error>
@@ -169,7 +164,7 @@ where
 {
     let config = with_defaults(&config.check()?);
     let mut rx = LentRx::empty(config.read_ahead);
-    received.iter().for_each(|bytes| rx.fetch().feed(bytes));
+    rx.fetch().feed(received);
     let mut opening = Opening::new(io, Endpoint::server(&config), rx, LentTx::default());
     match poll_fn(|cx| opening.poll(cx, &mut arrived)).await {
         Stop::Request(request) => {
@@ -204,8 +199,13 @@ impl<S> Incoming<S> {
     }
 
     /// The stream.
-    pub fn io_ref(&self) -> &S {
+    pub fn get_ref(&self) -> &S {
         &self.0.opening.io
+    }
+
+    /// The stream. Reading or writing bytes behind the handshake's back breaks it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.0.opening.io
     }
 }
 

@@ -67,6 +67,12 @@
 //! uses up tokio's [cooperative budget](::tokio::task::coop): 2 000 messages, or half a megabyte that is
 //! parsed or inflated, and the task gives way. What a handler of yours computes is not counted.
 //!
+//! # Beside the crate `tokio`
+//!
+//! Import the items of this module, not the module: `use sansws::tokio::{WebSocket, accept};` leaves
+//! the name `tokio` to the crate. Where the module itself is wanted, rename it:
+//! `use sansws::tokio as ws;`.
+//!
 //! # A stream of bytes
 //!
 //! [`into_byte_stream`](WebSocket::into_byte_stream) makes an [`AsyncRead`](::tokio::io::AsyncRead) and
@@ -74,7 +80,8 @@
 //!
 //! # Another HTTP server
 //!
-//! [`accept_upgraded`] and [`read_upgraded`] go on where another HTTP server has read the request.
+//! [`accept_with_prefix`] and [`read_request_with_prefix`] go on where another HTTP server has read
+//! the request.
 //! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
 //! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
 //!
@@ -142,7 +149,9 @@ use core::time::Duration;
 
 #[cfg(feature = "server")]
 pub(crate) use accept::read_and_tell;
-pub use accept::{Incoming, accept, accept_upgraded, accept_with, read_request, read_upgraded};
+pub use accept::{
+    Incoming, accept, accept_with, accept_with_prefix, read_request, read_request_with_prefix,
+};
 pub use bytes::ByteStream;
 pub use connect::{client, connect, connect_with};
 pub use halves::{Locked, LockedHalf, SplitStream};

@@ -123,12 +123,12 @@ impl<S> WebSocket<S> {
     }
 
     /// The stream.
-    pub fn io_ref(&self) -> &S {
+    pub fn get_ref(&self) -> &S {
         &self.link.io
     }
 
     /// The stream. Reading or writing bytes behind the connection's back breaks the connection.
-    pub fn io_mut(&mut self) -> &mut S {
+    pub fn get_mut(&mut self) -> &mut S {
         &mut self.link.io
     }
 

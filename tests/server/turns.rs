@@ -183,7 +183,7 @@ async fn nobody_starves_beside_busy_clients() {
             let mut ws = within(sansws::tokio::connect(&url)).await.unwrap();
             attackers.push(tokio::spawn(async move {
                 let burst = burst(2000, 8);
-                while ws.io_mut().write_all(&burst).await.is_ok() {}
+                while ws.get_mut().write_all(&burst).await.is_ok() {}
             }));
         }
         let mut honest = within(sansws::tokio::connect(&url)).await.unwrap();

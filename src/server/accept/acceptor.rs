@@ -224,7 +224,7 @@ impl Acceptor {
                 sleep(GRACE).await;
             }
         };
-        let read = read_and_tell(stream, [&received, &[]], &self.settings.config, arrived);
+        let read = read_and_tell(stream, &received, &self.settings.config, arrived);
         match either(read, late).await {
             Either::First(read) => Some(read),
             Either::Second(()) => None,

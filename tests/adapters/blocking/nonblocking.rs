@@ -290,7 +290,7 @@ fn a_handshake_with_nobody_ends() {
 fn answers_leave_by_themselves() {
     within(|| {
         let (mut ws, mut peer) = server(&Config::new());
-        ws.io_ref().set_nonblocking(true).unwrap();
+        ws.get_ref().set_nonblocking(true).unwrap();
         assert_would_block(ws.recv());
         peer.send(&wire::client(wire::PING, b"p"));
         peer.send(&wire::client(wire::CLOSE, b""));

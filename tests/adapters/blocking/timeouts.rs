@@ -79,7 +79,7 @@ fn a_pong_keeps_the_connection_and_is_measured() {
 fn keep_alive_is_off_by_default() {
     within(|| {
         let (mut ws, mut peer) = server(&Config::new().pong_timeout(millis(10)));
-        assert_eq!(ws.io_ref().read_timeout().unwrap(), None, "left over from the handshake");
+        assert_eq!(ws.get_ref().read_timeout().unwrap(), None, "left over from the handshake");
         let talk = thread::spawn(move || {
             peer.io.set_read_timeout(Some(millis(200))).unwrap();
             let nothing = peer.io.read(&mut [0]).unwrap_err();
@@ -228,7 +228,7 @@ fn a_client_gives_up_on_a_silent_server() {
 fn a_read_timeout_of_the_user_loses_nothing() {
     within(|| {
         let (mut ws, mut peer) = server(&Config::new());
-        ws.io_ref().set_read_timeout(Some(millis(20))).unwrap();
+        ws.get_ref().set_read_timeout(Some(millis(20))).unwrap();
         let waits = |ws: &mut WebSocket<_>| {
             for _ in 0..2 {
                 let error = ws.recv().unwrap_err();
@@ -276,21 +276,21 @@ fn time_outs_of_the_user_are_left_as_they_are() {
             [&near, &far].into_iter().for_each(set);
             let near = thread::spawn(move || {
                 let incoming = read_request(near, &config).unwrap();
-                check(incoming.io_ref());
+                check(incoming.get_ref());
                 incoming.accept(&Accept::default()).unwrap()
             });
             let far = client(far, &request, &config).unwrap();
             for ws in &mut [near.join().unwrap(), far] {
-                check(ws.io_ref());
+                check(ws.get_ref());
                 for _ in 0..2 {
                     let error = lasting(millis(200), || ws.recv().unwrap_err());
                     assert!(matches!(error, Error::Io(_)), "{error:?}");
                 }
-                check(ws.io_ref());
+                check(ws.get_ref());
                 // and what is set later
-                ws.io_ref().set_read_timeout(Some(millis(100))).unwrap();
+                ws.get_ref().set_read_timeout(Some(millis(100))).unwrap();
                 lasting(millis(100), || ws.recv().unwrap_err());
-                ws.io_ref().set_read_timeout(Some(millis(300))).unwrap();
+                ws.get_ref().set_read_timeout(Some(millis(300))).unwrap();
                 lasting(millis(300), || ws.recv().unwrap_err());
             }
         }
@@ -329,7 +329,7 @@ fn a_time_out_of_the_user_is_not_extended_by_keep_alive() {
         let config =
             Config::new().keep_alive(KeepAlive::Every(millis(70))).pong_timeout(millis(900));
         let (mut ws, mut peer) = server(&config);
-        ws.io_ref().set_read_timeout(Some(millis(300))).unwrap();
+        ws.get_ref().set_read_timeout(Some(millis(300))).unwrap();
         for _ in 0..2 {
             let error = lasting(millis(300), || ws.recv().unwrap_err());
             assert!(matches!(error, Error::Io(_)), "{error:?}");

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::thread;
 
-use sansws::blocking::{WebSocket, accept_upgraded, connect_with, read_upgraded};
+use sansws::blocking::{WebSocket, accept_with_prefix, connect_with, read_request_with_prefix};
 #[cfg(feature = "deflate")]
 use sansws::deflate::Deflate;
 use sansws::handshake::HandshakeError;
@@ -27,8 +27,7 @@ fn what_was_read_before_is_not_lost() {
             let (near, far) = tcp();
             let mut peer = Peer::new(far);
             peer.send(&all[cut..]);
-            let (request_head, leftover) = all[..cut].split_at(cut.min(head));
-            let ws = accept_upgraded(near, request_head, leftover, &Config::new());
+            let ws = accept_with_prefix(near, &all[..cut], &Config::new());
             let mut ws = ws.expect("a handshake");
             assert_eq!(wire::header(&peer.head(), "sec-websocket-accept"), Some(wire::ACCEPT));
             assert_eq!(ws.recv().unwrap(), Some("Hello".into()));
@@ -55,7 +54,7 @@ fn wrong_requests_are_answered() {
             let (near, far) = tcp();
             let mut peer = Peer::new(far);
             let accept = thread::spawn(move || {
-                accept_upgraded(near, received.as_bytes(), b"", &Config::new()).map(drop)
+                accept_with_prefix(near, received.as_bytes(), &Config::new()).map(drop)
             });
             let head = peer.head();
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
@@ -71,7 +70,8 @@ fn a_request_may_be_looked_at_and_rejected() {
     within(|| {
         let (near, far) = tcp();
         let mut peer = Peer::new(far);
-        let incoming = read_upgraded(near, wire::REQUEST.as_bytes(), b"", &Config::new()).unwrap();
+        let incoming =
+            read_request_with_prefix(near, wire::REQUEST.as_bytes(), &Config::new()).unwrap();
         assert_eq!(incoming.request().path(), "/chat");
         let reject = thread::spawn(move || {
             incoming.reject(&Reject { status: 404, ..Reject::default() }).unwrap();

@@ -54,7 +54,7 @@ async fn connecting_disables_nagle() {
     let (listener, url) = listen().await;
     let serve = async { accept(listener.accept().await.unwrap().0).await };
     let (server, client) = within(async { tokio::join!(serve, connect(&url)) }).await;
-    assert!(client.unwrap().io_ref().nodelay().unwrap());
+    assert!(client.unwrap().get_ref().nodelay().unwrap());
     assert_eq!(server.unwrap().subprotocol(), None);
 }
 

@@ -7,7 +7,7 @@ use sansws::handshake::HandshakeError;
 use sansws::handshake::client;
 use sansws::handshake::server::{Accept, AcceptError, Reject, Request};
 use sansws::proto::KeepAlive;
-use sansws::tokio::{WebSocket, accept_upgraded, connect_with, read_upgraded};
+use sansws::tokio::{WebSocket, accept_with_prefix, connect_with, read_request_with_prefix};
 use sansws::{CloseCode, Config, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpStream;
@@ -33,9 +33,8 @@ async fn what_was_read_before_is_not_lost() {
         let (near, far) = duplex(1 << 16);
         let mut peer = Peer::new(far);
         peer.send(&all[cut..]).await;
-        let (request_head, leftover) = all[..cut].split_at(cut.min(head));
         let config = Config::new();
-        let accept = accept_upgraded(near, request_head, leftover, &config);
+        let accept = accept_with_prefix(near, &all[..cut], &config);
         let mut ws = within(accept).await.expect("a handshake");
         let head = peer.head().await;
         assert_eq!(wire::header(&head, "sec-websocket-accept"), Some(wire::ACCEPT));
@@ -57,7 +56,7 @@ async fn a_server_may_look_at_the_request_first() {
     let mut received = vec![0; 40];
     within(near.read_exact(&mut received)).await.unwrap();
     assert!(received.starts_with(b"GET /chat "));
-    let incoming = within(read_upgraded(near, &received, b"", &Config::new())).await.unwrap();
+    let incoming = within(read_request_with_prefix(near, &received, &Config::new())).await.unwrap();
     assert_eq!(incoming.request().path(), "/chat");
     assert_eq!(incoming.request().origin(), None);
     let mut ws = within(incoming.accept(&Accept::default())).await.unwrap();
@@ -83,7 +82,7 @@ async fn wrong_requests_are_answered() {
         let (near, far) = duplex(1 << 16);
         let mut peer = Peer::new(far);
         let config = Config::new();
-        let accept = accept_upgraded(near, received.as_bytes(), b"", &config);
+        let accept = accept_with_prefix(near, received.as_bytes(), &config);
         let read = async {
             let head = peer.head().await;
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
@@ -100,8 +99,9 @@ async fn wrong_requests_are_answered() {
 async fn a_request_may_be_rejected() {
     let (near, far) = duplex(1 << 16);
     let mut peer = Peer::new(far);
-    let incoming =
-        within(read_upgraded(near, wire::REQUEST.as_bytes(), b"", &Config::new())).await.unwrap();
+    let incoming = within(read_request_with_prefix(near, wire::REQUEST.as_bytes(), &Config::new()))
+        .await
+        .unwrap();
     let reject = Reject { status: 404, ..Reject::default() };
     let reject = incoming.reject(&reject);
     let read = async {
@@ -119,7 +119,7 @@ async fn the_rest_of_a_head_has_a_time_limit() {
     let mut peer = Peer::new(far);
     let start = Instant::now();
     let config = Config::new();
-    let accept = accept_upgraded(near, b"GET /chat HT", b"", &config);
+    let accept = accept_with_prefix(near, b"GET /chat HT", &config);
     let read = async {
         let head = peer.head().await;
         drop(peer);

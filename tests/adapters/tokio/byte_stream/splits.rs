@@ -185,7 +185,7 @@ async fn raw(server: WebSocket<DuplexStream>, client: WebSocket<DuplexStream>) -
     drop(client);
     let mut server = server;
     let mut sent = Vec::new();
-    server.io_mut().read_to_end(&mut sent).await.unwrap();
+    server.get_mut().read_to_end(&mut sent).await.unwrap();
     sent
 }
 
