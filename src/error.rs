@@ -4,6 +4,7 @@ use std::io;
 
 use crate::endpoint::Failure;
 use crate::handshake::client::{Refused, UrlError};
+use crate::handshake::server::AcceptError;
 use crate::handshake::{HandshakeError, UsageError};
 use crate::proto::{ConfigError, SendError, Timeout};
 use crate::wire::{CloseCode, ProtocolError};
@@ -176,6 +177,15 @@ impl From<HandshakeError> for Error {
         match error {
             HandshakeError::TimedOut => Self::HandshakeTimeout,
             error => Self::Handshake(error),
+        }
+    }
+}
+
+impl From<AcceptError> for Error {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Peer(error) => error.into(),
+            AcceptError::Usage(error) => error.into(),
         }
     }
 }

@@ -213,6 +213,27 @@ pub enum AcceptError {
     Usage(UsageError),
 }
 
+impl AcceptError {
+    /// The HTTP status of the answer: that of the peer's fault, or 500 for this end's.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Peer(error) => match error.status() {
+                Some(status) => status,
+                None => 400,
+            },
+            Self::Usage(_) => 500,
+        }
+    }
+
+    /// The headers that such an answer needs besides those of every response.
+    pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Peer(error) => error.headers(),
+            Self::Usage(_) => &[],
+        }
+    }
+}
+
 impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -240,5 +261,19 @@ impl From<HandshakeError> for AcceptError {
 impl From<UsageError> for AcceptError {
     fn from(error: UsageError) -> Self {
         Self::Usage(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_knows_its_answer() {
+        let peer = AcceptError::from(HandshakeError::UnsupportedVersion);
+        assert_eq!(peer.status(), 426);
+        assert!(peer.headers().contains(&("Sec-WebSocket-Version", "13")));
+        let usage = AcceptError::from(UsageError::NoSubprotocols);
+        assert_eq!((usage.status(), usage.headers()), (500, &[][..]));
     }
 }

@@ -212,3 +212,19 @@ async fn the_stream_of_messages_is_fused() {
     assert!(within(receiver.next()).await.unwrap().unwrap_err().is_disconnect());
     assert!(receiver.is_terminated() && receiver.next().await.is_none());
 }
+
+/// Both halves know the connection, and go on knowing it.
+#[tokio::test]
+async fn both_halves_can_be_asked() {
+    use sansws::proto::State;
+
+    let (ws, mut peer) = piped(4096, &Config::new());
+    let (mut receiver, sender) = ws.split();
+    assert_eq!((receiver.state(), sender.state()), (State::Open, State::Open));
+    assert_eq!((receiver.round_trip(), sender.round_trip()), (None, None));
+    #[cfg(feature = "deflate")]
+    assert_eq!(receiver.deflate(), None);
+    peer.send_frame(CLOSE, &close_payload(1000, "")).await;
+    within(receiver.recv()).await.ok();
+    assert_ne!((receiver.state(), sender.state()), (State::Open, State::Open));
+}
