@@ -75,7 +75,7 @@ fn utf8(c: &mut Criterion) {
         for (name, text) in [("ascii", "x".repeat(len)), ("mixed", mixed(len))] {
             group.throughput(Throughput::Bytes(len as u64));
             group.bench_function(BenchmarkId::new(name, len), |b| {
-                b.iter(|| Utf8Validator::new().feed(black_box(text.as_bytes())));
+                b.iter(|| Utf8Validator::new().update(black_box(text.as_bytes())));
             });
         }
     }
@@ -209,9 +209,9 @@ fn encode(c: &mut Criterion) {
                 let mut turn = || {
                     for _ in 0..count {
                         let sent = if owned {
-                            conn.send(&mut tx, payload.clone())
+                            conn.feed(&mut tx, payload.clone())
                         } else {
-                            conn.send(&mut tx, MessageRef::binary(&payload))
+                            conn.feed(&mut tx, MessageRef::binary(&payload))
                         };
                         sent.expect("there is room");
                     }
@@ -238,7 +238,7 @@ fn echo(c: &mut Criterion) {
                     fill(&mut rx, &bytes);
                     while let Some(event) = conn.poll_event(&mut rx, &mut tx).expect("valid") {
                         let message = event.into_message_ref().expect("a message");
-                        conn.send(&mut tx, message).expect("there is room");
+                        conn.feed(&mut tx, message).expect("there is room");
                     }
                     black_box(tx.chunk());
                     tx.advance(tx.remaining());

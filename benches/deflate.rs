@@ -138,7 +138,7 @@ fn frames(deflate: Option<Deflate>, texts: &[String]) -> Vec<Vec<u8>> {
     let frame = |text: &String| {
         let (_, mut client) = pair(deflate.map(|it| it.client_no_context_takeover(true)));
         let mut tx = SendBuffer::new();
-        client.send(&mut tx, text).expect("there is room");
+        client.feed(&mut tx, text).expect("there is room");
         tx.copy_to_bytes(tx.remaining()).to_vec()
     };
     texts.iter().map(frame).collect()
@@ -153,10 +153,10 @@ fn in_memory(deflate: Option<Deflate>, texts: &[String], slice: Duration) -> (f6
     let start = Instant::now();
     while start.elapsed() < slice {
         for frame in &frames {
-            rx.feed(frame);
+            rx.extend_from_slice(frame);
             let event = server.poll_event(&mut rx, &mut tx).expect("valid").expect("whole");
             let message = event.as_message().expect("a message");
-            server.send(&mut tx, message).expect("there is room");
+            server.feed(&mut tx, message).expect("there is room");
             bytes += tx.remaining() - 4; // the header of a payload of this size
             count += 1;
             black_box(tx.chunk());

@@ -122,7 +122,7 @@ impl Bench {
     fn encode(&mut self) {
         for _ in 0..BURST {
             let message = MessageRef::binary(black_box(&self.payload));
-            self.conn.send(&mut self.tx, message).expect("there is room");
+            self.conn.feed(&mut self.tx, message).expect("there is room");
         }
         black_box(self.tx.chunk());
         self.tx.advance(self.tx.remaining());
@@ -132,7 +132,7 @@ impl Bench {
         self.read();
         while let Some(event) = self.conn.poll_event(&mut self.rx, &mut self.tx).expect("valid") {
             let message = event.into_message_ref().expect("a message");
-            self.conn.send(&mut self.tx, message).expect("there is room");
+            self.conn.feed(&mut self.tx, message).expect("there is room");
         }
         black_box(self.tx.chunk());
         self.tx.advance(self.tx.remaining());

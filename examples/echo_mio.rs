@@ -380,7 +380,7 @@ impl Client {
                     };
                     if let Some(message) = event.into_message_ref() {
                         // refused only after a Close, when there is nobody to hear it
-                        let _ = endpoint.send(tx, message);
+                        let _ = endpoint.feed(tx, message);
                     }
                     EVENT + len
                 }

@@ -81,7 +81,7 @@ async fn serve(addr: &str) -> Result<(), Box<dyn Error>> {
             stream.get_ref().set_nodelay(true).ok();
             let result = run(&stream, endpoint, SendBuffer::new(), |event, endpoint, tx| {
                 if let Some(message) = event.and_then(Event::into_message_ref) {
-                    let _ = endpoint.send(tx, message); // refused only after a Close
+                    let _ = endpoint.feed(tx, message); // refused only after a Close
                 }
             });
             if let Err(failure) = result.await {
@@ -99,7 +99,7 @@ async fn ask(addr: &str) -> Result<(), Box<dyn Error>> {
     let long = "x".repeat(1 << 20);
     let (messages, mut echoed) = (["Hello", "", &long], 0);
     run(&stream, endpoint, tx, |event, endpoint, tx| match event {
-        None => messages.iter().for_each(|text| endpoint.send(tx, *text).unwrap()),
+        None => messages.iter().for_each(|text| endpoint.feed(tx, *text).unwrap()),
         Some(Event::Text(text)) => {
             echoed += usize::from(*text == *messages[echoed]);
             if echoed == messages.len() {

@@ -71,7 +71,7 @@ fn serve(addr: &str) -> io::Result<()> {
         let now = start.elapsed();
         players.retain_mut(|player| {
             // refused before the handshake, and for a player who has fallen behind
-            let _ = player.endpoint.send(&mut player.tx, &*format!("{moves} moves"));
+            let _ = player.endpoint.feed(&mut player.tx, &*format!("{moves} moves"));
             player.update(now, &mut moves).is_none()
         });
         std::thread::sleep(FRAME.saturating_sub(start.elapsed() - now));
@@ -85,7 +85,7 @@ fn play(addr: &str) -> Result<(), Box<dyn std::error::Error>> {
     let mut peer = Peer::new(TcpStream::connect(addr)?, endpoint, tx)?;
     let (start, mut states) = (Instant::now(), 0);
     for frame in 0.. {
-        let _ = peer.endpoint.send(&mut peer.tx, "move"); // refused before and after
+        let _ = peer.endpoint.feed(&mut peer.tx, "move"); // refused before and after
         if frame == 60 {
             peer.endpoint.close(&mut peer.tx, None)?;
         }

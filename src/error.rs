@@ -368,7 +368,7 @@ mod tests {
         let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
         let request = Request::new("ws://h").unwrap();
         let mut it = Handshake::start(&request, [1; 16], &Config::new(), &mut tx).unwrap();
-        rx.feed(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        rx.extend_from_slice(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
         match it.read_response(&mut rx) {
             Ok(Some(Response::Refused(refused))) => refused,
             other => panic!("{other:?}"),

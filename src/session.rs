@@ -312,7 +312,7 @@ impl Session {
     #[inline]
     pub(crate) fn feed(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
         self.check_feed()?;
-        Ok(self.sender.send(self.tx.fetch(), message)?)
+        Ok(self.sender.feed(self.tx.fetch(), message)?)
     }
 
     /// Queues a Close frame.

@@ -65,7 +65,7 @@ fn receive(
     let mut under_way = Vec::new();
     let mut received = 0;
     for piece in pieces {
-        rx.feed(piece);
+        rx.extend_from_slice(piece);
         received += piece.len();
         loop {
             match connection.poll_event(&mut rx, &mut tx) {
@@ -103,9 +103,9 @@ fn send_again(agreed: Agreement, messages: &[Message]) {
     let mut client = end(Role::Client, &Config::new(), agreed);
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     for message in messages {
-        assert_eq!(server.send(&mut tx, message), Ok(()));
+        assert_eq!(server.feed(&mut tx, message), Ok(()));
         while let Some(chunk) = tx.take_chunk() {
-            rx.feed(&chunk);
+            rx.extend_from_slice(&chunk);
         }
         match client.poll_event(&mut rx, &mut tx) {
             Ok(Some(event)) => assert_eq!(event.into_message().as_ref(), Some(message)),

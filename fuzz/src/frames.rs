@@ -183,7 +183,7 @@ impl Setting {
         if result.is_err() {
             let ping = frame(self.role, Opcode::Ping, b"x");
             for bytes in pieces.map(|piece| piece.bytes).chain([&ping[..]]) {
-                rx.feed(bytes);
+                rx.extend_from_slice(bytes);
                 assert_eq!(end.poll(&mut rx, &mut tx, false).map(|_| ()), result);
                 assert!(tx.is_empty() && rx.is_idle(), "something was processed after a failure");
                 assert_eq!(end.summary(), state);
@@ -233,8 +233,8 @@ impl End {
 
     fn send(&mut self, tx: &mut SendBuffer, message: &Message) {
         let (open, result) = match self {
-            Self::Whole(it) => (it.state() == State::Open, it.send(tx, message)),
-            Self::Halves(_, it) => (it.state() == State::Open, it.send(tx, message)),
+            Self::Whole(it) => (it.state() == State::Open, it.feed(tx, message)),
+            Self::Halves(_, it) => (it.state() == State::Open, it.feed(tx, message)),
         };
         assert_eq!(result.is_ok(), open, "{result:?}");
     }

@@ -97,7 +97,7 @@ impl Piece<'_> {
                     left = &left[n..];
                 }
             }
-            _ => rx.feed(left),
+            _ => rx.extend_from_slice(left),
         }
     }
 }

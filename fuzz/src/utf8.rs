@@ -9,7 +9,7 @@ pub fn utf8(data: &[u8]) {
     let valid = str::from_utf8(input.bytes).is_ok();
 
     let mut whole = Utf8Validator::new();
-    assert_eq!(whole.feed(input.bytes).is_ok(), impossible.is_none());
+    assert_eq!(whole.update(input.bytes).is_ok(), impossible.is_none());
     if impossible.is_none() {
         assert_eq!(whole.finish().is_ok(), valid);
     }
@@ -19,7 +19,7 @@ pub fn utf8(data: &[u8]) {
     for piece in input.pieces() {
         fed += piece.bytes.len();
         let still_possible = impossible.is_none_or(|at| at >= fed);
-        assert_eq!(pieces.feed(piece.bytes).is_ok(), still_possible, "after {fed} bytes");
+        assert_eq!(pieces.update(piece.bytes).is_ok(), still_possible, "after {fed} bytes");
         if !still_possible {
             return;
         }
@@ -29,7 +29,7 @@ pub fn utf8(data: &[u8]) {
     }
     assert_eq!(pieces.finish().is_ok(), valid);
     if valid {
-        assert!(pieces.feed(b"a").is_ok(), "ready for the next text");
+        assert!(pieces.update(b"a").is_ok(), "ready for the next text");
     }
 }
 

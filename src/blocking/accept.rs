@@ -81,7 +81,7 @@ pub fn read_request_with_prefix<S: Transport>(
     let config = config.check()?;
     let deadline = Deadline::after(config.handshake_timeout);
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
-    rx.feed(received);
+    rx.extend_from_slice(received);
     let mut opening = Opening::new(io, Endpoint::server(&config), rx, SendBuffer::new(), deadline);
     match opening.run()? {
         Stop::Request(request) => {

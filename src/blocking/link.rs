@@ -343,7 +343,7 @@ impl<S: Transport> Link for Direct<S> {
         let ahead = self.ahead.unparsed();
         if !ahead.is_empty() {
             let n = ahead.len().min(A_LOT);
-            rx.feed(&ahead[..n]);
+            rx.extend_from_slice(&ahead[..n]);
             self.ahead.skip(n);
             if self.ahead.is_idle() {
                 self.ahead = RecvBuffer::new();

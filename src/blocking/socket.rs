@@ -30,7 +30,7 @@ impl<S> WebSocket<S> {
     /// A WebSocket whose opening handshake was done elsewhere.
     ///
     /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::feed`]). Keep-alive is as the connection was configured:
+    /// ([`RecvBuffer::extend_from_slice`]). Keep-alive is as the connection was configured:
     /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
     pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
         Self::new(io, conn, rx, SendBuffer::new())
@@ -44,7 +44,7 @@ impl<S> WebSocket<S> {
     /// Empty if it hands them on through `io`.
     pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
         let mut rx = RecvBuffer::with_read_ahead(upgrade.config_mut().read_ahead);
-        rx.feed(received);
+        rx.extend_from_slice(received);
         let subprotocol = upgrade.subprotocol().map(Box::from);
         let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
         ws.subprotocol = subprotocol;

@@ -34,7 +34,7 @@ impl<S: SplitTransport> WebSocket<S> {
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
         let Self { mut rx, receiver, link, subprotocol } = self;
         let Direct { io, mut session, clock, read_limit, write_limit, ahead, ended, .. } = link;
-        rx.feed(ahead.unparsed());
+        rx.extend_from_slice(ahead.unparsed());
         match ended {
             None => {}
             Some(Ok(())) => session.read_eof(),

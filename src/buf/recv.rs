@@ -23,7 +23,8 @@ use inflated::Inflated;
 ///   [`commit`](Self::commit);
 /// - completion IO (io_uring, IOCP): [`take_space`](Self::take_space) lends the spare tail as an
 ///   owned buffer, [`put_space`](Self::put_space) gives it back;
-/// - [`feed`](Self::feed) copies, for tests and for bytes that came from elsewhere.
+/// - [`extend_from_slice`](Self::extend_from_slice) copies, for tests and for bytes that came from
+///   elsewhere.
 ///
 /// A message that arrived in one frame is unmasked where it lies. The payloads of further fragments
 /// are moved down over the headers between them, so a fragmented message is contiguous as well.
@@ -147,11 +148,11 @@ impl RecvBuffer {
                 Err(other) => space = other,
             }
         }
-        self.feed(&space[..n]);
+        self.extend_from_slice(&space[..n]);
     }
 
     /// Appends a copy of `bytes`.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
+    pub fn extend_from_slice(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let space = self.space();
             let n = space.len().min(bytes.len());
@@ -513,7 +514,7 @@ mod tests {
     /// A buffer with the first byte of a message that goes on.
     fn with_message_under_way(read_ahead: usize) -> RecvBuffer {
         let mut rx = RecvBuffer::with_read_ahead(read_ahead);
-        rx.feed(b"m");
+        rx.extend_from_slice(b"m");
         assert_eq!(rx.assemble(1, false, None, 0), 1);
         rx
     }
@@ -524,12 +525,12 @@ mod tests {
     fn control_frames_inside_a_message_do_not_pile_up() {
         let mut rx = with_message_under_way(1024);
         for _ in 0..100_000 {
-            rx.feed(b"HHping");
+            rx.extend_from_slice(b"HHping");
             assert_eq!(rx.take_control(2, 4, None), b"ping");
             assert_eq!(rx.release_control(4), b"ping");
         }
         assert!(rx.capacity() <= 2 * 1024, "{rx:?}");
-        rx.feed(b"n");
+        rx.extend_from_slice(b"n");
         rx.assemble(1, true, None, 0);
         assert_eq!(rx.take_message().as_slice(), b"mn");
     }
@@ -540,17 +541,17 @@ mod tests {
         for more in [0, 1, 300, 1000, 5000] {
             let mut rx = with_message_under_way(256);
             for _ in 0..50 {
-                rx.feed(b"HHdone");
+                rx.extend_from_slice(b"HHdone");
                 rx.take_control(2, 4, None);
                 rx.release_control(4);
             }
-            rx.feed(b"HH");
+            rx.extend_from_slice(b"HH");
             let mut ping = *b"ping";
             apply_mask(&mut ping, KEY, 0);
-            rx.feed(&ping);
+            rx.extend_from_slice(&ping);
             assert_eq!(rx.take_control(2, 4, Some(KEY)), b"ping");
             for i in 0..more {
-                rx.feed(&[i as u8]);
+                rx.extend_from_slice(&[i as u8]);
             }
             assert_eq!(rx.control(4), b"ping", "after {more} more bytes");
             assert_eq!(rx.release_control(4), b"ping");
@@ -566,12 +567,12 @@ mod tests {
     fn unparsed_bytes_grow_the_buffer_geometrically() {
         let mut rx = RecvBuffer::with_read_ahead(1024);
         // a whole message before them must not make the buffer expect nothing more
-        rx.feed(b"m");
+        rx.extend_from_slice(b"m");
         rx.assemble(1, true, None, 0);
         let mut growths = 0;
         let mut capacity = rx.capacity();
         for _ in 0..8 * 1024 {
-            rx.feed(&[0; 1024]);
+            rx.extend_from_slice(&[0; 1024]);
             growths += u32::from(capacity != rx.capacity());
             capacity = rx.capacity();
         }
@@ -620,7 +621,7 @@ mod tests {
     #[test]
     fn memory_that_was_handed_over_comes_back() {
         let message_in = |rx: &mut RecvBuffer| {
-            rx.feed(&[b'm'; 9000]);
+            rx.extend_from_slice(&[b'm'; 9000]);
             rx.assemble(9000, true, None, 0);
             rx.take_message().into_bytes()
         };
@@ -637,12 +638,12 @@ mod tests {
         let held = message_in(&mut rx);
         assert!(rx.is_idle());
         for _ in 0..100 {
-            rx.feed(&[b'n'; 1000]);
+            rx.extend_from_slice(&[b'n'; 1000]);
             let n = rx.unparsed().len();
             rx.skip(n);
         }
         assert_eq!(held, [b'm'; 9000][..]);
-        rx.feed(b"next");
+        rx.extend_from_slice(b"next");
         assert_eq!(rx.unparsed(), b"next");
     }
 

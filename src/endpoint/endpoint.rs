@@ -28,7 +28,7 @@ use crate::wire::CloseFrame;
 /// | `ShutdownWrite` | shut down the sending direction | [`note_shut_down`](Self::note_shut_down) |
 /// | `Request` | decide (on a server) | [`accept`](Self::accept) or [`reject`](Self::reject) |
 /// | `Response` | look at it (on a client) | go on: the connection is open |
-/// | `Event` | use it | [`send`](Self::send), [`close`](Self::close), … |
+/// | `Event` | use it | [`feed`](Self::feed), [`close`](Self::close), … |
 /// | `Again` | let others have their turn | go on |
 /// | `Close` | close the transport | drop the endpoint |
 ///
@@ -69,9 +69,9 @@ use crate::wire::CloseFrame;
 ///                 end.note_written(n);
 ///             }
 ///             Step::Read { .. } if input.is_empty() => return None,
-///             Step::Read { .. } => rx.feed(&std::mem::take(input)),
+///             Step::Read { .. } => rx.extend_from_slice(&std::mem::take(input)),
 ///             Step::Request(request) => end.accept(request, &Accept::default(), &mut tx).unwrap(),
-///             Step::Response(_) => end.send(&mut tx, "Hello").unwrap(),
+///             Step::Response(_) => end.feed(&mut tx, "Hello").unwrap(),
 ///             Step::Event(Event::Text(text)) => {
 ///                 assert_eq!(&*text, "Hello");
 ///                 end.close(&mut tx, None).unwrap();
@@ -462,19 +462,19 @@ impl Endpoint {
         }
     }
 
-    /// Encodes a text, binary message, ping or pong into `tx`. See [`Connection::send`].
+    /// Encodes a text, binary message, ping or pong into `tx`. See [`Connection::feed`].
     ///
     /// # Errors
     ///
-    /// As [`Connection::send`]; [`SendError::NotOpen`] also before there is a connection. Nothing
+    /// As [`Connection::feed`]; [`SendError::NotOpen`] also before there is a connection. Nothing
     /// was written then.
     #[inline]
-    pub fn send<'m>(
+    pub fn feed<'m>(
         &mut self,
         tx: &mut SendBuffer,
         message: impl Into<MessageRef<'m>>,
     ) -> Result<(), SendError> {
-        self.open()?.send(tx, message)
+        self.open()?.feed(tx, message)
     }
 
     /// Begins a message that is sent in fragments. See [`Connection::start_message`].

@@ -3,8 +3,9 @@ use crate::wire::errors;
 errors! {
     /// The peer's opening handshake is invalid.
     ///
-    /// On a server the HTTP answer to it, with [`status`](Self::status), is already in the send buffer
-    /// when one of these is returned: send it, then close. On a client there is no answer: close.
+    /// On a server the HTTP answer to it, with [`status`](Self::status), is already in the send
+    /// buffer when one of these is returned: send it, then close. On a client there is no answer:
+    /// close.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum HandshakeError;
 

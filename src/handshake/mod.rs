@@ -24,7 +24,7 @@
 //! let nonce = [7; 16]; // from the operating system's random source
 //! let mut client = client::Handshake::start(&request, nonce, &config, &mut client_tx)?;
 //!
-//! to_server.feed(&client_tx.take_chunk().unwrap()); // the network
+//! to_server.extend_from_slice(&client_tx.take_chunk().unwrap()); // the network
 //! let mut server = server::Handshake::new(&config);
 //! if let Some(request) = server.read_request(&mut to_server, &mut server_tx)? {
 //!     assert_eq!(request.path(), "/chat");
@@ -32,7 +32,7 @@
 //!     let connection = request.accept(&accept, &config, &mut server_tx)?;
 //! }
 //!
-//! to_client.feed(&server_tx.take_chunk().unwrap()); // the network
+//! to_client.extend_from_slice(&server_tx.take_chunk().unwrap()); // the network
 //! match client.read_response(&mut to_client)? {
 //!     Some(client::Response::Accepted(accepted)) => {
 //!         assert_eq!(accepted.subprotocol(), Some("chat"));

@@ -359,7 +359,7 @@ mod tests {
     fn read(kind: Kind, head: &[u8]) -> Result<(bool, HeadReader), HandshakeError> {
         let mut reader = HeadReader::new(kind, &Config::new());
         let mut rx = RecvBuffer::new();
-        rx.feed(head);
+        rx.extend_from_slice(head);
         reader.read(&mut rx).map(|complete| (complete, reader))
     }
 
@@ -376,7 +376,7 @@ mod tests {
             let mut complete = false;
             let mut fed = 0;
             for piece in head.chunks(step) {
-                rx.feed(piece);
+                rx.extend_from_slice(piece);
                 fed += piece.len();
                 complete = reader.read(&mut rx).unwrap();
                 assert_eq!(reader.work(), fed);

@@ -17,7 +17,7 @@ use crate::wire::{CloseFrame, ProtocolError};
 /// 1. read into [`rx.space()`](RecvBuffer::space), then [`rx.commit(n)`](RecvBuffer::commit); on
 ///    end of file call [`receive_eof`](Self::receive_eof);
 /// 2. take events with [`poll_event`](Self::poll_event) until it returns `None`, and
-///    [`send`](Self::send) what the application wants to say;
+///    [`feed`](Self::feed) what the application wants to say;
 /// 3. write `tx` (it is a [`bytes::Buf`]), and say how much the transport took with
 ///    [`note_written`](Self::note_written); if the write before had to wait, with
 ///    [`note_progress`](Self::note_progress) too. Without these the time-outs of keep-alive and of
@@ -40,10 +40,10 @@ use crate::wire::{CloseFrame, ProtocolError};
 ///
 /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 /// let mut server = Connection::server(&Config::new());
-/// rx.feed(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+/// rx.extend_from_slice(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
 /// let violation = loop {
 ///     match server.poll_event(&mut rx, &mut tx) {
-///         Ok(Some(Event::Text(text))) => server.send(&mut tx, &text)?, // the only copy
+///         Ok(Some(Event::Text(text))) => server.feed(&mut tx, &text)?, // the only copy
 ///         Ok(Some(_)) => {}
 ///         Ok(None) => break None,
 ///         // not `?` here: the Close frame that says why is in `tx`, and has to be written first
@@ -172,12 +172,12 @@ impl Connection {
     /// [`Config::max_unsent`] bytes wait, [`SendError::ControlTooLong`],
     /// [`SendError::MessageUnfinished`]. Nothing was written then.
     #[inline]
-    pub fn send<'m>(
+    pub fn feed<'m>(
         &mut self,
         tx: &mut SendBuffer,
         message: impl Into<MessageRef<'m>>,
     ) -> Result<(), SendError> {
-        self.sender.send(tx, message)
+        self.sender.feed(tx, message)
     }
 
     /// Bounds the work of one call where messages are compressed: at most so many bytes are
@@ -189,7 +189,7 @@ impl Connection {
     ///
     /// - [`poll_event`](Self::poll_event) and [`advance`](Self::advance) return nothing though the
     ///   event needs no more bytes from the peer. Call again.
-    /// - [`send`](Self::send) takes a message longer than that without compressing it (a borrowed
+    /// - [`feed`](Self::feed) takes a message longer than that without compressing it (a borrowed
     ///   one is copied), and [`proceed`](Self::proceed) does it, part by part. The frame is in `tx`
     ///   when that is done. Pings, pongs and the like may go before it. Whatever has to leave
     ///   behind it, another message or a Close, finishes it in one go: proceed before you take the
@@ -210,7 +210,7 @@ impl Connection {
     ///     && let Some(event) = conn.poll_event(&mut rx, &mut tx)?
     ///     && let Some(message) = event.into_message_ref()
     /// {
-    ///     let _ = conn.send(&mut tx, message);
+    ///     let _ = conn.feed(&mut tx, message);
     /// }
     /// if conn.is_paused() {
     ///     // another turn after those of the others, whether or not its socket has news

@@ -194,7 +194,7 @@ impl Sender {
         message.map_or(0, |message| message.payload.len())
     }
 
-    /// [`send`](Self::send) on a connection that compresses: a message leaves compressed, if that
+    /// [`feed`](Self::feed) on a connection that compresses: a message leaves compressed, if that
     /// is worth it. A long one is only taken, where messages are compressed in parts.
     #[cold]
     #[inline(never)]

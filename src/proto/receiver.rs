@@ -544,7 +544,7 @@ impl Receiver {
             // that the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail
             // the WebSocket Connection_." At the first such byte, not at the end of the frame.
             let utf8 = &mut message.utf8;
-            utf8.feed(rx.assembled_tail(n)).map_err(|_| ProtocolError::InvalidUtf8)?;
+            utf8.update(rx.assembled_tail(n)).map_err(|_| ProtocolError::InvalidUtf8)?;
             if last {
                 utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
             }
@@ -618,12 +618,12 @@ mod tests {
             .max_empty_fragments(u32::MAX);
         let mut receiver = Receiver::new(Role::Client, &config);
         let mut rx = RecvBuffer::new();
-        rx.feed(&[0x02, 0x01, 0x61]);
+        rx.extend_from_slice(&[0x02, 0x01, 0x61]);
         assert_eq!(receiver.advance(&mut rx), Ok(None));
         receiver.message.fragments = u32::MAX;
         receiver.message.empty_fragments = u32::MAX;
         receiver.message.len = u64::MAX - 1;
-        rx.feed(&[0x00, 0x00, 0x00, 0x02, 0x62, 0x63, 0x80, 0x01, 0x64]);
+        rx.extend_from_slice(&[0x00, 0x00, 0x00, 0x02, 0x62, 0x63, 0x80, 0x01, 0x64]);
         let ready = receiver.advance(&mut rx);
         assert_eq!(ready, Ok(Some(Ready::Message(MessageKind::Binary))));
         assert_eq!(rx.take_message().as_slice(), b"abcd");

@@ -63,7 +63,7 @@ impl Sender {
     }
 
     /// Encodes a message, ping or pong into `tx`. See
-    /// [`Connection::send`](super::Connection::send).
+    /// [`Connection::feed`](super::Connection::feed).
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Sender {
     // Always: with the way into compression it is just over what the compiler inlines by itself,
     // which would cost 2 ns for every message.
     #[inline(always)]
-    pub fn send<'m>(
+    pub fn feed<'m>(
         &mut self,
         tx: &mut SendBuffer,
         message: impl Into<MessageRef<'m>>,

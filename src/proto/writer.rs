@@ -94,7 +94,7 @@ impl<'a> MessageWriter<'a> {
         let Some(fragments) = &mut self.sender.fragments else { return Err(SendError::NoMessage) };
         if fragments.kind == MessageKind::Text {
             let mut utf8 = fragments.utf8.clone();
-            utf8.feed(payload).map_err(|_| SendError::InvalidUtf8)?;
+            utf8.update(payload).map_err(|_| SendError::InvalidUtf8)?;
             if fin {
                 utf8.finish().map_err(|_| SendError::InvalidUtf8)?;
             }

@@ -164,7 +164,7 @@ where
 {
     let config = with_defaults(&config.check()?);
     let mut rx = LentRx::empty(config.read_ahead);
-    rx.fetch().feed(received);
+    rx.fetch().extend_from_slice(received);
     let mut opening = Opening::new(io, Endpoint::server(&config), rx, LentTx::default());
     match poll_fn(|cx| opening.poll(cx, &mut arrived)).await {
         Stop::Request(request) => {

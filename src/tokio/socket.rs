@@ -51,7 +51,7 @@ impl<S> WebSocket<S> {
     /// A WebSocket whose opening handshake was done elsewhere.
     ///
     /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::feed`]). Keep-alive is as the connection was configured:
+    /// ([`RecvBuffer::extend_from_slice`]). Keep-alive is as the connection was configured:
     /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
     pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
         Self::new(io, conn, LentRx::new(rx), LentTx::default())
@@ -67,7 +67,7 @@ impl<S> WebSocket<S> {
         let config = upgrade.config_mut();
         *config = with_defaults(config);
         let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
-        rx.feed(received);
+        rx.extend_from_slice(received);
         let subprotocol = upgrade.subprotocol().map(|it| Box::new(it.into()));
         let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
         ws.subprotocol = subprotocol;

@@ -4,9 +4,9 @@ use super::errors::errors;
 errors! {
     /// The peer broke a rule of RFC 6455, or of RFC 7692 where messages may be compressed.
     ///
-    /// A connection that returns one of these has failed: a Close frame with [`close_code`] is already
-    /// in the send buffer, nothing more is read from the peer, and every later call returns the same
-    /// error.
+    /// A connection that returns one of these has failed: a Close frame with [`close_code`] is
+    /// already in the send buffer, nothing more is read from the peer, and every later call returns
+    /// the same error.
     ///
     /// [`close_code`]: Self::close_code
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

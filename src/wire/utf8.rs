@@ -22,17 +22,17 @@ impl core::error::Error for InvalidUtf8 {}
 
 /// Checks UTF-8 that arrives in pieces, and fails at the first byte that cannot be right.
 ///
-/// A code point may be cut anywhere between two calls of [`feed`](Self::feed). The validator keeps
-/// at most three bytes.
+/// A code point may be cut anywhere between two calls of [`update`](Self::update). The validator
+/// keeps at most three bytes.
 ///
 /// ```
 /// use sansws::wire::Utf8Validator;
 ///
 /// let mut text = Utf8Validator::new();
-/// text.feed(b"\xce").unwrap();
-/// text.feed(b"\xba").unwrap();
+/// text.update(b"\xce").unwrap();
+/// text.update(b"\xba").unwrap();
 /// text.finish().unwrap();
-/// assert!(text.feed(b"\xed\xa0").is_err()); // a surrogate: known before its third byte
+/// assert!(text.update(b"\xed\xa0").is_err()); // a surrogate: known before its third byte
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Utf8Validator {
@@ -54,7 +54,7 @@ impl Utf8Validator {
     /// [`InvalidUtf8`] when no continuation could make the text valid. The validator is then of no
     /// more use.
     #[inline]
-    pub fn feed(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
+    pub fn update(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
         let rest = if self.partial_len == 0 { piece } else { self.finish_code_point(piece)? };
         match from_utf8(rest) {
             Ok(_) => Ok(()),
@@ -141,7 +141,7 @@ mod tests {
     fn check(text: &[u8], step: usize) -> Result<(), InvalidUtf8> {
         let mut validator = Utf8Validator::new();
         for piece in text.chunks(step) {
-            validator.feed(piece)?;
+            validator.update(piece)?;
         }
         validator.finish()
     }
@@ -214,9 +214,9 @@ mod tests {
         let text = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80";
         let mut validator = Utf8Validator::new();
         for byte in &text[..12] {
-            validator.feed(&[*byte]).unwrap();
+            validator.update(&[*byte]).unwrap();
         }
-        assert_eq!(validator.feed(&text[12..13]), Err(InvalidUtf8));
+        assert_eq!(validator.update(&text[12..13]), Err(InvalidUtf8));
     }
 
     /// U-13: every string of up to three bytes from the boundary values, every split.

@@ -79,7 +79,7 @@ fn announced_lengths_reserve_nothing() {
                 let bytes = raw_header(other(role), 0x82, &field);
                 let mut end = End::new(role, &config);
                 let (_, taken) = measure(|| {
-                    end.rx.feed(&bytes);
+                    end.rx.extend_from_slice(&bytes);
                     assert!(!end.conn.advance(&mut end.rx, &mut end.tx).unwrap());
                 });
                 assert!(taken.peak <= 17 * KIB, "{len} announced: {taken:?}");
@@ -107,7 +107,7 @@ fn receiving_takes_twice_the_bytes_at_most() {
                     // beside the new one
                     let before = end.rx.capacity();
                     let (_, taken) = measure(|| {
-                        end.rx.feed(piece);
+                        end.rx.extend_from_slice(piece);
                         let done = end.conn.advance(&mut end.rx, &mut end.tx).unwrap();
                         assert_eq!(done, received == bytes.len());
                     });
@@ -132,11 +132,11 @@ fn an_echo_allocates_nothing() {
         let echo = |end: &mut End| {
             // in three reads, so that frames are cut
             for part in burst.chunks(burst.len() / 3 + 1) {
-                end.rx.feed(part);
+                end.rx.extend_from_slice(part);
                 while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
                     match event {
-                        Event::Text(text) => end.conn.send(&mut end.tx, &text).unwrap(),
-                        Event::Binary(binary) => end.conn.send(&mut end.tx, &binary).unwrap(),
+                        Event::Text(text) => end.conn.feed(&mut end.tx, &text).unwrap(),
+                        Event::Binary(binary) => end.conn.feed(&mut end.tx, &binary).unwrap(),
                         Event::Ping(_) => {}
                         other => panic!("{other:?}"),
                     }
@@ -203,7 +203,7 @@ fn echo(end: &mut End, mut bytes: &[u8], completion: bool) {
         }
         while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
             let message = event.into_message_ref().unwrap();
-            end.conn.send(&mut end.tx, message).unwrap();
+            end.conn.feed(&mut end.tx, message).unwrap();
             if completion {
                 while let Some(chunk) = end.tx.take_chunk() {
                     assert!(!chunk.is_empty());
@@ -225,7 +225,7 @@ fn floods_leave_nothing_behind() {
         burst.extend(fragment(peer, false, Opcode::Continuation, b"x").repeat(5));
         let (_, taken) = measure(|| {
             for _ in 0..10_000 {
-                end.rx.feed(&burst);
+                end.rx.extend_from_slice(&burst);
                 while end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().is_some() {}
             }
         });
@@ -245,7 +245,7 @@ fn small_payloads_keep_no_large_buffer() {
         for keep in 0..lengths.len() {
             let (kept, taken) = measure(|| {
                 let mut end = End::new(role, &Config::new());
-                end.rx.feed(&bytes);
+                end.rx.extend_from_slice(&bytes);
                 let mut kept = None;
                 for i in 0..lengths.len() {
                     let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
@@ -269,12 +269,12 @@ fn broadcasts_share_one_message() {
     let mut ends: Vec<End> = (0..100).map(|_| End::new(Role::Server, &Config::new())).collect();
     let (_, taken) = measure(|| {
         for end in &mut ends {
-            end.conn.send(&mut end.tx, &prepared).unwrap();
+            end.conn.feed(&mut end.tx, &prepared).unwrap();
         }
     });
     assert!(taken.kept <= 100 * 1024, "{taken:?}");
     let large = Bytes::from(vec![1; 100 * KIB]);
     let mut end = End::server();
-    let (_, taken) = measure(|| end.conn.send(&mut end.tx, large.clone()).unwrap());
+    let (_, taken) = measure(|| end.conn.feed(&mut end.tx, large.clone()).unwrap());
     assert!(taken.peak <= 2 * KIB, "an owned payload is queued by reference: {taken:?}");
 }

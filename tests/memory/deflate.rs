@@ -54,8 +54,8 @@ fn exchange(role: Role, agreed: Agreement, settings: &Deflate) -> End {
     let mut far = end_with(other(role), &Config::new(), agreed, settings);
     for _ in 0..3 {
         let text = prose(2000);
-        near.conn.send(&mut near.tx, &text).unwrap();
-        far.conn.send(&mut far.tx, &text).unwrap();
+        near.conn.feed(&mut near.tx, &text).unwrap();
+        far.conn.feed(&mut far.tx, &text).unwrap();
         let (to_near, to_far) = (far.sent(), near.sent());
         assert!(to_near.len() < 1500 && to_far.len() < 1500);
         assert_eq!(near.events(&to_near), [Got::Text(text.clone())]);
@@ -100,7 +100,7 @@ fn bomb(role: Role, no_context_takeover: bool, delivery: Delivery, fragmented: b
     let config = Config::new().max_message_len(LIMIT).delivery(delivery);
     let payload = {
         let mut sender = end_with(Role::Server, &Config::new(), agreed, &eager().level(9));
-        sender.conn.send(&mut sender.tx, vec![0; 64 * MIB]).unwrap();
+        sender.conn.feed(&mut sender.tx, vec![0; 64 * MIB]).unwrap();
         sender.sent_frames().remove(0).payload
     };
     assert!(payload.len() < 70 * KIB);
@@ -118,7 +118,7 @@ fn bomb(role: Role, no_context_takeover: bool, delivery: Delivery, fragmented: b
     };
     let (error, peak, kept) = measure(|| {
         pieces.iter().find_map(|piece| {
-            end.rx.feed(piece);
+            end.rx.extend_from_slice(piece);
             loop {
                 match end.conn.poll_event(&mut end.rx, &mut end.tx) {
                     Ok(Some(_)) => {}
@@ -151,7 +151,7 @@ fn many_at_once() {
         .collect();
     let ((), peak, _) = measure(|| {
         for end in &mut ends {
-            end.conn.send(&mut end.tx, &text).unwrap();
+            end.conn.feed(&mut end.tx, &text).unwrap();
         }
     });
     // what waits in the send buffers
@@ -169,7 +169,7 @@ fn prepared_messages() {
             (0..COUNT).map(|_| end_with(Role::Server, &Config::new(), agreed, &eager())).collect();
         let ((), peak, _) = measure(|| {
             for end in &mut ends {
-                end.conn.send(&mut end.tx, &message).unwrap();
+                end.conn.feed(&mut end.tx, &message).unwrap();
             }
         });
         assert!(peak / COUNT < 512, "{} bytes each", peak / COUNT);

@@ -10,7 +10,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("buf", &["wire"]),
     ("deflate", &[]),
     ("proto", &["wire", "buf", "deflate"]),
-    ("handshake", &["buf", "proto", "deflate"]),
+    ("handshake", &["wire", "buf", "proto", "deflate"]),
     ("endpoint", &["wire", "buf", "proto", "handshake"]),
     ("blocking", &["wire", "buf", "proto", "deflate", "handshake", "endpoint"]),
     ("tokio", &["wire", "buf", "proto", "deflate", "handshake", "endpoint"]),

@@ -286,11 +286,11 @@ mod tests {
             let request = Request::new("ws://h").unwrap();
             let nonce = *b"the sample nonce";
             let mut handshake = Handshake::start(&request, nonce, &Config::new(), &mut tx).unwrap();
-            rx.feed(
+            rx.extend_from_slice(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                   Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
             );
-            rx.feed(frames);
+            rx.extend_from_slice(frames);
             let response = handshake.read_response(&mut rx);
             assert!(matches!(response, Ok(Some(Response::Accepted(_)))));
             assert_eq!(rx.unparsed(), frames);

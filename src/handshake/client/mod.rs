@@ -16,7 +16,7 @@
 //! let config = Config::new();
 //! let nonce = [7; 16]; // from the operating system's random source
 //! let mut handshake = Handshake::start(&request, nonce, &config, &mut tx)?;
-//! # rx.feed(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+//! # rx.extend_from_slice(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
 //! // send what is in `tx`; then after every read:
 //! match handshake.read_response(&mut rx)? {
 //!     None => { /* read more */ }

@@ -6,7 +6,7 @@
 //! use sansws::proto::Config;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
-//! # rx.feed(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
+//! # rx.extend_from_slice(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
 //!
 //! let config = Config::new();
 //! let mut handshake = Handshake::new(&config);
@@ -199,8 +199,8 @@ mod tests {
         for frames in [&b""[..], b"\x81", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", b"\r\n"]
         {
             let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
-            rx.feed(head.as_bytes());
-            rx.feed(frames);
+            rx.extend_from_slice(head.as_bytes());
+            rx.extend_from_slice(frames);
             let mut handshake = Handshake::new(&Config::new());
             assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_some());
             assert_eq!(rx.unparsed(), frames);
@@ -214,7 +214,7 @@ mod tests {
         bytes.resize(Config::new().max_head_len - 4, b'a');
         bytes.extend_from_slice(b"\r\n\r\nframes");
         let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
-        rx.feed(&bytes);
+        rx.extend_from_slice(&bytes);
         let mut handshake = Handshake::new(&Config::new());
         assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_some());
         assert_eq!(rx.unparsed(), b"frames");

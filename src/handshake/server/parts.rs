@@ -65,7 +65,7 @@ impl Request {
         put(&[b"\r\n"]);
 
         let mut rx = RecvBuffer::new();
-        rx.feed(&head);
+        rx.extend_from_slice(&head);
         let mut reader = HeadReader::new(Kind::Request, config);
         if !reader.read(&mut rx)? {
             return Err(HandshakeError::MalformedHeader);

@@ -229,7 +229,7 @@ impl Inflation {
             let Progress { consumed, produced, stop } = decompressor.inflate(input, output);
             if let Some(utf8) = &mut utf8 {
                 let text = &output[..produced.min(allowed)];
-                utf8.feed(text).map_err(|_| ProtocolError::InvalidUtf8)?;
+                utf8.update(text).map_err(|_| ProtocolError::InvalidUtf8)?;
             }
             if produced > allowed {
                 let limit = limit as u64;

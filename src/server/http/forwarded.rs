@@ -97,9 +97,9 @@ mod tests {
 
     fn request(headers: impl AsRef<[u8]>) -> Request {
         let mut rx = RecvBuffer::new();
-        rx.feed(b"GET / HTTP/1.1\r\nHost: h\r\n");
-        rx.feed(headers.as_ref());
-        rx.feed(b"\r\n");
+        rx.extend_from_slice(b"GET / HTTP/1.1\r\nHost: h\r\n");
+        rx.extend_from_slice(headers.as_ref());
+        rx.extend_from_slice(b"\r\n");
         Handshake::new(&Config::new())
             .read_request(&mut rx, &mut SendBuffer::new())
             .unwrap()

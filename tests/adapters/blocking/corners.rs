@@ -24,8 +24,8 @@ fn a_ping_behind_a_message_that_was_found_before() {
     within(|| {
         let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
         let mut conn = Connection::server(&Config::new());
-        rx.feed(&wire::client(wire::TEXT, b"m"));
-        rx.feed(&wire::client(wire::PING, b"p"));
+        rx.extend_from_slice(&wire::client(wire::TEXT, b"m"));
+        rx.extend_from_slice(&wire::client(wire::PING, b"p"));
         assert_eq!(conn.advance(&mut rx, &mut tx), Ok(true));
         let io = Script::new([], []);
         let log = io.log.clone();

@@ -184,12 +184,12 @@ async fn compressed_zeros() {
         }
         let mut buf = [0; 1024];
         let n = far.read(&mut buf).await.unwrap();
-        rx.feed(&buf[..n]);
+        rx.extend_from_slice(&buf[..n]);
     };
     let Response::Accepted(accepted) = response else { panic!("refused") };
     let mut client = accepted.into_connection([9; 32]);
     let mut ws = accepting.await.unwrap().unwrap();
-    client.send(&mut tx, vec![0_u8; LEN]).unwrap();
+    client.feed(&mut tx, vec![0_u8; LEN]).unwrap();
     assert!(tx.remaining() < 200_000);
     far.write_all(&tx.copy_to_bytes(tx.remaining())).await.unwrap();
 

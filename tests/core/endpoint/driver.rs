@@ -106,7 +106,7 @@ impl End {
                         0 => return Stop::Read,
                         _ => {
                             let bytes: Vec<u8> = self.input.drain(..n).collect();
-                            self.rx.feed(&bytes);
+                            self.rx.extend_from_slice(&bytes);
                         }
                     }
                 }
@@ -143,7 +143,7 @@ impl End {
                     if self.echo
                         && let Some(message) = event.into_message_ref()
                     {
-                        self.endpoint.send(&mut self.tx, message).unwrap();
+                        self.endpoint.feed(&mut self.tx, message).unwrap();
                     }
                 }
                 Step::Close(result) => {

@@ -164,7 +164,7 @@ fn a_request_is_answered_once() {
     let [mut one, mut other] = [End::server(&config), End::server(&config)];
     let mut requests = Vec::new();
     for server in [&mut one, &mut other] {
-        server.rx.feed(REQUEST.as_bytes());
+        server.rx.extend_from_slice(REQUEST.as_bytes());
         let Step::Request(request) = server.endpoint.step(&mut server.rx, &mut server.tx) else {
             panic!("no request");
         };

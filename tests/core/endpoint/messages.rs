@@ -8,11 +8,11 @@ fn messages_go_both_ways() {
         let mut pair = Pair::open(&Config::new());
         let (this, that) = pair.ends(role);
         that.echo = true;
-        this.endpoint.send(&mut this.tx, "Hello").unwrap();
-        this.endpoint.send(&mut this.tx, &[0; 70_000][..]).unwrap();
-        this.endpoint.send(&mut this.tx, MessageRef::ping(b"1")).unwrap();
+        this.endpoint.feed(&mut this.tx, "Hello").unwrap();
+        this.endpoint.feed(&mut this.tx, &[0; 70_000][..]).unwrap();
+        this.endpoint.feed(&mut this.tx, MessageRef::ping(b"1")).unwrap();
         let prepared = PreparedMessage::new("prepared").unwrap();
-        this.endpoint.send(&mut this.tx, &prepared).unwrap();
+        this.endpoint.feed(&mut this.tx, &prepared).unwrap();
         let mut writer = this.endpoint.start_message(MessageKind::Text).unwrap();
         writer.write(&mut this.tx, b"in ").unwrap();
         let mut writer = this.endpoint.resume_message().unwrap();
@@ -35,7 +35,7 @@ fn messages_go_both_ways() {
 fn nothing_can_be_sent_before_there_is_a_connection() {
     for mut end in [End::server(&Config::new()), End::client(&Config::new())] {
         let unsent = end.tx.len();
-        assert_eq!(end.endpoint.send(&mut end.tx, "x"), Err(SendError::NotOpen));
+        assert_eq!(end.endpoint.feed(&mut end.tx, "x"), Err(SendError::NotOpen));
         assert_eq!(end.endpoint.close(&mut end.tx, None), Err(SendError::NotOpen));
         assert!(end.endpoint.start_message(MessageKind::Text).is_err());
         assert!(end.endpoint.connection().is_none());
@@ -49,7 +49,7 @@ fn an_end_that_gets_rid_of_nothing_takes_nothing_in() {
     pair.server.echo = true;
     pair.server.takes = 0;
     for _ in 0..10 {
-        pair.client.endpoint.send(&mut pair.client.tx, &[1; 400][..]).unwrap();
+        pair.client.endpoint.feed(&mut pair.client.tx, &[1; 400][..]).unwrap();
         pair.exchange();
     }
     assert_eq!(pair.server.seen.len(), 3, "it stops when 1000 bytes wait");
@@ -66,8 +66,8 @@ fn a_full_transport_is_no_reason_not_to_read() {
         let mut pair = Pair::open(&Config::new());
         let (this, that) = pair.ends(role);
         this.takes = 0;
-        this.endpoint.send(&mut this.tx, "unsent").unwrap();
-        that.endpoint.send(&mut that.tx, "sent").unwrap();
+        this.endpoint.feed(&mut this.tx, "unsent").unwrap();
+        that.endpoint.feed(&mut that.tx, "sent").unwrap();
         pair.exchange();
         let (this, that) = pair.ends(role);
         assert_eq!(this.seen, ["text sent"]);
@@ -83,7 +83,7 @@ fn a_full_transport_is_no_reason_not_to_read() {
 fn compression_is_agreed_on() {
     let mut pair = Pair::open(&Config::new().deflate(sansws::deflate::Deflate::new()));
     let text = "all work and no play ".repeat(1000);
-    pair.client.endpoint.send(&mut pair.client.tx, &*text).unwrap();
+    pair.client.endpoint.feed(&mut pair.client.tx, &*text).unwrap();
     pair.client.run();
     assert!(pair.client.output.len() < 2000, "{}", pair.client.output.len());
     pair.exchange();

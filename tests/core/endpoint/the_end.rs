@@ -13,7 +13,7 @@ fn either_end_closes() {
         let (this, _) = pair.ends(role);
         let close = CloseFrame { code: CloseCode::GOING_AWAY, reason: "bye" };
         this.endpoint.close(&mut this.tx, Some(close)).unwrap();
-        assert_eq!(this.endpoint.send(&mut this.tx, "late"), Err(SendError::NotOpen));
+        assert_eq!(this.endpoint.feed(&mut this.tx, "late"), Err(SendError::NotOpen));
         pair.exchange();
         for end in [&pair.client, &pair.server] {
             assert_eq!(end.seen, ["close Some(1001)"]);
@@ -35,7 +35,7 @@ fn the_end_stays_the_end() {
         assert_eq!(end.run(), Stop::Closed);
         end.endpoint.handle_timeout(Duration::from_secs(1000), &mut end.tx);
         end.endpoint.receive_eof();
-        end.rx.feed(b"\x81\x05Hello");
+        end.rx.extend_from_slice(b"\x81\x05Hello");
         assert_eq!(end.run(), Stop::Closed);
         assert_eq!(end.result(), "ok");
         assert_eq!(end.endpoint.poll_timeout(), None);
@@ -96,8 +96,8 @@ fn a_broken_output_leaves_the_input() {
     for role in ROLES {
         let mut pair = Pair::open(&Config::new());
         let (this, that) = pair.ends(role);
-        that.endpoint.send(&mut that.tx, "sent before").unwrap();
-        this.endpoint.send(&mut this.tx, "lost").unwrap();
+        that.endpoint.feed(&mut that.tx, "sent before").unwrap();
+        this.endpoint.feed(&mut this.tx, "lost").unwrap();
         this.endpoint.note_write_failed(&mut this.tx);
         assert!(this.tx.is_empty());
         pair.exchange();

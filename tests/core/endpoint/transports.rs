@@ -80,7 +80,7 @@ fn the_end_of_file() {
 fn writes() {
     let mut server = Pair::open(&Config::new()).server;
     let End { endpoint, rx, tx, .. } = &mut server;
-    endpoint.send(tx, "Hello").unwrap();
+    endpoint.feed(tx, "Hello").unwrap();
     let mut io = script([
         error(ErrorKind::Interrupted),
         Ok(3),
@@ -96,7 +96,7 @@ fn writes() {
     assert!(endpoint.write_to(tx, &mut io).unwrap());
     assert_eq!(io.1, b"\x81\x05Hello");
 
-    endpoint.send(tx, "lost").unwrap();
+    endpoint.feed(tx, "lost").unwrap();
     let full = endpoint.write_to(tx, &mut io).unwrap_err();
     assert_eq!(full.kind(), ErrorKind::WriteZero);
     assert!(tx.is_empty());

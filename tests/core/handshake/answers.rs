@@ -211,7 +211,7 @@ fn rejected_handshakes() {
     let answer = Answer::parse(&sent(&mut tx));
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
     assert_eq!(handshake.poll_timeout(), None);
-    rx.feed(GOLDEN_REQUEST.as_bytes());
+    rx.extend_from_slice(GOLDEN_REQUEST.as_bytes());
     assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_none());
 
     let mut handshake = Handshake::new(&Config::new());
@@ -224,7 +224,7 @@ fn rejected_handshakes() {
 
     // one answer is enough
     let mut handshake = Handshake::new(&Config::new());
-    rx.feed(b"\x16");
+    rx.extend_from_slice(b"\x16");
     handshake.read_request(&mut rx, &mut tx).unwrap_err();
     assert_eq!(Answer::parse(&sent(&mut tx)).status, 400);
     handshake.reject(&reject, &mut tx).unwrap();

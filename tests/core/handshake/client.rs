@@ -158,15 +158,15 @@ fn c_10_nothing_follows_the_request() {
     assert_eq!(head.matches("\r\n\r\n").count(), 1);
     let (response, _) = GOLDEN_RESPONSE.split_once("Sec-WebSocket-Protocol").unwrap();
     for byte in response.bytes() {
-        rx.feed(&[byte]);
+        rx.extend_from_slice(&[byte]);
         assert!(handshake.read_response(&mut rx).unwrap().is_none());
     }
-    rx.feed(b"\r\n");
+    rx.extend_from_slice(b"\r\n");
     let response = handshake.read_response(&mut rx).unwrap();
     let Some(Response::Accepted(accepted)) = response else { panic!("{response:?}") };
     let mut connection = accepted.into_connection([0; 32]);
     assert!(tx.is_empty());
-    connection.send(&mut tx, "first").unwrap();
+    connection.feed(&mut tx, "first").unwrap();
     assert!(!tx.is_empty());
 }
 
@@ -273,7 +273,7 @@ fn c_20_subprotocol() {
     let request = Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap();
     let (mut handshake, _) = client(&request.require_subprotocol());
     let mut rx = RecvBuffer::new();
-    rx.feed(none.as_bytes());
+    rx.extend_from_slice(none.as_bytes());
     let error = handshake.read_response(&mut rx).unwrap_err();
     assert_eq!(error, HandshakeError::MissingSubprotocol);
 
@@ -322,8 +322,8 @@ fn c_25_frames_behind_the_head() {
     let (mut handshake, _) =
         client(&Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap());
     let mut rx = RecvBuffer::new();
-    rx.feed(GOLDEN_RESPONSE.as_bytes());
-    rx.feed(b"\x81\x05Hello\x88\x00");
+    rx.extend_from_slice(GOLDEN_RESPONSE.as_bytes());
+    rx.extend_from_slice(b"\x81\x05Hello\x88\x00");
     assert!(matches!(handshake.read_response(&mut rx), Ok(Some(Response::Accepted(_)))));
     assert!(!rx.is_idle());
     assert!(handshake.read_response(&mut rx).unwrap().is_none());
@@ -353,10 +353,10 @@ fn split_anywhere() {
         let (mut handshake, _) =
             client(&Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap());
         let mut rx = RecvBuffer::new();
-        rx.feed(&head.as_bytes()[..at]);
+        rx.extend_from_slice(&head.as_bytes()[..at]);
         let first = handshake.read_response(&mut rx).unwrap();
         assert_eq!(first.is_some(), at == head.len());
-        rx.feed(&head.as_bytes()[at..]);
+        rx.extend_from_slice(&head.as_bytes()[at..]);
         let response = first.or_else(|| handshake.read_response(&mut rx).unwrap());
         let Some(Response::Accepted(accepted)) = response else { panic!("cut at {at}") };
         assert_eq!(accepted.header("x"), Some("y   z"));
@@ -368,7 +368,7 @@ fn split_anywhere() {
 fn errors_are_sticky() {
     let (mut handshake, _) = client(&Request::new("ws://h").unwrap());
     let mut rx = RecvBuffer::new();
-    rx.feed(b"SSH-2.0");
+    rx.extend_from_slice(b"SSH-2.0");
     let error = handshake.read_response(&mut rx).unwrap_err();
     assert_eq!(error, HandshakeError::MalformedStartLine);
     assert_eq!(handshake.read_response(&mut rx).unwrap_err(), error);

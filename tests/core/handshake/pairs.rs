@@ -9,7 +9,7 @@ use sansws::proto::Config;
 /// Moves up to `max` bytes over the network.
 fn transfer(tx: &mut SendBuffer, rx: &mut RecvBuffer, max: usize) {
     let n = tx.remaining().min(max);
-    rx.feed(&tx.copy_to_bytes(n));
+    rx.extend_from_slice(&tx.copy_to_bytes(n));
 }
 
 /// A handshake in pieces of `max` bytes; `answer` is what the server does.

@@ -18,7 +18,7 @@ fn serve<'a>(
     let mut handshake = Handshake::new(&config);
     let mut verdict = Ok(false);
     for piece in pieces {
-        rx.feed(piece);
+        rx.extend_from_slice(piece);
         match handshake.read_request(&mut rx, &mut tx) {
             Ok(None) => {}
             Ok(Some(request)) => {
@@ -38,7 +38,7 @@ fn ask<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<String, Handsha
     let mut rx = RecvBuffer::new();
     let mut found = None;
     for piece in pieces {
-        rx.feed(piece);
+        rx.extend_from_slice(piece);
         found = found.or(handshake.read_response(&mut rx)?);
     }
     if found.is_none() {

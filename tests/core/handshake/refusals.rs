@@ -14,7 +14,7 @@ fn read(config: &Config, pieces: &[&[u8]], eof: bool) -> Option<Refused> {
     let mut rx = RecvBuffer::new();
     let mut response = None;
     for piece in pieces {
-        rx.feed(piece);
+        rx.extend_from_slice(piece);
         response = response.or_else(|| handshake.read_response(&mut rx).unwrap());
     }
     if eof && response.is_none() {

@@ -303,8 +303,8 @@ fn h_34_expect_continue() {
 fn h_35_frames_behind_the_head() {
     let frame = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
-    rx.feed(GOLDEN_REQUEST.as_bytes());
-    rx.feed(&frame);
+    rx.extend_from_slice(GOLDEN_REQUEST.as_bytes());
+    rx.extend_from_slice(&frame);
     let mut handshake = Handshake::new(&Config::new());
     let request = handshake.read_request(&mut rx, &mut tx).unwrap().unwrap();
     assert!(!rx.is_idle());
@@ -321,12 +321,12 @@ fn h_35_frames_behind_the_head() {
 fn h_36_nothing_is_taken_before_the_answer() {
     let frame = [&[0x82, 0xfe, 0x10, 0x00, 1, 2, 3, 4][..], &[0; 4096]].concat();
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
-    rx.feed(GOLDEN_REQUEST.as_bytes());
+    rx.extend_from_slice(GOLDEN_REQUEST.as_bytes());
     let mut handshake = Handshake::new(&Config::new());
     let request = handshake.read_request(&mut rx, &mut tx).unwrap().unwrap();
     assert!(rx.is_idle());
     for frames in 1..=10 {
-        rx.feed(&frame);
+        rx.extend_from_slice(&frame);
         assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_none());
         let received = GOLDEN_REQUEST.len() + frames * frame.len();
         assert!(rx.capacity() <= 2 * received + 16 * 1024, "{rx:?}");
@@ -348,10 +348,10 @@ fn h_37_split_anywhere() {
     for at in 0..=head.len() {
         let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
         let mut handshake = Handshake::new(&Config::new());
-        rx.feed(&head.as_bytes()[..at]);
+        rx.extend_from_slice(&head.as_bytes()[..at]);
         let first = handshake.read_request(&mut rx, &mut tx).unwrap();
         assert_eq!(first.is_some(), at == head.len());
-        rx.feed(&head.as_bytes()[at..]);
+        rx.extend_from_slice(&head.as_bytes()[at..]);
         let request = first.or_else(|| handshake.read_request(&mut rx, &mut tx).unwrap()).unwrap();
         assert!(rx.is_idle());
         let accept = Accept { subprotocol: Some("chat"), ..Default::default() };
@@ -368,7 +368,7 @@ fn p_24_one_byte_at_a_time() {
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     let mut handshake = Handshake::new(&Config::new());
     for (at, byte) in head.bytes().enumerate() {
-        rx.feed(&[byte]);
+        rx.extend_from_slice(&[byte]);
         let request = handshake.read_request(&mut rx, &mut tx).unwrap();
         assert_eq!(request.is_some(), at + 1 == head.len());
         assert!(rx.is_idle(), "bytes of the head are taken as they come");
@@ -428,11 +428,11 @@ fn is_upgrade_even_if_something_is_wrong() {
 fn errors_are_sticky() {
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     let mut handshake = Handshake::new(&Config::new());
-    rx.feed(b"\x16");
+    rx.extend_from_slice(b"\x16");
     let error = handshake.read_request(&mut rx, &mut tx).unwrap_err();
     let answer = sent(&mut tx);
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"));
-    rx.feed(GOLDEN_REQUEST.as_bytes());
+    rx.extend_from_slice(GOLDEN_REQUEST.as_bytes());
     assert_eq!(handshake.read_request(&mut rx, &mut tx).unwrap_err(), error);
     assert_eq!(handshake.receive_eof(), error);
     assert!(tx.is_empty());

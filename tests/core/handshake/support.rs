@@ -63,7 +63,7 @@ pub(crate) fn read_with(
     head: impl AsRef<[u8]>,
 ) -> (Result<Option<Request>, HandshakeError>, SendBuffer) {
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
-    rx.feed(head.as_ref());
+    rx.extend_from_slice(head.as_ref());
     let request = Handshake::new(config).read_request(&mut rx, &mut tx);
     (request, tx)
 }
@@ -171,7 +171,7 @@ pub(crate) fn respond(head: impl AsRef<[u8]>) -> Result<Option<client::Response>
     let request = client::Request::new("ws://server.example.com/chat").unwrap();
     let (mut handshake, _) = client(&request.with_subprotocol("chat").unwrap());
     let mut rx = RecvBuffer::new();
-    rx.feed(head.as_ref());
+    rx.extend_from_slice(head.as_ref());
     handshake.read_response(&mut rx)
 }
 

@@ -23,7 +23,7 @@ fn h_40_progress_does_not_extend_the_deadline() {
     handshake.handle_timeout(START, &mut tx).unwrap();
     assert_eq!(handshake.poll_timeout(), Some(after(10)));
     for (second, byte) in GOLDEN_REQUEST.bytes().enumerate().take(10) {
-        rx.feed(&[byte]);
+        rx.extend_from_slice(&[byte]);
         assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_none());
         handshake.handle_timeout(after(second as u64), &mut tx).unwrap();
         assert_eq!(handshake.poll_timeout(), Some(after(10)));
@@ -35,7 +35,7 @@ fn h_40_progress_does_not_extend_the_deadline() {
     // sticky, and answered once
     assert_eq!(handshake.poll_timeout(), None);
     assert_eq!(handshake.handle_timeout(after(11), &mut tx), Err(HandshakeError::TimedOut));
-    rx.feed(GOLDEN_REQUEST.as_bytes());
+    rx.extend_from_slice(GOLDEN_REQUEST.as_bytes());
     assert_eq!(handshake.read_request(&mut rx, &mut tx).unwrap_err(), HandshakeError::TimedOut);
     assert!(tx.is_empty());
 }
@@ -45,7 +45,7 @@ fn h_40_no_deadline_once_the_request_is_there() {
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     let mut handshake = server::Handshake::new(&Config::new());
     handshake.handle_timeout(START, &mut tx).unwrap();
-    rx.feed(GOLDEN_REQUEST.as_bytes());
+    rx.extend_from_slice(GOLDEN_REQUEST.as_bytes());
     assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_some());
     assert_eq!(handshake.poll_timeout(), None);
     handshake.handle_timeout(after(1000), &mut tx).unwrap();
@@ -64,7 +64,7 @@ fn a_clock_at_its_end() {
 fn server_at_the_end_of_the_connection() {
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     let mut handshake = server::Handshake::new(&Config::new());
-    rx.feed(b"GET / HTT");
+    rx.extend_from_slice(b"GET / HTT");
     assert!(handshake.read_request(&mut rx, &mut tx).unwrap().is_none());
     assert_eq!(handshake.receive_eof(), HandshakeError::Incomplete);
     assert_eq!(handshake.read_request(&mut rx, &mut tx).unwrap_err(), HandshakeError::Incomplete);
@@ -96,7 +96,7 @@ fn c_32_deadline_in_a_refusal() {
     let mut handshake = plain_client();
     let mut rx = RecvBuffer::new();
     handshake.handle_timeout(START).unwrap();
-    rx.feed(b"HTTP/1.1 404 Not Found\r\n\r\nno such");
+    rx.extend_from_slice(b"HTTP/1.1 404 Not Found\r\n\r\nno such");
     assert!(handshake.read_response(&mut rx).unwrap().is_none());
     assert_eq!(handshake.poll_timeout(), Some(after(10)));
     handshake.handle_timeout(after(10)).unwrap();
@@ -112,7 +112,7 @@ fn c_32_end_of_the_connection() {
     for start in ["", "H", "HTTP/1.1 10", "HTTP/1.1 101\r\n", &GOLDEN_RESPONSE[..100]] {
         let mut handshake = plain_client();
         let mut rx = RecvBuffer::new();
-        rx.feed(start.as_bytes());
+        rx.extend_from_slice(start.as_bytes());
         assert!(handshake.read_response(&mut rx).unwrap().is_none());
         assert_eq!(handshake.receive_eof().unwrap_err(), HandshakeError::Incomplete);
         assert_eq!(handshake.receive_eof().unwrap_err(), HandshakeError::Incomplete);

@@ -113,7 +113,7 @@ fn check(role: Role, ops: &[Op]) {
         match *op {
             Op::Send => {
                 let expected = if model.sends() { Ok(()) } else { Err(SendError::NotOpen) };
-                assert_eq!(end.conn.send(&mut end.tx, "x"), expected);
+                assert_eq!(end.conn.feed(&mut end.tx, "x"), expected);
                 expected_frames.extend(model.sends().then_some(Opcode::Text));
             }
             Op::Close => {

@@ -74,23 +74,23 @@ fn run(role: Role, ops: &[Op]) -> Vec<u8> {
         let payload = |len: usize| "é".repeat(len / 2 + 1).into_bytes()[..len].to_vec();
         let len = match op {
             Op::Text(len) => {
-                let _ = conn.send(tx, "x".repeat(*len).as_str());
+                let _ = conn.feed(tx, "x".repeat(*len).as_str());
                 *len
             }
             Op::Owned(len) => {
-                let _ = conn.send(tx, Bytes::from(payload(*len)));
+                let _ = conn.feed(tx, Bytes::from(payload(*len)));
                 *len
             }
             Op::Prepared(len) => {
-                let _ = conn.send(tx, &PreparedMessage::new(payload(*len)).unwrap());
+                let _ = conn.feed(tx, &PreparedMessage::new(payload(*len)).unwrap());
                 *len
             }
             Op::Ping(len) => {
-                let _ = conn.send(tx, MessageRef::ping(&payload(*len)));
+                let _ = conn.feed(tx, MessageRef::ping(&payload(*len)));
                 *len
             }
             Op::Pong(len) => {
-                let _ = conn.send(tx, MessageRef::pong(&payload(*len)));
+                let _ = conn.feed(tx, MessageRef::pong(&payload(*len)));
                 *len
             }
             Op::Start(text) => {

@@ -12,7 +12,7 @@ const FRAMES: usize = 100_000;
 fn keys() -> Vec<[u8; 4]> {
     let mut client = End::new(Role::Client, &Config::new().max_unsent(usize::MAX));
     for _ in 0..FRAMES {
-        client.conn.send(&mut client.tx, "").unwrap();
+        client.conn.feed(&mut client.tx, "").unwrap();
     }
     read_frames(&client.sent(), true).into_iter().map(|frame| frame.mask.unwrap()).collect()
 }

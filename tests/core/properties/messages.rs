@@ -49,11 +49,11 @@ fn send(end: &mut End, message: &Got, plan: &Plan) {
     };
     let (conn, tx) = (&mut end.conn, &mut end.tx);
     match (plan, message) {
-        (Plan::Borrowed, _) => conn.send(tx, borrowed).unwrap(),
-        (Plan::Owned, Got::Text(text)) => conn.send(tx, text.clone()).unwrap(),
-        (Plan::Owned, _) => conn.send(tx, Bytes::copy_from_slice(payload)).unwrap(),
+        (Plan::Borrowed, _) => conn.feed(tx, borrowed).unwrap(),
+        (Plan::Owned, Got::Text(text)) => conn.feed(tx, text.clone()).unwrap(),
+        (Plan::Owned, _) => conn.feed(tx, Bytes::copy_from_slice(payload)).unwrap(),
         (Plan::Prepared, _) => {
-            conn.send(tx, &PreparedMessage::new(borrowed).unwrap()).unwrap();
+            conn.feed(tx, &PreparedMessage::new(borrowed).unwrap()).unwrap();
         }
         (Plan::Fragments(lengths, ping), _) => {
             conn.start_message(kind).unwrap();
@@ -68,7 +68,7 @@ fn send(end: &mut End, message: &Got, plan: &Plan) {
                 }
                 writer.write(tx, part).unwrap();
                 if *ping {
-                    conn.send(tx, MessageRef::ping(b"between")).unwrap();
+                    conn.feed(tx, MessageRef::ping(b"between")).unwrap();
                 }
             }
         }

@@ -95,7 +95,7 @@ fn observe(role: Role, config: &Config, bytes: &[u8], pieces: &[usize], look: bo
         let (piece, rest) = left.split_at((*lengths.next().unwrap()).min(left.len()));
         left = rest;
         if look {
-            end.rx.feed(piece);
+            end.rx.extend_from_slice(piece);
             let found = end.conn.advance(&mut end.rx, &mut end.tx);
             assert_eq!(end.conn.advance(&mut end.rx, &mut end.tx), found);
             let (more, now) = end.receive(b"");

@@ -51,7 +51,7 @@ fn check_utf8(text: &[u8], pieces: &[usize]) {
     let mut result = Ok(());
     for len in pieces.iter().cycle() {
         let end = (at + len).min(text.len());
-        result = validator.feed(&text[at..end]);
+        result = validator.update(&text[at..end]);
         if result.is_err() || end == text.len() {
             break;
         }
@@ -69,7 +69,7 @@ fn check_utf8(text: &[u8], pieces: &[usize]) {
     }
     // byte by byte it fails exactly there
     let mut validator = Utf8Validator::new();
-    let failed = text.iter().position(|byte| validator.feed(&[*byte]).is_err());
+    let failed = text.iter().position(|byte| validator.update(&[*byte]).is_err());
     assert_eq!(failed, first_impossible(text));
 }
 

@@ -42,14 +42,14 @@ fn run(role: Role, ops: &[Op], take: bool, by_chunks: bool) -> Vec<u8> {
         let payload = |len: usize| vec![i as u8; len];
         let (conn, tx) = (&mut end.conn, &mut end.tx);
         match *op {
-            Op::Send(len) => conn.send(tx, payload(len).as_slice()).unwrap(),
-            Op::SendOwned(len) => conn.send(tx, Bytes::from(payload(len))).unwrap(),
+            Op::Send(len) => conn.feed(tx, payload(len).as_slice()).unwrap(),
+            Op::SendOwned(len) => conn.feed(tx, Bytes::from(payload(len))).unwrap(),
             Op::Prepared(len) => {
-                conn.send(tx, &PreparedMessage::new(payload(len)).unwrap()).unwrap();
+                conn.feed(tx, &PreparedMessage::new(payload(len)).unwrap()).unwrap();
             }
             Op::Pong(len) => {
                 let ping = frame(other(role), Opcode::Ping, &payload(len));
-                end.rx.feed(&ping);
+                end.rx.extend_from_slice(&ping);
                 end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap();
             }
             Op::Advance(n) if take => {
@@ -175,7 +175,7 @@ fn reading_into_an_owned_buffer() {
 #[test]
 fn an_owned_tail_comes_back_in_place() {
     let mut rx = RecvBuffer::new();
-    rx.feed(b"\x82\x05abc");
+    rx.extend_from_slice(b"\x82\x05abc");
     let mut space = rx.take_space();
     let at = space.as_ptr();
     space[..2].copy_from_slice(b"de");
@@ -192,13 +192,13 @@ fn foreign_and_late_buffers_are_taken_as_bytes() {
 
     // a buffer that this one never lent
     let mut server = End::server();
-    server.rx.feed(head);
+    server.rx.extend_from_slice(head);
     server.rx.put_space(BytesMut::from(tail), tail.len());
     assert_eq!(server.events(b""), expected);
 
     // the same, while the own tail is out and never comes back
     let mut server = End::server();
-    server.rx.feed(head);
+    server.rx.extend_from_slice(head);
     drop(server.rx.take_space());
     server.rx.put_space(BytesMut::from(tail), tail.len());
     assert_eq!(server.events(b""), expected);
@@ -212,9 +212,9 @@ fn foreign_and_late_buffers_are_taken_as_bytes() {
 
     // the buffer has grown while its tail was out
     let mut server = End::server();
-    server.rx.feed(head);
+    server.rx.extend_from_slice(head);
     let mut space = server.rx.take_space();
-    server.rx.feed(&tail[..100]);
+    server.rx.extend_from_slice(&tail[..100]);
     let rest = &tail[100..];
     space[..rest.len()].copy_from_slice(rest);
     server.rx.put_space(space, rest.len());
@@ -223,7 +223,7 @@ fn foreign_and_late_buffers_are_taken_as_bytes() {
     // a whole message was handed over while the tail was out
     let mut server = End::server();
     let large = frame(Role::Client, Opcode::Binary, &[7; 10_000]);
-    server.rx.feed(&large);
+    server.rx.extend_from_slice(&large);
     let mut space = server.rx.take_space();
     let event = server.conn.poll_event(&mut server.rx, &mut server.tx).unwrap().unwrap();
     let owned = event.into_message().unwrap();
@@ -234,7 +234,7 @@ fn foreign_and_late_buffers_are_taken_as_bytes() {
 
     // cut short, or with a claim that is too high
     let mut server = End::server();
-    server.rx.feed(head);
+    server.rx.extend_from_slice(head);
     let mut space = server.rx.take_space();
     space.truncate(tail.len());
     space.copy_from_slice(tail);
@@ -287,7 +287,7 @@ fn an_idle_buffer_can_be_passed_on() {
 #[test]
 fn what_is_handed_over_and_what_is_copied() {
     let mut server = End::server();
-    server.rx.feed(&frame(Role::Client, Opcode::Binary, &[1; 1000]));
+    server.rx.extend_from_slice(&frame(Role::Client, Opcode::Binary, &[1; 1000]));
     let buffer = server.rx.capacity();
     assert!(buffer >= 16 * 1024);
     let event = server.conn.poll_event(&mut server.rx, &mut server.tx).unwrap().unwrap();
@@ -295,13 +295,13 @@ fn what_is_handed_over_and_what_is_copied() {
     assert_eq!(server.rx.capacity(), buffer, "the buffer stays where it is");
     assert_eq!(small, [1; 1000][..]);
 
-    server.rx.feed(&frame(Role::Client, Opcode::Binary, &[2; 20_000]));
+    server.rx.extend_from_slice(&frame(Role::Client, Opcode::Binary, &[2; 20_000]));
     let space = server.rx.space().as_ptr() as usize;
     let event = server.conn.poll_event(&mut server.rx, &mut server.tx).unwrap().unwrap();
     let large = event.into_message().unwrap().into_bytes();
     assert_eq!(large, [2; 20_000][..]);
     assert_eq!(large.as_ptr() as usize + large.len(), space, "it lies where it was read");
-    server.rx.feed(&[0x82; 100_000]);
+    server.rx.extend_from_slice(&[0x82; 100_000]);
     assert_eq!(large, [2; 20_000][..], "nobody else writes to it");
 }
 
@@ -318,7 +318,7 @@ fn growth_is_geometric() {
             let mut end = End::new(role, &Config::new());
             let (mut growths, mut capacity) = (0, 0);
             for piece in bytes.chunks(4096) {
-                end.rx.feed(piece);
+                end.rx.extend_from_slice(piece);
                 end.conn.advance(&mut end.rx, &mut end.tx).unwrap();
                 growths += u32::from(end.rx.capacity() != capacity);
                 capacity = end.rx.capacity();
@@ -335,7 +335,7 @@ fn the_buffer_grows_no_further_than_the_message() {
         let bytes = frame(other(role), Opcode::Binary, &[3; 1_000_000]);
         let mut end = End::new(role, &Config::new());
         for piece in bytes.chunks(4096) {
-            end.rx.feed(piece);
+            end.rx.extend_from_slice(piece);
             end.conn.advance(&mut end.rx, &mut end.tx).unwrap();
         }
         assert!(end.rx.capacity() <= bytes.len() + 64 * 1024, "{:?}", end.rx);
@@ -349,7 +349,7 @@ fn a_large_feed_is_linear() {
     let stream = frame(Role::Client, Opcode::Pong, b"x").repeat(2_000_000);
     let mut server = End::server();
     server.events(&frame(Role::Client, Opcode::Text, b"x"));
-    server.rx.feed(&stream);
+    server.rx.extend_from_slice(&stream);
     assert!(server.rx.capacity() <= 2 * stream.len() + 32 * 1024);
     let mut pongs = 0;
     while server.conn.poll_event(&mut server.rx, &mut server.tx).unwrap().is_some() {
@@ -370,7 +370,7 @@ fn the_newest_pong_counts_as_unsent() {
         assert_eq!(end.tx.remaining(), 2 + key + 5 + 2 + key + 6);
         end.tx.advance(end.tx.remaining());
         assert!(end.tx.is_empty());
-        end.conn.send(&mut end.tx, MessageRef::ping(b"")).unwrap();
+        end.conn.feed(&mut end.tx, MessageRef::ping(b"")).unwrap();
         assert_eq!(end.sent_frames().len(), 1);
     });
 }

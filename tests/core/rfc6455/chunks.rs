@@ -122,7 +122,7 @@ fn a_message_larger_than_memory() {
         field.extend((1_u64 << 62).to_be_bytes());
         assert_eq!(end.events(&raw_header(other(role), 0x82, &field)), []);
         for i in 0..1000 {
-            end.rx.feed(&[0; 10_000]);
+            end.rx.extend_from_slice(&[0; 10_000]);
             let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
             let Got::Chunk { first, last, payload, .. } = event.into() else { panic!("no chunk") };
             assert_eq!((first, last, payload.len()), (i == 0, false, 10_000));
@@ -167,7 +167,7 @@ fn a_close_inside_a_message() {
 fn a_chunk_is_not_a_message() {
     each_role(|role| {
         let mut end = End::new(role, &config());
-        end.rx.feed(&frame(other(role), Opcode::Text, b"Hello"));
+        end.rx.extend_from_slice(&frame(other(role), Opcode::Text, b"Hello"));
         let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
         assert!(event.as_message().is_none());
         assert!(event.into_message().is_none());

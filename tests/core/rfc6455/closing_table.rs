@@ -225,7 +225,7 @@ fn the_transport_ends() {
 #[test]
 fn we_send() {
     for_each(|row, role, mut end| {
-        let result = end.conn.send(&mut end.tx, "x");
+        let result = end.conn.feed(&mut end.tx, "x");
         if row == Row::Open {
             assert_eq!(result, Ok(()));
         } else {

@@ -119,7 +119,7 @@ fn no_answer_closes_the_connection() {
         assert_eq!(sent_code.map(u16::from), Some(1011));
         // sticky
         assert_eq!(conn.handle_timeout(31 * SECOND, tx), Err(Timeout::KeepAlive));
-        assert_eq!(conn.send(tx, "late"), Err(SendError::NotOpen));
+        assert_eq!(conn.feed(tx, "late"), Err(SendError::NotOpen));
 
         let frames = end.sent_frames();
         assert_eq!(frames.len(), 1);
@@ -245,7 +245,7 @@ fn a_slow_reader_is_not_given_up() {
         // The transport holds 360 KB, and takes bytes again once a third is gone.
         let (mut held, mut sent) = (0_usize, 0_u64);
         let mut pings = Vec::new();
-        end.conn.send(&mut end.tx, vec![0; 4_000_000]).unwrap();
+        end.conn.feed(&mut end.tx, vec![0; 4_000_000]).unwrap();
         let mut answered = 0;
         for now in 1..3600 {
             if held <= 240_000 && !end.tx.is_empty() {
@@ -268,7 +268,7 @@ fn a_slow_reader_is_not_given_up() {
                 pings.push((sent + end.tx.len() as u64, pings.len() as u32 + answered + 1));
             }
             if end.tx.len() < 1_000_000 {
-                end.conn.send(&mut end.tx, vec![0; 1_000_000]).unwrap();
+                end.conn.feed(&mut end.tx, vec![0; 1_000_000]).unwrap();
             }
         }
     });
@@ -279,7 +279,7 @@ fn a_slow_reader_is_not_given_up() {
 fn a_peer_that_does_not_read_is_given_up() {
     both_roles_with(&config().max_unsent(100_000_000), |end| {
         let mut end = started(end, Duration::ZERO);
-        end.conn.send(&mut end.tx, vec![0; 4_000_000]).unwrap();
+        end.conn.feed(&mut end.tx, vec![0; 4_000_000]).unwrap();
         end.tx.advance(3_000_000);
         end.conn.note_written(3_000_000);
         let mut now = 0;
@@ -293,7 +293,7 @@ fn a_peer_that_does_not_read_is_given_up() {
         let mut now = 0;
         while end.conn.handle_timeout(now * SECOND, &mut end.tx).is_ok() {
             now += 1;
-            end.conn.send(&mut end.tx, &[0; 1000]).unwrap();
+            end.conn.feed(&mut end.tx, &[0; 1000]).unwrap();
             let n = end.sent().len();
             end.conn.note_written(n);
         }
@@ -329,11 +329,11 @@ fn bytes_behind_a_pending_event_count_as_life() {
     both_roles_with(&config(), |end| {
         let peer = end.peer();
         let mut end = started(end, Duration::ZERO);
-        end.rx.feed(&frame(peer, Opcode::Text, b"pending"));
+        end.rx.extend_from_slice(&frame(peer, Opcode::Text, b"pending"));
         assert_eq!(end.conn.advance(&mut end.rx, &mut end.tx), Ok(true));
         end.tick(20 * SECOND);
         the_ping(&mut end);
-        end.rx.feed(&frame(peer, Opcode::Text, b"more"));
+        end.rx.extend_from_slice(&frame(peer, Opcode::Text, b"more"));
         assert_eq!(end.conn.advance(&mut end.rx, &mut end.tx), Ok(true));
         end.tick(30 * SECOND);
         assert_eq!(end.events(b""), [Got::Text("pending".into()), Got::Text("more".into())]);
@@ -395,8 +395,8 @@ fn a_slow_answer_does_not_pile_up_pings() {
 fn a_blocked_writer_does_not_stop_the_timer() {
     both_roles_with(&config().max_unsent(100), |end| {
         let mut end = started(end, Duration::ZERO);
-        end.conn.send(&mut end.tx, &[0; 200]).unwrap();
-        assert!(matches!(end.conn.send(&mut end.tx, "x"), Err(SendError::BufferFull { .. })));
+        end.conn.feed(&mut end.tx, &[0; 200]).unwrap();
+        assert!(matches!(end.conn.feed(&mut end.tx, "x"), Err(SendError::BufferFull { .. })));
         let unsent = end.tx.len();
         end.tick(20 * SECOND);
         assert!(end.tx.len() > unsent, "the ping is queued");
@@ -426,7 +426,7 @@ fn messages_do_not_change_the_deadline() {
         let mut end = started(end, 7 * SECOND);
         let deadline = end.conn.poll_timeout();
         end.events(&frame(peer, Opcode::Text, b"hello"));
-        end.conn.send(&mut end.tx, "hello").unwrap();
+        end.conn.feed(&mut end.tx, "hello").unwrap();
         end.events(&frame(peer, Opcode::Ping, b"hello"));
         assert_eq!(end.conn.poll_timeout(), deadline);
     });

@@ -72,19 +72,19 @@ fn only_control_frames_pass_an_unfinished_message() {
         conn.start_message(MessageKind::Text).unwrap().write(tx, b"a").unwrap();
         let unsent = tx.len();
         let refused = Err(SendError::MessageUnfinished);
-        assert_eq!(conn.send(tx, "text"), refused);
-        assert_eq!(conn.send(tx, b"binary"), refused);
-        assert_eq!(conn.send(tx, &PreparedMessage::new("text").unwrap()), refused);
+        assert_eq!(conn.feed(tx, "text"), refused);
+        assert_eq!(conn.feed(tx, b"binary"), refused);
+        assert_eq!(conn.feed(tx, &PreparedMessage::new("text").unwrap()), refused);
         assert_eq!(conn.start_message(MessageKind::Text).map(|_| ()), refused);
         assert_eq!(tx.len(), unsent);
 
-        conn.send(tx, MessageRef::ping(b"1")).unwrap();
+        conn.feed(tx, MessageRef::ping(b"1")).unwrap();
         let ping = PreparedMessage::new(MessageRef::ping(b"2")).unwrap();
-        conn.send(tx, &ping).unwrap();
-        conn.send(tx, MessageRef::pong(b"3")).unwrap();
+        conn.feed(tx, &ping).unwrap();
+        conn.feed(tx, MessageRef::pong(b"3")).unwrap();
         conn.resume_message().unwrap().finish(tx, b"b").unwrap();
         assert_eq!(conn.resume_message().unwrap_err(), SendError::NoMessage);
-        conn.send(tx, "text").unwrap();
+        conn.feed(tx, "text").unwrap();
         let opcodes: Vec<_> = shapes(&mut end).into_iter().map(|(opcode, ..)| opcode).collect();
         assert_eq!(
             opcodes,

@@ -20,10 +20,10 @@ fn prepared_messages_are_the_same_frames() {
                 let mut end = End::new(role, &Config::new());
                 let prepared = PreparedMessage::new(message.clone()).unwrap();
                 assert_eq!(prepared.payload(), payload);
-                end.conn.send(&mut end.tx, &prepared).unwrap();
+                end.conn.feed(&mut end.tx, &prepared).unwrap();
                 let sent = end.sent();
                 let mut end = End::new(role, &Config::new());
-                end.conn.send(&mut end.tx, message).unwrap();
+                end.conn.feed(&mut end.tx, message).unwrap();
                 // the key is the first of the same seed
                 assert_eq!(sent, end.sent(), "{len} bytes");
             }
@@ -38,7 +38,7 @@ fn client_masks_each_copy_anew() {
         let prepared = PreparedMessage::new(vec![1; len]).unwrap();
         let mut client = End::client();
         for _ in 0..3 {
-            client.conn.send(&mut client.tx, &prepared).unwrap();
+            client.conn.feed(&mut client.tx, &prepared).unwrap();
         }
         let frames = client.sent_frames();
         let keys: Vec<_> = frames.iter().map(|frame| frame.mask.unwrap()).collect();
@@ -53,7 +53,7 @@ fn servers_share_the_memory_of_a_large_one() {
     let prepared = PreparedMessage::new(vec![1; 10_000]).unwrap();
     for _ in 0..3 {
         let mut server = End::server();
-        server.conn.send(&mut server.tx, &prepared).unwrap();
+        server.conn.feed(&mut server.tx, &prepared).unwrap();
         assert_eq!(server.tx.capacity(), 0, "nothing is copied");
         let chunk = server.tx.take_chunk().unwrap();
         assert_eq!(chunk[4..].as_ptr(), prepared.payload().as_ptr());
@@ -75,14 +75,14 @@ fn prepared_messages_are_refused_as_others_are() {
     each_role(|role| {
         let prepared = PreparedMessage::new(&[1; 1000]).unwrap();
         let mut end = End::new(role, &Config::new().max_unsent(500));
-        end.conn.send(&mut end.tx, &prepared).unwrap();
+        end.conn.feed(&mut end.tx, &prepared).unwrap();
         let unsent = end.tx.len();
         assert_eq!(
-            end.conn.send(&mut end.tx, &prepared),
+            end.conn.feed(&mut end.tx, &prepared),
             Err(SendError::BufferFull { unsent, limit: 500 })
         );
         end.conn.close(&mut end.tx, Some(CloseCode::NORMAL.into())).unwrap();
-        let refused = end.conn.send(&mut end.tx, &prepared);
+        let refused = end.conn.feed(&mut end.tx, &prepared);
         assert_eq!(refused, Err(SendError::NotOpen));
         assert_eq!(end.sent_frames().len(), 2);
     });
@@ -95,10 +95,10 @@ fn server_keeps_the_order_of_all_kinds() {
     let small = PreparedMessage::new(&[2; 10]).unwrap();
     let mut server = End::new(Role::Server, &Config::new());
     for _ in 0..3 {
-        server.conn.send(&mut server.tx, vec![3; 20_000]).unwrap();
-        server.conn.send(&mut server.tx, &large).unwrap();
-        server.conn.send(&mut server.tx, b"text").unwrap();
-        server.conn.send(&mut server.tx, &small).unwrap();
+        server.conn.feed(&mut server.tx, vec![3; 20_000]).unwrap();
+        server.conn.feed(&mut server.tx, &large).unwrap();
+        server.conn.feed(&mut server.tx, b"text").unwrap();
+        server.conn.feed(&mut server.tx, &small).unwrap();
         server.events(&frame(Role::Client, Opcode::Ping, b"ping"));
     }
     let lengths: Vec<_> = server.sent_frames().iter().map(|frame| frame.payload.len()).collect();

@@ -243,7 +243,7 @@ fn impossible_settings_are_errors() {
             let mut end = End::new(role, &config);
             let _ = end.receive(&frame(other(role), Opcode::Ping, b""));
             let _ = end.conn.handle_timeout(Duration::ZERO, &mut end.tx);
-            let _ = end.conn.send(&mut end.tx, "x");
+            let _ = end.conn.feed(&mut end.tx, "x");
             let _ = end.receive(&frame(other(role), Opcode::Text, b"x"));
         });
     }
@@ -265,7 +265,7 @@ fn the_smallest_settings() {
     each_role(|role| {
         let mut end = End::new(role, &config);
         assert_eq!(end.events(&frame(other(role), Opcode::Text, b"")), [Got::Text(String::new())]);
-        end.conn.send(&mut end.tx, "x").unwrap();
+        end.conn.feed(&mut end.tx, "x").unwrap();
         assert_eq!(end.events(&frame(other(role), Opcode::Ping, b"x")).len(), 1);
         end.assert_fails(&frame(other(role), Opcode::Text, b"x"), too_big(1, 0));
     });

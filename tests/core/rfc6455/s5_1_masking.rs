@@ -14,19 +14,19 @@ fn say_everything(end: &mut End) -> Vec<Frame> {
     let (conn, tx) = (&mut end.conn, &mut end.tx);
     conn.handle_timeout(core::time::Duration::ZERO, tx).unwrap();
     conn.handle_timeout(core::time::Duration::from_secs(1), tx).unwrap(); // a keep-alive ping
-    conn.send(tx, "text").unwrap();
-    conn.send(tx, "").unwrap();
-    conn.send(tx, b"binary").unwrap();
-    conn.send(tx, Bytes::from(vec![1; 20_000])).unwrap();
-    conn.send(tx, MessageRef::ping(b"ping")).unwrap();
-    conn.send(tx, MessageRef::pong(b"pong")).unwrap();
-    conn.send(tx, &PreparedMessage::new("short").unwrap()).unwrap();
-    conn.send(tx, &PreparedMessage::new(&[2; 1000][..]).unwrap()).unwrap();
+    conn.feed(tx, "text").unwrap();
+    conn.feed(tx, "").unwrap();
+    conn.feed(tx, b"binary").unwrap();
+    conn.feed(tx, Bytes::from(vec![1; 20_000])).unwrap();
+    conn.feed(tx, MessageRef::ping(b"ping")).unwrap();
+    conn.feed(tx, MessageRef::pong(b"pong")).unwrap();
+    conn.feed(tx, &PreparedMessage::new("short").unwrap()).unwrap();
+    conn.feed(tx, &PreparedMessage::new(&[2; 1000][..]).unwrap()).unwrap();
     let mut writer = conn.start_message(MessageKind::Text).unwrap();
     writer.write(tx, b"a").unwrap();
     writer.finish(tx, b"b").unwrap();
     for _ in 0..20 {
-        end.rx.feed(&frame(peer, Opcode::Ping, b"to be answered"));
+        end.rx.extend_from_slice(&frame(peer, Opcode::Ping, b"to be answered"));
     }
     assert_eq!(end.events(b"").len(), 20);
     end.conn.close(&mut end.tx, Some(CloseCode::NORMAL.into())).unwrap();
@@ -147,7 +147,7 @@ fn client_keys_come_from_the_seed() {
         let mut client = End::client();
         client.conn = Connection::client(&Config::new(), [seed; 32]);
         for _ in 0..4 {
-            client.conn.send(&mut client.tx, "x").unwrap();
+            client.conn.feed(&mut client.tx, "x").unwrap();
         }
         let frames = client.sent_frames();
         frames.iter().map(|frame| frame.mask.unwrap()).collect::<Vec<_>>()
@@ -162,7 +162,7 @@ fn a_payload_is_fixed_once_it_is_sent() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new());
         let mut payload = vec![b'a'; 30_000];
-        end.conn.send(&mut end.tx, &payload).unwrap();
+        end.conn.feed(&mut end.tx, &payload).unwrap();
         payload.fill(b'b');
         assert_eq!(end.sent_frames()[0].payload, vec![b'a'; 30_000]);
     });

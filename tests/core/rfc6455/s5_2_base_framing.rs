@@ -126,7 +126,7 @@ fn lengths_are_sent_in_their_shortest_form() {
     each_role(|role| {
         for (len, expected) in cases {
             let mut end = End::new(role, &Config::new());
-            end.conn.send(&mut end.tx, vec![0; len].as_slice()).unwrap();
+            end.conn.feed(&mut end.tx, vec![0; len].as_slice()).unwrap();
             let mut bytes = end.sent();
             if role == Role::Client {
                 assert_ne!(bytes[1] & 0x80, 0);

@@ -85,10 +85,10 @@ fn a_ping_in_pieces_is_answered_once() {
 fn a_ping_is_answered_once_however_it_is_looked_at() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new());
-        end.rx.feed(&frame(other(role), Opcode::Ping, b"payload"));
+        end.rx.extend_from_slice(&frame(other(role), Opcode::Ping, b"payload"));
         for _ in 0..3 {
             assert_eq!(end.conn.advance(&mut end.rx, &mut end.tx), Ok(true));
-            end.rx.feed(&frame(other(role), Opcode::Pong, &[1; 125]).repeat(200));
+            end.rx.extend_from_slice(&frame(other(role), Opcode::Pong, &[1; 125]).repeat(200));
         }
         assert_eq!(end.events(b"")[0], Got::Ping(b"payload".into()));
         assert_eq!(end.sent_frames().len(), 1);
@@ -154,7 +154,7 @@ fn a_flood_of_pings_is_bounded() {
         let mut end = End::new(role, &Config::new());
         let burst = frame(other(role), Opcode::Ping, &[9; 125]).repeat(100);
         for _ in 0..10_000 {
-            end.rx.feed(&burst);
+            end.rx.extend_from_slice(&burst);
             while end.conn.advance(&mut end.rx, &mut end.tx).unwrap() {
                 end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap();
             }
@@ -174,7 +174,7 @@ fn a_flood_of_pings_between_messages_is_bounded() {
         let mut messages = 0;
         for _ in 0..10_000 {
             end.events(&frame(other(role), Opcode::Ping, &[9; 125]));
-            messages += usize::from(end.conn.send(&mut end.tx, "x").is_ok());
+            messages += usize::from(end.conn.feed(&mut end.tx, "x").is_ok());
         }
         assert!(end.tx.remaining() < 10_000 + 2 * 131, "{} bytes wait", end.tx.remaining());
         let frames = end.sent_frames();
@@ -256,7 +256,7 @@ fn a_flood_of_pongs_leaves_nothing_behind() {
         let mut end = End::new(role, &Config::new());
         let burst = frame(other(role), Opcode::Pong, b"12345678").repeat(1000);
         for _ in 0..1000 {
-            end.rx.feed(&burst);
+            end.rx.extend_from_slice(&burst);
             while end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().is_some() {}
         }
         assert!(end.tx.is_empty());
@@ -272,11 +272,11 @@ fn longer_control_frames_are_refused() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new());
         let (ok, long) = ([3; 125], [3; 126]);
-        end.conn.send(&mut end.tx, MessageRef::ping(&ok)).unwrap();
-        end.conn.send(&mut end.tx, MessageRef::pong(&ok)).unwrap();
+        end.conn.feed(&mut end.tx, MessageRef::ping(&ok)).unwrap();
+        end.conn.feed(&mut end.tx, MessageRef::pong(&ok)).unwrap();
         let unsent = end.tx.len();
         for message in [MessageRef::ping(&long), MessageRef::pong(&long)] {
-            let result = end.conn.send(&mut end.tx, message);
+            let result = end.conn.feed(&mut end.tx, message);
             assert_eq!(result, Err(SendError::ControlTooLong { len: 126 }));
         }
         assert_eq!(end.tx.len(), unsent, "nothing was written");
@@ -292,7 +292,7 @@ fn control_frames_are_sent_whole() {
         let mut end = End::new(role, &Config::new());
         let mut writer = end.conn.start_message(MessageKind::Text).unwrap();
         writer.write(&mut end.tx, b"a").unwrap();
-        end.conn.send(&mut end.tx, MessageRef::ping(&[1; 125])).unwrap();
+        end.conn.feed(&mut end.tx, MessageRef::ping(&[1; 125])).unwrap();
         end.events(&frame(other(role), Opcode::Ping, &[2; 125]));
         end.conn.close(&mut end.tx, None).unwrap();
         let frames = end.sent_frames();

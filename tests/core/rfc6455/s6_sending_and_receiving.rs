@@ -13,12 +13,12 @@ fn messages_arrive_as_they_were_sent() {
     let binaries: [&[u8]; 4] = [b"", &[0xff, 0xfe, 0], &[1; 126], &[2; 70_000]];
     let mut pair = Pair::new();
     for text in texts {
-        pair.client.conn.send(&mut pair.client.tx, text).unwrap();
-        pair.server.conn.send(&mut pair.server.tx, text).unwrap();
+        pair.client.conn.feed(&mut pair.client.tx, text).unwrap();
+        pair.server.conn.feed(&mut pair.server.tx, text).unwrap();
     }
     for binary in binaries {
-        pair.client.conn.send(&mut pair.client.tx, binary).unwrap();
-        pair.server.conn.send(&mut pair.server.tx, binary).unwrap();
+        pair.client.conn.feed(&mut pair.client.tx, binary).unwrap();
+        pair.server.conn.feed(&mut pair.server.tx, binary).unwrap();
     }
     let expected: Vec<_> = texts
         .iter()
@@ -34,7 +34,7 @@ fn every_kind_of_argument() {
     each_role(|role| {
         let sent = |message: MessageRef<'_>| {
             let mut end = End::new(role, &Config::new());
-            end.conn.send(&mut end.tx, message).unwrap();
+            end.conn.feed(&mut end.tx, message).unwrap();
             let frame = end.sent_frames().remove(0);
             assert!(frame.fin);
             (frame.kind(), frame.payload)
@@ -67,13 +67,13 @@ fn every_kind_of_argument() {
 fn an_event_can_be_answered_while_it_is_held() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new());
-        end.rx.feed(&frame(other(role), Opcode::Text, b"text"));
-        end.rx.feed(&frame(other(role), Opcode::Binary, b"binary"));
+        end.rx.extend_from_slice(&frame(other(role), Opcode::Text, b"text"));
+        end.rx.extend_from_slice(&frame(other(role), Opcode::Binary, b"binary"));
         while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
-            end.conn.send(&mut end.tx, event.as_message().unwrap()).unwrap();
+            end.conn.feed(&mut end.tx, event.as_message().unwrap()).unwrap();
             match event {
-                Event::Text(text) => end.conn.send(&mut end.tx, &text).unwrap(),
-                Event::Binary(binary) => end.conn.send(&mut end.tx, &binary).unwrap(),
+                Event::Text(text) => end.conn.feed(&mut end.tx, &text).unwrap(),
+                Event::Binary(binary) => end.conn.feed(&mut end.tx, &binary).unwrap(),
                 other => panic!("{other:?}"),
             }
         }
@@ -90,15 +90,15 @@ fn events_can_be_owned() {
         for len in [0, 10, 4095, 4096, 20_000, 100_000] {
             let mut end = End::new(role, &Config::new());
             let text = "t".repeat(len);
-            end.rx.feed(&frame(other(role), Opcode::Text, text.as_bytes()));
-            end.rx.feed(&frame(other(role), Opcode::Binary, text.as_bytes()));
-            end.rx.feed(&frame(other(role), Opcode::Ping, b"behind"));
+            end.rx.extend_from_slice(&frame(other(role), Opcode::Text, text.as_bytes()));
+            end.rx.extend_from_slice(&frame(other(role), Opcode::Binary, text.as_bytes()));
+            end.rx.extend_from_slice(&frame(other(role), Opcode::Ping, b"behind"));
             let first = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
             let first = first.into_message().unwrap();
             let second = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
             let second = second.into_message().unwrap();
             assert_eq!(end.events(b""), [Got::Ping(b"behind".into())]);
-            end.rx.feed(&[0xee; 1000]);
+            end.rx.extend_from_slice(&[0xee; 1000]);
             assert_eq!(first, Message::Text(text.as_str().into()));
             assert_eq!(second, Message::Binary(text.into_bytes().into()));
         }
@@ -111,7 +111,7 @@ fn large_messages_are_not_copied() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new());
         for (len, copied) in [(100, true), (4000, true), (50_000, false), (2_000_000, false)] {
-            end.rx.feed(&frame(other(role), Opcode::Text, &vec![b't'; len]));
+            end.rx.extend_from_slice(&frame(other(role), Opcode::Text, &vec![b't'; len]));
             let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap();
             let Some(Event::Text(text)) = event else { panic!("no text") };
             let at = text.as_ptr();
@@ -130,7 +130,7 @@ fn a_full_send_buffer_refuses_messages() {
         let mut end = End::new(role, &Config::new().max_unsent(1000));
         let mut accepted = 0;
         let error = loop {
-            match end.conn.send(&mut end.tx, &[0; 100]) {
+            match end.conn.feed(&mut end.tx, &[0; 100]) {
                 Ok(()) => accepted += 1,
                 Err(error) => break error,
             }
@@ -138,15 +138,15 @@ fn a_full_send_buffer_refuses_messages() {
         let unsent = end.tx.len();
         assert_eq!(error, SendError::BufferFull { unsent, limit: 1000 });
         assert!((1000..1200).contains(&unsent));
-        assert_eq!(end.conn.send(&mut end.tx, MessageRef::ping(b"")), Err(error));
-        assert_eq!(end.conn.send(&mut end.tx, Bytes::from(vec![0; 50_000])), Err(error));
+        assert_eq!(end.conn.feed(&mut end.tx, MessageRef::ping(b"")), Err(error));
+        assert_eq!(end.conn.feed(&mut end.tx, Bytes::from(vec![0; 50_000])), Err(error));
         assert_eq!(end.tx.len(), unsent);
 
         end.tx.advance(unsent - 999);
-        end.conn.send(&mut end.tx, "one more").unwrap();
-        assert!(end.conn.send(&mut end.tx, "too many").is_err());
+        end.conn.feed(&mut end.tx, "one more").unwrap();
+        assert!(end.conn.feed(&mut end.tx, "too many").is_err());
         end.tx.advance(end.tx.remaining());
-        end.conn.send(&mut end.tx, "again").unwrap();
+        end.conn.feed(&mut end.tx, "again").unwrap();
         assert_eq!(end.sent_frames().len(), 1);
         assert_eq!(accepted, unsent.div_ceil(100 + if role == Role::Client { 6 } else { 2 }));
     });
@@ -157,12 +157,12 @@ fn a_full_send_buffer_refuses_messages() {
 fn the_limit_on_unsent_bytes_is_exact() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new());
-        end.conn.send(&mut end.tx, "12345").unwrap();
+        end.conn.feed(&mut end.tx, "12345").unwrap();
         let limit = end.tx.len();
         for (limit, taken) in [(limit, false), (limit + 1, true)] {
             let mut end = End::new(role, &Config::new().max_unsent(limit));
-            end.conn.send(&mut end.tx, "12345").unwrap();
-            assert_eq!(end.conn.send(&mut end.tx, "x").is_ok(), taken);
+            end.conn.feed(&mut end.tx, "12345").unwrap();
+            assert_eq!(end.conn.feed(&mut end.tx, "x").is_ok(), taken);
         }
     });
 }
@@ -174,7 +174,7 @@ fn large_owned_payloads_are_queued_by_reference() {
         each_role(|role| {
             let payload = Bytes::from(vec![1; len]);
             let mut end = End::new(role, &Config::new());
-            end.conn.send(&mut end.tx, payload.clone()).unwrap();
+            end.conn.feed(&mut end.tx, payload.clone()).unwrap();
             let mut chunks = Vec::new();
             while let Some(chunk) = end.tx.take_chunk() {
                 chunks.push(chunk);
@@ -190,10 +190,10 @@ fn large_owned_payloads_are_queued_by_reference() {
 fn one_large_message_is_always_taken() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new().max_unsent(1));
-        end.conn.send(&mut end.tx, vec![0; 5_000_000].as_slice()).unwrap();
+        end.conn.feed(&mut end.tx, vec![0; 5_000_000].as_slice()).unwrap();
         let unsent = end.tx.len();
         let error = SendError::BufferFull { unsent, limit: 1 };
-        assert_eq!(end.conn.send(&mut end.tx, "x"), Err(error));
+        assert_eq!(end.conn.feed(&mut end.tx, "x"), Err(error));
     });
 }
 
@@ -205,10 +205,10 @@ fn an_echo_to_a_peer_that_never_reads_is_bounded() {
         let message = frame(other(role), Opcode::Text, &[b'x'; 1000]);
         let mut refused = 0;
         for _ in 0..10_000 {
-            end.rx.feed(&message);
+            end.rx.extend_from_slice(&message);
             while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
                 refused +=
-                    usize::from(end.conn.send(&mut end.tx, event.as_message().unwrap()).is_err());
+                    usize::from(end.conn.feed(&mut end.tx, event.as_message().unwrap()).is_err());
             }
         }
         assert!(refused > 8000);
@@ -231,13 +231,13 @@ fn text_is_checked_before_it_is_sent() {
 fn nothing_is_sent_on_a_closing_connection() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new().max_unsent(1));
-        end.conn.send(&mut end.tx, "fills the buffer").unwrap();
+        end.conn.feed(&mut end.tx, "fills the buffer").unwrap();
         end.conn.close(&mut end.tx, None).unwrap();
         let unsent = end.tx.len();
         let too_long = [0; 126];
-        assert_eq!(end.conn.send(&mut end.tx, "x"), Err(SendError::NotOpen));
+        assert_eq!(end.conn.feed(&mut end.tx, "x"), Err(SendError::NotOpen));
         assert_eq!(
-            end.conn.send(&mut end.tx, MessageRef::ping(&too_long)),
+            end.conn.feed(&mut end.tx, MessageRef::ping(&too_long)),
             Err(SendError::NotOpen)
         );
         assert_eq!(end.conn.start_message(MessageKind::Text).unwrap_err(), SendError::NotOpen);

@@ -152,9 +152,9 @@ fn nothing_follows_our_close() {
         assert_eq!(end.sent_frames().len(), 1);
         for _ in 0..2 {
             assert_eq!(end.conn.close(&mut end.tx, None), Err(SendError::NotOpen));
-            assert_eq!(end.conn.send(&mut end.tx, "x"), Err(SendError::NotOpen));
+            assert_eq!(end.conn.feed(&mut end.tx, "x"), Err(SendError::NotOpen));
             let ping = MessageRef::ping(b"");
-            assert_eq!(end.conn.send(&mut end.tx, ping), Err(SendError::NotOpen));
+            assert_eq!(end.conn.feed(&mut end.tx, ping), Err(SendError::NotOpen));
         }
         assert_eq!(end.sent(), b"");
     });
@@ -165,8 +165,8 @@ fn nothing_follows_our_close() {
 fn a_full_buffer_does_not_stop_a_close() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new().max_unsent(1));
-        end.conn.send(&mut end.tx, "fills it").unwrap();
-        assert!(matches!(end.conn.send(&mut end.tx, "x"), Err(SendError::BufferFull { .. })));
+        end.conn.feed(&mut end.tx, "fills it").unwrap();
+        assert!(matches!(end.conn.feed(&mut end.tx, "x"), Err(SendError::BufferFull { .. })));
         end.conn.close(&mut end.tx, None).unwrap();
         assert_eq!(end.sent_frames().len(), 2);
     });
@@ -400,7 +400,7 @@ fn eof_without_a_close() {
 fn an_event_found_before_eof_is_not_lost() {
     each_role(|role| {
         let mut end = End::new(role, &Config::new());
-        end.rx.feed(&frame(other(role), Opcode::Text, b"Hello"));
+        end.rx.extend_from_slice(&frame(other(role), Opcode::Text, b"Hello"));
         assert_eq!(end.conn.advance(&mut end.rx, &mut end.tx), Ok(true));
         end.conn.receive_eof();
         assert_eq!(end.events(b""), [Got::Text("Hello".into())]);
@@ -465,7 +465,7 @@ fn control_characters_in_a_reason_are_escaped() {
 #[test]
 fn close_waits_for_what_comes_before_it() {
     both_roles_with(&Config::new().max_unsent(100_000_000), |mut end| {
-        end.conn.send(&mut end.tx, vec![0; 4_000_000]).unwrap();
+        end.conn.feed(&mut end.tx, vec![0; 4_000_000]).unwrap();
         end.conn.close(&mut end.tx, Some(CloseCode::NORMAL.into())).unwrap();
         end.tick(Duration::ZERO);
         // 16 KiB in ten seconds, for an hour and a half
@@ -490,7 +490,7 @@ fn close_waits_for_what_comes_before_it() {
 #[test]
 fn close_gives_up_where_nothing_is_taken() {
     both_roles_with(&Config::new().max_unsent(100_000_000), |mut end| {
-        end.conn.send(&mut end.tx, vec![0; 2_000_000]).unwrap();
+        end.conn.feed(&mut end.tx, vec![0; 2_000_000]).unwrap();
         // the transport has taken these, and they may still lie there
         end.conn.note_written(100_000);
         end.conn.close(&mut end.tx, Some(CloseCode::NORMAL.into())).unwrap();

@@ -27,7 +27,7 @@ impl Halves {
 
     /// The events in `bytes`; every reply is handed over.
     fn receive(&mut self, bytes: &[u8]) -> (Vec<Got>, Result<(), ProtocolError>) {
-        self.rx.feed(bytes);
+        self.rx.extend_from_slice(bytes);
         let mut events = Vec::new();
         loop {
             match self.receiver.poll_event(&mut self.rx) {
@@ -98,7 +98,7 @@ fn halves_behave_as_the_whole() {
 fn an_event_found_before_the_split_is_answered_once() {
     both_roles(|mut end| {
         let peer = end.peer();
-        end.rx.feed(&frame(peer, Opcode::Ping, b"once"));
+        end.rx.extend_from_slice(&frame(peer, Opcode::Ping, b"once"));
         assert_eq!(end.conn.advance(&mut end.rx, &mut end.tx), Ok(true));
         let mut halves = Halves::new(end);
         assert_eq!(halves.receive(b""), (vec![Got::Ping(b"once".into())], Ok(())));
@@ -114,7 +114,7 @@ fn replies_say_whether_there_is_anything_to_do() {
         let mut halves = Halves::new(end);
         let peer = halves.peer();
         let mut is_none = |bytes: &[u8]| {
-            halves.rx.feed(bytes);
+            halves.rx.extend_from_slice(bytes);
             halves.receiver.poll_event(&mut halves.rx).unwrap().unwrap().1.is_none()
         };
         assert!(is_none(&frame(peer, Opcode::Text, b"x")));
@@ -130,7 +130,7 @@ fn simultaneous_close() {
     both_roles(|end| {
         let mut halves = Halves::new(end);
         let peer = halves.peer();
-        halves.rx.feed(&close_frame(peer, 1001, "theirs"));
+        halves.rx.extend_from_slice(&close_frame(peer, 1001, "theirs"));
         let (_, reply) = halves.receiver.poll_event(&mut halves.rx).unwrap().unwrap();
         halves.sender.close(&mut halves.tx, Some(CloseCode::NORMAL.into())).unwrap();
         halves.sender.reply(&mut halves.tx, reply);
@@ -157,7 +157,7 @@ fn a_violation_is_reported_once() {
         assert_eq!(frames[0].payload, 1002_u16.to_be_bytes());
         assert_eq!(halves.sender.close_info().unwrap().error, Some(error));
         assert_eq!(halves.sender.transport(), Transport::ShutdownWrite);
-        assert_eq!(halves.sender.send(&mut halves.tx, "x"), Err(SendError::NotOpen));
+        assert_eq!(halves.sender.feed(&mut halves.tx, "x"), Err(SendError::NotOpen));
     });
 }
 
@@ -166,7 +166,7 @@ fn eof_ends_both_halves() {
     both_roles(|end| {
         let mut halves = Halves::new(end);
         let peer = halves.peer();
-        halves.rx.feed(&frame(peer, Opcode::Text, b"late"));
+        halves.rx.extend_from_slice(&frame(peer, Opcode::Text, b"late"));
         halves.receiver.receive_eof();
         assert!(halves.receiver.is_finished());
         assert_eq!(halves.receive(b""), (vec![], Ok(())));
@@ -213,9 +213,9 @@ fn replies_pass_a_full_send_buffer() {
     both_roles_with(&Config::new().max_unsent(10), |end| {
         let mut halves = Halves::new(end);
         let peer = halves.peer();
-        halves.sender.send(&mut halves.tx, "0123456789").unwrap();
+        halves.sender.feed(&mut halves.tx, "0123456789").unwrap();
         assert!(matches!(
-            halves.sender.send(&mut halves.tx, "x"),
+            halves.sender.feed(&mut halves.tx, "x"),
             Err(SendError::BufferFull { limit: 10, .. })
         ));
         halves.receive(&frame(peer, Opcode::Ping, b"ping")).1.unwrap();
@@ -233,7 +233,7 @@ fn the_halves_can_move_to_threads_of_their_own() {
     let reading = std::thread::spawn(move || {
         let mut rx = RecvBuffer::new();
         for _ in 0..100 {
-            rx.feed(&frame(Role::Client, Opcode::Ping, b"x"));
+            rx.extend_from_slice(&frame(Role::Client, Opcode::Ping, b"x"));
         }
         while let Some((_, reply)) = receiver.poll_event(&mut rx).unwrap() {
             replies.send(reply).unwrap();

@@ -188,7 +188,7 @@ fn a_final_block_keeps_the_whole_window() {
                 let text = prose(len);
                 let ending = reserved(other(role), true, Opcode::Binary, 0x40, &[0x03, 0x00, 0x00]);
                 for _ in 0..3 {
-                    sender.conn.send(&mut sender.tx, &text).unwrap();
+                    sender.conn.feed(&mut sender.tx, &text).unwrap();
                     let mut received = Vec::new();
                     for event in end.events(&sender.sent()) {
                         match event {

@@ -97,12 +97,12 @@ fn fragments_and_whole_messages_share_the_window() {
             let len: usize = frames.iter().map(|frame| frame.payload.len()).sum();
             assert!(i == 0 || len < 150, "{len}");
             assert_eq!(read_messages(&frames, &mut inflater), [(true, text.clone().into_bytes())]);
-            end.conn.send(&mut end.tx, noise(500)).unwrap();
-            end.conn.send(&mut end.tx, &text).unwrap();
+            end.conn.feed(&mut end.tx, noise(500)).unwrap();
+            end.conn.feed(&mut end.tx, &text).unwrap();
             let messages = read_messages(&end.sent_frames(), &mut inflater);
             assert_eq!(messages, [(false, noise(500)), (true, text.into_bytes())]);
             // the noise made the compressor forget
-            end.conn.send(&mut end.tx, prose(1200)).unwrap();
+            end.conn.feed(&mut end.tx, prose(1200)).unwrap();
             read_messages(&end.sent_frames(), &mut inflater);
         }
     });
@@ -142,8 +142,8 @@ fn control_frames_between_fragments() {
     both_ends(|mut end| {
         let mut writer = end.conn.start_message(MessageKind::Text).unwrap();
         writer.write(&mut end.tx, b"abc").unwrap();
-        end.conn.send(&mut end.tx, MessageRef::ping(b"p")).unwrap();
-        assert_eq!(end.conn.send(&mut end.tx, "x"), Err(SendError::MessageUnfinished));
+        end.conn.feed(&mut end.tx, MessageRef::ping(b"p")).unwrap();
+        assert_eq!(end.conn.feed(&mut end.tx, "x"), Err(SendError::MessageUnfinished));
         end.conn.resume_message().unwrap().finish(&mut end.tx, b"abcabc").unwrap();
         let frames = end.sent_frames();
         assert_eq!(frames[1].kind(), Opcode::Ping);

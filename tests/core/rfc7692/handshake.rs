@@ -41,7 +41,7 @@ fn extensions(head: &str) -> Option<&str> {
 /// What a server makes of a request.
 fn serve(config: &Config, request: &str) -> (Connection, String) {
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
-    rx.feed(request.as_bytes());
+    rx.extend_from_slice(request.as_bytes());
     let request = server::Handshake::new(config).read_request(&mut rx, &mut tx).unwrap().unwrap();
     let connection = request.accept(&Accept::default(), config, &mut tx).unwrap();
     (connection, text(&mut tx))
@@ -57,7 +57,7 @@ fn ask(
     let nonce = *b"the sample nonce";
     let mut handshake = client::Handshake::start(&request, nonce, config, &mut tx).unwrap();
     let offer = extensions(&text(&mut tx)).map(str::to_owned);
-    rx.feed(response.as_bytes());
+    rx.extend_from_slice(response.as_bytes());
     let accepted = handshake.read_response(&mut rx).map(|response| match response {
         Some(client::Response::Accepted(accepted)) => accepted,
         other => panic!("{other:?}"),
@@ -137,8 +137,8 @@ fn from_the_handshake_to_a_message() {
         assert_eq!(pair.client.conn.deflate(), pair.server.conn.deflate());
         for _ in 0..3 {
             let text = prose(4000);
-            pair.client.conn.send(&mut pair.client.tx, &text).unwrap();
-            pair.server.conn.send(&mut pair.server.tx, &text).unwrap();
+            pair.client.conn.feed(&mut pair.client.tx, &text).unwrap();
+            pair.server.conn.feed(&mut pair.server.tx, &text).unwrap();
             assert!(pair.client.tx.len() < 3000 && pair.server.tx.len() < 3000);
             let expected = (vec![Got::Text(text.clone())], vec![Got::Text(text)]);
             assert!(pair.drive() == expected);

@@ -16,7 +16,7 @@ fn too_big(limit: u64) -> ProtocolError {
 /// A message that inflates to so many zeros.
 fn zeros(len: usize) -> Vec<u8> {
     let mut sender = end_with(Role::Server, &Config::new(), agreed(true, 15), &eager().level(9));
-    sender.conn.send(&mut sender.tx, vec![0; len]).unwrap();
+    sender.conn.feed(&mut sender.tx, vec![0; len]).unwrap();
     let frame = sender.sent_frames().remove(0);
     assert!(frame.rsv1);
     frame.payload

@@ -22,7 +22,7 @@ fn compressed_once_and_shared() {
         for _ in 0..2 {
             let agreed = agreed(no_context_takeover, 15);
             let mut end = end_with(Role::Server, &Config::new(), agreed, &eager());
-            end.conn.send(&mut end.tx, &message).unwrap();
+            end.conn.feed(&mut end.tx, &message).unwrap();
             let frame = end.tx.take_chunk().unwrap();
             assert!(end.tx.is_empty());
             memory.push(frame.as_ptr());
@@ -39,7 +39,7 @@ fn from_a_client() {
     let text = prose(5000).into_bytes();
     let message = prepared(&text);
     let mut end = end(Role::Client);
-    end.conn.send(&mut end.tx, &message).unwrap();
+    end.conn.feed(&mut end.tx, &message).unwrap();
     let frames = end.sent_frames();
     assert!(frames[0].mask.is_some());
     assert_eq!(read_messages(&frames, &mut Inflater::new(15, true)), [(true, text)]);
@@ -55,9 +55,9 @@ fn between_messages_with_takeover() {
         for i in 0..20 {
             let text = prose(1000 + i).into_bytes();
             if i % 3 == 1 {
-                end.conn.send(&mut end.tx, &prepared(&text)).unwrap();
+                end.conn.feed(&mut end.tx, &prepared(&text)).unwrap();
             } else {
-                end.conn.send(&mut end.tx, &text).unwrap();
+                end.conn.feed(&mut end.tx, &text).unwrap();
             }
             let messages = read_messages(&end.sent_frames(), &mut inflater);
             assert_eq!(messages, [(true, text)], "message {i}");
@@ -76,7 +76,7 @@ fn windows() {
                 let settings = Deflate::new().level(level);
                 let message = PreparedMessage::with_deflate(&text, &settings).unwrap();
                 let mut end = end_with(Role::Server, &Config::new(), agreed(true, bits), &eager());
-                end.conn.send(&mut end.tx, &message).unwrap();
+                end.conn.feed(&mut end.tx, &message).unwrap();
                 let mut inflater = Inflater::new(bits, true);
                 let messages = read_messages(&end.sent_frames(), &mut inflater);
                 let [(compressed, received)] = &messages[..] else { panic!("{messages:?}") };
@@ -93,7 +93,7 @@ fn windows() {
 fn plain() {
     let text = prose(5000).into_bytes();
     let plain = |end: &mut End, message: &PreparedMessage| {
-        end.conn.send(&mut end.tx, message).unwrap();
+        end.conn.feed(&mut end.tx, message).unwrap();
         let frames = end.sent_frames();
         assert!(!frames[0].rsv1);
         assert_eq!(frames[0].payload, message.payload());
@@ -119,9 +119,9 @@ fn plain() {
 fn refused() {
     let mut end = end_with(Role::Server, &Config::new().max_unsent(1), Agreement::new(), &eager());
     let message = prepared(&prose(5000).into_bytes());
-    end.conn.send(&mut end.tx, &message).unwrap();
+    end.conn.feed(&mut end.tx, &message).unwrap();
     let unsent = end.tx.len();
-    let error = end.conn.send(&mut end.tx, &message).unwrap_err();
+    let error = end.conn.feed(&mut end.tx, &message).unwrap_err();
     assert_eq!(error, SendError::BufferFull { unsent, limit: 1 });
     assert_eq!(end.tx.len(), unsent);
 }

@@ -189,7 +189,7 @@ fn truncated_messages() {
     let long = {
         let mut sender =
             end_with(Role::Server, &Config::new(), Agreement::new(), &eager().level(6));
-        sender.conn.send(&mut sender.tx, prose(700)).unwrap();
+        sender.conn.feed(&mut sender.tx, prose(700)).unwrap();
         sender.sent_frames().remove(0).payload
     };
     for message in
@@ -300,8 +300,8 @@ fn owned_messages() {
         let text = prose(len);
         let mut pair = pair(&Config::new(), Agreement::new(), &eager());
         for _ in 0..2 {
-            pair.client.conn.send(&mut pair.client.tx, &text).unwrap();
-            pair.server.rx.feed(&pair.client.sent());
+            pair.client.conn.feed(&mut pair.client.tx, &text).unwrap();
+            pair.server.rx.extend_from_slice(&pair.client.sent());
             let (rx, tx) = (&mut pair.server.rx, &mut pair.server.tx);
             let event = pair.server.conn.poll_event(rx, tx).unwrap().unwrap();
             let message = event.into_message().unwrap();
@@ -319,7 +319,7 @@ fn chunks() {
         let mut sender = end(other(role));
         let mut receiver = end_with(role, &config, Agreement::new(), &eager());
         for text in [prose(300_000), prose(5), prose(16 * 1024), String::new(), prose(40_000)] {
-            sender.conn.send(&mut sender.tx, &text).unwrap();
+            sender.conn.feed(&mut sender.tx, &text).unwrap();
             let mut received = Vec::new();
             let events = receiver.events(&sender.sent());
             for (i, event) in events.iter().enumerate() {

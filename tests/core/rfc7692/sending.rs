@@ -14,7 +14,7 @@ fn sent(end: &mut End, messages: &[&[u8]]) -> Vec<(bool, usize)> {
     messages
         .iter()
         .map(|message| {
-            end.conn.send(&mut end.tx, *message).unwrap();
+            end.conn.feed(&mut end.tx, *message).unwrap();
             let frame = end.sent_frames().remove(0);
             (frame.rsv1, frame.payload.len())
         })
@@ -26,7 +26,7 @@ fn sent(end: &mut End, messages: &[&[u8]]) -> Vec<(bool, usize)> {
 fn a_compressed_message() {
     both_ends(|mut end| {
         let text = prose(1000);
-        end.conn.send(&mut end.tx, &text).unwrap();
+        end.conn.feed(&mut end.tx, &text).unwrap();
         let frames = end.sent_frames();
         assert_eq!(frames.len(), 1);
         let frame = &frames[0];
@@ -105,7 +105,7 @@ fn plain_messages_are_not_referred_to() {
                 };
                 let message = MessageRef::binary(&payload);
                 let message = if i % 5 == 3 { message.uncompressed() } else { message };
-                end.conn.send(&mut end.tx, message).unwrap();
+                end.conn.feed(&mut end.tx, message).unwrap();
                 let [(compressed, received)] =
                     &read_messages(&end.sent_frames(), &mut inflater)[..]
                 else {
@@ -129,7 +129,7 @@ fn a_message_can_opt_out() {
             MessageRef::from(text.clone()).uncompressed(),
             MessageRef::from(&text).uncompressed(),
         ] {
-            end.conn.send(&mut end.tx, message).unwrap();
+            end.conn.feed(&mut end.tx, message).unwrap();
             let frame = end.sent_frames().remove(0);
             assert!(!frame.rsv1);
             assert_eq!(frame.payload, text.as_bytes());
@@ -142,8 +142,8 @@ fn a_message_can_opt_out() {
 fn control_frames_are_never_compressed() {
     both_ends(|mut end| {
         let peer = end.peer();
-        end.conn.send(&mut end.tx, MessageRef::ping(&[b'a'; 125])).unwrap();
-        end.conn.send(&mut end.tx, MessageRef::pong(&[b'a'; 125])).unwrap();
+        end.conn.feed(&mut end.tx, MessageRef::ping(&[b'a'; 125])).unwrap();
+        end.conn.feed(&mut end.tx, MessageRef::pong(&[b'a'; 125])).unwrap();
         end.events(&frame(peer, Opcode::Ping, &[b'b'; 125]));
         let reason = "a".repeat(123);
         let code = sansws::CloseCode::NORMAL;
@@ -161,8 +161,8 @@ fn owned_payloads() {
     let text = Bytes::from(prose(40_000));
     let noise = Bytes::from(noise(40_000));
     let mut server = end(Role::Server);
-    server.conn.send(&mut server.tx, text.clone()).unwrap();
-    server.conn.send(&mut server.tx, noise.clone()).unwrap();
+    server.conn.feed(&mut server.tx, text.clone()).unwrap();
+    server.conn.feed(&mut server.tx, noise.clone()).unwrap();
     let mut last = None;
     let mut bytes = Vec::new();
     while let Some(chunk) = server.tx.take_chunk() {
@@ -182,9 +182,9 @@ fn refused_messages_leave_nothing() {
         let mut end = end_with(role, &config, Agreement::new(), &eager());
         let mut inflater = Inflater::new(15, false);
         for _ in 0..3 {
-            end.conn.send(&mut end.tx, prose(500)).unwrap();
+            end.conn.feed(&mut end.tx, prose(500)).unwrap();
             let unsent = end.tx.len();
-            let refused = end.conn.send(&mut end.tx, prose(600));
+            let refused = end.conn.feed(&mut end.tx, prose(600));
             assert_eq!(refused, Err(SendError::BufferFull { unsent, limit: 10 }));
             assert_eq!(end.tx.len(), unsent);
             let messages = read_messages(&end.sent_frames(), &mut inflater);
@@ -192,7 +192,7 @@ fn refused_messages_leave_nothing() {
         }
         end.conn.close(&mut end.tx, None).unwrap();
         end.sent();
-        assert_eq!(end.conn.send(&mut end.tx, prose(500)), Err(SendError::NotOpen));
+        assert_eq!(end.conn.feed(&mut end.tx, prose(500)), Err(SendError::NotOpen));
         assert!(end.tx.is_empty());
     });
 }
@@ -206,8 +206,8 @@ fn two_ends_understand_each_other() {
             let mut pair = pair(&Config::new(), agreed, &eager());
             for i in 0..40 {
                 let text = prose(i * i * 7);
-                pair.client.conn.send(&mut pair.client.tx, &text).unwrap();
-                pair.server.conn.send(&mut pair.server.tx, text.as_bytes()).unwrap();
+                pair.client.conn.feed(&mut pair.client.tx, &text).unwrap();
+                pair.server.conn.feed(&mut pair.server.tx, text.as_bytes()).unwrap();
                 let expected = (vec![Got::Binary(text.clone().into())], vec![Got::Text(text)]);
                 assert!(pair.drive() == expected);
             }
@@ -226,12 +226,12 @@ fn halves() {
         let mut peer = end(other(role));
         for _ in 0..3 {
             let text = prose(3000);
-            sender.send(&mut tx, &text).unwrap();
+            sender.feed(&mut tx, &text).unwrap();
             let bytes = tx.take_chunk().unwrap();
             assert!(bytes.len() < 2000);
             assert_eq!(peer.events(&bytes), [Got::Text(text.clone())]);
-            peer.conn.send(&mut peer.tx, &text).unwrap();
-            rx.feed(&peer.sent());
+            peer.conn.feed(&mut peer.tx, &text).unwrap();
+            rx.extend_from_slice(&peer.sent());
             let (event, reply) = receiver.poll_event(&mut rx).unwrap().unwrap();
             assert!(reply.is_none());
             assert_eq!(Got::from(event), Got::Text(text));
@@ -251,7 +251,7 @@ fn settings_that_nobody_checked() {
         let bits = conn.deflate().unwrap();
         assert_eq!((bits.server_max_window_bits, bits.client_max_window_bits), (15, 8));
         let mut end = End { conn, ..End::new(role, &Config::new()) };
-        end.conn.send(&mut end.tx, prose(2000)).unwrap();
+        end.conn.feed(&mut end.tx, prose(2000)).unwrap();
         assert!(end.sent_frames()[0].rsv1);
     });
 }

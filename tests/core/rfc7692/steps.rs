@@ -50,7 +50,7 @@ fn inflater(agreed: Agreement) -> Inflater {
 fn at_once(role: Role, agreed: Agreement, messages: &[&[u8]]) -> Vec<usize> {
     let mut end = end_with(role, &Config::new(), agreed, &eager());
     let lens = messages.iter().map(|message| {
-        end.conn.send(&mut end.tx, *message).unwrap();
+        end.conn.feed(&mut end.tx, *message).unwrap();
         end.sent_frames().remove(0).payload.len()
     });
     lens.collect()
@@ -67,7 +67,7 @@ fn a_message_is_compressed_part_by_part() {
         let mut end = in_steps(role, agreed);
         let mut inflater = inflater(agreed);
         for ((message, len), calls) in messages.into_iter().zip(lens).zip([100, 0, 2]) {
-            end.conn.send(&mut end.tx, message).unwrap();
+            end.conn.feed(&mut end.tx, message).unwrap();
             assert_eq!(end.conn.is_paused(), calls > 0);
             assert_eq!(if calls > 0 { proceed(&mut end) } else { 0 }, calls);
             let frames = end.sent_frames();
@@ -89,7 +89,7 @@ fn long_ones() {
         let mut inflater = inflater(agreed);
         let payload: Vec<u8> = noise(500_000).into_iter().map(|byte| byte & 0x3f).collect();
         for message in [MessageRef::binary(&payload), payload.clone().into()] {
-            end.conn.send(&mut end.tx, message).unwrap();
+            end.conn.feed(&mut end.tx, message).unwrap();
             assert_eq!(proceed(&mut end), 8);
             let frames = end.sent_frames();
             assert!(frames[0].rsv1 && frames[0].payload.len() < 450_000);
@@ -107,20 +107,20 @@ fn what_passes_and_what_does_not() {
         let mut end = in_steps(role, agreed);
         let mut inflater = inflater(agreed);
         for way in 0..6 {
-            end.conn.send(&mut end.tx, long).unwrap();
+            end.conn.feed(&mut end.tx, long).unwrap();
             assert!(!end.conn.proceed(&mut end.tx));
-            end.conn.send(&mut end.tx, MessageRef::ping(b"?")).unwrap();
+            end.conn.feed(&mut end.tx, MessageRef::ping(b"?")).unwrap();
             assert!(end.conn.is_paused());
             let prepared = sansws::proto::PreparedMessage::new("b").unwrap();
             let behind = match way {
-                0 => end.conn.send(&mut end.tx, "b"),
-                1 => end.conn.send(&mut end.tx, MessageRef::text("b").uncompressed()),
-                2 => end.conn.send(&mut end.tx, &prepared),
+                0 => end.conn.feed(&mut end.tx, "b"),
+                1 => end.conn.feed(&mut end.tx, MessageRef::text("b").uncompressed()),
+                2 => end.conn.feed(&mut end.tx, &prepared),
                 3 => {
                     let writer = end.conn.start_message(MessageKind::Text).unwrap();
                     writer.finish(&mut end.tx, b"b")
                 }
-                4 => end.conn.send(&mut end.tx, long),
+                4 => end.conn.feed(&mut end.tx, long),
                 _ => Ok(()),
             };
             behind.unwrap();
@@ -144,7 +144,7 @@ fn a_close_leaves_behind_it() {
         let text = prose(20 * STEP);
         for ours in [true, false] {
             let mut end = in_steps(role, agreed);
-            end.conn.send(&mut end.tx, &text).unwrap();
+            end.conn.feed(&mut end.tx, &text).unwrap();
             assert!(!end.conn.proceed(&mut end.tx));
             if ours {
                 end.conn.close(&mut end.tx, Some(CloseFrame::from(CloseCode::NORMAL))).unwrap();
@@ -169,7 +169,7 @@ fn the_end_forgets_it() {
         let text = prose(20 * STEP);
         for eof in [true, false] {
             let mut end = in_steps(role, agreed);
-            end.conn.send(&mut end.tx, &text).unwrap();
+            end.conn.feed(&mut end.tx, &text).unwrap();
             assert!(!end.conn.proceed(&mut end.tx));
             if eof {
                 end.conn.receive_eof();
@@ -182,7 +182,7 @@ fn the_end_forgets_it() {
             }
             assert!(!end.conn.is_paused() && end.conn.proceed(&mut end.tx));
             assert!(end.sent().is_empty());
-            assert_eq!(end.conn.send(&mut end.tx, &text), Err(SendError::NotOpen));
+            assert_eq!(end.conn.feed(&mut end.tx, &text), Err(SendError::NotOpen));
         }
     });
 }
@@ -200,7 +200,7 @@ fn what_is_no_gain_goes_plain() {
         let mut inflater = inflater(agreed);
         let messages = [text.as_bytes(), &noise, text.as_bytes(), &growing, text.as_bytes()];
         for message in messages {
-            end.conn.send(&mut end.tx, message).unwrap();
+            end.conn.feed(&mut end.tx, message).unwrap();
             proceed(&mut end);
             let frames = end.sent_frames();
             let compressed = message == text.as_bytes();
@@ -217,8 +217,8 @@ fn a_full_buffer_refuses() {
         let mut end = end_with(role, &config, agreed(false, 15), &eager());
         end.conn.work_in_steps(STEP);
         let text = prose(20 * STEP);
-        end.conn.send(&mut end.tx, &text).unwrap();
-        let refused = end.conn.send(&mut end.tx, "b");
+        end.conn.feed(&mut end.tx, &text).unwrap();
+        let refused = end.conn.feed(&mut end.tx, "b");
         assert!(matches!(refused, Err(SendError::BufferFull { .. })), "{refused:?}");
         let messages = read_messages(&end.sent_frames(), &mut Inflater::new(15, false));
         assert_eq!(messages, [(true, text.into_bytes())]);
@@ -234,8 +234,8 @@ fn a_message_is_inflated_part_by_part() {
         let mut to = in_steps(role, agreed);
         for len in [STEP, 1, 100 * STEP, 3 * STEP + 1] {
             let text = prose(len);
-            from.conn.send(&mut from.tx, &text).unwrap();
-            to.rx.feed(&from.sent());
+            from.conn.feed(&mut from.tx, &text).unwrap();
+            to.rx.extend_from_slice(&from.sent());
             let mut calls = 1;
             loop {
                 match to.conn.poll_event(&mut to.rx, &mut to.tx).unwrap() {
@@ -263,11 +263,11 @@ fn no_steps() {
     each_role(|role| {
         let text = prose(1 << 20);
         let mut end = end_with(role, &Config::new(), agreed(false, 15), &Deflate::new());
-        end.conn.send(&mut end.tx, &text).unwrap();
+        end.conn.feed(&mut end.tx, &text).unwrap();
         assert!(!end.conn.is_paused() && end.tx.remaining() > 0);
         let mut plain = End::new(role, &Config::new());
         plain.conn.work_in_steps(1);
-        plain.conn.send(&mut plain.tx, &text).unwrap();
+        plain.conn.feed(&mut plain.tx, &text).unwrap();
         assert!(!plain.conn.is_paused() && plain.tx.remaining() > text.len());
     });
 }

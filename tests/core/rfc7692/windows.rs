@@ -37,7 +37,7 @@ fn check(role: Role, no_context_takeover: bool, window_bits: u8, settings: &Defl
     let mut any = false;
     let payloads = payloads(1 << window_bits);
     for payload in payloads.iter().chain(&payloads[..2]) {
-        end.conn.send(&mut end.tx, payload).unwrap();
+        end.conn.feed(&mut end.tx, payload).unwrap();
         let messages = read_messages(&end.sent_frames(), &mut inflater);
         let [(compressed, received)] = &messages[..] else { panic!("{} messages", messages.len()) };
         assert!(received == payload, "{role:?} {window_bits} {settings:?}");

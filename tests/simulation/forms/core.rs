@@ -138,9 +138,9 @@ impl Core {
                 }
                 1 => {
                     let message = as_message(item, &bytes);
-                    self.conn.send(&mut self.tx, &PreparedMessage::new(message)?)
+                    self.conn.feed(&mut self.tx, &PreparedMessage::new(message)?)
                 }
-                _ => self.conn.send(&mut self.tx, as_message(item, &bytes)),
+                _ => self.conn.feed(&mut self.tx, as_message(item, &bytes)),
             };
             match sent {
                 Ok(()) => self.user.story.accepted(self.user.side, item),
@@ -158,7 +158,7 @@ impl Core {
         self.rest = Some((item, bytes[n..].to_vec()));
         // a ping may stand between two fragments
         if self.user.rng.chance(50) && self.has_room() && self.user.may_ping {
-            self.conn.send(&mut self.tx, MessageRef::ping(b"between"))?;
+            self.conn.feed(&mut self.tx, MessageRef::ping(b"between"))?;
         }
         Ok(())
     }

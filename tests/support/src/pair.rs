@@ -74,7 +74,7 @@ impl End {
 
     /// Feeds bytes and takes every event up to the end or the first error.
     pub fn receive(&mut self, bytes: &[u8]) -> (Vec<Got>, Result<(), ProtocolError>) {
-        self.rx.feed(bytes);
+        self.rx.extend_from_slice(bytes);
         let mut events = Vec::new();
         loop {
             match self.conn.poll_event(&mut self.rx, &mut self.tx) {

@@ -102,8 +102,8 @@ fn sansws(case: &Case) -> Turn {
             for _ in 0..case.count() {
                 // a client masks and a small message is copied: there is no point in owning them
                 let sent = match case.end {
-                    End::Server if case.len >= 16 * 1024 => conn.send(&mut tx, payload.clone()),
-                    _ => conn.send(&mut tx, MessageRef::binary(&payload)),
+                    End::Server if case.len >= 16 * 1024 => conn.feed(&mut tx, payload.clone()),
+                    _ => conn.feed(&mut tx, MessageRef::binary(&payload)),
                 };
                 sent.expect("there is room");
             }
