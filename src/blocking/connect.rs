@@ -13,7 +13,7 @@ use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Endpoint;
 use crate::entropy::random;
 use crate::error::{Error, WSS_NEEDS_TLS};
-use crate::handshake::client::Request;
+use crate::handshake::client::{Accepted, Request};
 use crate::proto::Config;
 use crate::race::{Next, Race};
 
@@ -43,6 +43,18 @@ pub fn connect(url: &str) -> Result<WebSocket<TcpStream>, Error> {
 ///
 /// As [`connect`], and [`Error::Config`].
 pub fn connect_with(request: &Request, config: &Config) -> Result<WebSocket<TcpStream>, Error> {
+    connect_with_response(request, config).map(|(ws, _)| ws)
+}
+
+/// [`connect_with`], with the response of the server: its headers may hold a session or a cookie.
+///
+/// # Errors
+///
+/// As [`connect_with`].
+pub fn connect_with_response(
+    request: &Request,
+    config: &Config,
+) -> Result<(WebSocket<TcpStream>, Accepted), Error> {
     if request.is_secure() {
         return Err(Error::Tls(WSS_NEEDS_TLS));
     }
@@ -63,6 +75,19 @@ pub fn client<S: Transport>(
     request: &Request,
     config: &Config,
 ) -> Result<WebSocket<S>, Error> {
+    client_with_response(io, request, config).map(|(ws, _)| ws)
+}
+
+/// [`client`], with the response of the server: its headers may hold a session or a cookie.
+///
+/// # Errors
+///
+/// As [`connect_with`].
+pub fn client_with_response<S: Transport>(
+    io: S,
+    request: &Request,
+    config: &Config,
+) -> Result<(WebSocket<S>, Accepted), Error> {
     let deadline = Deadline::after(config.check()?.handshake_timeout);
     open(io, request, config, deadline)
 }
@@ -72,7 +97,7 @@ fn open<S: Transport>(
     request: &Request,
     config: &Config,
     deadline: Deadline,
-) -> Result<WebSocket<S>, Error> {
+) -> Result<(WebSocket<S>, Accepted), Error> {
     let rx = RecvBuffer::with_read_ahead(config.read_ahead);
     let mut tx = SendBuffer::new();
     let endpoint = Endpoint::client(request, random()?, config, &mut tx)?;
@@ -85,7 +110,8 @@ fn open<S: Transport>(
     };
     let Opening { io, endpoint, rx, tx, .. } = opening;
     let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
-    Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accepted.subprotocol()))
+    let ws = WebSocket::new(io, connection, rx, tx).with_subprotocol(accepted.subprotocol());
+    Ok((ws, accepted))
 }
 
 /// Connects to the address that answers first.

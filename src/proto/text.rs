@@ -3,7 +3,12 @@
 //! costs as much as the first.
 #![allow(unsafe_code)]
 
+use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::convert::Infallible;
+use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 use core::{fmt, str};
 
@@ -12,7 +17,7 @@ use bytes::Bytes;
 /// A reference-counted string: [`Bytes`] that are known to be UTF-8.
 ///
 /// Cloning costs a reference count.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Utf8Bytes(Bytes);
 
 impl Utf8Bytes {
@@ -62,6 +67,19 @@ impl Deref for Utf8Bytes {
     }
 }
 
+/// As that of `str`, so that a map with these for keys can be asked with a `str`.
+impl Hash for Utf8Bytes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Borrow<str> for Utf8Bytes {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
 impl AsRef<str> for Utf8Bytes {
     fn as_ref(&self) -> &str {
         self
@@ -100,6 +118,31 @@ impl From<String> for Utf8Bytes {
     }
 }
 
+impl From<Cow<'_, str>> for Utf8Bytes {
+    fn from(text: Cow<'_, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+impl str::FromStr for Utf8Bytes {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.into())
+    }
+}
+
+impl TryFrom<Vec<u8>> for Utf8Bytes {
+    type Error = str::Utf8Error;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, str::Utf8Error> {
+        Bytes::from(bytes).try_into()
+    }
+}
+
 impl TryFrom<Bytes> for Utf8Bytes {
     type Error = str::Utf8Error;
 
@@ -130,5 +173,33 @@ impl fmt::Debug for Utf8Bytes {
 impl fmt::Display for Utf8Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&**self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::string::ToString;
+    use core::hash::BuildHasher;
+
+    use super::*;
+
+    #[test]
+    fn it_is_a_string_as_others_are() {
+        let text = Utf8Bytes::from("h\u{e9}llo");
+        assert!(text == *"h\u{e9}llo" && text == "h\u{e9}llo");
+        assert_eq!(String::from(text.clone()), text.to_string());
+        assert_eq!(Bytes::from(text.clone()), text.as_bytes());
+        assert_eq!("h\u{e9}llo".parse::<Utf8Bytes>(), Ok(text.clone()));
+        assert_eq!(Utf8Bytes::from(Cow::Borrowed("h\u{e9}llo")), text);
+        assert_eq!(Utf8Bytes::try_from(Vec::from("h\u{e9}llo")), Ok(text.clone()));
+        assert!(Utf8Bytes::try_from(Vec::from(b"\xff")).is_err());
+        let by_text = BTreeMap::from([(text.clone(), 1)]);
+        assert_eq!(by_text.get("h\u{e9}llo"), Some(&1));
+        #[cfg(feature = "std")]
+        {
+            let hasher = std::hash::RandomState::new();
+            assert_eq!(hasher.hash_one(&text), hasher.hash_one("h\u{e9}llo"), "as Borrow demands");
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::{WebSocket, tune, with_defaults};
 use crate::endpoint::Endpoint;
 use crate::entropy::random;
 use crate::error::Error;
-use crate::handshake::client::Request;
+use crate::handshake::client::{Accepted, Request};
 use crate::pool::LentTx;
 use crate::proto::Config;
 use crate::race::{Next, Race};
@@ -57,6 +57,22 @@ pub async fn connect_with(
     request: &Request,
     config: &Config,
 ) -> Result<WebSocket<TcpStream>, Error> {
+    connect_with_response(request, config).await.map(|(ws, _)| ws)
+}
+
+/// [`connect_with`], with the response of the server: its headers may hold a session or a cookie.
+///
+/// # Errors
+///
+/// As [`connect_with`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the connection.
+pub async fn connect_with_response(
+    request: &Request,
+    config: &Config,
+) -> Result<(WebSocket<TcpStream>, Accepted), Error> {
     config.check()?;
     if request.is_secure() {
         return Err(Error::Tls(crate::error::WSS_NEEDS_TLS));
@@ -85,10 +101,34 @@ pub async fn client<S>(io: S, request: &Request, config: &Config) -> Result<WebS
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    client_with_response(io, request, config).await.map(|(ws, _)| ws)
+}
+
+/// [`client`], with the response of the server: its headers may hold a session or a cookie.
+///
+/// # Errors
+///
+/// As [`connect_with`].
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the stream.
+pub async fn client_with_response<S>(
+    io: S,
+    request: &Request,
+    config: &Config,
+) -> Result<(WebSocket<S>, Accepted), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     Box::pin(open(io, request, config)).await
 }
 
-async fn open<S>(io: S, request: &Request, config: &Config) -> Result<WebSocket<S>, Error>
+async fn open<S>(
+    io: S,
+    request: &Request,
+    config: &Config,
+) -> Result<(WebSocket<S>, Accepted), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -104,7 +144,8 @@ where
     };
     let Opening { io, endpoint, rx, tx, .. } = opening;
     let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
-    Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accepted.subprotocol()))
+    let ws = WebSocket::new(io, connection, rx, tx).with_subprotocol(accepted.subprotocol());
+    Ok((ws, accepted))
 }
 
 /// Connects to the address that answers first. Dropping the future drops all attempts.

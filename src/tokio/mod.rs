@@ -153,7 +153,7 @@ pub use accept::{
     Incoming, accept, accept_with, accept_with_prefix, read_request, read_request_with_prefix,
 };
 pub use bytes::ByteStream;
-pub use connect::{client, connect, connect_with};
+pub use connect::{client, client_with_response, connect, connect_with, connect_with_response};
 pub use halves::{Locked, LockedHalf, SplitStream};
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};

@@ -256,3 +256,22 @@ fn a_lying_stream_ends_the_handshake() {
         }
     });
 }
+
+/// The response of the server is there beside the socket, for a cookie or the like.
+#[test]
+fn the_headers_of_the_response_can_be_read() {
+    within(|| {
+        let (listener, url) = listen();
+        let serve = thread::spawn(move || {
+            let incoming = read_request(listener.accept().unwrap().0, &Config::new()).unwrap();
+            let accept = Accept { headers: &[("X-Session", "42")], ..Accept::default() };
+            incoming.accept(&accept).unwrap().send("Hello").unwrap();
+        });
+        let request = Request::new(&url).unwrap();
+        let connected = sansws::blocking::connect_with_response(&request, &Config::new());
+        let (mut ws, response) = connected.unwrap();
+        assert_eq!(response.header("x-session"), Some("42"));
+        assert_eq!(ws.recv().unwrap().unwrap().as_text(), Some("Hello"));
+        serve.join().unwrap();
+    });
+}

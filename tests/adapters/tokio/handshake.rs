@@ -485,3 +485,23 @@ async fn handshake_errors_read_well() {
     assert_eq!(io.kind(), ErrorKind::TimedOut);
     assert_eq!(Error::HandshakeTimeout.close_code(), None::<CloseCode>);
 }
+
+/// The response of the server is there beside the socket, for a cookie or the like.
+#[tokio::test]
+async fn the_headers_of_the_response_can_be_read() {
+    let (listener, url) = listen().await;
+    let serve = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let incoming = read_request(stream, &Config::new()).await.unwrap();
+        let accept = Accept { headers: &[("X-Session", "42")], ..Accept::default() };
+        incoming.accept(&accept).await.unwrap()
+    };
+    let request = Request::new(&url).unwrap();
+    let config = Config::new();
+    let connecting = sansws::tokio::connect_with_response(&request, &config);
+    let (mut server, connected) = within(async { tokio::join!(serve, connecting) }).await;
+    let (mut ws, response) = connected.unwrap();
+    assert_eq!(response.header("x-session"), Some("42"));
+    within(server.send("Hello")).await.unwrap();
+    assert_eq!(within(ws.recv()).await.unwrap().unwrap().as_text(), Some("Hello"));
+}
