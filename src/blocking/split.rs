@@ -289,6 +289,11 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         let shared = &*self.shared;
         let wait = {
             let mut shelf = shared.lock();
+            // Whoever was writing may have come to the end of it since this half looked: then there is
+            // something else to do than to read, such as to shut down.
+            if shelf.session.after_parsing(Parsed::default(), true) != Action::Read {
+                return Ok(());
+            }
             let unsent = shelf.session.unsent();
             let grace = shelf.grace;
             let wait = shared.clock.patience_with(&mut shelf.session, false, grace);
@@ -296,8 +301,12 @@ impl<S: SplitTransport> Link for SharedLink<S> {
                 return Ok(()); // a ping, which has to leave before the wait for its pong
             }
             // whoever is writing takes along what is unsent; without anybody, it waits for this half
-            let is_mine = shelf.unwritten.is_some() && !shelf.session.is_flushed();
-            let at_most = if is_mine { MEANWHILE } else { shared.look_up };
+            let is_unsent = !shelf.session.is_flushed();
+            let is_mine = shelf.unwritten.is_some() && is_unsent;
+            // and after it there is a direction to shut down
+            let is_ending = shelf.session.sender.transport() != proto::Transport::KeepOpen;
+            let at_most =
+                if is_mine || is_ending && is_unsent { MEANWHILE } else { shared.look_up };
             wait.map(|wait| wait.map_or(at_most, |wait| wait.min(at_most)))
         };
         let Ok(wait) = wait else {

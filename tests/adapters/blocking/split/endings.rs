@@ -385,3 +385,72 @@ fn flush_ends_when_a_shorter_pong_takes_the_place_of_the_last() {
     flushing.end().unwrap();
     sending.end().unwrap();
 }
+
+/// A stream whose writes come back late: the peer has the bytes by then, and has answered.
+struct LateWrites(std::net::TcpStream);
+
+impl Read for LateWrites {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for LateWrites {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Transport for LateWrites {
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        Transport::shutdown(&self.0, how)
+    }
+
+    fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Transport::read_timeout(&self.0)
+    }
+
+    fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Transport::write_timeout(&self.0)
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        Transport::set_read_timeout(&self.0, timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        Transport::set_write_timeout(&self.0, timeout)
+    }
+}
+
+impl sansws::blocking::SplitTransport for LateWrites {
+    fn read_shared(&self, buf: &mut [u8]) -> io::Result<usize> {
+        (&self.0).read(buf)
+    }
+
+    fn write_shared(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let written = (&self.0).write_vectored(slices);
+        std::thread::sleep(100 * MILLIS);
+        written
+    }
+}
+
+/// The answer to a Close may be there before the write that carried the Close has come back. The
+/// receiving half, which finds a writer at work then, still shuts down as soon as he is done.
+#[test]
+fn an_answer_overtakes_the_write_of_the_close() {
+    let (near, far) = tcp_pair();
+    let config = Config::new().close_timeout(Duration::from_secs(60));
+    let (mut receiver, sender) = server(LateWrites(near), &config).split();
+    let receiving = start(move || receiver.recv());
+    let mut far = client(far, &config);
+    let answering = start(move || far.recv());
+    sender.close(CloseCode::NORMAL, "").unwrap();
+    // both wait ten seconds at most
+    assert_eq!(receiving.end().unwrap(), None);
+    assert_eq!(answering.end().unwrap(), None);
+}
