@@ -53,7 +53,7 @@ pub fn ours(role: Role, bytes: &[u8]) -> Verdict<ProtocolError> {
         Role::Client => Connection::client(&config, [7; 32]),
     };
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
-    rx.feed(bytes);
+    rx.extend_from_slice(bytes);
     let mut events = Vec::new();
     let end = loop {
         match connection.poll_event(&mut rx, &mut tx) {
