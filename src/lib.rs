@@ -69,6 +69,8 @@ pub mod handshake;
 #[cfg(feature = "std")]
 mod io;
 #[cfg(feature = "std")]
+mod opening;
+#[cfg(feature = "std")]
 mod pool;
 pub mod proto;
 #[cfg(feature = "std")]

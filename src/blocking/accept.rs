@@ -2,12 +2,13 @@ use core::fmt;
 use core::time::Duration;
 
 use super::deadline::Deadline;
-use super::opening::{Opening, Stop};
+use super::opening::Opening;
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handshake::server::{Accept, Reject, Request};
+use crate::opening::Stop;
 use crate::proto::Config;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.

@@ -7,13 +7,14 @@ use std::thread;
 use std::time::Instant;
 
 use super::deadline::Deadline;
-use super::opening::{Opening, Stop};
+use super::opening::Opening;
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Endpoint;
 use crate::entropy::random;
 use crate::error::{Error, WSS_NEEDS_TLS};
 use crate::handshake::client::{Accepted, Request};
+use crate::opening::Stop;
 use crate::proto::Config;
 use crate::race::{Next, Race};
 

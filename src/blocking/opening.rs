@@ -7,11 +7,9 @@ use bytes::Buf;
 use super::Transport;
 use super::deadline::Deadline;
 use crate::buf::{RecvBuffer, SendBuffer};
-use crate::endpoint::{Endpoint, Failure, Step};
+use crate::endpoint::{Endpoint, Step};
 use crate::error::Error;
-use crate::handshake::HandshakeError;
-use crate::handshake::client::Accepted;
-use crate::handshake::server::Request;
+use crate::opening::{Stop, with_reason};
 
 /// An endpoint that has no connection yet, on its stream.
 pub(super) struct Opening<S> {
@@ -24,13 +22,6 @@ pub(super) struct Opening<S> {
     flush_pending: bool,
     /// The reason why the stream failed.
     error: Option<Error>,
-}
-
-/// A step that is not the stream's.
-pub(super) enum Stop {
-    Request(Request),
-    Response(Accepted),
-    Over(Result<(), Error>),
 }
 
 impl<S: Transport> Opening<S> {
@@ -72,7 +63,7 @@ impl<S: Transport> Opening<S> {
                 }
                 Step::Request(request) => return Stop::Request(request),
                 Step::Response(accepted) => return Stop::Response(accepted),
-                Step::Close(result) => return Stop::Over(self.result(result)),
+                Step::Close(result) => return Stop::Over(with_reason(result, &mut self.error)),
                 Step::Event(_) | Step::Again => {
                     debug_assert!(false, "a connection that is open is not this module's");
                     return Stop::Over(Ok(()));
@@ -162,15 +153,5 @@ impl<S: Transport> Opening<S> {
 
     fn handle_timeout(&mut self) {
         self.endpoint.handle_timeout(self.deadline.now(), &mut self.tx);
-    }
-
-    fn result(&mut self, result: Result<(), Failure>) -> Result<(), Error> {
-        let Err(failure) = result else { return Ok(()) };
-        // that a stream failed shows as its end; what came before that counts
-        let is_end = matches!(
-            failure,
-            Failure::Disconnected | Failure::Handshake(HandshakeError::Incomplete)
-        );
-        Err(self.error.take_if(|_| is_end).unwrap_or_else(|| failure.into()))
     }
 }

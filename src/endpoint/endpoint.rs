@@ -194,7 +194,7 @@ impl Endpoint {
                 if has_room && let Some(kind) = connection.assemble_whole(rx) {
                     return Step::Event(Connection::take_message(kind, rx));
                 }
-                match Self::next_event(connection, &self.flow, self.blocked, rx, tx) {
+                match Self::next_event(connection, &self.flow, has_room, self.blocked, rx, tx) {
                     Ok(ready) => Step::Event(connection.take_event(rx, ready)),
                     Err(action) => self.step_for(action),
                 }
@@ -207,11 +207,11 @@ impl Endpoint {
     fn next_event(
         connection: &mut Connection,
         flow: &Flow,
+        has_room: bool,
         blocked: bool,
         rx: &mut RecvBuffer,
         tx: &mut SendBuffer,
     ) -> Result<Ready, Action> {
-        let has_room = tx.remaining() < connection.sender().max_unsent();
         if let Some(action) = flow.before_event(connection.sender(), has_room, blocked) {
             return Err(action);
         }

@@ -6,11 +6,12 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::lent::LentRx;
-use super::opening::{Opening, Stop};
+use super::opening::Opening;
 use super::{WebSocket, with_defaults};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handshake::server::{Accept, Reject, Request};
+use crate::opening::Stop;
 use crate::pool::LentTx;
 use crate::proto::Config;
 

@@ -11,12 +11,13 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::lent::LentRx;
-use super::opening::{Opening, Stop};
+use super::opening::Opening;
 use super::{WebSocket, tune, with_defaults};
 use crate::endpoint::Endpoint;
 use crate::entropy::random;
 use crate::error::Error;
 use crate::handshake::client::{Accepted, Request};
+use crate::opening::Stop;
 use crate::pool::LentTx;
 use crate::proto::Config;
 use crate::race::{Next, Race};

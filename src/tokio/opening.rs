@@ -11,11 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::lent::LentRx;
 use super::link::{poll_read_some, poll_write_some};
 use super::timer::Timer;
-use crate::endpoint::{Endpoint, Failure, Step};
+use crate::endpoint::{Endpoint, Step};
 use crate::error::Error;
-use crate::handshake::HandshakeError;
-use crate::handshake::client::Accepted;
-use crate::handshake::server::Request;
+use crate::opening::{Stop, with_reason};
 use crate::pool::LentTx;
 use crate::session::check_written;
 
@@ -29,21 +27,14 @@ pub(super) struct Opening<S> {
     /// The stream may have bytes in a buffer of its own.
     flush_pending: bool,
     /// The reason why the stream failed.
-    io_error: Option<io::Error>,
-}
-
-/// A step that is not the stream's.
-pub(super) enum Stop {
-    Request(Request),
-    Response(Accepted),
-    Over(Result<(), Error>),
+    error: Option<Error>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
     pub(super) fn new(io: S, mut endpoint: Endpoint, rx: LentRx, mut tx: LentTx) -> Self {
         endpoint.handle_timeout(Duration::ZERO, tx.fetch()); // its time begins
         let timer = Timer::new();
-        Self { io, endpoint, rx, tx, timer, flush_pending: false, io_error: None }
+        Self { io, endpoint, rx, tx, timer, flush_pending: false, error: None }
     }
 
     /// Takes steps until one is for the caller. `arrived` is called for every read that brings something.
@@ -60,7 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
                         Poll::Ready(Ok(0)) => self.endpoint.receive_eof(),
                         Poll::Ready(Ok(_)) => arrived(),
                         Poll::Ready(Err(error)) => {
-                            self.io_error.get_or_insert(error);
+                            self.error.get_or_insert_with(|| error.into());
                             self.endpoint.receive_eof();
                         }
                         Poll::Pending => {
@@ -82,7 +73,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
                 }
                 Step::Request(request) => return Poll::Ready(Stop::Request(request)),
                 Step::Response(accepted) => return Poll::Ready(Stop::Response(accepted)),
-                Step::Close(result) => return Poll::Ready(Stop::Over(self.result(result))),
+                Step::Close(result) => {
+                    return Poll::Ready(Stop::Over(with_reason(result, &mut self.error)));
+                }
                 Step::Event(_) | Step::Again => {
                     debug_assert!(false, "a connection that is open is not this module's");
                     return Poll::Ready(Stop::Over(Ok(())));
@@ -107,8 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
                 self.poll_flush(cx);
                 !self.flush_pending
             };
-            if let Some(error) = self.io_error.take() {
-                return Poll::Ready(Err(error.into()));
+            if let Some(error) = self.error.take() {
+                return Poll::Ready(Err(error));
             }
             if !progress {
                 let now = ready!(self.timer.poll(cx, Some(until)));
@@ -156,19 +149,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
 
     fn write_failed(&mut self, error: io::Error) {
         self.endpoint.note_write_failed(self.tx.fetch());
-        self.io_error.get_or_insert(error);
-    }
-
-    fn result(&mut self, result: Result<(), Failure>) -> Result<(), Error> {
-        let Err(failure) = result else { return Ok(()) };
-        // that a stream failed shows as its end; what came before that counts
-        let is_end = matches!(
-            failure,
-            Failure::Disconnected | Failure::Handshake(HandshakeError::Incomplete)
-        );
-        match self.io_error.take_if(|_| is_end) {
-            Some(error) => Err(error.into()),
-            None => Err(failure.into()),
-        }
+        self.error.get_or_insert_with(|| error.into());
     }
 }

@@ -1,0 +1,26 @@
+//! What the opening handshakes of both adapters have in common.
+
+use crate::endpoint::Failure;
+use crate::error::Error;
+use crate::handshake::HandshakeError;
+use crate::handshake::client::Accepted;
+use crate::handshake::server::Request;
+
+/// A step of an endpoint that is not the stream's.
+pub(crate) enum Stop {
+    Request(Request),
+    Response(Accepted),
+    Over(Result<(), Error>),
+}
+
+/// The result of an endpoint, with the reason why its stream failed in place of the bare end that
+/// this shows as. What came before the failure counts.
+pub(crate) fn with_reason(
+    result: Result<(), Failure>,
+    reason: &mut Option<Error>,
+) -> Result<(), Error> {
+    let Err(failure) = result else { return Ok(()) };
+    let is_end =
+        matches!(failure, Failure::Disconnected | Failure::Handshake(HandshakeError::Incomplete));
+    Err(reason.take_if(|_| is_end).unwrap_or_else(|| failure.into()))
+}
