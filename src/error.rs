@@ -391,7 +391,7 @@ mod tests {
         }
     }
 
-    /// What happened is what the two predicates say, whichever value tells of it.
+    /// The two predicates agree on one event, whichever value tells of it.
     #[test]
     fn events_have_one_answer() {
         for (error, _, kind) in all() {

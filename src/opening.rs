@@ -1,4 +1,4 @@
-//! What the opening handshakes of both adapters have in common.
+//! Common parts of the opening handshakes of both adapters.
 
 use crate::endpoint::Failure;
 use crate::error::Error;

@@ -124,7 +124,7 @@ enum Phase {
     Over(Result<(), Box<Failure>>),
 }
 
-/// What a server needs until the connection is open.
+/// State of a server until the connection is open.
 struct Opening {
     handshake: server::Handshake,
     config: Config,

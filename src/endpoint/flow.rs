@@ -118,7 +118,7 @@ impl Flow {
         None
     }
 
-    /// What to do when there is no event.
+    /// Decides what to do when there is no event.
     #[inline]
     pub(crate) fn after_event(&self, sender: &Sender, unsent: Unsent) -> Action {
         if self.over {

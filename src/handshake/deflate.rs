@@ -25,12 +25,12 @@ use super::HandshakeError;
 use super::extensions::{self, InvalidExtensions};
 use crate::deflate::{Agreement, Deflate, NAME, Params};
 
-/// What a client offers: the value of `Sec-WebSocket-Extensions` in its request.
+/// Makes the offer of a client: the value of `Sec-WebSocket-Extensions` in its request.
 pub fn offer(settings: &Deflate) -> String {
     Params::offer(settings).to_string()
 }
 
-/// What a server chooses from the values of all the `Sec-WebSocket-Extensions` lines of a request:
+/// Chooses, for a server, from the values of all `Sec-WebSocket-Extensions` lines of a request:
 /// what is agreed then, and the value for the response. `None` if there is no offer it can accept;
 /// the connection then goes without compression.
 ///
@@ -60,8 +60,8 @@ pub fn choose<'a>(
     Ok(chosen)
 }
 
-/// What is agreed, by the values of all the `Sec-WebSocket-Extensions` lines of a response to what
-/// [`offer`] offers. `None` if the server has chosen no extension.
+/// Derives the agreement from the values of all `Sec-WebSocket-Extensions` lines of a response to
+/// what [`offer`] offers. `None` if the server has chosen no extension.
 ///
 /// # Errors
 ///

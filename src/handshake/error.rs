@@ -148,7 +148,7 @@ errors! {
     /// The server chose an extension that was not offered.
     UnofferedExtension => None, "RFC 6455 §4.1",
         "server chose an extension that was not offered";
-    /// What the server says about permessage-deflate is invalid, or not what was offered.
+    /// The server's answer about permessage-deflate is invalid, or not what was offered.
     InvalidDeflate => None, "RFC 7692 §7.1",
         "server's answer about permessage-deflate is invalid or not what was offered";
     /// The server chose a subprotocol that was not offered.

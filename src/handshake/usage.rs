@@ -3,7 +3,8 @@ use core::fmt;
 
 use super::list;
 
-/// What the application asked for cannot be put into a handshake. Nothing was written.
+/// Fault of the application: it asked for something that cannot be in a handshake. Nothing was
+/// written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UsageError {

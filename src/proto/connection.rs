@@ -100,7 +100,7 @@ impl Connection {
         self
     }
 
-    /// What was agreed about compression; `None` if messages are not compressed.
+    /// Returns what was agreed about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<Agreement> {
         self.sender.deflate()
@@ -320,17 +320,18 @@ impl Connection {
         self.sender.note_progress();
     }
 
-    /// What can still happen.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.sender.state()
     }
 
-    /// What to do with the transport once `tx` is empty.
+    /// Returns what to do with the transport once `tx` is empty.
     pub fn transport(&self) -> Transport {
         self.sender.transport()
     }
 
-    /// How the connection closed: `None` until the peer's Close, a violation, a time-out or EOF.
+    /// Returns how the connection closed: `None` until the peer's Close, a violation, a time-out or
+    /// EOF.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         self.sender.close_info()
     }
@@ -347,7 +348,7 @@ impl Connection {
 
     /// The two directions, for two owners. They share nothing.
     ///
-    /// What the receiver owes the peer comes out of it as a [`Reply`](super::Reply); closing and
+    /// Answers that the receiver owes come out of it as a [`Reply`](super::Reply); closing and
     /// the timers are the sender's.
     pub fn split(mut self) -> (Receiver, Sender) {
         self.receiver.mark_answered();

@@ -29,7 +29,7 @@ pub struct Sender {
     /// As all limits here, in 4 bytes: every idle connection holds them.
     max_unsent: u32,
     max_pending_pongs: u32,
-    /// What the peer has shown of itself since the timers last judged it.
+    /// Signs of life of the peer since the timers last judged it.
     arrived: Arrived,
     timers: Timers,
     record: Option<Box<CloseRecord>>,
@@ -358,17 +358,17 @@ impl Sender {
         Ok(())
     }
 
-    /// What can still happen.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.phase.state()
     }
 
-    /// What to do with the transport once `tx` is empty.
+    /// Returns what to do with the transport once `tx` is empty.
     pub fn transport(&self) -> Transport {
         self.phase.transport(self.role())
     }
 
-    /// How the connection closed; `None` while that is open.
+    /// Returns how the connection closed; `None` while that is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         match self.phase {
             Phase::Open | Phase::CloseSent => None,
@@ -541,7 +541,7 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// What a [`Receiver`](super::Receiver) owes to the peer. Hand it to [`Sender::reply`].
+/// Answer that a [`Receiver`](super::Receiver) owes to the peer. Hand it to [`Sender::reply`].
 #[derive(Debug)]
 #[must_use = "the peer waits for this: hand it to `Sender::reply`"]
 pub struct Reply(Owed);
@@ -573,7 +573,7 @@ impl Reply {
         Self(Owed::Nothing)
     }
 
-    /// What is owed for an event.
+    /// Makes the answer to an event.
     #[inline]
     pub(crate) fn to(event: &Event<'_>) -> Self {
         Self(match event {

@@ -24,7 +24,7 @@ pub struct FrameHeader {
     pub rsv2: bool,
     /// The third reserved bit.
     pub rsv3: bool,
-    /// What the payload is.
+    /// Kind of the payload.
     pub opcode: Opcode,
     /// The masking key, in frames from a client.
     pub mask: Option<[u8; 4]>,

@@ -137,7 +137,8 @@ mod tests {
 
     use super::*;
 
-    /// How many bytes of `text` are accepted before the validator fails, in pieces of `step`.
+    /// Counts the bytes of `text` that are accepted before the validator fails, in pieces of
+    /// `step`.
     fn check(text: &[u8], step: usize) -> Result<(), InvalidUtf8> {
         let mut validator = Utf8Validator::new();
         for piece in text.chunks(step) {

@@ -78,12 +78,12 @@ impl Handshake {
 
     /// Takes a response out of `rx`; `None` if it is not complete.
     ///
-    /// What follows the head of a 101 stays in `rx`. Once the response has been returned, this
+    /// Bytes behind the head of a 101 stay in `rx`. Once the response has been returned, this
     /// returns `None`.
     ///
     /// # Errors
     ///
-    /// What arrived is not HTTP/1.1 or over a limit, or a 101 that does not belong to the request.
+    /// The input is not HTTP/1.1 or over a limit, or a 101 that does not belong to the request.
     /// Every later call returns the same error.
     pub fn read_response(
         &mut self,

@@ -12,7 +12,7 @@ use crate::handshake::reader::StatusLine;
 use crate::handshake::{list, status};
 use crate::proto::{Config, Connection};
 
-/// What the server said.
+/// Answer of the server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Response {
@@ -69,7 +69,7 @@ impl Accepted {
         connection
     }
 
-    /// What was agreed about compression; `None` if messages are not compressed.
+    /// Returns what was agreed about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<Agreement> {
         let lines = self.head.all("sec-websocket-extensions");

@@ -86,12 +86,12 @@ impl Handshake {
     /// Any request of HTTP/1.1 is returned, be it for an upgrade or for a page:
     /// [`Request::is_upgrade`] tells which. So is one of HTTP/1.0, which load balancers send to
     /// find out whether a server is well; it can be answered with a page, and is never accepted.
-    /// What follows its head stays in `rx`. Once the request has been returned, this returns
+    /// Bytes behind its head stay in `rx`. Once the request has been returned, this returns
     /// `None`.
     ///
     /// # Errors
     ///
-    /// What arrived is not HTTP/1.1 or 1.0, or over a limit. The HTTP answer is in `tx` already.
+    /// The input is not HTTP/1.1 or 1.0, or over a limit. The HTTP answer is in `tx` already.
     /// Every later call returns the same error and writes nothing.
     pub fn read_request(
         &mut self,

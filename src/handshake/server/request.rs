@@ -68,7 +68,7 @@ impl Request {
         }
     }
 
-    /// What follows the `?` in the target, not decoded.
+    /// Returns what follows the `?` in the target, not decoded.
     pub fn query(&self) -> Option<&str> {
         self.query.as_ref().map(|query| self.head.text(query))
     }

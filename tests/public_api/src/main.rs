@@ -1,8 +1,8 @@
 //! Compares the public items of `sansws` with those recorded in `surface.txt`.
 //!
 //! `cargo run --manifest-path tests/public_api/Cargo.toml` fails with a list of what is new and
-//! what is gone; with `-- --bless` it records the surface as it is. A change of the file is a change
-//! of what users build on: it belongs into the changelog.
+//! what is gone; with `-- --bless` it records the surface as it is. A change of the file is a
+//! change of what users build on: it belongs into the changelog.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-/// Where the JSON of this rustdoc cannot be read: it is of a version that the library does not know.
+/// Where the JSON of this rustdoc cannot be read: it is of a version that the library does not
+/// know.
 const CANNOT_READ: u8 = 3;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -71,8 +72,8 @@ fn rustdoc_json(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
     Ok(target.join("doc/sansws.json"))
 }
 
-/// One line an item. Left out is what every type has (`Into` by `From`, ...), what nobody builds on,
-/// and the methods of common traits, which the line of the `impl` stands for.
+/// One line an item. Left out is what every type has (`Into` by `From`, ...), what nobody builds
+/// on, and the methods of common traits, which the line of the `impl` stands for.
 fn public_items(json: &Path) -> Result<BTreeSet<String>, public_api::Error> {
     let api = public_api::Builder::from_rustdoc_json(json).omit_blanket_impls(true).build()?;
     Ok(api.items().map(ToString::to_string).filter(|item| !is_implied(item)).collect())
