@@ -319,8 +319,8 @@ impl Server {
     /// the operating system. While one waits, connections that have sent nothing for a second are
     /// closed for them, then those that have not completed their request or fetched its answer in
     /// that time: those of the network with the most of them first, the oldest first. Where one
-    /// network has more than a quarter of the permits, those of it that have sent nothing are closed
-    /// for a newcomer from another one after a tenth of a second.
+    /// network has more than a quarter of the permits, those of it that have sent nothing are
+    /// closed for a newcomer from another one after a tenth of a second.
     /// [`Stats::gave_way`](super::Stats::gave_way) counts all of them. A handshake that a handler
     /// [decides](super::Handler::on_request) about stays.
     pub const fn max_pending(mut self, handshakes: usize) -> Self {

@@ -229,8 +229,8 @@ async fn what_is_wrong_with_the_set_up_is_said_by_run() {
     );
     assert_eq!(
         run(bind().await.allowed_hosts(["http://example.com"])).await,
-        "\"http://example.com\" is no host: write `example.com`, `example.com:8181`, or `*.example.com` \
-         for all names under it, without a scheme"
+        "\"http://example.com\" is no host: write `example.com`, `example.com:8181`, or \
+         `*.example.com` for all names under it, without a scheme"
     );
     let config = Config::new().delivery(Delivery::Chunks);
     assert!(matches!(bind().await.config(config).run().await, Err(ServerError::ChunkedDelivery)));

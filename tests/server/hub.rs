@@ -83,8 +83,8 @@ async fn rooms_are_left_with_the_connection() {
     server.stop().await;
 }
 
-/// Neither the number of rooms nor their names are left to whoever names them, and all are left in the
-/// end.
+/// Neither the number of rooms nor their names are left to whoever names them, and all are left in
+/// the end.
 #[tokio::test]
 async fn rooms_are_bounded() {
     let server = bind().await.route("/", handler_fn()).max_rooms_per_client(3).max_room_name_len(5);

@@ -1,5 +1,5 @@
-//! The same on both kinds of runtime. The server has one of its own; its clients, and whoever uses its
-//! hub and handle, are on another.
+//! The same on both kinds of runtime. The server has one of its own; its clients, and whoever uses
+//! its hub and handle, are on another.
 
 use std::sync::mpsc;
 use std::thread;

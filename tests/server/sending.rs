@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::{bind, closed, frames, start, text, until, within};
 use sansws_test::wire;
 
-/// From threads that are not of the runtime; no message is torn or lost, each sender's are in order.
+/// From threads that are not of the runtime; no message is torn or lost, each sender's are in
+/// order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_threads_send_to_one_client() {
     const THREADS: usize = 4;

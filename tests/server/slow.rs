@@ -150,8 +150,8 @@ async fn the_newest_are_dropped() {
     server.stop().await;
 }
 
-/// What is taken in any case, before the client's task had a turn: bytes and 64 for each message, and one
-/// message however long it is.
+/// What is taken in any case, before the client's task had a turn: bytes and 64 for each message,
+/// and one message however long it is.
 #[tokio::test]
 async fn messages_are_counted_too() {
     let server = bind().await.route("/", handler_fn()).max_queued_bytes(10).max_burst_bytes(3 * 65);

@@ -1,5 +1,5 @@
-//! The event server behind the proxies that most stand in front of: nginx and haproxy, each test with a
-//! process of its own and the configuration from the README.
+//! The event server behind the proxies that most stand in front of: nginx and haproxy, each test
+//! with a process of its own and the configuration from the README.
 //!
 //! Without nginx or haproxy the tests say that they have not run, and fail where `CI=true` is set.
 
@@ -54,7 +54,8 @@ behind_both! {
     a_slow_client_is_closed
 }
 
-/// What nginx does where nothing is said: HTTP/1.0, and no `Upgrade`. The client reads what to write.
+/// What nginx does where nothing is said: HTTP/1.0, and no `Upgrade`. The client reads what to
+/// write.
 #[tokio::test]
 async fn a_bare_proxy_pass_is_answered_with_what_is_missing() {
     let server = bind().await.route("/", handler_fn()).page("/", Response::html("<h1>Hello</h1>"));
@@ -183,7 +184,8 @@ async fn haproxy_may_close_after_requests() {
     server.stop().await;
 }
 
-/// The health check that the README gives: a server that drains gets no new clients, and keeps its own.
+/// The health check that the README gives: a server that drains gets no new clients, and keeps its
+/// own.
 #[tokio::test]
 async fn haproxy_checks_the_health() {
     const UPSTREAM: &str = "server sansws 127.0.0.1:8181";

@@ -209,8 +209,8 @@ pub async fn a_prefix_is_taken_off(kind: Kind) {
     server.stop().await;
 }
 
-/// The host, which origins are compared with, the client's address and whatever else it says; but not
-/// what it makes up.
+/// The host, which origins are compared with, the client's address and whatever else it says; but
+/// not what it makes up.
 pub async fn who_asks_is_passed_on(kind: Kind) {
     let server = bind().await.route("/", handler_fn()).trusted_proxies(1);
     let Some((server, proxy)) = behind(kind.readme(), server).await else { return };
@@ -246,8 +246,8 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
     server.stop().await;
 }
 
-/// Sites have names of their own, which a server on a loopback address learns from nobody else; it need
-/// not trust the proxy for that.
+/// Sites have names of their own, which a server on a loopback address learns from nobody else; it
+/// need not trust the proxy for that.
 pub async fn sites_of_any_name_pass(kind: Kind) {
     for trusted in [0, 1] {
         let server = bind().await.route("/", handler_fn()).trusted_proxies(trusted);

@@ -1,5 +1,5 @@
-//! `blocking::WebSocket` on a stream that never blocks, driven by hand: whoever is told `WouldBlock` comes
-//! back later.
+//! `blocking::WebSocket` on a stream that never blocks, driven by hand: whoever is told
+//! `WouldBlock` comes back later.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -99,8 +99,9 @@ impl<S: Transport + Send + 'static> Talk<S> {
             if open && self.user.is_done(said_all, self.heard_bye) {
                 self.ws.start_close(code, "done")?;
             } else if open && !said_all && self.ws.unsent() == 0 {
-                // Two users who feed more and more while the other's bytes wait behind their own would wait
-                // for each other: `recv` takes in no more than the answer to it finds room for.
+                // Two users who feed more and more while the other's bytes wait behind their own
+                // would wait for each other: `recv` takes in no more than the answer to it finds
+                // room for.
                 self.speak()?;
             }
             self.user.doing("recv");

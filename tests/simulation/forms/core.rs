@@ -180,8 +180,8 @@ impl Core {
         Ok(())
     }
 
-    /// Writes, reads, and looks at the clock; waits until one of them has got anywhere. `false` when it is
-    /// time to end. `more`: there is something to do besides, so nobody waits.
+    /// Writes, reads, and looks at the clock; waits until one of them has got anywhere. `false`
+    /// when it is time to end. `more`: there is something to do besides, so nobody waits.
     async fn turn(&mut self, more: bool) -> Result<bool, Error> {
         let Self { io, conn, rx, tx, epoch, shut, flushed, blocked, .. } = self;
         let due = conn.poll_timeout();

@@ -80,10 +80,10 @@ async fn play(world: World, mut rng: Rng) {
         },
         closes,
     };
-    // The kernels hold up to ten looks of what the reader takes, where a ping lies behind it, and three where
-    // a Close does, which has less of them: nobody can see what happens inside of them. Such a reader is
-    // given its time for what was written. One that takes less than 16 KiB in the 10 s that a Close is
-    // waited for has to come to its end within those.
+    // The kernels hold up to ten looks of what the reader takes, where a ping lies behind it, and
+    // three where a Close does, which has less of them: nobody can see what happens inside of them.
+    // Such a reader is given its time for what was written. One that takes less than 16 KiB in the
+    // 10 s that a Close is waited for has to come to its end within those.
     let most = match peer {
         Peer::Reads(rate) if closes && rate < 2000 => rate * 4,
         Peer::Reads(rate) if closes => rate * 15,

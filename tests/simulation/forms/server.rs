@@ -205,8 +205,8 @@ fn judge(
         if own && number as u64 >= speakers {
             continue;
         }
-        // A speaker that vanishes takes along what it has not said. So does one that reads nothing, when
-        // it is thrown out for that.
+        // A speaker that vanishes takes along what it has not said. So does one that reads nothing,
+        // when it is thrown out for that.
         let lasts = |kind: &Member| matches!(kind, Member::Healthy | Member::Steady);
         let lasting = members[..speakers as usize].iter().filter(|kind| lasts(kind)).count();
         let all_spoke = lasting == speakers as usize;
