@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::endpoint::{Endpoint, Failure, Step};
 use sansws::handshake::{client::Request, server::Accept};
-use sansws::proto::{Config, Event, KeepAlive};
+use sansws::proto::Event;
+use sansws::{Config, KeepAlive};
 use smol::{Async, Timer, future};
 
 /// The steps after which other tasks have their turn.

@@ -8,10 +8,11 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::endpoint::{Endpoint, Failure, Step};
 use sansws::handshake::{client::Request, server::Accept};
-use sansws::proto::{Config, Event};
+use sansws::proto::Event;
 
 const FRAME: Duration = Duration::from_micros(16_667);
 

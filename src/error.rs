@@ -2,11 +2,12 @@ use alloc::sync::Arc;
 use core::fmt;
 use std::io;
 
+use crate::config::ConfigError;
 use crate::endpoint::Failure;
 use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::server::AcceptError;
 use crate::handshake::{HandshakeError, UsageError};
-use crate::proto::{ConfigError, SendError, Timeout};
+use crate::proto::{SendError, Timeout};
 use crate::wire::{CloseCode, ProtocolError};
 
 /// Whatever can go wrong on a socket of the adapters.
@@ -291,7 +292,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::proto::Config;
+    use crate::config::Config;
 
     /// An error of the operating system's kind that has a source, as TLS libraries make them.
     fn broken() -> io::Error {

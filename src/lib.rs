@@ -30,7 +30,7 @@
 //! Errors come in two families. The peer was wrong: [`ProtocolError`], which knows its close code,
 //! and [`handshake::HandshakeError`], which knows its HTTP status; the answer is in the send buffer
 //! already. You were wrong: [`proto::SendError`], [`handshake::UsageError`],
-//! [`proto::ConfigError`]; nothing was written, and the text says what to do instead. The adapters
+//! [`crate::ConfigError`]; nothing was written, and the text says what to do instead. The adapters
 //! have one [`Error`] for all of them.
 //!
 //! Every limit is a field of [`Config`].
@@ -58,6 +58,7 @@ extern crate std;
 #[cfg(feature = "std")]
 pub mod blocking;
 pub mod buf;
+mod config;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 pub mod endpoint;
@@ -84,9 +85,10 @@ pub mod tokio;
 pub mod wire;
 
 pub use bytes;
+pub use config::{Config, ConfigError, KeepAlive};
 #[cfg(feature = "std")]
 pub use error::Error;
-pub use proto::{Config, Event, Message, PreparedMessage, Utf8Bytes};
+pub use proto::{Event, Message, PreparedMessage, Utf8Bytes};
 pub use wire::{CloseCode, CloseFrame, ProtocolError};
 
 /// The programs in the README.

@@ -1,7 +1,8 @@
 use super::Input;
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Connection, Delivery, Event, Message, Role};
+use sansws::proto::{Connection, Delivery, Event, Message, Role};
 use sansws::wire::{FrameHeader, Opcode, ProtocolError};
 
 /// Compressed payloads, right or wrong: the same verdict and the same messages however they are cut

@@ -1,9 +1,10 @@
 use sansws::bytes::Buf;
 
 use super::{Input, Piece, check_memory};
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::proto::{
-    Config, Connection, Delivery, Event, Message, MessageKind, Receiver, Reply, Role, Sender, State,
+    Connection, Delivery, Event, Message, MessageKind, Receiver, Reply, Role, Sender, State,
 };
 use sansws::wire::{CloseCode, CloseFrame, FrameHeader, Opcode, ProtocolError, apply_mask};
 
@@ -25,6 +26,7 @@ fn frame_stream(role: Role, data: &[u8]) {
     let setting = Setting {
         role,
         config: config(&input),
+        read_ahead: read_ahead(&input),
         closing: input.is_set(SWITCH_CLOSING),
         echo: input.is_set(SWITCH_ECHO),
     };
@@ -37,7 +39,7 @@ fn frame_stream(role: Role, data: &[u8]) {
         Manner { look: true, ..Manner::default() },
         Manner { own: true, ..Manner::default() },
         Manner { halves: true, ..Manner::default() },
-        Manner { drain: setting.config.max_pending_pongs == MANY, ..Manner::default() },
+        Manner { drain: input.is_set(SWITCH_MANY_PONGS), ..Manner::default() },
     ] {
         assert_eq!(setting.run(&pieces, manner), expected, "{manner:?}");
     }
@@ -65,15 +67,17 @@ fn config(input: &Input<'_>) -> Config {
     if input.is_set(SWITCH_MANY_PONGS) {
         config = config.max_pending_pongs(MANY);
     }
-    if input.is_set(SWITCH_SMALL_READS) {
-        config = config.read_ahead(256);
-    }
     config
+}
+
+fn read_ahead(input: &Input<'_>) -> usize {
+    if input.is_set(SWITCH_SMALL_READS) { 256 } else { RecvBuffer::DEFAULT_READ_AHEAD }
 }
 
 struct Setting {
     role: Role,
     config: Config,
+    read_ahead: usize,
     /// This end closes before anything arrives.
     closing: bool,
     /// Every message is sent back.
@@ -131,7 +135,7 @@ impl Setting {
                 End::Halves(receiver, sender)
             }
         };
-        let mut rx = RecvBuffer::with_read_ahead(self.config.read_ahead);
+        let mut rx = RecvBuffer::with_read_ahead(self.read_ahead);
         let mut tx = SendBuffer::new();
         let (mut events, mut sent) = (Vec::new(), Vec::new());
         let (mut result, mut received) = (Ok(()), 0);
@@ -168,7 +172,7 @@ impl Setting {
                     Err(error) => result = Err(error),
                 }
             }
-            check_memory(&rx, received, self.config.read_ahead);
+            check_memory(&rx, received, self.read_ahead);
             if manner.drain {
                 drain(&mut tx, &mut sent);
             }

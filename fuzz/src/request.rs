@@ -2,10 +2,11 @@ use sansws::bytes::Buf;
 
 use super::second_opinion::{self, PlainHead};
 use super::{Input, Piece, check_memory};
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::HandshakeError;
 use sansws::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
-use sansws::proto::{Config, State};
+use sansws::proto::State;
 
 /// What a client sends to open a connection.
 ///

@@ -5,11 +5,11 @@ use super::deadline::Deadline;
 use super::opening::Opening;
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handshake::server::{Accept, Reject, Request};
 use crate::opening::Stop;
-use crate::proto::Config;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -79,11 +79,11 @@ pub fn read_request_with_prefix<S: Transport>(
     received: &[u8],
     config: &Config,
 ) -> Result<Incoming<S>, Error> {
-    let config = config.check()?;
+    config.validate()?;
     let deadline = Deadline::after(config.handshake_timeout);
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
     rx.extend_from_slice(received);
-    let mut opening = Opening::new(io, Endpoint::server(&config), rx, SendBuffer::new(), deadline);
+    let mut opening = Opening::new(io, Endpoint::server(config), rx, SendBuffer::new(), deadline);
     match opening.run()? {
         Stop::Request(request) => {
             Ok(Incoming { opening, request, timeout: config.handshake_timeout })

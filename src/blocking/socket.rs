@@ -31,7 +31,7 @@ impl<S> WebSocket<S> {
     ///
     /// Bytes that were read behind the handshake's head go into `rx` first
     /// ([`RecvBuffer::extend_from_slice`]). Keep-alive is as the connection was configured:
-    /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
+    /// off, unless that set it.
     pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
         Self::new(io, conn, rx, SendBuffer::new())
     }

@@ -19,8 +19,8 @@ mod made;
 /// order: a frame is never torn.
 ///
 /// The buffer itself has no limit. The connection refuses new messages once
-/// [`Config::max_unsent`](crate::proto::Config::max_unsent) bytes wait; replies to the peer are
-/// bounded by [`Config::max_pending_pongs`](crate::proto::Config::max_pending_pongs).
+/// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; replies to the peer are
+/// bounded by [`Config::max_pending_pongs`](crate::Config::max_pending_pongs).
 #[derive(Default)]
 pub struct SendBuffer {
     /// `flat[head..]` is unsent, except that before `flat[segment.at]` goes `segment.bytes`.

@@ -7,11 +7,12 @@ use bytes::Buf;
 use super::flow::{Action, Flow, Unsent};
 use super::{Failure, Step};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::config::Config;
 use crate::handshake::server::{Accept, AcceptError, Reject, Request};
 use crate::handshake::{UsageError, client, server};
 use crate::proto::{
-    Config, Connection, LINGER, MAX_DRAINED, MessageKind, MessageRef, MessageWriter, Outcome,
-    Ready, SendError,
+    Connection, LINGER, MAX_DRAINED, MessageKind, MessageRef, MessageWriter, Outcome, Ready,
+    SendError,
 };
 use crate::wire::CloseFrame;
 
@@ -56,7 +57,8 @@ use crate::wire::CloseFrame;
 /// use sansws::endpoint::{Endpoint, Step};
 /// use sansws::handshake::client::Request;
 /// use sansws::handshake::server::Accept;
-/// use sansws::proto::{Config, Event};
+/// use sansws::proto::Event;
+/// use sansws::Config;
 ///
 /// /// Goes on until nothing more can be done without bytes from the other end.
 /// fn run(end: &mut Endpoint, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Option<bool> {
@@ -146,7 +148,7 @@ impl Endpoint {
     /// [`handle_timeout`](Self::handle_timeout).
     pub fn server(config: &Config) -> Self {
         let handshake = server::Handshake::new(config);
-        Self::new(Phase::Request(Box::new(Opening { handshake, config: *config })))
+        Self::new(Phase::Request(Box::new(Opening { handshake, config: config.clone() })))
     }
 
     /// A client's end. Writes the request to `tx`.

@@ -1,13 +1,14 @@
 //! permessage-deflate in `Sec-WebSocket-Extensions` (RFC 7692 §5, §7.1).
 //!
 //! The handshakes of this crate do this by themselves, where
-//! [`Config::deflate`](crate::proto::Config::deflate) is set. For another HTTP stack there is this,
+//! [`Config::deflate`](crate::Config::deflate) is set. For another HTTP stack there is this,
 //! and [`Connection::with_deflate`](crate::proto::Connection::with_deflate):
 //!
 //! ```
 //! use sansws::deflate::Deflate;
 //! use sansws::handshake::deflate;
-//! use sansws::proto::{Config, Connection};
+//! use sansws::proto::Connection;
+//! use sansws::Config;
 //!
 //! let settings = Deflate::new();
 //! let offers = [&b"permessage-deflate; client_max_window_bits"[..]]; // the lines of the request

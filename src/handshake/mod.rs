@@ -14,7 +14,7 @@
 //! ```
 //! use sansws::buf::{RecvBuffer, SendBuffer};
 //! use sansws::handshake::{client, server};
-//! use sansws::proto::Config;
+//! use sansws::Config;
 //!
 //! let config = Config::new();
 //! let (mut to_server, mut to_client) = (RecvBuffer::new(), RecvBuffer::new());

@@ -7,7 +7,7 @@ use super::HandshakeError;
 use super::head::{Field, Head};
 use super::list;
 use crate::buf::RecvBuffer;
-use crate::proto::Config;
+use crate::config::Config;
 
 /// Takes the head of an HTTP message out of a receive buffer.
 ///

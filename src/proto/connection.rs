@@ -2,10 +2,11 @@ use core::time::Duration;
 
 use super::receiver::Ready;
 use super::{
-    CloseInfo, Config, Event, MessageKind, MessageRef, MessageWriter, Outcome, Receiver, Role,
-    SendError, Sender, State, Timeout, Transport,
+    CloseInfo, Event, MessageKind, MessageRef, MessageWriter, Outcome, Receiver, Role, SendError,
+    Sender, State, Timeout, Transport,
 };
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Agreement, Deflate};
 use crate::wire::{CloseFrame, ProtocolError};
@@ -36,7 +37,8 @@ use crate::wire::{CloseFrame, ProtocolError};
 /// ```
 /// use sansws::buf::{RecvBuffer, SendBuffer};
 /// use sansws::bytes::Buf;
-/// use sansws::proto::{Config, Connection, Event};
+/// use sansws::proto::{Connection, Event};
+/// use sansws::Config;
 ///
 /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 /// let mut server = Connection::server(&Config::new());
@@ -200,7 +202,8 @@ impl Connection {
     ///
     /// ```
     /// use sansws::buf::{RecvBuffer, SendBuffer};
-    /// use sansws::proto::{Config, Connection};
+    /// use sansws::proto::Connection;
+    /// use sansws::Config;
     ///
     /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     /// let mut conn = Connection::server(&Config::new()); // and `with_deflate`

@@ -5,7 +5,7 @@
 //! draws a random number or touches a socket.
 
 mod closing;
-mod config;
+
 mod connection;
 #[cfg(feature = "deflate")]
 mod deflation;
@@ -20,8 +20,8 @@ mod text;
 mod timers;
 mod writer;
 
+pub use crate::config::Delivery;
 pub use closing::{CloseInfo, Initiator, Outcome, State, Transport};
-pub use config::{Config, ConfigError, Delivery, KeepAlive};
 pub use connection::Connection;
 pub use error::{SendError, Timeout};
 pub use event::{Binary, Chunk, Event, Text};

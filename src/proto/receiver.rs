@@ -1,7 +1,8 @@
 use super::sender::Reply;
 use super::timers::Arrived;
-use super::{Binary, Chunk, Config, Delivery, Event, MessageKind, Role, Text};
+use super::{Binary, Chunk, Delivery, Event, MessageKind, Role, Text};
 use crate::buf::RecvBuffer;
+use crate::config::Config;
 use crate::wire::{
     CloseFrame, FrameHeader, Opcode, ProtocolError, Utf8Validator, check_first_byte,
     check_second_byte, is_utf8,
@@ -130,7 +131,7 @@ impl Receiver {
         let mut this = Self {
             role,
             delivery: config.delivery,
-            max_message_len: config.max_message_len as u64,
+            max_message_len: config.message_len() as u64,
             max_fragments: config.max_fragments,
             max_empty_fragments: config.max_empty_fragments,
             end: End::Not,

@@ -12,10 +12,11 @@ use super::message::PayloadRef;
 use super::timers::{Arrived, Due, Signs, Timers};
 use super::writer::Fragments;
 use super::{
-    CloseInfo, Config, Event, Initiator, MessageKind, MessageRef, MessageWriter, Outcome,
-    PreparedMessage, Role, SendError, State, Timeout, Transport,
+    CloseInfo, Event, Initiator, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage,
+    Role, SendError, State, Timeout, Transport,
 };
 use crate::buf::SendBuffer;
+use crate::config::Config;
 use crate::wire::{CloseCode, CloseFrame, FrameHeader, MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
 
 /// The sending direction of a connection: messages in, frames out; and all that has to be decided
@@ -52,7 +53,7 @@ impl Sender {
             phase: Phase::Open,
             mask_keys,
             fragments: None,
-            max_unsent: u32::try_from(config.max_unsent).unwrap_or(u32::MAX),
+            max_unsent: u32::try_from(config.unsent()).unwrap_or(u32::MAX),
             max_pending_pongs: u32::try_from(config.max_pending_pongs).unwrap_or(u32::MAX),
             arrived: Arrived::default(),
             timers: Timers::new(role, config),
@@ -245,7 +246,7 @@ impl Sender {
     }
 
     /// Pays what the receiver owes to the peer. Replies are not subject to
-    /// [`Config::max_unsent`](super::Config::max_unsent); they have a bound of their own.
+    /// [`Config::max_unsent`](crate::Config::max_unsent); they have a bound of their own.
     pub fn reply(&mut self, tx: &mut SendBuffer, reply: Reply) {
         match reply.0 {
             Owed::Nothing => {}

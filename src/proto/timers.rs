@@ -1,7 +1,8 @@
 use core::time::Duration;
 
 use super::closing::Phase;
-use super::{Config, Role, Timeout};
+use super::{Role, Timeout};
+use crate::config::Config;
 
 /// The deadlines of a connection, on the caller's monotonic clock.
 ///

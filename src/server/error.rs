@@ -3,8 +3,9 @@ use core::fmt;
 use std::io;
 
 use super::http::route::InvalidPath;
+use crate::config::ConfigError;
 use crate::handshake::UsageError;
-use crate::proto::{ConfigError, SendError};
+use crate::proto::SendError;
 
 /// An invalid set-up, or the want of a socket: a server cannot run.
 #[derive(Debug)]
@@ -221,8 +222,8 @@ mod tests {
     use alloc::string::ToString;
 
     use super::*;
+    use crate::config::Config;
     use crate::error::check_chain;
-    use crate::proto::Config;
 
     #[test]
     fn nothing_is_said_twice_and_nothing_is_left_out() {

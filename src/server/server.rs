@@ -26,8 +26,9 @@ use super::http::response::Response;
 use super::http::route::{InvalidPath, Pattern, Table};
 use super::observe::event::LogEvent;
 use super::run::{RunSettings, run};
+use crate::config::Config;
 use crate::handshake::Origin;
-use crate::proto::{Config, Delivery};
+use crate::proto::Delivery;
 
 /// A WebSocket server that tells handlers what happens, and serves pages on the same port.
 ///
@@ -265,18 +266,17 @@ impl Server {
         self
     }
 
-    /// Sets the settings of connections. One that has the value of [`Config::new`] counts as unset,
-    /// and is as in [`default_config`](Self::default_config);
-    /// [`max_message_len`](Self::max_message_len) and [`max_unsent`](Self::max_unsent) hold in any
-    /// case. The order of these calls does not matter.
-    pub const fn config(mut self, config: Config) -> Self {
+    /// Sets the settings of connections. What is not set in them is as in
+    /// [`default_config`](Self::default_config); [`max_message_len`](Self::max_message_len) and
+    /// [`max_unsent`](Self::max_unsent) hold in any case. The order of these calls does not matter.
+    pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
     /// Returns the default settings of connections: those of [`Config::new`], but for messages of
     /// at most 1 MiB, and 64 KiB that may be unsent before the queue fills.
-    pub const fn default_config() -> Config {
+    pub fn default_config() -> Config {
         Config::new().max_message_len(1024 * 1024).max_unsent(64 * 1024)
     }
 
@@ -439,7 +439,7 @@ impl Server {
         }
         #[cfg(feature = "deflate")]
         {
-            self.limits.deflate = config.deflate;
+            self.limits.deflate.clone_from(&config.deflate);
         }
         self.limits.close_timeout = config.close_timeout;
         self.context.set_limits(self.limits);
@@ -458,19 +458,14 @@ impl Server {
 
     /// Returns what [`config`](Self::config) and the setters beside it come to.
     fn connection_config(&self) -> Config {
-        let (unsaid, ours) = (Config::new(), Self::default_config());
-        let settle = |setter: Option<usize>, said, unsaid, ours| {
-            setter.unwrap_or(if said == unsaid { ours } else { said })
-        };
-        let Config { max_message_len, max_unsent, .. } = self.config;
-        let max_message_len = settle(
-            self.max_message_len,
-            max_message_len,
-            unsaid.max_message_len,
-            ours.max_message_len,
-        );
-        let max_unsent = settle(self.max_unsent, max_unsent, unsaid.max_unsent, ours.max_unsent);
-        self.config.max_message_len(max_message_len).max_unsent(max_unsent)
+        let mut config = self.config.clone();
+        if let Some(bytes) = self.max_message_len {
+            config = config.max_message_len(bytes);
+        }
+        if let Some(bytes) = self.max_unsent {
+            config = config.max_unsent(bytes);
+        }
+        config.or(&Self::default_config())
     }
 
     fn note<T>(&mut self, result: Result<T, impl Into<ServerError>>) {

@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::lent::LentRx;
 use super::opening::Opening;
 use super::{WebSocket, with_defaults};
+use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handshake::server::{Accept, Reject, Request};
 use crate::opening::Stop;
 use crate::pool::LentTx;
-use crate::proto::Config;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -33,7 +33,8 @@ pub async fn accept<S>(io: S) -> Result<WebSocket<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    accept_with(io, &Config::new()).await
+    // In a box, because the task would keep the room that the handshake needs for its whole life.
+    Box::pin(async { handshake(io, &Config::new()).await }).await
 }
 
 /// [`accept`] with settings.
@@ -49,9 +50,14 @@ pub async fn accept_with<S>(io: S, config: &Config) -> Result<WebSocket<S>, Erro
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // In a box, because the task would keep the room that the handshake needs for its whole life.
-    let handshake = async { read(io, &[], config, || ()).await?.accept(&Accept::default()).await };
-    Box::pin(handshake).await
+    Box::pin(handshake(io, config)).await // as in `accept`
+}
+
+async fn handshake<S>(io: S, config: &Config) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    read(io, &[], config, || ()).await?.accept(&Accept::default()).await
 }
 
 /// [`accept_with`] for a stream whose request somebody else has read, an HTTP server as a rule, and
@@ -89,7 +95,7 @@ where
 ///
 /// ```no_run
 /// use sansws::handshake::server::{Accept, Reject};
-/// use sansws::proto::Config;
+/// use sansws::Config;
 ///
 /// # async fn run(stream: tokio::net::TcpStream) -> Result<(), sansws::Error> {
 /// let incoming = sansws::tokio::read_request(stream, &Config::new()).await?;
@@ -163,7 +169,8 @@ async fn read<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = with_defaults(&config.check()?);
+    config.validate()?;
+    let config = with_defaults(config);
     let mut rx = LentRx::empty(config.read_ahead);
     rx.fetch().extend_from_slice(received);
     let mut opening = Opening::new(io, Endpoint::server(&config), rx, LentTx::default());

@@ -5,8 +5,9 @@ mod support;
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Connection, Delivery, PreparedMessage, Role};
+use sansws::proto::{Connection, Delivery, PreparedMessage, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use self::support::*;

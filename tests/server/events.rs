@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sansws::proto::{CloseInfo, Event, KeepAlive, MessageRef};
+use sansws::KeepAlive;
+use sansws::proto::{CloseInfo, Event, MessageRef};
 use sansws::server::{Accept, Client, Handler, Received, Request, Response, Server, handler_fn};
 use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;

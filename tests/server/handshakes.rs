@@ -106,7 +106,8 @@ async fn slow_handshakes_are_given_up() {
 
 #[tokio::test]
 async fn messages_have_a_limit_of_one_mebibyte() {
-    assert_eq!(Server::default_config().max_message_len, 1024 * 1024);
+    let limits = Config::new().max_message_len(1024 * 1024).max_unsent(64 * 1024);
+    assert_eq!(Server::default_config(), limits);
     let echo = handler_fn().on_message(|client, message| client.send(message));
     let server = start(bind().await.route("/", echo).max_message_len(1000));
     let mut ws = server.connect("/").await;

@@ -4,7 +4,8 @@ use std::future::pending;
 use std::time::Duration;
 
 use sansws::CloseCode;
-use sansws::proto::{CloseInfo, KeepAlive};
+use sansws::KeepAlive;
+use sansws::proto::CloseInfo;
 use sansws::server::{Client, ExternalStream, Handler, NotSent, Received, Server, handler_fn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout, timeout_at};

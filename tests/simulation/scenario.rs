@@ -8,9 +8,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sansws::Config;
+use sansws::KeepAlive;
 use sansws::buf::RecvBuffer;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Connection, KeepAlive};
+use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
 use tokio::time::{sleep, timeout};
 
@@ -72,6 +73,9 @@ pub struct User {
     pub number: usize,
     pub side: usize,
     pub config: Config,
+    /// Settings of `config` that forms have to know.
+    pub max_unsent: usize,
+    pub read_ahead: usize,
     pub is_server: bool,
     pub deflate: Option<Agreement>,
     pub story: Story,
@@ -271,12 +275,13 @@ impl Conversation {
             true => KeepAlive::Every(patience.mul_f64(rng.pick(&[0.5, 1.0, 2.0]))),
             false => KeepAlive::Off,
         };
+        let read_ahead = rng.magnitude(64, 64 * 1024) as usize;
         let config = Config::new()
             .max_unsent(max_unsent)
             .keep_alive(keep_alive)
             .pong_timeout(patience)
             .close_timeout(patience)
-            .read_ahead(rng.magnitude(64, 64 * 1024) as usize);
+            .read_ahead(read_ahead);
         let messages = (says[0].len() + says[1].len()) as u64;
         let talking: u64 = paths.iter().map(|path| path.time_for(2 * total + 4096)).sum();
         let turns: u64 = paths.iter().map(|path| path.delay(1)).sum::<u64>();
@@ -294,7 +299,9 @@ impl Conversation {
             end: Some(end),
             net: world.net.clone(),
             side,
-            config,
+            config: config.clone(),
+            max_unsent,
+            read_ahead,
             is_server: side == server,
             deflate,
             story: world.story.clone(),

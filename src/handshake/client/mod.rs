@@ -3,7 +3,7 @@
 //! ```
 //! use sansws::buf::{RecvBuffer, SendBuffer};
 //! use sansws::handshake::client::{Handshake, Request, Response};
-//! use sansws::proto::Config;
+//! use sansws::Config;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 //!

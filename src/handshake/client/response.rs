@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreement;
 #[cfg(feature = "deflate")]
@@ -10,7 +11,7 @@ use crate::handshake::deflate;
 use crate::handshake::head::{Head, Headers};
 use crate::handshake::reader::StatusLine;
 use crate::handshake::{list, status};
-use crate::proto::{Config, Connection};
+use crate::proto::Connection;
 
 /// Answer of the server.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ impl Refused {
     }
 
     /// The body, as far as it arrived, up to
-    /// [`Config::max_refusal_body_len`](crate::proto::Config::max_refusal_body_len).
+    /// [`Config::max_refusal_body_len`](crate::Config::max_refusal_body_len).
     pub fn body(&self) -> &[u8] {
         &self.body
     }

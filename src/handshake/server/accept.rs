@@ -6,6 +6,7 @@ use core::fmt;
 
 use super::{Request, reject};
 use crate::buf::SendBuffer;
+use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Agreement, Deflate};
 #[cfg(feature = "deflate")]
@@ -13,7 +14,7 @@ use crate::handshake::deflate;
 use crate::handshake::key::accept_key;
 use crate::handshake::usage::{check_headers, is_framing, is_websocket};
 use crate::handshake::{HandshakeError, UsageError, list};
-use crate::proto::{Config, Connection};
+use crate::proto::Connection;
 
 /// What a server adds to the response that opens the connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +79,7 @@ impl Request {
             headers.push((name.into(), value.into()));
         });
         let subprotocol = accept.subprotocol.map(Box::from);
-        Ok(Upgrade { headers, subprotocol, agreed, config: *config })
+        Ok(Upgrade { headers, subprotocol, agreed, config: config.clone() })
     }
 
     /// Says what the headers of the response are, to a request that is valid.
@@ -112,7 +113,7 @@ impl Request {
     /// What is agreed about compression and the header that says so, if it is on and offered.
     #[cfg(feature = "deflate")]
     fn choose_deflate(&self, config: &Config) -> Option<(Agreement, Deflate, String)> {
-        let settings = config.deflate?;
+        let settings = config.deflate.clone()?;
         // `check` has found the lines to follow their grammar
         let lines = self.head.all("sec-websocket-extensions");
         let (agreed, answer) = deflate::choose(lines, &settings).ok()??;
@@ -121,7 +122,7 @@ impl Request {
 }
 
 /// What was agreed on about extensions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Agreed {
     #[cfg(feature = "deflate")]
     deflate: Option<(Agreement, Deflate)>,
@@ -167,7 +168,7 @@ impl Upgrade {
     /// What was agreed on about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<Agreement> {
-        self.agreed.deflate.map(|(agreed, _)| agreed)
+        self.agreed.deflate.as_ref().map(|(agreed, _)| *agreed)
     }
 
     /// The connection, with the configuration that was given to [`Request::upgrade`].

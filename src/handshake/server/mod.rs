@@ -3,7 +3,7 @@
 //! ```
 //! use sansws::buf::{RecvBuffer, SendBuffer};
 //! use sansws::handshake::server::{Accept, Handshake, Reject};
-//! use sansws::proto::Config;
+//! use sansws::Config;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 //! # rx.extend_from_slice(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -52,7 +52,7 @@ use super::deadline::Deadline;
 use super::reader::{HeadReader, Kind};
 use super::{HandshakeError, UsageError};
 use crate::buf::{RecvBuffer, SendBuffer};
-use crate::proto::Config;
+use crate::config::Config;
 
 /// Reads a client's request.
 ///
@@ -161,7 +161,7 @@ impl Handshake {
     }
 
     /// Looks at the clock. The first call sets the deadline,
-    /// [`Config::handshake_timeout`](crate::proto::Config::handshake_timeout) from `now`.
+    /// [`Config::handshake_timeout`](crate::Config::handshake_timeout) from `now`.
     ///
     /// # Errors
     ///

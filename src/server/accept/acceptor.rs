@@ -22,10 +22,10 @@ use super::refusal::{
     Refusal, internal_error, method_not_allowed, misdirected, not_found, too_many_of_network,
     unavailable,
 };
+use crate::config::Config;
 use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::handshake::server as handshake;
-use crate::proto::Config;
 use crate::server::client::client::Client;
 use crate::server::client::hub::Hub;
 use crate::server::client::info::ClientInfo;

@@ -204,8 +204,8 @@ impl Hub {
             return Ok(prepared.clone());
         }
         #[cfg(feature = "deflate")]
-        if let Some(deflate) = self.context().limits().deflate {
-            return PreparedMessage::with_deflate(message, &deflate);
+        if let Some(deflate) = &self.context().limits().deflate {
+            return PreparedMessage::with_deflate(message, deflate);
         }
         PreparedMessage::new(message)
     }

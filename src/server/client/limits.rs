@@ -34,7 +34,7 @@ pub enum SlowClients {
 }
 
 /// The limits on what one client may make the server hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) max_queued_bytes: usize,
     pub(crate) max_burst_bytes: usize,

@@ -4,10 +4,11 @@ use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sansws::KeepAlive;
 use sansws::blocking::{Plain, WebSocket, read_request};
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::server::Accept;
-use sansws::proto::{Connection, KeepAlive};
+use sansws::proto::Connection;
 use sansws::{CloseCode, Config, Error};
 
 use crate::blocking::peer::{Peer, client_and_peer, server, server_on, tcp, within};

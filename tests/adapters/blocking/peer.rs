@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
+use sansws::Config;
 use sansws::blocking::{Transport, WebSocket, accept_with, client, connect_with};
 use sansws::buf::RecvBuffer;
 use sansws::handshake::client::Request;
-use sansws::proto::{Config, Connection};
+use sansws::proto::Connection;
 
 use sansws_test::wire;
 

@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sansws::proto::{Initiator, KeepAlive};
+use sansws::KeepAlive;
+use sansws::proto::Initiator;
 use sansws::tokio::WebSocket;
 use sansws::{CloseCode, Config, Event, Message, PreparedMessage};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex};

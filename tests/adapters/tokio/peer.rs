@@ -1,8 +1,9 @@
 //! The means to make both ends of a connection.
 
+use sansws::Config;
 use sansws::buf::RecvBuffer;
 use sansws::handshake::client::Request;
-use sansws::proto::{Config, Connection};
+use sansws::proto::Connection;
 use sansws::tokio::{WebSocket, accept_with, client, connect_with};
 use sansws_test::wire;
 use tokio::io::{DuplexStream, duplex};

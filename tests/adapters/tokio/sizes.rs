@@ -26,7 +26,7 @@ async fn futures_and_sockets_are_small() {
         ("next_event", next_event, 64),
         ("send", send, 144),
         ("flush", flush, 24),
-        ("accept", accept, 224),
+        ("accept", accept, 48),
         ("WebSocket<TcpStream>", size_of::<WebSocket<TcpStream>>(), 376),
         ("ByteStream<TcpStream>", size_of::<ByteStream<TcpStream>>(), 392),
         ("Connection", size_of::<Connection>(), 208),

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::endpoint::{Endpoint, Failure, Step};
 use sansws::handshake::client::Request;
 use sansws::handshake::server::{Accept, Reject};
-use sansws::proto::{Config, Event};
+use sansws::proto::Event;
 
 /// What a server answers.
 #[derive(Clone, Copy)]

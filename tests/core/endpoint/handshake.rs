@@ -1,9 +1,9 @@
 use std::time::Duration;
 
+use sansws::Config;
 use sansws::endpoint::{Endpoint, Step};
 use sansws::handshake::server::{Accept, Reject};
 use sansws::handshake::{HandshakeError, UsageError};
-use sansws::proto::Config;
 
 use crate::endpoint::driver::{Answer, End, Pair, Stop};
 
@@ -84,7 +84,7 @@ fn a_request_that_does_not_come() {
     server.endpoint.handle_timeout(Duration::ZERO, &mut server.tx);
     assert_eq!(server.run(), Stop::Read);
     let until = server.until.unwrap();
-    assert_eq!(until, Config::new().handshake_timeout);
+    assert_eq!(until, Duration::from_secs(10));
     server.endpoint.handle_timeout(until, &mut server.tx);
     assert_eq!(server.run(), Stop::Read);
     assert!(server.output.starts_with(b"HTTP/1.1 408 "));

@@ -1,4 +1,5 @@
-use sansws::proto::{Config, MessageKind, MessageRef, PreparedMessage, SendError};
+use sansws::Config;
+use sansws::proto::{MessageKind, MessageRef, PreparedMessage, SendError};
 
 use crate::endpoint::driver::{End, Pair, ROLES, Stop};
 

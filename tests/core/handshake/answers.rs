@@ -1,9 +1,9 @@
 //! H: what the application may answer.
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::UsageError;
 use sansws::handshake::server::{Accept, AcceptError, Handshake, Reject};
-use sansws::proto::Config;
 
 use crate::handshake::support::*;
 

@@ -1,9 +1,9 @@
 //! C: what a client sends, and which responses open the connection.
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::client::{Handshake, Request, Response, UrlError};
 use sansws::handshake::{HandshakeError, UsageError};
-use sansws::proto::Config;
 
 use crate::handshake::support::*;
 

@@ -1,10 +1,10 @@
 //! Our client against our server.
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::handshake::client::{self, Response};
 use sansws::handshake::server::{self, Accept, Reject};
-use sansws::proto::Config;
 
 /// Moves up to `max` bytes over the network.
 fn transfer(tx: &mut SendBuffer, rx: &mut RecvBuffer, max: usize) {

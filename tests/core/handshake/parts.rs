@@ -1,9 +1,10 @@
 //! Requests and responses as data, for HTTP stacks that read and write themselves.
 
+use sansws::Config;
 use sansws::buf::SendBuffer;
 use sansws::handshake::server::{Accept, AcceptError, Reject, Request};
 use sansws::handshake::{HandshakeError, UsageError};
-use sansws::proto::{Config, Role};
+use sansws::proto::Role;
 
 use crate::handshake::support::*;
 

@@ -1,11 +1,11 @@
 //! What holds for any input.
 
 use proptest::prelude::*;
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::client::{Request, Response, UrlError};
 use sansws::handshake::server::{Accept, Handshake};
 use sansws::handshake::{HandshakeError, Origin, accept_key, extensions};
-use sansws::proto::Config;
 
 use crate::handshake::support::*;
 

@@ -1,8 +1,8 @@
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::handshake::server::{Accept, AcceptError, Handshake, Request};
 use sansws::handshake::{HandshakeError, client};
-use sansws::proto::Config;
 
 /// The example of RFC 6455 §1.3.
 pub(crate) const GOLDEN_REQUEST: &str = "GET /chat HTTP/1.1\r\n\

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
-use sansws::proto::{Config, Initiator, Outcome, Role, SendError, State, Timeout, Transport};
+use sansws::Config;
+use sansws::proto::{Initiator, Outcome, Role, SendError, State, Timeout, Transport};
 use sansws::wire::{CloseCode, Opcode, ProtocolError};
 
 use sansws_test::pair::*;

@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{Config, KeepAlive, MessageKind, MessageRef, PreparedMessage, Role};
+use sansws::proto::{MessageKind, MessageRef, PreparedMessage, Role};
 use sansws::wire::{CloseCode, CloseFrame, Opcode};
+use sansws::{Config, KeepAlive};
 
 use crate::properties::reference::read_frames;
 use sansws_test::pair::*;

@@ -1,8 +1,9 @@
 //! Messages, whatever way they travel.
 
 use proptest::prelude::*;
+use sansws::Config;
 use sansws::bytes::Bytes;
-use sansws::proto::{Config, Delivery, MessageKind, MessageRef, PreparedMessage, Role};
+use sansws::proto::{Delivery, MessageKind, MessageRef, PreparedMessage, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;

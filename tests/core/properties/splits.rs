@@ -1,7 +1,8 @@
 //! F-30: it does not matter how the bytes are cut.
 
 use proptest::prelude::*;
-use sansws::proto::{Config, Delivery, MessageKind, Role};
+use sansws::Config;
+use sansws::proto::{Delivery, MessageKind, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;
@@ -153,7 +154,7 @@ fn check(role: Role, bytes: &[u8], pieces: &[usize]) {
     let config = config.max_pending_pongs(1000);
     let mut verdicts = Vec::new();
     for delivery in [Delivery::Messages, Delivery::Chunks] {
-        let config = config.delivery(delivery);
+        let config = config.clone().delivery(delivery);
         let whole = observe(role, &config, bytes, &[usize::MAX], false);
         assert_eq!(whole, observe(role, &config, bytes, &[1], false));
         assert_eq!(whole, observe(role, &config, bytes, pieces, false));

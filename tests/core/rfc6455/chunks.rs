@@ -1,6 +1,7 @@
 //! `Delivery::Chunks`: messages delivered as they arrive.
 
-use sansws::proto::{Config, Delivery, MessageKind};
+use sansws::Config;
+use sansws::proto::{Delivery, MessageKind};
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;

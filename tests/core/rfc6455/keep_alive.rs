@@ -5,10 +5,10 @@ use core::time::Duration;
 
 use sansws::bytes::Buf;
 use sansws::proto::{
-    CloseInfo, Config, Delivery, Initiator, KeepAlive, MessageKind, SendError, State, Timeout,
-    Transport,
+    CloseInfo, Delivery, Initiator, MessageKind, SendError, State, Timeout, Transport,
 };
 use sansws::wire::Opcode;
+use sansws::{Config, KeepAlive};
 
 use sansws_test::pair::*;
 
@@ -38,8 +38,8 @@ fn the_ping(end: &mut End) -> Vec<u8> {
 
 #[test]
 fn off_in_the_core_unless_set() {
-    for keep_alive in [KeepAlive::Auto, KeepAlive::Off] {
-        both_roles_with(&Config::new().keep_alive(keep_alive), |mut end| {
+    for config in [Config::new(), Config::new().keep_alive(KeepAlive::Off)] {
+        both_roles_with(&config, |mut end| {
             assert_eq!(end.conn.poll_timeout(), None);
             end.tick(1_000_000 * SECOND);
             assert_eq!(end.sent(), b"");

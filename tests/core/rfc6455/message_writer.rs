@@ -1,6 +1,7 @@
 //! §5.4 and §6.1: messages that we send in fragments.
 
-use sansws::proto::{Config, MessageKind, MessageRef, PreparedMessage, SendError};
+use sansws::Config;
+use sansws::proto::{MessageKind, MessageRef, PreparedMessage, SendError};
 use sansws::wire::{CloseCode, Opcode};
 
 use sansws_test::pair::*;

@@ -1,6 +1,7 @@
 //! Messages encoded once for many connections.
 
-use sansws::proto::{Config, MessageRef, PreparedMessage, Role, SendError};
+use sansws::Config;
+use sansws::proto::{MessageRef, PreparedMessage, Role, SendError};
 use sansws::wire::{CloseCode, Opcode};
 
 use sansws_test::pair::*;

@@ -1,10 +1,9 @@
 //! §5.1 and §5.3, masking.
 
 use sansws::bytes::Bytes;
-use sansws::proto::{
-    Config, Connection, KeepAlive, MessageKind, MessageRef, PreparedMessage, Role,
-};
+use sansws::proto::{Connection, MessageKind, MessageRef, PreparedMessage, Role};
 use sansws::wire::{CloseCode, FrameHeader, Opcode, ProtocolError, apply_mask};
+use sansws::{Config, KeepAlive};
 
 use sansws_test::pair::*;
 

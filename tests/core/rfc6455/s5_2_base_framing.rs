@@ -1,6 +1,7 @@
 //! §5.2, the base framing protocol, and the examples of §5.7.
 
-use sansws::proto::{Config, Role};
+use sansws::Config;
+use sansws::proto::Role;
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;

@@ -1,6 +1,7 @@
 //! §5.4, fragmentation, as received. What we send in fragments is in `message_writer`.
 
-use sansws::proto::{Config, Role, State};
+use sansws::Config;
+use sansws::proto::{Role, State};
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;

@@ -1,8 +1,9 @@
 //! §5.5, control frames: ping, pong, and the form of a Close. How a connection closes is in
 //! `s7_closing`.
 
+use sansws::Config;
 use sansws::bytes::Buf;
-use sansws::proto::{Config, MessageKind, MessageRef, SendError};
+use sansws::proto::{MessageKind, MessageRef, SendError};
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;

@@ -1,7 +1,8 @@
 //! §6, sending and receiving data.
 
+use sansws::Config;
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{Config, Event, Message, MessageKind, MessageRef, Role, SendError, Utf8Bytes};
+use sansws::proto::{Event, Message, MessageKind, MessageRef, Role, SendError, Utf8Bytes};
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;

@@ -1,6 +1,7 @@
 //! §8.1, errors in UTF-8-encoded data.
 
-use sansws::proto::{Config, Delivery};
+use sansws::Config;
+use sansws::proto::Delivery;
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;

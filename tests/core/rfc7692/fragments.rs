@@ -1,7 +1,8 @@
 //! Messages sent in fragments: RFC 7692 §6.1, §7.2.1.
 
+use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, MessageKind, MessageRef, SendError};
+use sansws::proto::{MessageKind, MessageRef, SendError};
 use sansws::wire::Opcode;
 
 use crate::rfc7692::support::*;

@@ -1,7 +1,8 @@
 //! Compressed messages as they arrive: RFC 7692 §6, §7.2.2 and the examples of §7.2.3.
 
+use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Delivery, MessageKind, Role};
+use sansws::proto::{Delivery, MessageKind, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use crate::rfc7692::support::*;

@@ -1,8 +1,9 @@
 //! Whole messages on their way out: RFC 7692 §6.1, §7.2.1.
 
+use sansws::Config;
 use sansws::bytes::Bytes;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, MessageRef, Role, SendError};
+use sansws::proto::{MessageRef, Role, SendError};
 use sansws::wire::Opcode;
 
 use crate::rfc7692::support::*;

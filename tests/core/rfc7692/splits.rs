@@ -1,8 +1,9 @@
 //! It does not matter how the bytes of compressed messages are cut, whole or broken.
 
 use proptest::prelude::*;
+use sansws::Config;
 use sansws::deflate::Agreement;
-use sansws::proto::{Config, Delivery, MessageKind, MessageRef, Role};
+use sansws::proto::{Delivery, MessageKind, MessageRef, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use crate::rfc7692::support::*;
@@ -168,7 +169,7 @@ fn check(role: Role, agreed: Agreement, bytes: &[u8], pieces: &[usize]) {
     let config = Config::new().max_message_len(20_000).max_pending_pongs(1000);
     let first = observe(role, &config, agreed, bytes, &Cut { pieces: &[usize::MAX], look: false });
     for delivery in [Delivery::Messages, Delivery::Chunks] {
-        let config = config.delivery(delivery);
+        let config = config.clone().delivery(delivery);
         for pieces in [&[usize::MAX], &[1], pieces] {
             for look in [false, true] {
                 let seen = observe(role, &config, agreed, bytes, &Cut { pieces, look });

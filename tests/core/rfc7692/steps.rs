@@ -1,8 +1,9 @@
 //! Work in steps: however long a message is, one call inflates or compresses only so much of it.
 
+use sansws::Config;
 use sansws::bytes::Buf;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Event, MessageKind, MessageRef, Role, SendError};
+use sansws::proto::{Event, MessageKind, MessageRef, Role, SendError};
 use sansws::wire::{CloseCode, CloseFrame, Opcode};
 
 use crate::rfc7692::support::*;

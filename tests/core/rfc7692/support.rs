@@ -1,7 +1,8 @@
 //! Connections that compress, and frames for them.
 
+use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Connection, Role};
+use sansws::proto::{Connection, Role};
 use sansws::wire::Opcode;
 
 use sansws_test::inflate::Inflater;

@@ -5,9 +5,10 @@ pub mod streams;
 
 use std::fmt;
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::proto::{Config, Connection, Event, Role};
+use sansws::proto::{Connection, Event, Role};
 use sansws::wire::{FrameHeader, Opcode, ProtocolError, apply_mask};
 
 /// The longest message that is taken, in every implementation that has such a limit.

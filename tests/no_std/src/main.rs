@@ -13,9 +13,10 @@ use core::panic::PanicInfo;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::{client, server};
-use sansws::proto::{Config, Connection, Event};
+use sansws::proto::{Connection, Event};
 
 /// What the start files of C call.
 #[unsafe(no_mangle)]

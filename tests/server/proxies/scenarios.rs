@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use sansws::KeepAlive;
 use sansws::handshake::client::Request;
-use sansws::proto::{CloseInfo, KeepAlive};
+use sansws::proto::CloseInfo;
 use sansws::server::{Client, OriginPolicy, Received, Response, Server, handler_fn};
 use sansws::tokio::{WebSocket, connect_with};
 use sansws::{CloseCode, Config, Message};

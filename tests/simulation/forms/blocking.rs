@@ -5,9 +5,10 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
+use sansws::KeepAlive;
 use sansws::blocking::{Plain, Transport, WebSocket};
 use sansws::buf::RecvBuffer;
-use sansws::proto::{KeepAlive, SendError, State};
+use sansws::proto::{SendError, State};
 use sansws::{CloseCode, Error, Event, Message};
 use tokio::time::sleep;
 
@@ -23,7 +24,7 @@ pub fn user(mut user: User) -> Running {
     let plain = user.rng.chance(40);
     // its clock is a real one, which must not decide anything here
     user.config =
-        user.config.keep_alive(KeepAlive::Off).close_timeout(Duration::from_secs(1 << 20));
+        user.config.clone().keep_alive(KeepAlive::Off).close_timeout(Duration::from_secs(1 << 20));
     Box::pin(async move {
         let end = user.take_end();
         // a stream with a buffer of its own cannot be shut down through a shared reference

@@ -27,7 +27,7 @@ pub fn user(mut user: User) -> Running {
         let core = Core {
             io: user.take_end(),
             conn: user.connection(),
-            rx: RecvBuffer::with_read_ahead(user.config.read_ahead),
+            rx: RecvBuffer::with_read_ahead(user.read_ahead),
             tx: SendBuffer::new(),
             epoch: Instant::now(),
             shut: false,
@@ -91,7 +91,7 @@ impl Core {
     }
 
     fn has_room(&self) -> bool {
-        self.tx.remaining() < self.user.config.max_unsent
+        self.tx.remaining() < self.user.max_unsent
     }
 
     /// A bounded number of events; whether the rest has to wait for the next turn.

@@ -6,8 +6,9 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use sansws::KeepAlive;
 use sansws::buf::RecvBuffer;
-use sansws::proto::{Connection, KeepAlive};
+use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
 use sansws::{CloseCode, Config, Error, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

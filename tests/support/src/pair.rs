@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::proto::{Config, Connection, Event, MessageKind, Role};
+use sansws::proto::{Connection, Event, MessageKind, Role};
+use sansws::Config;
 use sansws::wire::{Opcode, ProtocolError};
 
 use crate::wire;

@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use sansws::blocking::{Receiver, Sender, SplitTransport, WebSocket};
 use sansws::buf::RecvBuffer;
-use sansws::proto::{Config, Connection, Event, KeepAlive, MessageRef};
+use sansws::proto::{Connection, Event, MessageRef};
 use sansws::{CloseCode, Error, Message};
+use sansws::{Config, KeepAlive};
 
 use sansws_test::blocking::Peer;
 use sansws_test::wire::{self, BINARY, CLOSE, Frame, PING, PONG, TEXT, close_payload};

@@ -5,7 +5,8 @@ use core::pin::pin;
 use core::task::Poll;
 
 use sansws::CloseCode;
-use sansws::proto::{Config, PreparedMessage, State};
+use sansws::Config;
+use sansws::proto::{PreparedMessage, State};
 use sansws::tokio::{Locked, Receiver, Sender};
 use tokio::io::{DuplexStream, duplex};
 

@@ -6,8 +6,9 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 
+use sansws::Config;
 use sansws::buf::RecvBuffer;
-use sansws::proto::{Config, Connection};
+use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
