@@ -79,7 +79,7 @@ fn serve(pieces: &[Piece<'_>], config: &Config, rejects: bool) -> Seen {
                 request = Some(written(&read));
                 details = detailed(&read);
                 verdict = if rejects {
-                    let reject = Reject { status: 503, headers: &[], body: b"no" };
+                    let reject = Reject::new(503).body(b"no");
                     assert_eq!(read.reject(&reject, &mut tx), Ok(()));
                     Verdict::Rejected
                 } else {

@@ -81,8 +81,7 @@ fn ask(pieces: &[Piece<'_>], config: &Config, offer: Offer) -> Seen {
     let Ok(mut request) = Request::new("ws://server.example.com/chat") else { unreachable!() };
     if offer != Offer::Nothing {
         for subprotocol in SUBPROTOCOLS {
-            let Ok(with) = request.with_subprotocol(subprotocol) else { unreachable!() };
-            request = with;
+            request = request.subprotocol(subprotocol);
         }
     }
     if offer == Offer::RequiredSubprotocols {

@@ -141,7 +141,7 @@ impl<S: Transport> Incoming<S> {
         opening.write_all(timeout)?;
         let Opening { io, endpoint, rx, tx, .. } = opening;
         let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
-        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.subprotocol))
+        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.chosen_subprotocol()))
     }
 
     /// Answers with anything else: an error, a redirect, a page.

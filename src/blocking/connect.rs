@@ -60,6 +60,7 @@ pub fn connect_with_response(
         return Err(Error::Tls(WSS_NEEDS_TLS));
     }
     config.validate()?;
+    request.check()?;
     let deadline = Deadline::after(config.handshake_timeout);
     let addresses = (request.host(), request.port()).to_socket_addrs()?;
     let stream = connect_to(addresses, &deadline)?;

@@ -377,7 +377,7 @@ impl Endpoint {
     /// Answers a request that the caller has failed to answer.
     fn refuse_with_500(&mut self, error: UsageError, tx: &mut SendBuffer) -> UsageError {
         if let Phase::Decision(opening) = &mut self.phase {
-            let internal_error = Reject { status: 500, ..Reject::default() };
+            let internal_error = Reject::new(500);
             let _ = opening.handshake.reject(&internal_error, tx); // valid as it stands
             self.refuse(Ok(()));
         }

@@ -38,26 +38,42 @@ pub struct Extension<'a> {
 }
 
 impl<'a> Extension<'a> {
-    /// An extension without parameters; `None` if the name is not a token.
-    pub fn new(name: &'a str) -> Option<Self> {
-        list::is_token(name.as_bytes()).then_some(Self { name, params: Vec::new() })
+    /// Makes an extension without parameters.
+    ///
+    /// # Errors
+    ///
+    /// The name is not a token.
+    pub fn new(name: &'a str) -> Result<Self, InvalidExtensions> {
+        if !list::is_token(name.as_bytes()) {
+            return Err(InvalidExtensions);
+        }
+        Ok(Self { name, params: Vec::new() })
     }
 
-    /// Adds a parameter; `None` if its name or value is not a token.
-    #[must_use]
-    pub fn with_param(mut self, name: &'a str, value: Option<&'a str>) -> Option<Self> {
-        let valid = list::is_token(name.as_bytes())
-            && value.is_none_or(|value| list::is_token(value.as_bytes()));
+    /// Adds a parameter.
+    ///
+    /// # Errors
+    ///
+    /// Its name or value is not a token.
+    pub fn param(
+        mut self,
+        name: &'a str,
+        value: Option<&'a str>,
+    ) -> Result<Self, InvalidExtensions> {
+        let is_token = |text: &str| list::is_token(text.as_bytes());
+        if !is_token(name) || !value.is_none_or(is_token) {
+            return Err(InvalidExtensions);
+        }
         self.params.push((name, value.map(Cow::Borrowed)));
-        valid.then_some(self)
+        Ok(self)
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         self.name
     }
 
-    /// The parameters in order, with duplicates; values without their quotes.
+    /// Returns the parameters in order, with duplicates; values without their quotes.
     pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.params.iter().map(|(name, value)| (*name, value.as_deref()))
     }
@@ -216,6 +232,7 @@ impl<'a> Line<'a> {
 
 /// `Sec-WebSocket-Extensions` does not follow its grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidExtensions;
 
 impl fmt::Display for InvalidExtensions {
@@ -325,15 +342,15 @@ mod tests {
     #[test]
     fn writing() {
         let extension = Extension::new("permessage-deflate")
-            .and_then(|it| it.with_param("server_no_context_takeover", None))
-            .and_then(|it| it.with_param("server_max_window_bits", Some("10")))
+            .and_then(|it| it.param("server_no_context_takeover", None))
+            .and_then(|it| it.param("server_max_window_bits", Some("10")))
             .unwrap();
         assert_eq!(
             extension.to_string(),
             "permessage-deflate; server_no_context_takeover; server_max_window_bits=10"
         );
-        assert_eq!(Extension::new("a b"), None);
-        assert_eq!(Extension::new("a").unwrap().with_param("b", Some("c\r\n")), None);
-        assert_eq!(Extension::new("a").unwrap().with_param("", None), None);
+        assert_eq!(Extension::new("a b"), Err(InvalidExtensions));
+        assert_eq!(Extension::new("a").unwrap().param("b", Some("c\r\n")), Err(InvalidExtensions));
+        assert_eq!(Extension::new("a").unwrap().param("", None), Err(InvalidExtensions));
     }
 }

@@ -58,7 +58,7 @@ impl fmt::Display for UsageError {
             ),
             Self::NoSubprotocols => f.write_str(
                 "a subprotocol is required but none is offered; add one with \
-                 Request::with_subprotocol (RFC 6455 §4.1)",
+                 Request::subprotocol (RFC 6455 §4.1)",
             ),
             Self::InvalidStatus(status) => write!(
                 f,

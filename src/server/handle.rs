@@ -138,13 +138,9 @@ impl ServerHandle {
         let permit = permit.ok_or_else(|| unavailable("too many handshakes are under way"))?;
         let accepted = acceptor.accept_request(&request, peer).await;
         let accepted = accepted.map_err(Refusal::into_response)?;
-        let headers = accepted.accept.headers();
-        let accept = accepted.accept.as_handshake(&headers);
+        let accept = accepted.accept.as_handshake();
         match request.upgrade(&accept, &acceptor.settings.config) {
-            Ok(upgrade) => {
-                drop(headers);
-                Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit })
-            }
+            Ok(upgrade) => Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit }),
             Err(AcceptError::Peer(error)) => Err(Response::for_error(&error)),
             Err(AcceptError::Usage(_)) => {
                 acceptor.record_unusable(&accepted, peer);

@@ -100,7 +100,7 @@ where
 /// # async fn run(stream: tokio::net::TcpStream) -> Result<(), sansws::Error> {
 /// let incoming = sansws::tokio::read_request(stream, &Config::new()).await?;
 /// if incoming.request().path() != "/chat" {
-///     return incoming.reject(&Reject { status: 404, ..Default::default() }).await;
+///     return incoming.reject(&Reject::new(404)).await;
 /// }
 /// let mut ws = incoming.accept(&Accept::default()).await?;
 /// # Ok(())
@@ -265,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
         poll_fn(|cx| opening.poll_write_all(cx, until)).await?;
         let Opening { io, endpoint, rx, tx, .. } = opening;
         let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
-        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.subprotocol))
+        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.chosen_subprotocol()))
     }
 
     async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {

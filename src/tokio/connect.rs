@@ -75,6 +75,7 @@ pub async fn connect_with_response(
     config: &Config,
 ) -> Result<(WebSocket<TcpStream>, Accepted), Error> {
     config.validate()?;
+    request.check()?;
     if request.is_secure() {
         return Err(Error::Tls(crate::error::WSS_NEEDS_TLS));
     }

@@ -17,7 +17,7 @@ use sansws_test::wire;
 async fn status(server: &Running, origin: Option<&str>) -> u16 {
     let request = server.request("/");
     let request = match origin {
-        Some(origin) => request.with_header("Origin", origin).unwrap(),
+        Some(origin) => request.header("Origin", origin),
         None => request,
     };
     match server.try_connect(&request).await {
@@ -35,7 +35,7 @@ async fn origins() {
     assert_eq!(status(&server, Some(&same)).await, 101);
     assert_eq!(status(&server, Some("http://evil.example")).await, 403);
     assert_eq!(status(&server, Some("null")).await, 403);
-    let request = server.request("/").with_header("Origin", "http://evil.example").unwrap();
+    let request = server.request("/").header("Origin", "http://evil.example");
     let (_, body) = server.refused(&request).await;
     assert!(body.contains("\"http://evil.example\"") && body.contains("allow_origins"), "{body}");
     server.stop().await;
@@ -182,7 +182,7 @@ async fn log_events() {
     server.http("\x16\x03\x01\x02\x00").await;
     until(|| log.lines().len() == 2).await;
     server.refused(&server.request("/nowhere")).await;
-    let request = server.request("/").with_header("Origin", "http://evil.example").unwrap();
+    let request = server.request("/").header("Origin", "http://evil.example");
     server.refused(&request).await;
     let mut ws = server.connect("/panics").await;
     assert_eq!(closed(&mut ws).await.0, 1011);

@@ -105,7 +105,7 @@ async fn another_http_server_does_the_talking() {
         server.handle.accept_request(request("/chat/lobby", "http://example.com"), FROM, true);
     assert_eq!(refused.await.unwrap_err().into_parts().0, 503, "it does not run yet");
     let _tcp = {
-        let request = server.request("/chat/lobby").with_subprotocol("v2").unwrap();
+        let request = server.request("/chat/lobby").subprotocol("v2");
         let ws = server.try_connect(&request).await.unwrap();
         until(|| server.hub.all().len() == 1).await;
         ws

@@ -48,16 +48,14 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// A subprotocol is required and none is offered. Nothing was written.
+    /// As [`Request::check`]. Nothing was written.
     pub fn start(
         request: &Request,
         nonce: [u8; 16],
         config: &Config,
         tx: &mut SendBuffer,
     ) -> Result<Self, UsageError> {
-        if request.requires_subprotocol && request.subprotocols.is_empty() {
-            return Err(UsageError::NoSubprotocols);
-        }
+        request.check()?;
         let key = encode_nonce(nonce);
         #[cfg(feature = "deflate")]
         let offer = config.deflate.as_ref().map(deflate::offer);

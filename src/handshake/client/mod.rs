@@ -8,8 +8,8 @@
 //! # let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 //!
 //! let request = Request::new("wss://example.com/chat")?
-//!     .with_subprotocol("chat")?
-//!     .with_header("Authorization", "Bearer abc")?;
+//!     .subprotocol("chat")
+//!     .header("Authorization", "Bearer abc");
 //! // connect to this; with TLS, for this host
 //! let (host, port, tls) = (request.host(), request.port(), request.is_secure());
 //!

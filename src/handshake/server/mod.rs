@@ -18,10 +18,10 @@
 //!         }
 //!         "/page" => {
 //!             let headers = &[("Content-Type", "text/html")];
-//!             let page = Reject { status: 200, headers, body: b"<h1>Hello</h1>" };
+//!             let page = Reject::new(200).headers(headers).body(b"<h1>Hello</h1>");
 //!             request.reject(&page, &mut tx)?; // send what is in `tx`, then close
 //!         }
-//!         _ => request.reject(&Reject { status: 404, ..Default::default() }, &mut tx)?,
+//!         _ => request.reject(&Reject::new(404), &mut tx)?,
 //!     }
 //! }
 //! # Ok(())

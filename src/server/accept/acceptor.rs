@@ -277,10 +277,8 @@ impl Acceptor {
 
     /// Answers a handshake that is accepted, and starts its connection.
     async fn open(&self, incoming: Incoming<ClientStream>, peer: Peer, accepted: Accepted) {
-        let headers = accepted.accept.headers();
-        match incoming.accept(&accepted.accept.as_handshake(&headers)).await {
+        match incoming.accept(&accepted.accept.as_handshake()).await {
             Ok(ws) => {
-                drop(headers);
                 self.start(ws, accepted);
             }
             // it was answered with status 500
@@ -382,9 +380,8 @@ async fn answer(incoming: Incoming<ClientStream>, response: &Response) {
             &substitute
         }
     };
-    let headers = response.headers();
     // fails if the peer is gone
-    let _ = incoming.reject(&response.reject(&headers)).await;
+    let _ = incoming.reject(&response.as_reject()).await;
 }
 
 /// Waits for the future that is ready first.

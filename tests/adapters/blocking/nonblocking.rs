@@ -257,7 +257,7 @@ fn a_handshake_waits_without_spinning() {
                 if accepted {
                     incoming.accept(&Accept::default()).map(drop)
                 } else {
-                    incoming.reject(&Reject::default())
+                    incoming.reject(&Reject::new(403))
                 }
             });
             thread::sleep(Duration::from_millis(500));

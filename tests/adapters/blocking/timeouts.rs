@@ -304,7 +304,7 @@ fn time_outs_of_the_user_are_left_as_they_are() {
                 scope.spawn(|| {
                     if refuses {
                         let incoming = read_request(&mut near, &Config::new()).unwrap();
-                        incoming.reject(&Reject::default()).unwrap();
+                        incoming.reject(&Reject::new(403)).unwrap();
                     } else {
                         near.write_all(b"nonsense\r\n\r\n").unwrap();
                     }

@@ -74,7 +74,7 @@ fn a_request_may_be_looked_at_and_rejected() {
             read_request_with_prefix(near, wire::REQUEST.as_bytes(), &Config::new()).unwrap();
         assert_eq!(incoming.request().path(), "/chat");
         let reject = thread::spawn(move || {
-            incoming.reject(&Reject { status: 404, ..Reject::default() }).unwrap();
+            incoming.reject(&Reject::new(404)).unwrap();
         });
         assert!(peer.head().starts_with("HTTP/1.1 404 "));
         drop(peer);
@@ -109,7 +109,7 @@ fn a_stack_that_writes_the_response_itself() {
             let headers = head.trim_end().lines().skip(1);
             let headers = headers.map(|line| line.split_once(": ").unwrap());
             let request = Request::from_parts("GET", "/", headers, &their_config).unwrap();
-            let accept = Accept { subprotocol: Some("chat"), ..Accept::default() };
+            let accept = Accept::new().subprotocol("chat");
             let upgrade = request.upgrade(&accept, &their_config).unwrap();
             write!(stream, "HTTP/1.1 101 Switching Protocols\r\n").unwrap();
             for (name, value) in upgrade.headers() {
@@ -123,7 +123,7 @@ fn a_stack_that_writes_the_response_itself() {
             assert_eq!(ws.recv().unwrap(), Some(expected.as_str().into()));
             ws.close(CloseCode::NORMAL, "").unwrap();
         });
-        let request = client::Request::new(&url).unwrap().with_subprotocol("chat").unwrap();
+        let request = client::Request::new(&url).unwrap().subprotocol("chat");
         let mut client = connect_with(&request, &config).unwrap();
         assert_eq!(client.subprotocol(), Some("chat"));
         client.send(&text).unwrap();

@@ -102,7 +102,7 @@ async fn a_request_may_be_rejected() {
     let incoming = within(read_request_with_prefix(near, wire::REQUEST.as_bytes(), &Config::new()))
         .await
         .unwrap();
-    let reject = Reject { status: 404, ..Reject::default() };
+    let reject = Reject::new(404);
     let reject = incoming.reject(&reject);
     let read = async {
         assert!(peer.head().await.starts_with("HTTP/1.1 404 "));
@@ -176,7 +176,7 @@ async fn a_stack_that_writes_the_response_itself() {
         let request = Request::from_parts(&method, &target, headers, &config).unwrap();
         assert_eq!((request.path(), request.query()), ("/room", Some("7")));
         let headers = &[("Set-Cookie", "a=b")];
-        let accept = Accept { subprotocol: Some("chat"), headers };
+        let accept = Accept::new().subprotocol("chat").headers(headers);
         let upgrade = request.upgrade(&accept, &config).unwrap();
         assert_eq!(upgrade.subprotocol(), Some("chat"));
         #[cfg(feature = "deflate")]
@@ -187,7 +187,7 @@ async fn a_stack_that_writes_the_response_itself() {
         WebSocket::from_upgrade(stream, upgrade, &rest)
     };
     let request = client::Request::new(&format!("{url}room?7")).unwrap();
-    let request = request.with_subprotocol("chat").unwrap();
+    let request = request.subprotocol("chat");
     let connect = connect_with(&request, &config);
     let (mut server, client) = within(async { tokio::join!(serve, connect) }).await;
     let mut client = client.unwrap();

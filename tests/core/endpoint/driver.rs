@@ -11,7 +11,7 @@ use sansws::handshake::server::{Accept, Reject};
 use sansws::proto::Event;
 
 /// What a server answers.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Answer {
     Accept(Accept<'static>),
     Reject(Reject<'static>),
@@ -126,12 +126,12 @@ impl End {
                 }
                 Step::Request(request) => {
                     self.seen.push(format!("request {}", request.target()));
-                    match self.answer {
+                    match &self.answer {
                         Answer::Accept(accept) => {
-                            let _ = self.endpoint.accept(request, &accept, &mut self.tx);
+                            let _ = self.endpoint.accept(request, accept, &mut self.tx);
                         }
                         Answer::Reject(reject) => {
-                            let _ = self.endpoint.reject(request, &reject, &mut self.tx);
+                            let _ = self.endpoint.reject(request, reject, &mut self.tx);
                         }
                         Answer::None => {}
                     }

@@ -119,8 +119,7 @@ fn a_client_whose_server_says_nothing() {
 #[test]
 fn a_rejected_client_knows_why() {
     let mut pair = Pair::new(&Config::new());
-    pair.server.answer =
-        Answer::Reject(Reject { status: 403, body: b"members only", ..Reject::default() });
+    pair.server.answer = Answer::Reject(Reject::new(403).body(b"members only"));
     pair.exchange();
     let failure = pair.client.result.unwrap().unwrap_err();
     assert!(failure.to_string().starts_with("server answered 403 Forbidden"), "{failure}");
@@ -133,10 +132,8 @@ fn a_rejected_client_knows_why() {
 
 #[test]
 fn an_answer_that_cannot_be_given_becomes_a_500() {
-    let wrong = [
-        Answer::Accept(Accept { subprotocol: Some("unasked"), ..Accept::default() }),
-        Answer::Reject(Reject { status: 101, ..Reject::default() }),
-    ];
+    let wrong =
+        [Answer::Accept(Accept::new().subprotocol("unasked")), Answer::Reject(Reject::new(101))];
     for answer in wrong {
         let mut pair = Pair::new(&Config::new());
         pair.server.answer = answer;

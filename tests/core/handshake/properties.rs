@@ -33,7 +33,7 @@ fn serve<'a>(
 
 /// What a client makes of `pieces` and the end of the connection.
 fn ask<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<String, HandshakeError> {
-    let request = Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap();
+    let request = Request::new("ws://h").unwrap().subprotocol("chat");
     let (mut handshake, _) = client(&request);
     let mut rx = RecvBuffer::new();
     let mut found = None;
@@ -165,7 +165,7 @@ proptest! {
         let list: Vec<_> = list.iter().map(|(name, params)| {
             let extension = extensions::Extension::new(name).unwrap();
             params.iter().fold(extension, |it, (name, value)| {
-                it.with_param(name, value.as_deref()).unwrap()
+                it.param(name, value.as_deref()).unwrap()
             })
         }).collect();
         let line = list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

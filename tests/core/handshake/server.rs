@@ -26,7 +26,7 @@ fn h_32_golden() {
     assert!(request.is_upgrade());
     assert_eq!(request.check(), Ok(()));
     let mut tx = SendBuffer::new();
-    let accept = Accept { subprotocol: Some("chat"), ..Default::default() };
+    let accept = Accept::new().subprotocol("chat");
     request.accept(&accept, &Config::new(), &mut tx).unwrap();
     assert_eq!(sent(&mut tx), GOLDEN_RESPONSE);
 }
@@ -355,7 +355,7 @@ fn h_37_split_anywhere() {
         rx.extend_from_slice(&head.as_bytes()[at..]);
         let request = first.or_else(|| handshake.read_request(&mut rx, &mut tx).unwrap()).unwrap();
         assert!(rx.is_idle());
-        let accept = Accept { subprotocol: Some("chat"), ..Default::default() };
+        let accept = Accept::new().subprotocol("chat");
         request.accept(&accept, &Config::new(), &mut tx).unwrap();
         assert_eq!(sent(&mut tx), GOLDEN_RESPONSE);
     }

@@ -2,7 +2,6 @@
 
 use sansws::deflate::{Agreement, Deflate};
 use sansws::handshake::deflate::{choose, confirm, offer};
-use sansws::handshake::extensions::InvalidExtensions;
 use sansws::handshake::{HandshakeError, extensions};
 
 /// A server that asks for nothing of its own.
@@ -96,7 +95,7 @@ fn server_declines() {
 fn server_fails_on_malformed_lines() {
     for offers in ["server_max_window_bits=", "permessage-deflate;;", "permessage-deflate, ;"] {
         let offers = format!("{PMD}, {PMD}; {offers}");
-        assert_eq!(choose([offers.as_bytes()], &lenient()), Err(InvalidExtensions), "{offers}");
+        assert!(choose([offers.as_bytes()], &lenient()).is_err(), "{offers}");
     }
 }
 

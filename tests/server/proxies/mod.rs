@@ -110,7 +110,7 @@ async fn an_origin_needs_the_host() {
         let upstream = server.local_addr().unwrap();
         let Some((server, proxy)) = behind(snippet, server).await else { return };
         let origin = format!("http://{}", proxy.addr);
-        let request = server.request("/").with_origin(&origin).unwrap();
+        let request = server.request("/").origin(&origin);
         if refused {
             let (status, body) = server.refused(&request).await;
             assert_eq!(status, 403, "{host:?}: {body}");
@@ -145,8 +145,8 @@ async fn a_list_of_origins_needs_no_host() {
     let allowed = "https://example.com";
     let server = bind().await.route("/", handler_fn()).allow_origins([allowed]);
     let Some((server, _proxy)) = behind(snippet, server).await else { return };
-    server.try_connect(&server.request("/").with_origin(allowed).unwrap()).await.unwrap();
-    let foreign = server.request("/").with_origin("https://example.org").unwrap();
+    server.try_connect(&server.request("/").origin(allowed)).await.unwrap();
+    let foreign = server.request("/").origin("https://example.org");
     assert_eq!(server.refused(&foreign).await.0, 403);
     server.stop().await;
 }
@@ -159,7 +159,7 @@ async fn a_forwarded_host_is_compared_with_the_origin() {
         let server = bind().await.route("/", handler_fn()).trusted_proxies(proxies);
         let Some((server, proxy)) = behind(snippet, server).await else { return };
         let origin = format!("http://{}", proxy.addr);
-        let request = server.request("/").with_origin(&origin).unwrap();
+        let request = server.request("/").origin(&origin);
         match refused {
             true => assert_eq!(server.refused(&request).await.0, 403),
             false => drop(server.try_connect(&request).await.unwrap()),

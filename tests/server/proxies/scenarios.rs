@@ -241,7 +241,7 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
     let request = wire::REQUEST.replacen("Host: server.example.com\r\n", secure, 1);
     server.raw_with(&request.replacen("/chat", "/", 1)).await;
 
-    let foreign = server.request("/").with_origin("http://evil.example").unwrap();
+    let foreign = server.request("/").origin("http://evil.example");
     let (status, body) = server.refused(&foreign).await;
     assert!(status == 403 && body.contains("http://evil.example"), "{status} {body}");
     server.stop().await;
