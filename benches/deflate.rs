@@ -155,7 +155,7 @@ fn in_memory(deflate: Option<Deflate>, texts: &[String], slice: Duration) -> (f6
         for frame in &frames {
             rx.extend_from_slice(frame);
             let event = server.poll_event(&mut rx, &mut tx).expect("valid").expect("whole");
-            let message = event.as_message().expect("a message");
+            let message = event.as_message_ref().expect("a message");
             server.feed(&mut tx, message).expect("there is room");
             bytes += tx.remaining() - 4; // the header of a payload of this size
             count += 1;

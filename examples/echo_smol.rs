@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use sansws::buf::{RecvBuffer, SendBuffer};
-use sansws::endpoint::{Endpoint, Failure, Step};
+use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::{client::Request, server::Accept};
 use sansws::proto::Event;
 use sansws::{Config, KeepAlive};
@@ -23,7 +23,7 @@ async fn run(
     mut endpoint: Endpoint,
     mut tx: SendBuffer,
     mut on_event: impl FnMut(Option<Event<'_>>, &mut Endpoint, &mut SendBuffer),
-) -> Result<(), Failure> {
+) -> Result<(), EndpointError> {
     let (mut rx, start) = (RecvBuffer::new(), Instant::now());
     for step in 1.. {
         if step % TURN == 0 {

@@ -47,7 +47,7 @@ pub struct Config {
 }
 
 /// The time of keep-alive pings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeepAlive {
     /// Never.

@@ -3,7 +3,7 @@ use core::fmt;
 use std::io;
 
 use crate::config::ConfigError;
-use crate::endpoint::Failure;
+use crate::endpoint::EndpointError;
 use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::server::AcceptError;
 use crate::handshake::{HandshakeError, UsageError};
@@ -197,14 +197,14 @@ impl From<Refused> for Error {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<EndpointError> for Error {
+    fn from(failure: EndpointError) -> Self {
         match failure {
-            Failure::Handshake(error) => error.into(),
-            Failure::Refused(response) => Self::Refused(response),
-            Failure::Protocol(error) => error.into(),
-            Failure::Timeout(timeout) => timeout.into(),
-            Failure::Disconnected => Self::Disconnected(None),
+            EndpointError::Handshake(error) => error.into(),
+            EndpointError::Refused(response) => Self::Refused(response),
+            EndpointError::Protocol(error) => error.into(),
+            EndpointError::Timeout(timeout) => timeout.into(),
+            EndpointError::Disconnected => Self::Disconnected(None),
         }
     }
 }

@@ -267,7 +267,7 @@ impl End {
 impl Got {
     fn new(event: Event<'_>, own: bool) -> Self {
         match event {
-            Event::Text(text) if own => Self::Message(Message::Text(text.into_text())),
+            Event::Text(text) if own => Self::Message(Message::Text(text.into_owned())),
             Event::Text(text) => Self::Message(Message::from(text.as_str())),
             Event::Binary(binary) if own => Self::Message(Message::Binary(binary.into_bytes())),
             Event::Binary(binary) => Self::Message(Message::from(binary.to_vec())),

@@ -130,6 +130,7 @@ impl RecvBuffer {
     ///
     /// Its length is the number of bytes that may be written. Give it back with
     /// [`put_space`](Self::put_space); until then the connection can go on parsing what is there.
+    #[must_use = "the space is lost until it is given back with `put_space`"]
     pub fn take_space(&mut self) -> BytesMut {
         self.make_space();
         self.storage.lend(self.filled)

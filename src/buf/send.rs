@@ -78,6 +78,7 @@ impl SendBuffer {
     /// What is taken counts as sent. A payload queued by reference comes out as it went in. All
     /// else is copied, up to 64 KiB at a time, into memory that serves again once the pieces in it
     /// have been dropped: a loop that writes one piece after the other allocates nothing.
+    #[must_use = "what is taken counts as sent: bytes that are dropped never reach the peer"]
     pub fn take_chunk(&mut self) -> Option<Bytes> {
         if self.is_empty() {
             return None;

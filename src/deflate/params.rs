@@ -11,7 +11,7 @@ pub(crate) const NAME: &str = "permessage-deflate";
 /// Parameters that both ends have agreed on (RFC 7692 §7.1).
 ///
 /// The default is what `permessage-deflate` without parameters means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Agreement {
     /// The server's compressor begins every message empty.

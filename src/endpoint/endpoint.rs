@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::Buf;
 
 use super::flow::{Action, Flow, Unsent};
-use super::{Failure, Step};
+use super::{EndpointError, Step};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::config::Config;
 use crate::handshake::server::{Accept, AcceptError, Reject, Request};
@@ -123,7 +123,7 @@ enum Phase {
     /// A server has refused the request; the client gets time to read why.
     Refused(Box<Refusal>),
     /// There was no connection.
-    Over(Result<(), Box<Failure>>),
+    Over(Result<(), Box<EndpointError>>),
 }
 
 /// State of a server until the connection is open.
@@ -137,7 +137,7 @@ struct Refusal {
     until: Option<Duration>,
     /// The bytes thrown away.
     drained: usize,
-    result: Result<(), Box<Failure>>,
+    result: Result<(), Box<EndpointError>>,
 }
 
 impl Endpoint {
@@ -269,7 +269,7 @@ impl Endpoint {
                         Step::Response(accepted)
                     }
                     Ok(Some(client::Response::Refused(refused))) => self.give_up(refused.into()),
-                    Ok(None) if input_ended => self.give_up(Failure::Disconnected),
+                    Ok(None) if input_ended => self.give_up(EndpointError::Disconnected),
                     Ok(None) => self.step_for(Action::Read),
                     Err(error) => self.give_up(error.into()),
                 }
@@ -312,13 +312,13 @@ impl Endpoint {
     }
 
     /// Ends a client's handshake, or a server's before there was a request.
-    fn give_up<'b>(&mut self, failure: Failure) -> Step<'b> {
+    fn give_up<'b>(&mut self, failure: EndpointError) -> Step<'b> {
         self.phase = Phase::Over(Err(Box::new(failure)));
         self.step_for(Action::End)
     }
 
     /// Begins to wait until the client has read why it is refused, which stands in the send buffer.
-    fn refuse(&mut self, result: Result<(), Failure>) {
+    fn refuse(&mut self, result: Result<(), EndpointError>) {
         let result = result.map_err(Box::new);
         self.phase = Phase::Refused(Box::new(Refusal { until: None, drained: 0, result }));
     }
@@ -570,13 +570,13 @@ impl fmt::Debug for Endpoint {
 }
 
 /// Ends a connection, and says how that was.
-fn result_of(connection: &mut Connection) -> Result<(), Failure> {
+fn result_of(connection: &mut Connection) -> Result<(), EndpointError> {
     let outcome = connection.receive_eof();
     let sender = connection.sender();
     match (outcome, sender.timed_out(), sender.violated()) {
         (_, Some(timeout), _) => Err(timeout.into()),
         (Outcome::Clean, ..) => Ok(()),
         (Outcome::Abnormal, _, Some(error)) => Err(error.into()),
-        (Outcome::Abnormal, ..) => Err(Failure::Disconnected),
+        (Outcome::Abnormal, ..) => Err(EndpointError::Disconnected),
     }
 }

@@ -17,13 +17,13 @@
 //!     // write `Sec-WebSocket-Extensions: {answer}`
 //!     connection = connection.with_deflate(agreed, &settings);
 //! }
-//! # Ok::<(), sansws::handshake::extensions::InvalidExtensions>(())
+//! # Ok::<(), sansws::handshake::extensions::ExtensionsError>(())
 //! ```
 
 use alloc::string::{String, ToString};
 
 use super::HandshakeError;
-use super::extensions::{self, InvalidExtensions};
+use super::extensions::{self, ExtensionsError};
 use crate::deflate::{Agreement, Deflate, NAME, Params};
 
 /// Makes the offer of a client: the value of `Sec-WebSocket-Extensions` in its request.
@@ -44,7 +44,7 @@ pub fn offer(settings: &Deflate) -> String {
 pub fn choose<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     settings: &Deflate,
-) -> Result<Option<(Agreement, String)>, InvalidExtensions> {
+) -> Result<Option<(Agreement, String)>, ExtensionsError> {
     let mut chosen = None;
     for extension in extensions::parse(lines) {
         let extension = extension?;

@@ -74,7 +74,7 @@ mod usage;
 pub use error::HandshakeError;
 pub use head::Headers;
 pub use key::accept_key;
-pub use origin::Origin;
+pub use origin::{Origin, OriginError};
 pub use usage::UsageError;
 
 /// The host and the port of a `host[:port]`, if it is one.

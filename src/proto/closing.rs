@@ -12,6 +12,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use core::fmt;
 
 use super::Role;
 use crate::wire::{CloseCode, ProtocolError};
@@ -96,6 +97,16 @@ pub enum State {
     Closing,
     /// The connection is over.
     Closed,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        })
+    }
 }
 
 /// Instruction for the transport once everything in the send buffer is written.

@@ -155,6 +155,7 @@ impl Connection {
     ///
     /// As [`poll_event`](Self::poll_event).
     #[inline]
+    #[must_use = "a violation that it finds is told once"]
     pub fn advance(
         &mut self,
         rx: &mut RecvBuffer,
@@ -329,6 +330,7 @@ impl Connection {
     }
 
     /// Returns what to do with the transport once `tx` is empty.
+    #[must_use]
     pub fn transport(&self) -> Transport {
         self.sender.transport()
     }

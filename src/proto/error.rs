@@ -3,7 +3,7 @@ use core::fmt;
 use crate::wire::{CloseFrame, MAX_CONTROL_PAYLOAD, Opcode};
 
 /// A message was not taken. Nothing was written, and the connection goes on as before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
     /// The connection is closing or closed.
@@ -87,7 +87,7 @@ impl fmt::Display for SendError {
 impl core::error::Error for SendError {}
 
 /// The peer did not do in time what it had to. The connection is closed; drop the transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {
     /// The peer has not answered a keep-alive ping within the

@@ -365,6 +365,7 @@ impl Sender {
     }
 
     /// Returns what to do with the transport once `tx` is empty.
+    #[must_use]
     pub fn transport(&self) -> Transport {
         self.phase.transport(self.role())
     }

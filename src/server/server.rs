@@ -23,7 +23,7 @@ use super::http::hosts::Hosts;
 use super::http::origin::OriginPolicy;
 use super::http::request::Request;
 use super::http::response::Response;
-use super::http::route::{InvalidPath, Pattern, Table};
+use super::http::route::{PathError, Pattern, Table};
 use super::observe::event::LogEvent;
 use super::run::{RunSettings, run};
 use crate::config::Config;
@@ -186,7 +186,7 @@ impl Server {
     pub fn health(mut self, path: &str) -> Self {
         match Pattern::parse(path) {
             Ok(pattern) if pattern.is_literal() => self.settings.health = Some(path.into()),
-            Ok(_) => self.note::<()>(Err(InvalidPath::with_parameters(path))),
+            Ok(_) => self.note::<()>(Err(PathError::with_parameters(path))),
             Err(error) => self.note::<()>(Err(error)),
         }
         self
@@ -224,9 +224,9 @@ impl Server {
     pub fn allow_origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
         let mut list = Vec::new();
         for text in origins {
-            match Origin::parse(text) {
-                Some(origin) => list.push(origin),
-                None => self.note::<()>(Err(ServerError::Origin(text.into()))),
+            match text.parse::<Origin>() {
+                Ok(origin) => list.push(origin),
+                Err(_) => self.note::<()>(Err(ServerError::Origin(text.into()))),
             }
         }
         self.settings.origins = OriginPolicy::List(list);

@@ -13,7 +13,7 @@ use super::{MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
 /// assert_eq!(*header.encode(), wire[..6]);
 /// # Ok::<(), sansws::wire::ProtocolError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs)] // the fields of RFC 6455 §5.2, which are fixed
 pub struct FrameHeader {
     /// The last (or only) fragment of a message.
@@ -133,7 +133,8 @@ impl FrameHeader {
 }
 
 /// The 2 to 14 bytes of a header; a byte slice in all but name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)] // zeros follow the length
+
 pub struct EncodedHeader {
     bytes: [u8; FrameHeader::MAX_LEN],
     len: u8,

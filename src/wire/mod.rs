@@ -17,7 +17,7 @@ pub(crate) use errors::errors;
 pub use header::{EncodedHeader, FrameHeader};
 pub use mask::{apply_mask, apply_mask_to};
 pub use opcode::Opcode;
-pub use utf8::{InvalidUtf8, Utf8Validator};
+pub use utf8::{Utf8Error, Utf8Validator};
 
 pub(crate) use header::{check_first_byte, check_second_byte};
 pub(crate) use utf8::is_utf8;

@@ -57,9 +57,9 @@ async fn origins() {
     assert!(server.http(&twice).await.starts_with("HTTP/1.1 403 "));
     server.stop().await;
 
-    let ours = Origin::parse("https://ours.example").unwrap();
+    let ours = "https://ours.example".parse::<Origin>().unwrap();
     let policy = OriginPolicy::Fn(Box::new(move |request| {
-        request.origin().and_then(Origin::parse).as_ref() == Some(&ours)
+        request.origin().is_some_and(|origin| origin.parse() == Ok(ours.clone()))
     }));
     let server = start(bind().await.route("/", handler_fn()).origins(policy));
     assert_eq!(status(&server, Some("https://ours.example")).await, 101);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use sansws::proto::{MessageRef, SendError};
-use sansws::server::{NotJoined, NotSent, handler_fn};
+use sansws::server::{JoinError, TrySendError, handler_fn};
 use sansws::{CloseCode, Message, PreparedMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -72,7 +72,7 @@ async fn every_kind_and_size_arrives_whole() {
         }
     }
     let too_long = SendError::ControlTooLong { len: 126 };
-    assert_eq!(client.send(MessageRef::ping(&[0; 126])), Err(NotSent::Invalid(too_long)));
+    assert_eq!(client.send(MessageRef::ping(&[0; 126])), Err(TrySendError::Invalid(too_long)));
     server.stop().await;
 }
 
@@ -103,27 +103,27 @@ async fn after_the_end_sending_is_an_error() {
 
     let too_long = SendError::ReasonTooLong { len: 124 };
     let refused = client.close(CloseCode::NORMAL, &"x".repeat(124));
-    assert_eq!(refused, Err(NotSent::Invalid(too_long)));
+    assert_eq!(refused, Err(TrySendError::Invalid(too_long)));
     assert!(client.is_open());
 
     client.send("before").unwrap();
     client.close(CloseCode::NORMAL, "done").unwrap();
-    assert_eq!(client.send("behind"), Err(NotSent::Closed));
-    assert_eq!(client.close(CloseCode::NORMAL, ""), Err(NotSent::Closed));
+    assert_eq!(client.send("behind"), Err(TrySendError::Closed));
+    assert_eq!(client.close(CloseCode::NORMAL, ""), Err(TrySendError::Closed));
     assert_eq!(text(&mut ws).await, "before");
     assert_eq!(closed(&mut ws).await, (1000, "done".into(), true));
     until(|| server.hub.all().is_empty()).await;
     let id = client.id();
     std::thread::spawn(move || {
-        assert_eq!(client.send("later"), Err(NotSent::Closed));
+        assert_eq!(client.send("later"), Err(TrySendError::Closed));
         let prepared = PreparedMessage::new("later").unwrap();
-        assert_eq!(client.send(&prepared), Err(NotSent::Closed));
-        assert!(!client.is_open() && client.join("room") == Err(NotJoined::Closed));
-        assert_eq!(NotSent::Closed.to_string(), "the client is closing or gone: forget it");
+        assert_eq!(client.send(&prepared), Err(TrySendError::Closed));
+        assert!(!client.is_open() && client.join("room") == Err(JoinError::Closed));
+        assert_eq!(TrySendError::Closed.to_string(), "the client is closing or gone: forget it");
     })
     .join()
     .unwrap();
-    assert_eq!(server.hub.send_to(id, "nobody"), Err(NotSent::Closed));
+    assert_eq!(server.hub.send_to(id, "nobody"), Err(TrySendError::Closed));
     server.stop().await;
 }
 

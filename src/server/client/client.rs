@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -14,7 +15,7 @@ use super::info::ClientInfo;
 use super::outbox::Outbox;
 use crate::proto::MessageRef;
 use crate::server::context::Context;
-use crate::server::error::{NotJoined, NotSent};
+use crate::server::error::{JoinError, TrySendError};
 use crate::wire::CloseCode;
 
 /// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and
@@ -78,12 +79,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when too much
-    /// waits for it already: see [`SlowClients`](crate::server::SlowClients) for what happens next,
-    /// and [`writable`](Self::writable) for how to keep clear of it. [`NotSent::Invalid`] for a
-    /// ping or pong of more than 125 bytes. Success means that the message is queued, not that it
-    /// has arrived.
-    pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
+    /// [`TrySendError::Closed`] when the client is closing or gone. [`TrySendError::Full`] when too
+    /// much waits for it already: see [`SlowClients`](crate::server::SlowClients) for what happens
+    /// next, and [`writable`](Self::writable) for how to keep clear of it.
+    /// [`TrySendError::Invalid`] for a ping or pong of more than 125 bytes. Success means that the
+    /// message is queued, not that it has arrived.
+    pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), TrySendError> {
         self.0.outbox.push(message.into(), &self.0.context)
     }
 
@@ -92,9 +93,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NotSent::Closed`] when the client is closing or gone already, [`NotSent::Invalid`] for a
-    /// reason of more than 123 bytes.
-    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
+    /// [`TrySendError::Closed`] when the client is closing or gone already,
+    /// [`TrySendError::Invalid`] for a reason of more than 123 bytes.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), TrySendError> {
         self.0.outbox.close(code, reason)
     }
 
@@ -127,10 +128,10 @@ impl Client {
     /// others.
     ///
     /// ```
-    /// use sansws::server::{Client, Handler, NotSent};
+    /// use sansws::server::{Client, Handler, TrySendError};
     ///
     /// /// Sends a file that is larger than what should lie in memory.
-    /// async fn push(client: &Client, file: &[u8]) -> Result<(), NotSent> {
+    /// async fn push(client: &Client, file: &[u8]) -> Result<(), TrySendError> {
     ///     for piece in file.chunks(64 * 1024) {
     ///         client.writable().await?;
     ///         client.send(piece)?;
@@ -150,12 +151,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NotSent::Closed`] when the client is closing or gone, also while this waits.
+    /// [`TrySendError::Closed`] when the client is closing or gone, also while this waits.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub async fn writable(&self) -> Result<(), NotSent> {
+    pub async fn writable(&self) -> Result<(), TrySendError> {
         consume_budget().await;
         let limits = self.0.context.limits();
         while !self.0.outbox.has_room(limits)? {
@@ -223,7 +224,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Hub::join`].
-    pub fn join(&self, room: &str) -> Result<bool, NotJoined> {
+    pub fn join(&self, room: &str) -> Result<bool, JoinError> {
         self.0.hub.join(self, room)
     }
 
@@ -233,7 +234,7 @@ impl Client {
     }
 
     /// Returns the rooms it is in, in the order in which it has joined them.
-    pub fn rooms(&self) -> Vec<Arc<str>> {
+    pub fn rooms(&self) -> Vec<String> {
         self.0.hub.rooms_of(self.id())
     }
 

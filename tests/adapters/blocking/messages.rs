@@ -74,7 +74,7 @@ fn a_burst_is_answered_with_one_write() {
         for _ in 0..32 {
             if events {
                 let (event, mut out) = ws.next_event().unwrap().unwrap();
-                out.feed(event.as_message().unwrap()).unwrap();
+                out.feed(event.as_message_ref().unwrap()).unwrap();
             } else {
                 let message = ws.recv().unwrap().unwrap();
                 ws.feed(message).unwrap();

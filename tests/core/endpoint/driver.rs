@@ -5,7 +5,7 @@ use std::time::Duration;
 use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::endpoint::{Endpoint, Failure, Step};
+use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::client::Request;
 use sansws::handshake::server::{Accept, Reject};
 use sansws::proto::Event;
@@ -39,7 +39,7 @@ pub struct End {
     /// The events, as text.
     pub seen: Vec<String>,
     pub until: Option<Duration>,
-    pub result: Option<Result<(), Failure>>,
+    pub result: Option<Result<(), EndpointError>>,
 }
 
 /// Where [`End::run`] stopped.

@@ -123,7 +123,7 @@ fn a_rejected_client_knows_why() {
     pair.exchange();
     let failure = pair.client.result.unwrap().unwrap_err();
     assert!(failure.to_string().starts_with("server answered 403 Forbidden"), "{failure}");
-    let sansws::endpoint::Failure::Refused(refused) = failure else { panic!("{failure:?}") };
+    let sansws::endpoint::EndpointError::Refused(refused) = failure else { panic!("{failure:?}") };
     assert_eq!((refused.status(), refused.body()), (403, &b"members only"[..]));
     // the decision was the server's own
     assert_eq!(pair.server.result(), "ok");

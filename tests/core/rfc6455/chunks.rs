@@ -170,7 +170,7 @@ fn a_chunk_is_not_a_message() {
         let mut end = End::new(role, &config());
         end.rx.extend_from_slice(&frame(other(role), Opcode::Text, b"Hello"));
         let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
-        assert!(event.as_message().is_none());
+        assert!(event.as_message_ref().is_none());
         assert!(event.into_message().is_none());
     });
 }

@@ -71,7 +71,7 @@ fn an_event_can_be_answered_while_it_is_held() {
         end.rx.extend_from_slice(&frame(other(role), Opcode::Text, b"text"));
         end.rx.extend_from_slice(&frame(other(role), Opcode::Binary, b"binary"));
         while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
-            end.conn.feed(&mut end.tx, event.as_message().unwrap()).unwrap();
+            end.conn.feed(&mut end.tx, event.as_message_ref().unwrap()).unwrap();
             match event {
                 Event::Text(text) => end.conn.feed(&mut end.tx, &text).unwrap(),
                 Event::Binary(binary) => end.conn.feed(&mut end.tx, &binary).unwrap(),
@@ -116,7 +116,7 @@ fn large_messages_are_not_copied() {
             let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap();
             let Some(Event::Text(text)) = event else { panic!("no text") };
             let at = text.as_ptr();
-            let owned = text.into_text();
+            let owned = text.into_owned();
             assert_eq!(owned.len(), len);
             assert_eq!(owned.as_ptr() != at, copied, "{len} bytes");
         }
@@ -208,8 +208,9 @@ fn an_echo_to_a_peer_that_never_reads_is_bounded() {
         for _ in 0..10_000 {
             end.rx.extend_from_slice(&message);
             while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
-                refused +=
-                    usize::from(end.conn.feed(&mut end.tx, event.as_message().unwrap()).is_err());
+                refused += usize::from(
+                    end.conn.feed(&mut end.tx, event.as_message_ref().unwrap()).is_err(),
+                );
             }
         }
         assert!(refused > 8000);

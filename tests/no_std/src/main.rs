@@ -78,7 +78,7 @@ fn echo(
     client.deliver(server);
 
     let event = server_conn.poll_event(&mut server.rx, &mut server.tx).unwrap().unwrap();
-    let message = event.as_message().expect("a message");
+    let message = event.as_message_ref().expect("a message");
     server_conn.feed(&mut server.tx, message).unwrap();
     server.deliver(client);
 
