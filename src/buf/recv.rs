@@ -7,7 +7,6 @@ use crate::wire::apply_mask;
 
 #[cfg(feature = "deflate")]
 mod inflated;
-#[cfg(feature = "std")]
 mod pieces;
 
 #[cfg(feature = "deflate")]
