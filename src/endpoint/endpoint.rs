@@ -394,8 +394,19 @@ impl Endpoint {
         reject: &Reject<'_>,
         tx: &mut SendBuffer,
     ) -> Result<(), UsageError> {
+        self.respond(reject, request.method() == "HEAD", tx)
+    }
+
+    /// As [`reject`](Self::reject), for a request that is somewhere else by now.
+    pub(crate) fn respond(
+        &mut self,
+        reject: &Reject<'_>,
+        head_only: bool,
+        tx: &mut SendBuffer,
+    ) -> Result<(), UsageError> {
         let Phase::Decision(_) = &self.phase else { return Err(UsageError::NoRequest) };
-        request.reject(reject, tx).map_err(|error| self.refuse_with_500(error, tx))?;
+        reject.check().map_err(|error| self.refuse_with_500(error, tx))?;
+        reject.write(tx, head_only);
         self.refuse(Ok(()));
         Ok(())
     }

@@ -22,6 +22,7 @@
 //! - The [`Hub`] has all clients by their ids, and rooms; `hub.all().send(…)` and
 //!   `hub.room(name).send(…)` broadcast.
 //! - A [`Response`] answers plain HTTP on the same port, or a handshake that is refused.
+//! - [`Server::http`] takes requests with a body, so that other processes can publish over HTTP.
 //! - A [`ServerHandle`] shuts the server down in good order.
 //!
 //! # Who may connect
@@ -118,6 +119,7 @@
 //! | [`max_connections`] | limit on open files less 128 and room for pending ones | 503 |
 //! | [`max_connections_per_ip`] | none | 429 |
 //! | [`max_pending`] | 8 192 handshakes | newcomers wait, idle ones go |
+//! | [`max_body_len`] | 64 KiB of a request to a handler of [`Server::http`] | 413 |
 //! | [`max_message_len`] | 1 MiB | close code 1009 |
 //! | [`max_receiving_bytes`] | 256 MiB of unfinished messages | close code 1013 |
 //! | [`max_queued_bytes`] | 1 MiB for a client whose transport takes none | [`SlowClients`] |
@@ -134,6 +136,7 @@
 //! [`max_connections`]: Server::max_connections
 //! [`max_connections_per_ip`]: Server::max_connections_per_ip
 //! [`max_pending`]: Server::max_pending
+//! [`max_body_len`]: Server::max_body_len
 //! [`max_message_len`]: Server::max_message_len
 //! [`max_receiving_bytes`]: Server::max_receiving_bytes
 //! [`max_queued_bytes`]: Server::max_queued_bytes
@@ -165,6 +168,7 @@ pub use client::limits::SlowClients;
 pub use client::target::Target;
 pub use error::{JoinError, ServeError, ServerError, TrySendError};
 pub use handle::{PendingUpgrade, ServerHandle};
+pub use http::handler::HttpRequest;
 pub use http::origin::OriginPolicy;
 pub use http::request::Request;
 pub use http::response::Response;

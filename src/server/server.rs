@@ -2,6 +2,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
+use core::future::Future;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
@@ -19,6 +20,7 @@ use super::client::task::ErasedHandler;
 use super::context::Context;
 use super::error::ServerError;
 use super::handle::ServerHandle;
+use super::http::handler::{HttpHandler, HttpRequest};
 use super::http::hosts::Hosts;
 use super::http::origin::OriginPolicy;
 use super::http::request::Request;
@@ -91,6 +93,8 @@ impl Server {
         let settings = Settings {
             routes: Table::default(),
             pages: Table::default(),
+            http: Table::default(),
+            max_body_len: DEFAULT_MAX_BODY_LEN,
             fallback: None,
             health: None,
             origins: OriginPolicy::default(),
@@ -167,6 +171,70 @@ impl Server {
         }
         let inserted = self.settings.pages.insert(path, response);
         self.note(inserted);
+        self
+    }
+
+    /// Sets the closure that answers requests of plain HTTP for a path, whatever their method: it
+    /// has their whole body and the [`Hub`]. The path has the form of those of
+    /// [`route`](Self::route), and may be the same; where there is a [`page`](Self::page) too, this
+    /// answers.
+    ///
+    /// To publish over HTTP from another process:
+    ///
+    /// ```no_run
+    /// # use sansws::server::{HttpRequest, Response, Server};
+    /// # fn set_up(server: Server, token: &'static str) -> Server {
+    /// server.http("/publish/{room}", move |request: HttpRequest| async move {
+    ///     if request.method() != "POST" {
+    ///         return Response::empty(405).header("Allow", "POST");
+    ///     }
+    ///     if request.header("Authorization") != Some(token) {
+    ///         return Response::empty(401).header("WWW-Authenticate", "Bearer");
+    ///     }
+    ///     let (Some(room), Some(text)) = (request.param("room"), request.text()) else {
+    ///         return Response::text("UTF-8, please.\n").status(400);
+    ///     };
+    ///     match request.hub().room(room).send(text) {
+    ///         Ok(clients) => Response::text(format!("sent to {clients}\n")),
+    ///         Err(error) => Response::text(format!("{error}\n")).status(400),
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// and then `curl -d hello -H "Authorization: $TOKEN" http://127.0.0.1:8181/publish/lobby`.
+    ///
+    /// Scripts of other sites are kept out as from a WebSocket, by [`origins`](Self::origins): a
+    /// browser sends the user's cookies along. Programs say no origin and are let in, so that the
+    /// closure has to check who they are.
+    ///
+    /// A request is one of the [pending](Self::max_pending) ones until it has its answer. Its body
+    /// comes with a `Content-Length` or in chunks; more than
+    /// [`max_body_len`](Self::max_body_len) bytes are answered with status 413, one that is
+    /// malformed with 400, one that takes longer than
+    /// [`Config::handshake_timeout`] with 408, and one in another transfer coding with 501. The
+    /// closure has as long again, and gets a 503 sent for it then; a panic is a 500. The connection
+    /// is closed after the answer. For HTTP beyond that, put the server into a stack that has it:
+    /// [`ServerHandle::accept_request`].
+    pub fn http<A>(
+        mut self,
+        path: &str,
+        answer: impl Fn(HttpRequest) -> A + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let handler: Arc<HttpHandler> = Arc::new(move |request| Box::pin(answer(request)));
+        let inserted = self.settings.http.insert(path, handler);
+        self.note(inserted);
+        self
+    }
+
+    /// Sets the longest body of a request to a handler of [`http`](Self::http), in bytes. Default
+    /// 64 KiB: with all [pending](Self::max_pending) requests that is 512 MiB, and a message to
+    /// publish is shorter as a rule.
+    pub const fn max_body_len(mut self, bytes: usize) -> Self {
+        self.settings.max_body_len = bytes;
         self
     }
 
@@ -523,6 +591,9 @@ fn default_max_connections() -> usize {
         sockets => sockets - (sockets / 8).clamp(1, DEFAULT_MAX_PENDING),
     }
 }
+
+/// Some pages of text: more is not sent to many clients at once as a rule.
+const DEFAULT_MAX_BODY_LEN: usize = 64 * 1024;
 
 /// The length of the queue of the operating system: all clients of a busy server come at once when
 /// it comes back.

@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(feature = "server")]
+use super::exchange::Exchange;
 use super::lent::LentRx;
 use super::opening::Opening;
 use super::{WebSocket, with_defaults};
@@ -211,6 +213,14 @@ impl<S> Incoming<S> {
         &self.0.opening.io
     }
 
+    /// Takes the request out, so that its body can be read and it can go elsewhere.
+    #[cfg(feature = "server")]
+    pub(crate) fn into_exchange(self) -> (Request, Exchange<S>) {
+        let Pending { opening, request, timeout } = *self.0;
+        let head_only = request.method() == "HEAD";
+        (request, Exchange { opening: Box::new(opening), head_only, timeout })
+    }
+
     /// The stream. Reading or writing bytes behind the handshake's back breaks it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.0.opening.io
@@ -269,13 +279,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
     }
 
     async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
-        let Self { mut opening, request, timeout } = self;
-        let rejected = opening.endpoint.reject(request, reject, opening.tx.fetch());
-        let until = opening.in_time(timeout);
-        let written = poll_fn(|cx| opening.poll_write_all(cx, until)).await;
-        end(opening).await?;
-        rejected?;
-        written
+        let Self { opening, request, timeout } = self;
+        respond(opening, reject, request.method() == "HEAD", timeout).await
     }
 }
 
@@ -286,6 +291,24 @@ impl<S: fmt::Debug> fmt::Debug for Pending<S> {
             .field("request", &self.request)
             .finish_non_exhaustive()
     }
+}
+
+/// Answers with anything but an acceptance.
+pub(super) async fn respond<S>(
+    mut opening: Opening<S>,
+    reject: &Reject<'_>,
+    head_only: bool,
+    timeout: Duration,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let responded = opening.endpoint.respond(reject, head_only, opening.tx.fetch());
+    let until = opening.in_time(timeout);
+    let written = poll_fn(|cx| opening.poll_write_all(cx, until)).await;
+    end(opening).await?;
+    responded?;
+    written
 }
 
 /// Goes on until the peer has read why it is refused.

@@ -130,6 +130,8 @@
 mod accept;
 mod bytes;
 mod connect;
+#[cfg(feature = "server")]
+mod exchange;
 mod halves;
 mod lent;
 mod link;
@@ -154,6 +156,8 @@ pub use accept::{
 };
 pub use bytes::ByteStream;
 pub use connect::{client, client_with_response, connect, connect_with, connect_with_response};
+#[cfg(feature = "server")]
+pub(crate) use exchange::Exchange;
 pub use halves::{Locked, LockedHalf, SplitStream};
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};

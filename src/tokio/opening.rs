@@ -23,7 +23,7 @@ pub(super) struct Opening<S> {
     pub(super) endpoint: Endpoint,
     pub(super) rx: LentRx,
     pub(super) tx: LentTx,
-    timer: Timer,
+    pub(super) timer: Timer,
     /// The stream may have bytes in a buffer of its own.
     flush_pending: bool,
     /// The reason why the stream failed.

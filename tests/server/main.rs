@@ -14,6 +14,7 @@ mod pages;
 mod pending;
 #[cfg(target_os = "linux")] // which has more than one address on its loopback interface
 mod proxies;
+mod publish;
 mod receiving;
 mod runtimes;
 mod sending;

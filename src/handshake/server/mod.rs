@@ -37,6 +37,8 @@
 //! with it.
 
 mod accept;
+#[cfg(feature = "server")]
+mod body;
 mod check;
 mod parts;
 mod reject;
@@ -45,6 +47,8 @@ mod request;
 use core::time::Duration;
 
 pub use accept::{Accept, AcceptError, Upgrade};
+#[cfg(feature = "server")]
+pub(crate) use body::{BodyError, BodyReader};
 pub use reject::Reject;
 pub use request::Request;
 

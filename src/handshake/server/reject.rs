@@ -94,7 +94,7 @@ impl Reject<'_> {
     }
 
     /// Writes the response, without its body for a HEAD request.
-    pub(super) fn write(&self, tx: &mut SendBuffer, head_only: bool) {
+    pub(crate) fn write(&self, tx: &mut SendBuffer, head_only: bool) {
         let status = self.status;
         let has =
             |name: &str| self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));

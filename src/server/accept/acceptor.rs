@@ -32,6 +32,7 @@ use crate::server::client::info::ClientInfo;
 use crate::server::client::stream::ClientStream;
 use crate::server::client::task::ErasedHandler;
 use crate::server::context::Context;
+use crate::server::http::handler::HttpHandler;
 use crate::server::http::hosts::Hosts;
 use crate::server::http::origin::OriginPolicy;
 use crate::server::http::request::{Peer, Request};
@@ -54,6 +55,8 @@ pub(crate) struct Acceptor {
 pub(crate) struct Settings {
     pub(crate) routes: Table<Arc<dyn ErasedHandler>>,
     pub(crate) pages: Table<Response>,
+    pub(crate) http: Table<Arc<HttpHandler>>,
+    pub(crate) max_body_len: usize,
     pub(crate) fallback: Option<Box<Fallback>>,
     /// The path where a load balancer asks whether to send clients.
     pub(crate) health: Option<Box<str>>,
@@ -130,6 +133,10 @@ impl Acceptor {
             None => return,
         };
         if !incoming.request().is_upgrade() && !self.lifecycle.is_stopping() {
+            if let Some(endpoint) = self.find_http(incoming.request()) {
+                // in a box of its own: all others would have the room for it
+                return Box::pin(self.serve_http(incoming, peer, endpoint, permit)).await;
+            }
             return match self.respond(incoming.request(), peer) {
                 Ok(response) => answer(incoming, &response).await,
                 Err(refusal) => refuse(incoming, refusal).await,
@@ -311,7 +318,7 @@ impl Acceptor {
     }
 
     /// Counts and logs what is not a valid request or handshake.
-    fn record_invalid(&self, peer: Peer, error: &Error) {
+    pub(super) fn record_invalid(&self, peer: Peer, error: &Error) {
         Counters::add(&self.context.counters.bad_requests);
         self.context.log(&LogEvent::BadRequest { peer_addr: peer.addr, error });
     }
@@ -324,7 +331,7 @@ impl Acceptor {
 
 impl Settings {
     /// Reads a request with what the trusted proxies say about it.
-    fn request<'a>(
+    pub(super) fn request<'a>(
         &self,
         http: &'a handshake::Request,
         peer: Peer,
@@ -334,7 +341,7 @@ impl Settings {
         Request::new(http, peer, self.trusted_proxies, route)
     }
 
-    fn check_host(&self, request: &Request<'_>) -> Result<(), Response> {
+    pub(super) fn check_host(&self, request: &Request<'_>) -> Result<(), Response> {
         match &self.hosts {
             Some(hosts) if !hosts.contain(request.host(), request.is_secure()) => {
                 Err(misdirected(request.host()))
@@ -353,7 +360,7 @@ fn check_get(http: &handshake::Request) -> Result<(), Response> {
 }
 
 /// Calls a closure of the application, which may panic.
-fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Refusal> {
+pub(super) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Refusal> {
     // What the closure shares may be left in a state it did not mean, as after a panic in any
     // thread; nothing of ours is changed inside.
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Refusal::Panicked)
@@ -372,20 +379,25 @@ async fn refuse(incoming: Incoming<ClientStream>, refusal: Refusal) {
 
 /// Answers a request; with status 500 if the response cannot be sent.
 async fn answer(incoming: Incoming<ClientStream>, response: &Response) {
-    let substitute;
-    let response = match response.check() {
-        Ok(()) => response,
-        Err(_) => {
-            substitute = internal_error();
-            &substitute
-        }
-    };
+    let mut substitute = None;
+    let response = sendable(response, &mut substitute);
     // fails if the peer is gone
     let _ = incoming.reject(&response.as_reject()).await;
 }
 
+/// Returns the response, or a substitute for one that cannot be sent.
+pub(super) fn sendable<'a>(
+    response: &'a Response,
+    substitute: &'a mut Option<Response>,
+) -> &'a Response {
+    match response.check() {
+        Ok(()) => response,
+        Err(_) => substitute.insert(internal_error()),
+    }
+}
+
 /// Waits for the future that is ready first.
-async fn either<A, B>(
+pub(super) async fn either<A, B>(
     first: impl Future<Output = A>,
     second: impl Future<Output = B>,
 ) -> Either<A, B> {
@@ -397,11 +409,11 @@ async fn either<A, B>(
     .await
 }
 
-enum Either<A, B> {
+pub(super) enum Either<A, B> {
     First(A),
     Second(B),
 }
 
 /// The time that a request may still take to arrive once the server shuts down: a segment that was
 /// lost is sent again by then (RFC 6298 §2).
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);

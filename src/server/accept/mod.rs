@@ -8,4 +8,5 @@ pub(crate) mod lifecycle;
 mod network;
 pub(crate) mod pending;
 pub(crate) mod permits;
+pub(crate) mod plain;
 pub(crate) mod refusal;

@@ -5,6 +5,7 @@
 //! that are trusted the last `n` elements are theirs, and the first of these tells of the client.
 //! What stands in front of them the client may have made up.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
@@ -22,6 +23,27 @@ pub(crate) struct Forwarded<'a> {
     pub(crate) secure: Option<bool>,
     /// The host that the client addressed. Empty if it named none.
     pub(crate) host: Option<&'a str>,
+}
+
+/// The same, with a life of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnedForwarded {
+    ip: Option<IpAddr>,
+    secure: Option<bool>,
+    host: Option<Box<str>>,
+}
+
+impl From<Forwarded<'_>> for OwnedForwarded {
+    fn from(forwarded: Forwarded<'_>) -> Self {
+        let Forwarded { ip, secure, host } = forwarded;
+        Self { ip, secure, host: host.map(Box::from) }
+    }
+}
+
+impl<'a> From<&'a OwnedForwarded> for Forwarded<'a> {
+    fn from(owned: &'a OwnedForwarded) -> Self {
+        Self { ip: owned.ip, secure: owned.secure, host: owned.host.as_deref() }
+    }
 }
 
 impl<'a> Forwarded<'a> {

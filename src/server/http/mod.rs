@@ -1,6 +1,7 @@
 //! HTTP: requests, responses, and where they lead.
 
 pub(crate) mod forwarded;
+pub(crate) mod handler;
 pub(crate) mod hosts;
 pub(crate) mod origin;
 pub(crate) mod request;

@@ -35,7 +35,22 @@ impl<'a> Request<'a> {
         route: Option<(&'a Pattern, &'a Params)>,
     ) -> Result<Self, Response> {
         let forwarded = Forwarded::read(http, trusted_proxies)?;
-        Ok(Self { http, peer, forwarded, route })
+        Ok(Self::with(http, peer, forwarded, route))
+    }
+
+    /// Makes one of its parts.
+    pub(crate) const fn with(
+        http: &'a server::Request,
+        peer: Peer,
+        forwarded: Forwarded<'a>,
+        route: Option<(&'a Pattern, &'a Params)>,
+    ) -> Self {
+        Self { http, peer, forwarded, route }
+    }
+
+    /// Returns what the trusted proxies say.
+    pub(crate) const fn forwarded(&self) -> Forwarded<'a> {
+        self.forwarded
     }
 
     /// Returns the address of the other end of the TCP connection: of a proxy, if there is one.
