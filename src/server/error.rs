@@ -23,6 +23,8 @@ pub enum ServerError {
     Origin(Box<str>),
     /// A string that is not a host.
     Host(Box<str>),
+    /// A string that is neither an address nor a network.
+    Network(Box<str>),
     /// A response that cannot be sent.
     Page {
         /// The path that it is for.
@@ -58,6 +60,11 @@ impl fmt::Display for ServerError {
                 "{host:?} is no host: write `example.com`, `example.com:8181`, or `*.example.com` \
                  for all names under it, without a scheme"
             ),
+            Self::Network(network) => write!(
+                f,
+                "{network:?} is no network: write an address, or the first address and the number \
+                 of bits that all have in common, such as `10.0.0.0/8`"
+            ),
             Self::Page { path, error } => write!(f, "the page at {path:?}: {error}"),
             Self::Config(error) => error.fmt(f),
         }
@@ -72,7 +79,9 @@ impl core::error::Error for ServerError {
             Self::Path(error) => error.source(),
             Self::Page { error, .. } => error.source(),
             Self::Config(error) => error.source(),
-            Self::Address(_) | Self::Tls | Self::Origin(_) | Self::Host(_) => None,
+            Self::Address(_) | Self::Tls | Self::Origin(_) | Self::Host(_) | Self::Network(_) => {
+                None
+            }
         }
     }
 }

@@ -64,7 +64,10 @@
 //! Where the upgrade was removed, the client gets an answer that names these lines. Silent
 //! connections outlive `proxy_read_timeout` (60 s by default), because keep-alive pings every 20 s.
 //! To see addresses of clients and not of the proxy, set
-//! [`trusted_proxies(1)`](Server::trusted_proxies). A proxy on the same machine that sets none of
+//! [`trusted_proxies(1)`](Server::trusted_proxies), or name the networks of the proxies with
+//! [`trusted_networks`](Server::trusted_networks); [`proxy_headers`](Server::proxy_headers) is for
+//! those that write `Forwarded` (RFC 7239). A load balancer that passes on bytes says who the
+//! client is by the PROXY protocol: see [`proxy_protocol`](Server::proxy_protocol). A proxy on the same machine that sets none of
 //! the `X-Forwarded-…` headers has to be told apart from a browser there: name the sites with
 //! [`Server::allowed_hosts`].
 //!
@@ -168,6 +171,7 @@ pub use client::limits::SlowClients;
 pub use client::target::Target;
 pub use error::{JoinError, ServeError, ServerError, TrySendError};
 pub use handle::{PendingUpgrade, ServerHandle};
+pub use http::forwarded::ProxyHeaders;
 pub use http::handler::HttpRequest;
 pub use http::origin::OriginPolicy;
 pub use http::request::Request;

@@ -20,8 +20,10 @@ use super::client::task::ErasedHandler;
 use super::context::Context;
 use super::error::ServerError;
 use super::handle::ServerHandle;
+use super::http::forwarded::{ProxyHeaders, Trust};
 use super::http::handler::{HttpHandler, HttpRequest};
 use super::http::hosts::Hosts;
+use super::http::networks::Networks;
 use super::http::origin::OriginPolicy;
 use super::http::request::Request;
 use super::http::response::Response;
@@ -100,7 +102,8 @@ impl Server {
             origins: OriginPolicy::default(),
             hosts: None,
             on_loopback,
-            trusted_proxies: 0,
+            trust: Trust::default(),
+            proxy_protocol: None,
             config: Self::default_config(),
         };
         let capacity = Capacity {
@@ -329,7 +332,49 @@ impl Server {
     /// health check excepted: the client does not pass for the proxy, nor for one with the others
     /// of its kind.
     pub const fn trusted_proxies(mut self, proxies: usize) -> Self {
-        self.settings.trusted_proxies = proxies;
+        self.settings.trust.proxies = proxies;
+        self
+    }
+
+    /// Believes reverse proxies in these networks about the client, and no others: `10.0.0.0/8`,
+    /// `2001:db8::/32`, `192.0.2.7`. Of the addresses in `X-Forwarded-For`, from the last one to
+    /// the first, those in the networks are proxies too, and the first other one is the client; of
+    /// the other headers, the element at the same place counted from the end is believed. Who
+    /// connects from elsewhere is believed nothing.
+    ///
+    /// With [`trusted_proxies`](Self::trusted_proxies) as well, no more than that many elements are
+    /// believed. Everything else is as described there.
+    pub fn trusted_networks<'a>(mut self, networks: impl IntoIterator<Item = &'a str>) -> Self {
+        match Networks::parse(networks) {
+            Ok(networks) => self.settings.trust.networks = Some(networks),
+            Err(error) => self.note::<()>(Err(error)),
+        }
+        self
+    }
+
+    /// Sets in which headers the trusted proxies tell of the client. By default in
+    /// `X-Forwarded-For`, `-Host` and `-Proto`. The others are never looked at: a proxy that does
+    /// not write them passes on what the client has sent.
+    pub const fn proxy_headers(mut self, headers: ProxyHeaders) -> Self {
+        self.settings.trust.headers = headers;
+        self
+    }
+
+    /// Expects a header of the PROXY protocol, version 1 or 2, on every connection from these
+    /// networks (`10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`): load balancers that pass on bytes say
+    /// there who the client is (`send-proxy-v2` of haproxy, `proxy_protocol on` of nginx).
+    /// [`Request::peer_addr`] and [`Request::remote_ip`] are the client's then, and
+    /// [`Request::is_secure`] is what version 2 says of TLS. Where the proxy speaks for itself, as
+    /// in a health check, or knows no address, they stay its own.
+    ///
+    /// A connection without a valid header is closed ([`LogEvent::BadProxyHeader`]). The header and
+    /// the request have [`Config::handshake_timeout`] together. A connection from any other network
+    /// is one of a client, which may not send such a header: it is no valid request.
+    pub fn proxy_protocol<'a>(mut self, networks: impl IntoIterator<Item = &'a str>) -> Self {
+        match Networks::parse(networks) {
+            Ok(networks) => self.settings.proxy_protocol = Some(networks),
+            Err(error) => self.note::<()>(Err(error)),
+        }
         self
     }
 

@@ -14,6 +14,8 @@ mod pages;
 mod pending;
 #[cfg(target_os = "linux")] // which has more than one address on its loopback interface
 mod proxies;
+#[cfg(target_os = "linux")] // as `proxies`
+mod proxy_protocol;
 mod publish;
 mod receiving;
 mod runtimes;

@@ -18,6 +18,7 @@ use super::accept::Accept;
 use super::lifecycle::{Lifecycle, Phase};
 use super::pending::Stage;
 use super::permits::{ConnectionPermit, Full, HandshakePermit, Permits};
+use super::proxy::{self, Header};
 use super::refusal::{
     Refusal, internal_error, method_not_allowed, misdirected, not_found, too_many_of_network,
     unavailable,
@@ -32,8 +33,10 @@ use crate::server::client::info::ClientInfo;
 use crate::server::client::stream::ClientStream;
 use crate::server::client::task::ErasedHandler;
 use crate::server::context::Context;
+use crate::server::http::forwarded::Trust;
 use crate::server::http::handler::HttpHandler;
 use crate::server::http::hosts::Hosts;
+use crate::server::http::networks::Networks;
 use crate::server::http::origin::OriginPolicy;
 use crate::server::http::request::{Peer, Request};
 use crate::server::http::response::Response;
@@ -65,7 +68,9 @@ pub(crate) struct Settings {
     pub(crate) hosts: Option<Hosts>,
     /// The listener is on a loopback address.
     pub(crate) on_loopback: bool,
-    pub(crate) trusted_proxies: usize,
+    pub(crate) trust: Trust,
+    /// The networks whose connections begin with a PROXY header.
+    pub(crate) proxy_protocol: Option<Networks>,
     pub(crate) config: Config,
 }
 
@@ -91,7 +96,9 @@ impl Acceptor {
         let _ = tune(&stream);
         let local = self.settings.on_loopback && self.settings.hosts.is_none();
         let peer = Peer { addr, secure: false, local };
-        self.serve(ClientStream::tcp(stream), Vec::new(), peer, permit);
+        let networks = self.settings.proxy_protocol.as_ref();
+        let from_proxy = networks.is_some_and(|networks| networks.contain(addr.ip()));
+        self.spawn(ClientStream::tcp(stream), Vec::new(), peer, permit, from_proxy);
     }
 
     /// Serves a stream in a task of its own, until it gives way or the server ends.
@@ -102,14 +109,32 @@ impl Acceptor {
         peer: Peer,
         permit: HandshakePermit,
     ) {
+        self.spawn(stream, received, peer, permit, false);
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        stream: ClientStream,
+        received: Vec<u8>,
+        peer: Peer,
+        permit: HandshakePermit,
+        from_proxy: bool,
+    ) {
         let task = self.permits.task();
         let acceptor = Arc::clone(self);
         tokio::spawn(async move {
             let aborted = |phase: &Phase| matches!(phase, Phase::Aborting | Phase::Over);
             let leave = either(permit.revoked(), acceptor.lifecycle.reached(aborted));
             // In a box that is gone before the task is, and the stream before its permit is free.
-            let ended =
-                Box::pin(either(acceptor.handle(stream, received, peer, &permit), leave)).await;
+            let handled = async {
+                if from_proxy {
+                    // in a box of its own: all others would have the room for it
+                    Box::pin(acceptor.handle_proxied(stream, peer, &permit)).await;
+                } else {
+                    acceptor.handle(stream, received, peer, &permit).await;
+                }
+            };
+            let ended = Box::pin(either(handled, leave)).await;
             if let Either::Second(Either::First(())) = ended {
                 Counters::add(&acceptor.context.counters.gave_way);
             }
@@ -126,12 +151,55 @@ impl Acceptor {
         peer: Peer,
         permit: &HandshakePermit,
     ) {
-        let incoming = match self.read(stream, received, permit).await {
-            Some(Ok(incoming)) => incoming,
+        match self.read(stream, received, permit).await {
+            Some(Ok(incoming)) => self.handle_request(incoming, peer, permit).await,
             // what failed has been answered
-            Some(Err(error)) => return self.record_invalid(peer, &error),
-            None => return,
+            Some(Err(error)) => self.record_invalid(peer, &error),
+            None => {}
+        }
+    }
+
+    /// Reads what a proxy says about the client, and answers the request that follows. Both have
+    /// the time of a handshake together.
+    async fn handle_proxied(
+        &self,
+        mut stream: ClientStream,
+        mut peer: Peer,
+        permit: &HandshakePermit,
+    ) {
+        permit.advance(Stage::Silent);
+        let reading = async {
+            let arrived = || permit.advance(Stage::Begun);
+            let stopping = self.lifecycle.reached(Phase::is_stopping);
+            match either(proxy::read(&mut stream, arrived), stopping).await {
+                Either::First(Ok((header, received))) => {
+                    if let Header::Client { addr, secure } = header {
+                        peer = Peer { addr, secure, local: false };
+                    }
+                    self.read(stream, received, permit).await
+                }
+                Either::First(Err(reason)) => {
+                    self.record_bad_proxy(peer, reason);
+                    None
+                }
+                Either::Second(()) => None,
+            }
         };
+        match timeout(self.settings.config.handshake_timeout, reading).await {
+            Ok(Some(Ok(incoming))) => self.handle_request(incoming, peer, permit).await,
+            Ok(Some(Err(error))) => self.record_invalid(peer, &error),
+            Ok(None) => {}
+            Err(_) => self.record_bad_proxy(peer, "the header or the request took too long"),
+        }
+    }
+
+    /// Answers a request.
+    async fn handle_request(
+        &self,
+        incoming: Incoming<ClientStream>,
+        peer: Peer,
+        permit: &HandshakePermit,
+    ) {
         if !incoming.request().is_upgrade() && !self.lifecycle.is_stopping() {
             if let Some(endpoint) = self.find_http(incoming.request()) {
                 // in a box of its own: all others would have the room for it
@@ -323,6 +391,12 @@ impl Acceptor {
         self.context.log(&LogEvent::BadRequest { peer_addr: peer.addr, error });
     }
 
+    /// Counts and logs a proxy that did not say in time what it should have.
+    fn record_bad_proxy(&self, peer: Peer, reason: &'static str) {
+        Counters::add(&self.context.counters.bad_requests);
+        self.context.log(&LogEvent::BadProxyHeader { peer_addr: peer.addr, reason });
+    }
+
     /// Counts and logs a handshake that a handler has accepted with what cannot be sent.
     pub(crate) fn record_unusable(&self, accepted: &Accepted, peer: Peer) {
         self.record(accepted.info.path(), peer, &internal_error().into());
@@ -338,7 +412,7 @@ impl Settings {
         route: Option<(&'a Arc<Pattern>, &'a Params)>,
     ) -> Result<Request<'a>, Response> {
         let route = route.map(|(pattern, params)| (&**pattern, params));
-        Request::new(http, peer, self.trusted_proxies, route)
+        Request::new(http, peer, &self.trust, route)
     }
 
     pub(super) fn check_host(&self, request: &Request<'_>) -> Result<(), Response> {

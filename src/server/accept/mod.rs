@@ -9,4 +9,5 @@ mod network;
 pub(crate) mod pending;
 pub(crate) mod permits;
 pub(crate) mod plain;
+pub(crate) mod proxy;
 pub(crate) mod refusal;

@@ -3,6 +3,7 @@
 pub(crate) mod forwarded;
 pub(crate) mod handler;
 pub(crate) mod hosts;
+pub(crate) mod networks;
 pub(crate) mod origin;
 pub(crate) mod request;
 pub(crate) mod response;

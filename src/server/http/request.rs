@@ -1,6 +1,6 @@
 use core::net::{IpAddr, SocketAddr};
 
-use super::forwarded::Forwarded;
+use super::forwarded::{Forwarded, Trust};
 use super::response::Response;
 use super::route::{Params, Pattern};
 use crate::handshake::server;
@@ -31,10 +31,10 @@ impl<'a> Request<'a> {
     pub(crate) fn new(
         http: &'a server::Request,
         peer: Peer,
-        trusted_proxies: usize,
+        trust: &Trust,
         route: Option<(&'a Pattern, &'a Params)>,
     ) -> Result<Self, Response> {
-        let forwarded = Forwarded::read(http, trusted_proxies)?;
+        let forwarded = Forwarded::read(http, trust, peer.addr.ip())?;
         Ok(Self::with(http, peer, forwarded, route))
     }
 

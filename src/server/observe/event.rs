@@ -19,6 +19,15 @@ pub enum LogEvent<'a> {
         /// the peer has left.
         error: &'a Error,
     },
+    /// A connection from a network of
+    /// [`Server::proxy_protocol`](crate::server::Server::proxy_protocol) did not begin with a valid
+    /// header, or not in time. It was closed.
+    BadProxyHeader {
+        /// The address that it came from: that of the proxy.
+        peer_addr: SocketAddr,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A valid handshake was refused, by the server or by a handler.
     Refused {
         /// The address that it came from: a proxy, if there is one.
@@ -61,7 +70,9 @@ impl LogEvent<'_> {
     pub fn level(&self) -> Level {
         match self {
             Self::BadRequest { .. } => Level::Debug,
-            Self::Refused { status: 429 | 503, .. } | Self::AcceptFailed(_) => Level::Warn,
+            Self::Refused { status: 429 | 503, .. }
+            | Self::AcceptFailed(_)
+            | Self::BadProxyHeader { .. } => Level::Warn,
             Self::Refused { status: 500, .. } | Self::Panic { .. } => Level::Error,
             Self::Refused { .. } => Level::Info,
         }
@@ -73,6 +84,9 @@ impl fmt::Display for LogEvent<'_> {
         match self {
             Self::BadRequest { peer_addr, error } => {
                 write!(f, "{peer_addr}: no valid request: {error}")
+            }
+            Self::BadProxyHeader { peer_addr, reason } => {
+                write!(f, "{peer_addr}: no PROXY header: {reason}")
             }
             Self::Refused { peer_addr, path, status } => {
                 write!(f, "{peer_addr} at {path:?}: refused with status {status}")

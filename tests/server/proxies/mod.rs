@@ -6,7 +6,10 @@
 mod proxy;
 mod scenarios;
 
-use sansws::server::{Response, handler_fn};
+use sansws::Config;
+use sansws::server::{ProxyHeaders, Response, handler_fn};
+use sansws::tokio::client;
+use tokio::net::TcpSocket;
 
 use crate::proxies::proxy::{Kind, Snippet};
 use crate::proxies::scenarios::{LOCALHOST, behind, page, record};
@@ -208,4 +211,63 @@ async fn haproxy_checks_the_health() {
     server.handle.resume();
     within(async { while !page(&server, "/page").await.ends_with("\r\n\r\na page") {} }).await;
     server.stop().await;
+}
+
+/// A proxy that passes on bytes says who the client is before them; its health checks are its own.
+#[tokio::test]
+async fn haproxy_sends_the_proxy_protocol() {
+    const UPSTREAM: &str = "server sansws 127.0.0.1:8181";
+    for word in ["send-proxy", "send-proxy-v2"] {
+        let check = "check inter 50ms fall 1 rise 1 check-send-proxy";
+        let snippet = Kind::Haproxy.readme().replace("mode http", "mode tcp");
+        let http = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "replace-path"];
+        let snippet = http.into_iter().fold(snippet, Snippet::without);
+        let snippet = snippet.replace(UPSTREAM, &format!("{UPSTREAM} {word} {check}"));
+        let log = Log::default();
+        let to = log.clone();
+        let server = record(bind().await, &Log::default())
+            .proxy_protocol(["127.0.0.0/8"])
+            .on_log(move |event| to.add(event.to_string()));
+        let Some((server, _proxy)) = behind(snippet, server).await else { return };
+        let mut ws = server.connect("/echo").await;
+        assert_eq!(text(&mut ws).await, "hello");
+        let client = server.hub.all().clients().remove(0);
+        assert_eq!(client.info().peer_addr(), ws.get_ref().local_addr().unwrap(), "{word}");
+        ws.send("through").await.unwrap();
+        assert_eq!(text(&mut ws).await, "through");
+        assert!(!log.lines().iter().any(|line| line.contains("no PROXY header: the bytes")));
+        server.stop().await;
+    }
+}
+
+/// The header of RFC 7239, as both append it to what the client has made up.
+#[tokio::test]
+async fn forwarded_says_who_asks() {
+    let nginx = "proxy_set_header Forwarded \
+                 '$http_forwarded, for=$remote_addr;proto=$scheme;host=\"$http_host\"';";
+    let nginx = Kind::Nginx
+        .readme()
+        .replace("proxy_http_version 1.1;", &format!("proxy_http_version 1.1;\n{nginx}"));
+    let haproxy = "http-request set-header Forwarded \
+                   \"%[req.hdr(Forwarded)], for=%[src];proto=http;host=\\\"%[req.hdr(Host)]\\\"\"";
+    let upstream = "server sansws 127.0.0.1:8181";
+    let haproxy = Kind::Haproxy.readme().replace(upstream, &format!("{haproxy}\n    {upstream}"));
+    for snippet in [nginx, haproxy] {
+        let server = record(bind().await, &Log::default());
+        let server = server.trusted_networks(["127.0.0.1"]).proxy_headers(ProxyHeaders::Forwarded);
+        let Some((server, proxy)) = behind(snippet, server).await else { return };
+        let made_up = "for=6.6.6.6;host=evil.example;proto=https, for=\"";
+        let request = server.request("/echo").header("Forwarded", made_up);
+        // browsers of another address: the proxy's own is a trusted one
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        let stream = socket.connect(proxy.addr).await.unwrap();
+        let mut ws = within(client(stream, &request, &Config::new())).await.unwrap();
+        assert_eq!(text(&mut ws).await, "hello");
+        let client = server.hub.all().clients().remove(0);
+        let info = client.info();
+        assert_eq!(info.remote_ip().to_string(), "127.0.0.2");
+        assert_eq!((info.host(), info.is_secure()), (&*proxy.addr.to_string(), false));
+        server.stop().await;
+    }
 }

@@ -113,7 +113,7 @@ impl Snippet {
             }
             Kind::Haproxy => {
                 let text = here.replace(HAPROXY_LISTENS, &format!("bind {addr}")).text;
-                text.replace(UPSTREAM, &upstream.to_string())
+                text.replace(UPSTREAM, &upstream.to_string()) + "\n"
             }
         }
     }
