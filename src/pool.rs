@@ -14,6 +14,9 @@ std::thread_local! {
 pub(crate) struct LentTx(Option<Box<SendBuffer>>);
 
 impl LentTx {
+    #[cfg(feature = "server")]
+    pub(crate) const NONE: Self = Self(None);
+
     pub(crate) fn new(tx: SendBuffer) -> Self {
         Self(Some(Box::new(tx)))
     }

@@ -114,6 +114,25 @@ impl Session {
         false
     }
 
+    /// Takes the send buffer out, for messages to be put into it as they are; returns with it how
+    /// many bytes it may hold. None are to be put in if that is 0. Nothing else is done with the
+    /// session until the buffer is [given back](Self::give_back).
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn lend(&mut self) -> (LentTx, usize) {
+        let may =
+            self.sender.sends_plainly() && self.in_flight == 0 && self.check_writable().is_ok();
+        let max_unsent = if may { self.sender.max_unsent() } else { 0 };
+        (core::mem::take(&mut self.tx), max_unsent)
+    }
+
+    /// Takes back what was [lent](Self::lend).
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn give_back(&mut self, tx: LentTx) {
+        self.tx = tx;
+    }
+
     /// From now on what is received has nothing to do with what is sent, or it has again.
     /// Returns how it was.
     pub(crate) fn set_independent(&mut self, independent: bool) -> bool {

@@ -95,11 +95,33 @@ impl Sender {
     #[inline(always)]
     pub(super) fn put(&mut self, tx: &mut SendBuffer, opcode: Opcode, payload: PayloadRef<'_>) {
         let header = self.header(opcode, payload.as_slice().len());
+        put_with(tx, &header, payload);
+    }
+
+    /// Whether a message becomes a frame as it is, whatever else the state: this is an open server
+    /// that does not compress, and no message is unfinished.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn sends_plainly(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        if self.deflation.is_some() {
+            return false;
+        }
+        self.phase == Phase::Open && self.mask_keys.is_none() && self.fragments.is_none()
+    }
+
+    /// Encodes a message, whose length was checked, for a sender that
+    /// [`sends_plainly`](Self::sends_plainly).
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn feed_plainly(tx: &mut SendBuffer, message: MessageRef<'_>) {
+        let MessageRef { opcode, payload, plain: _ } = message;
         match payload {
-            PayloadRef::Owned(bytes) if header.mask.is_none() && bytes.len() >= BY_REFERENCE => {
-                tx.put_frame_owned(&header, bytes);
+            PayloadRef::Prepared(message) => put_encoded(tx, &message.0.frame),
+            payload => {
+                let len = payload.as_slice().len();
+                put_with(tx, &FrameHeader::new(opcode, len as u64, None), payload);
             }
-            payload => tx.put_frame(&header, payload.as_slice()),
         }
     }
 
@@ -184,10 +206,8 @@ impl Sender {
             let mut header = self.header(opcode, payload.len());
             header.rsv1 = compressed;
             tx.put_frame(&header, payload);
-        } else if frame.len() < PREPARED_BY_REFERENCE {
-            tx.put_slice(frame);
         } else {
-            tx.put_owned(frame.clone());
+            put_encoded(tx, frame);
         }
     }
 
@@ -538,6 +558,26 @@ impl fmt::Debug for Sender {
             .field("role", &self.role())
             .field("phase", &self.phase)
             .finish_non_exhaustive()
+    }
+}
+
+/// Puts a whole frame, an owned payload by reference where it is long and need not be masked.
+#[inline(always)]
+fn put_with(tx: &mut SendBuffer, header: &FrameHeader, payload: PayloadRef<'_>) {
+    match payload {
+        PayloadRef::Owned(bytes) if header.mask.is_none() && bytes.len() >= BY_REFERENCE => {
+            tx.put_frame_owned(header, bytes);
+        }
+        payload => tx.put_frame(header, payload.as_slice()),
+    }
+}
+
+/// Puts a frame that is encoded as a server sends it.
+fn put_encoded(tx: &mut SendBuffer, frame: &Bytes) {
+    if frame.len() < PREPARED_BY_REFERENCE {
+        tx.put_slice(frame);
+    } else {
+        tx.put_owned(frame.clone());
     }
 }
 

@@ -15,6 +15,7 @@ use super::turn::{Turn, give_way};
 use crate::error::Error;
 use crate::proto::{Arrived, LINGER, Ready, Reply};
 use crate::server::accept::permits::ConnectionPermit;
+use crate::session::Session;
 use crate::tokio::{Outgoing, WebSocket};
 
 /// The state of a connection's task besides the socket and the handler: it finds the events, moves
@@ -23,6 +24,8 @@ pub(crate) struct Pump {
     /// Given back with the descriptor, which may be before the end.
     permit: Option<ConnectionPermit>,
     turn: Turn,
+    /// The task is woken for whatever comes into the outbox: it has parked, and not drained since.
+    parked: bool,
     /// An event for the next turn, or the peer's Close, which is answered behind all messages.
     held: Option<Ready>,
     /// Goes off when the transport has taken nothing for too long while too much waits.
@@ -83,7 +86,14 @@ impl Ending {
 
 impl Pump {
     pub(crate) fn new(permit: ConnectionPermit) -> Self {
-        Self { permit: Some(permit), turn: Turn::default(), held: None, stall: None, ending: None }
+        Self {
+            permit: Some(permit),
+            turn: Turn::default(),
+            parked: false,
+            held: None,
+            stall: None,
+            ending: None,
+        }
     }
 
     /// Looks at what lies behind the event that is taken next, or the last one.
@@ -146,7 +156,7 @@ impl Pump {
     ) -> Poll<Result<Next, Ended>> {
         let (outbox, limits) = (client.outbox(), client.context().limits());
         loop {
-            let deliver = match outbox.drain(ws.session(), limits) {
+            let deliver = match self.drain(client, ws.session()) {
                 Drained::Open => true,
                 Drained::CaughtUp => {
                     outbox.note_caught_up();
@@ -212,11 +222,24 @@ impl Pump {
     ) -> Poll<Result<Next, Ended>> {
         self.held = Some(ready);
         // What was answered so far need not wait for the rest. A failure shows in the next turn.
-        let _ = client.outbox().drain(ws.session(), client.context().limits());
+        let _ = self.drain(client, ws.session());
         let _ = ws.outgoing().poll_flush(cx);
         self.turn.end();
         give_way(cx);
         Poll::Pending
+    }
+
+    /// As [`Outbox::drain`](super::outbox::Outbox::drain), which costs nothing where there is
+    /// nothing to drain and nobody to tell that the task runs: what its handler sends goes straight
+    /// into the send buffer, or wakes nobody.
+    #[inline]
+    fn drain(&mut self, client: &Client, session: &mut Session) -> Drained {
+        let outbox = client.outbox();
+        if self.parked && outbox.is_quiet() {
+            return Drained::Open;
+        }
+        self.parked = false;
+        outbox.drain(session, client.context().limits())
     }
 
     /// Parks the task before it waits. Ready when there is something to do instead.
@@ -227,9 +250,16 @@ impl Pump {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let (outbox, limits) = (client.outbox(), client.context().limits());
+        if self.parked && outbox.is_quiet() {
+            return Poll::Pending; // the waker of a task stays the same
+        }
         match outbox.park(cx.waker(), out.session().has_room(), limits) {
-            Wait::Parked if self.held.is_none() => self.stall = None,
-            Wait::Parked => {}
+            Wait::Parked => {
+                self.parked = true;
+                if self.held.is_none() {
+                    self.stall = None;
+                }
+            }
             Wait::Doubted => {
                 if self.is_stalled_for(limits.slow_after, out, cx) {
                     outbox.give_up(client.context());
@@ -287,7 +317,7 @@ impl Pump {
                     Poll::Ready(Aborted)
                 };
             }
-            if outbox.drain(out.session(), client.context().limits()) == Drained::Aborted {
+            if self.drain(client, out.session()) == Drained::Aborted {
                 return Poll::Ready(Aborted);
             }
             let observed = out.io_mut().look_ahead(unread, cx);

@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::client::Client;
+use super::direct;
 use super::hub::Hub;
 use crate::proto::{MessageRef, PreparedMessage, SendError};
 use crate::server::error::NotSent;
@@ -99,7 +100,12 @@ impl<'a> Target<'a> {
         let turn = self.hub.lock_turn();
         let clients = self.clients();
         let context = self.hub.context();
-        let queue = |client: &&Client| client.outbox().push(message.into(), context).is_ok();
+        let own = direct::current();
+        let queue = |client: &&Client| {
+            let message = message.into();
+            direct::note_produced(&message);
+            client.outbox().push(message, client.id() == own, context).is_ok()
+        };
         let count = clients.iter().filter(queue).count();
         drop(turn);
         count
