@@ -14,11 +14,30 @@ std::thread_local! {
 pub(crate) struct LentTx(Option<Box<SendBuffer>>);
 
 impl LentTx {
-    #[cfg(feature = "server")]
-    pub(crate) const NONE: Self = Self(None);
-
     pub(crate) fn new(tx: SendBuffer) -> Self {
         Self(Some(Box::new(tx)))
+    }
+
+    /// Takes the buffer out, if it is there, until it is [put back](Self::put_back).
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn take_out(&mut self) -> Option<Box<SendBuffer>> {
+        self.0.take()
+    }
+
+    /// Puts back what was taken out.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn put_back(&mut self, buffer: Option<Box<SendBuffer>>) {
+        // Nothing is there, and so nothing is forgotten; an assignment would call what drops it.
+        core::mem::forget(core::mem::replace(&mut self.0, buffer));
+    }
+
+    /// A buffer as one that is fetched.
+    #[cfg(feature = "server")]
+    #[cold]
+    pub(crate) fn another() -> Box<SendBuffer> {
+        Shelf::take(&SHELF).unwrap_or_default()
     }
 
     /// The buffer, if it is there: otherwise nothing is unsent.

@@ -119,18 +119,18 @@ impl Session {
     /// session until the buffer is [given back](Self::give_back).
     #[cfg(feature = "server")]
     #[inline]
-    pub(crate) fn lend(&mut self) -> (LentTx, usize) {
+    pub(crate) fn lend(&mut self) -> (Option<Box<SendBuffer>>, usize) {
         let may =
             self.sender.sends_plainly() && self.in_flight == 0 && self.check_writable().is_ok();
         let max_unsent = if may { self.sender.max_unsent() } else { 0 };
-        (core::mem::take(&mut self.tx), max_unsent)
+        (self.tx.take_out(), max_unsent)
     }
 
     /// Takes back what was [lent](Self::lend).
     #[cfg(feature = "server")]
     #[inline]
-    pub(crate) fn give_back(&mut self, tx: LentTx) {
-        self.tx = tx;
+    pub(crate) fn give_back(&mut self, tx: Option<Box<SendBuffer>>) {
+        self.tx.put_back(tx);
     }
 
     /// From now on what is received has nothing to do with what is sent, or it has again.

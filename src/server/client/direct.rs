@@ -1,5 +1,6 @@
-use core::cell::{Cell, RefCell};
-use core::mem;
+use alloc::boxed::Box;
+use core::cell::Cell;
+use core::mem::ManuallyDrop;
 
 use super::client::Client;
 use super::queue::charge_of;
@@ -9,41 +10,33 @@ use crate::proto::{MessageRef, Sender};
 use crate::session::Session;
 
 std::thread_local! {
-    /// The call of a handler that this thread is in.
-    static CALL: RefCell<Call> = const { RefCell::new(Call::NONE) };
-
-    /// The bytes that this thread has sent to clients, as queues charge them; wraps around.
-    static PRODUCED: Cell<u32> = const { Cell::new(0) };
-}
-
-/// A call of a handler while it is polled: what it sends to its own client goes straight into the
-/// send buffer of the connection, as long as nothing waits in the outbox that is to leave before.
-struct Call {
-    /// The client whose handler it is; 0 is none.
-    client: u64,
-    /// The connection's send buffer, and the bytes from which on it takes no more.
-    tx: LentTx,
-    max_unsent: usize,
-}
-
-impl Call {
-    const NONE: Self = Self { client: 0, tx: LentTx::NONE, max_unsent: 0 };
-
-    /// Puts a message into the send buffer if it may go there: otherwise it is still there.
-    #[inline]
-    fn put(&mut self, client: &Client, message: &mut Option<MessageRef<'_>>) -> bool {
-        if self.client != client.id()
-            || self.tx.get().map_or(0, SendBuffer::len) >= self.max_unsent
-            || !client.outbox().is_quiet()
-        {
-            return false;
+    static THREAD: Thread = const {
+        Thread {
+            client: Cell::new(NOBODY),
+            max_unsent: Cell::new(0),
+            tx: Cell::new(ManuallyDrop::new(None)),
+            produced: Cell::new(0),
         }
-        if let Some(message) = message.take() {
-            Sender::feed_plainly(self.tx.fetch(), message);
-        }
-        true
-    }
+    };
 }
+
+/// The call of a handler that a thread is in, if it is in one: what it sends to its own client goes
+/// straight into the send buffer of the connection, as long as nothing waits in the outbox that is
+/// to leave before.
+struct Thread {
+    /// The client whose handler it is.
+    client: Cell<u64>,
+    /// The bytes from which on the connection's send buffer takes no more.
+    max_unsent: Cell<usize>,
+    /// The send buffer. Never dropped, so that a look at it need not ask whether the thread ends:
+    /// whoever lends it takes it back.
+    tx: Cell<ManuallyDrop<Option<Box<SendBuffer>>>>,
+    /// The bytes that the thread has sent to clients, as queues charge them; wraps around.
+    produced: Cell<u32>,
+}
+
+/// The number of no client.
+const NOBODY: u64 = 0;
 
 /// Polls a call of a client's handler, which may send to the client directly meanwhile. It must not
 /// unwind.
@@ -53,47 +46,76 @@ pub(crate) fn poll_direct<T>(
     session: &mut Session,
     poll: impl FnOnce() -> T,
 ) -> T {
-    let (tx, max_unsent) = session.lend();
-    // the outer one, if a handler runs a runtime of its own
-    let outer = exchange(Call { client: client.id(), tx, max_unsent });
+    let is_outermost = THREAD.with(|thread| {
+        // in a call inside another one, of a handler that runs a runtime of its own, all is queued
+        let is_outermost = thread.client.get() == NOBODY;
+        if is_outermost {
+            let (tx, max_unsent) = session.lend();
+            thread.client.set(client.id());
+            thread.max_unsent.set(max_unsent);
+            thread.set(tx);
+        }
+        is_outermost
+    });
     let result = poll();
-    session.give_back(exchange(outer).tx);
+    if is_outermost {
+        THREAD.with(|thread| {
+            thread.client.set(NOBODY);
+            session.give_back(thread.take());
+        });
+    }
     result
-}
-
-#[inline]
-fn exchange(call: Call) -> Call {
-    CALL.with(|current| mem::replace(&mut *current.borrow_mut(), call))
 }
 
 /// Puts a message, whose length was checked, straight into the send buffer of a client whose
 /// handler this is. Returns whether it is done; otherwise the message is still there.
 #[inline]
 pub(crate) fn put(client: &Client, message: &mut Option<MessageRef<'_>>) -> bool {
-    // Not there at the end of a thread, and borrowed where the memory of a message sends something
-    // when it is dropped.
-    let put = |call: &RefCell<Call>| {
-        call.try_borrow_mut().is_ok_and(|mut call| call.put(client, message))
-    };
-    CALL.try_with(put).unwrap_or(false)
+    THREAD.with(|thread| {
+        if thread.client.get() != client.id() || !client.outbox().is_quiet() {
+            return false;
+        }
+        // the memory of a message may send something when it is dropped: that is queued
+        thread.client.set(NOBODY);
+        let mut tx = thread.take().unwrap_or_else(LentTx::another);
+        let has_room = tx.len() < thread.max_unsent.get();
+        if has_room && let Some(message) = message.take() {
+            Sender::feed_plainly(&mut tx, message);
+        }
+        thread.set(Some(tx));
+        thread.client.set(client.id());
+        has_room
+    })
 }
 
-/// Returns the client in whose handler this thread is: it looks into its outbox afterwards, and
-/// need not be woken for what was put there. 0 is none.
+/// Returns the client in whose handler this thread is, or 0: its task looks into its outbox
+/// afterwards, and need not be woken for what was put there.
 #[inline]
 pub(crate) fn current() -> u64 {
-    CALL.try_with(|call| call.try_borrow().map_or(0, |call| call.client)).unwrap_or(0)
+    THREAD.with(|thread| thread.client.get())
 }
 
 /// Returns how much this thread has sent so far: the difference counts.
 #[inline]
 pub(crate) fn produced() -> u32 {
-    PRODUCED.get()
+    THREAD.with(|thread| thread.produced.get())
 }
 
 /// Notes that a message is sent.
 #[inline]
 pub(crate) fn note_produced(message: &MessageRef<'_>) {
     let charge = u32::try_from(charge_of(message)).unwrap_or(u32::MAX / 2);
-    PRODUCED.set(PRODUCED.get().wrapping_add(charge));
+    THREAD.with(|thread| thread.produced.set(thread.produced.get().wrapping_add(charge)));
+}
+
+impl Thread {
+    #[inline]
+    fn set(&self, tx: Option<Box<SendBuffer>>) {
+        self.tx.set(ManuallyDrop::new(tx));
+    }
+
+    #[inline]
+    fn take(&self) -> Option<Box<SendBuffer>> {
+        ManuallyDrop::into_inner(self.tx.replace(ManuallyDrop::new(None)))
+    }
 }
