@@ -136,6 +136,13 @@ impl Waiter {
         self.parked = parked;
     }
 
+    /// Has a task that runs woken for what comes from now on, if it has parked before.
+    fn park_again(&mut self) {
+        if self.waker.is_some() {
+            self.parked = Parked::Idle;
+        }
+    }
+
     /// Returns the waker of a task that has to be woken.
     fn unpark(&mut self) -> Option<Waker> {
         match mem::take(&mut self.parked) {
@@ -381,12 +388,16 @@ impl Outbox {
     ) -> Drained {
         let empty = state.queue.is_empty();
         if empty {
+            // it need not come back to park if nothing comes until it waits
+            state.waiter.park_again();
+            state.queue.release();
             state.stalled = false;
             if let Some(close) = state.gate.take_close() {
                 // fails if the peer was faster
                 let _ = session.start_close(close.0, &close.1);
             }
-            if state.gate.is_open() {
+            // one that has caught up is told so by a drain
+            if state.gate.is_open() && !state.lagging {
                 self.news.store(News::NONE, Ordering::Relaxed);
             }
         }
@@ -410,9 +421,8 @@ impl Outbox {
         self.lock().lagging = false;
     }
 
-    /// Returns, before the task waits, whether it may. From then on it is woken for what comes,
-    /// until it [drains](Self::drain): as long as the outbox is [quiet](Self::is_quiet) it need not
-    /// park again.
+    /// Returns, before the task waits, whether it may. From then on it is woken for what comes
+    /// whenever the outbox is [quiet](Self::is_quiet): it need not park again then.
     pub(crate) fn park(&self, waker: &Waker, has_room: bool, limits: &Limits) -> Wait {
         let mut state = self.lock();
         let waiting = !state.queue.is_empty();

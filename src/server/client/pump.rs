@@ -24,7 +24,7 @@ pub(crate) struct Pump {
     /// Given back with the descriptor, which may be before the end.
     permit: Option<ConnectionPermit>,
     turn: Turn,
-    /// The task is woken for whatever comes into the outbox: it has parked, and not drained since.
+    /// The outbox knows the waker of the task, which stays the same.
     parked: bool,
     /// An event for the next turn, or the peer's Close, which is answered behind all messages.
     held: Option<Ready>,
@@ -230,15 +230,13 @@ impl Pump {
     }
 
     /// As [`Outbox::drain`](super::outbox::Outbox::drain), which costs nothing where there is
-    /// nothing to drain and nobody to tell that the task runs: what its handler sends goes straight
-    /// into the send buffer, or wakes nobody.
+    /// nothing to drain: what its handler sends goes straight into the send buffer, or wakes nobody.
     #[inline]
     fn drain(&mut self, client: &Client, session: &mut Session) -> Drained {
         let outbox = client.outbox();
         if self.parked && outbox.is_quiet() {
             return Drained::Open;
         }
-        self.parked = false;
         outbox.drain(session, client.context().limits())
     }
 
@@ -251,7 +249,7 @@ impl Pump {
     ) -> Poll<()> {
         let (outbox, limits) = (client.outbox(), client.context().limits());
         if self.parked && outbox.is_quiet() {
-            return Poll::Pending; // the waker of a task stays the same
+            return Poll::Pending;
         }
         match outbox.park(cx.waker(), out.session().has_room(), limits) {
             Wait::Parked => {
