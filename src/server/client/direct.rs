@@ -35,11 +35,14 @@ struct Thread {
     produced: Cell<u32>,
 }
 
+/// The most that one call counts for, so that the difference does not wrap around: more than any
+/// turn may send.
+const MOST_PRODUCED: u32 = u32::MAX / 2;
+
 /// The number of no client.
 const NOBODY: u64 = 0;
 
-/// Polls a call of a client's handler, which may send to the client directly meanwhile. It must not
-/// unwind.
+/// Polls a call of a client's handler, which may send to the client directly meanwhile.
 #[inline]
 pub(crate) fn poll_direct<T>(
     client: &Client,
@@ -57,14 +60,21 @@ pub(crate) fn poll_direct<T>(
         }
         is_outermost
     });
-    let result = poll();
-    if is_outermost {
+    let _lent = is_outermost.then(|| Lent(session));
+    poll()
+}
+
+/// A session whose send buffer the thread has; given back when dropped.
+struct Lent<'a>(&'a mut Session);
+
+impl Drop for Lent<'_> {
+    #[inline]
+    fn drop(&mut self) {
         THREAD.with(|thread| {
             thread.client.set(NOBODY);
-            session.give_back(thread.take());
+            self.0.give_back(thread.take());
         });
     }
-    result
 }
 
 /// Puts a message, whose length was checked, straight into the send buffer of a client whose
@@ -101,10 +111,11 @@ pub(crate) fn produced() -> u32 {
     THREAD.with(|thread| thread.produced.get())
 }
 
-/// Notes that a message is sent.
+/// Notes that a message is sent to so many clients.
 #[inline]
-pub(crate) fn note_produced(message: &MessageRef<'_>) {
-    let charge = u32::try_from(charge_of(message)).unwrap_or(u32::MAX / 2);
+pub(crate) fn note_produced(message: &MessageRef<'_>, clients: usize) {
+    let charge = charge_of(message).saturating_mul(clients);
+    let charge = u32::try_from(charge).map_or(MOST_PRODUCED, |charge| charge.min(MOST_PRODUCED));
     THREAD.with(|thread| thread.produced.set(thread.produced.get().wrapping_add(charge)));
 }
 

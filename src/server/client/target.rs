@@ -96,19 +96,15 @@ impl<'a> Target<'a> {
     }
 
     fn deliver(&self, message: &PreparedMessage) -> usize {
-        // One broadcast after the other: all clients see them in the same order.
-        let turn = self.hub.lock_turn();
-        let clients = self.clients();
         let context = self.hub.context();
         let own = direct::current();
         let queue = |client: &&Client| {
-            let message = message.into();
-            direct::note_produced(&message);
-            client.outbox().push(message, client.id() == own, context).is_ok()
+            client.outbox().push(message.into(), client.id() == own, context).is_ok()
         };
-        let count = clients.iter().filter(queue).count();
-        drop(turn);
-        count
+        self.hub.in_turn(self.room, |clients| {
+            direct::note_produced(&message.into(), clients.len());
+            clients.iter().filter(|client| Some(client.id()) != self.except).filter(queue).count()
+        })
     }
 }
 
