@@ -9,6 +9,10 @@ std::thread_local! {
     static SHELF: Shelf<SendBuffer> = const { Shelf::new() };
 }
 
+/// The buffer of a [`LentTx`] that was taken out of it.
+#[cfg(feature = "server")]
+pub(crate) type TakenTx = Box<SendBuffer>;
+
 /// A send buffer that is there only while it holds something.
 #[derive(Debug, Default)]
 pub(crate) struct LentTx(Option<Box<SendBuffer>>);
@@ -21,14 +25,14 @@ impl LentTx {
     /// Takes the buffer out, if it is there, until it is [put back](Self::put_back).
     #[cfg(feature = "server")]
     #[inline]
-    pub(crate) fn take_out(&mut self) -> Option<Box<SendBuffer>> {
+    pub(crate) fn take_out(&mut self) -> Option<TakenTx> {
         self.0.take()
     }
 
     /// Puts back what was taken out.
     #[cfg(feature = "server")]
     #[inline]
-    pub(crate) fn put_back(&mut self, buffer: Option<Box<SendBuffer>>) {
+    pub(crate) fn put_back(&mut self, buffer: Option<TakenTx>) {
         // Nothing is there, and so nothing is forgotten; an assignment would call what drops it.
         core::mem::forget(core::mem::replace(&mut self.0, buffer));
     }
@@ -36,7 +40,7 @@ impl LentTx {
     /// A buffer as one that is fetched.
     #[cfg(feature = "server")]
     #[cold]
-    pub(crate) fn another() -> Box<SendBuffer> {
+    pub(crate) fn another() -> TakenTx {
         Shelf::take(&SHELF).unwrap_or_default()
     }
 

@@ -1,11 +1,9 @@
-use alloc::boxed::Box;
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
 
 use super::client::Client;
 use super::queue::charge_of;
-use crate::buf::SendBuffer;
-use crate::pool::LentTx;
+use crate::pool::{LentTx, TakenTx};
 use crate::proto::{MessageRef, Sender};
 use crate::session::Session;
 
@@ -30,7 +28,7 @@ struct Thread {
     max_unsent: Cell<usize>,
     /// The send buffer. Never dropped, so that a look at it need not ask whether the thread ends:
     /// whoever lends it takes it back.
-    tx: Cell<ManuallyDrop<Option<Box<SendBuffer>>>>,
+    tx: Cell<ManuallyDrop<Option<TakenTx>>>,
     /// The bytes that the thread has sent to clients, as queues charge them; wraps around.
     produced: Cell<u32>,
 }
@@ -121,12 +119,12 @@ pub(crate) fn note_produced(message: &MessageRef<'_>, clients: usize) {
 
 impl Thread {
     #[inline]
-    fn set(&self, tx: Option<Box<SendBuffer>>) {
+    fn set(&self, tx: Option<TakenTx>) {
         self.tx.set(ManuallyDrop::new(tx));
     }
 
     #[inline]
-    fn take(&self) -> Option<Box<SendBuffer>> {
+    fn take(&self) -> Option<TakenTx> {
         ManuallyDrop::into_inner(self.tx.replace(ManuallyDrop::new(None)))
     }
 }
