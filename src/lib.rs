@@ -72,6 +72,8 @@ mod io;
 #[cfg(feature = "std")]
 mod opening;
 #[cfg(feature = "std")]
+mod parts;
+#[cfg(feature = "std")]
 mod pool;
 pub mod proto;
 #[cfg(feature = "std")]
@@ -88,6 +90,8 @@ pub use bytes;
 pub use config::{Config, ConfigError, KeepAlive};
 #[cfg(feature = "std")]
 pub use error::Error;
+#[cfg(feature = "std")]
+pub use parts::Parts;
 pub use proto::{Event, Message, PreparedMessage, Utf8Bytes};
 pub use wire::{CloseCode, CloseFrame, ProtocolError};
 

@@ -18,6 +18,11 @@ impl LentTx {
         Self(Some(Box::new(tx)))
     }
 
+    /// The buffer for good.
+    pub(crate) fn into_inner(mut self) -> SendBuffer {
+        self.0.take().map_or_else(SendBuffer::new, |tx| *tx)
+    }
+
     /// The buffer, if it is there: otherwise nothing is unsent.
     #[inline]
     pub(crate) fn get(&self) -> Option<&SendBuffer> {

@@ -1,6 +1,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::deadline::Deadline;
 use super::opening::Opening;
 use super::{Transport, WebSocket};
@@ -117,6 +119,14 @@ impl<S> Incoming<S> {
     /// The stream. Reading or writing bytes behind the handshake's back breaks it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.opening.io
+    }
+
+    /// Takes the stream back without an answer: for a tunnel, or a handshake of one's own. With it
+    /// come the request, and the bytes that were read behind its head.
+    pub fn into_parts(self) -> (S, Request, Bytes) {
+        let Self { opening, request, .. } = self;
+        let read = Bytes::copy_from_slice(opening.rx.unparsed());
+        (opening.io, request, read)
     }
 }
 

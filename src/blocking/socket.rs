@@ -1,14 +1,15 @@
 use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
-#[cfg(doc)]
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 
 use super::Transport;
 use super::link::{Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
+use crate::parts::Parts;
 use crate::pool::LentTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
 use crate::session::{Session, take_event, take_message};
@@ -27,13 +28,26 @@ pub struct WebSocket<S> {
 }
 
 impl<S> WebSocket<S> {
-    /// A WebSocket whose opening handshake was done elsewhere.
+    /// Makes a WebSocket of its [`Parts`]: of a stream whose opening handshake was done elsewhere
+    /// ([`Parts::new`]), or of those that [`into_parts`](Self::into_parts) of either adapter has
+    /// returned.
     ///
-    /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::extend_from_slice`]). Keep-alive is as the connection was configured:
-    /// off, unless that set it.
-    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
-        Self::new(io, conn, rx, SendBuffer::new())
+    /// Keep-alive is as the connection was configured: off, unless that set it.
+    pub fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { io, connection, rx, tx, rest, subprotocol } = parts;
+        let (receiver, sender) = connection.split();
+        let session = Session::from_parts(sender, LentTx::new(tx), rest);
+        let link = Direct::new(io, session, receiver.max_ahead());
+        Self { rx, receiver, link, subprotocol }
+    }
+
+    /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
+    /// along. [`from_parts`](Self::from_parts) is the way back.
+    pub fn into_parts(self) -> Parts<S> {
+        let Self { mut rx, receiver, mut link, subprotocol } = self;
+        link.hand_over(&mut rx);
+        let Direct { io, session, .. } = link;
+        Parts { subprotocol, ..Parts::of(io, receiver, rx, session) }
     }
 
     /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
@@ -46,16 +60,13 @@ impl<S> WebSocket<S> {
         let mut rx = RecvBuffer::with_read_ahead(upgrade.config_mut().read_ahead);
         rx.extend_from_slice(received);
         let subprotocol = upgrade.subprotocol().map(Box::from);
-        let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
+        let mut ws = Self::from_parts(Parts::new(io, upgrade.into_connection(), rx));
         ws.subprotocol = subprotocol;
         ws
     }
 
     pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {
-        let (receiver, sender) = conn.split();
-        let session = Session::new(sender, LentTx::new(tx));
-        let link = Direct::new(io, session, receiver.max_ahead());
-        Self { rx, receiver, link, subprotocol: None }
+        Self::from_parts(Parts { tx, ..Parts::new(io, conn, rx) })
     }
 
     pub(super) fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
@@ -250,6 +261,17 @@ impl<S: Transport> WebSocket<S> {
             take_event(receiver, rx, ready, |reply| link.session.reply(reply));
         }
         Ok(())
+    }
+}
+
+impl WebSocket<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.get_ref().peer_addr()
     }
 }
 

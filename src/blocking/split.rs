@@ -3,7 +3,8 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::net::Shutdown;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -32,22 +33,14 @@ impl<S: SplitTransport> WebSocket<S> {
     /// receives, if that is receiving: it notices within that time, or
     /// [`Config::close_timeout`](crate::Config::close_timeout) for a time-out that you set later.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
-        let Self { mut rx, receiver, link, subprotocol } = self;
-        let Direct { io, mut session, clock, read_limit, write_limit, ahead, ended, .. } = link;
-        rx.extend_from_slice(ahead.unparsed());
-        match ended {
-            None => {}
-            Some(Ok(())) => session.read_eof(),
-            Some(Err(error)) => {
-                // behind what has arrived before it
-                session.write_failed(error);
-                session.read_eof();
-            }
-        }
+        let Self { mut rx, receiver, mut link, subprotocol } = self;
+        link.hand_over(&mut rx);
+        let Direct { io, session, clock, read_limit, write_limit, .. } = link;
         let patience = session.sender.close_timeout();
         let users = io.write_timeout().ok().flatten().unwrap_or(patience);
         let shared = Arc::new(Shared {
             io,
+            subprotocol,
             clock,
             look_up: patience.min(users).max(MEANWHILE),
             reading: AtomicBool::new(false),
@@ -63,13 +56,14 @@ impl<S: SplitTransport> WebSocket<S> {
         });
         let sender = Sender { shared: Arc::clone(&shared) };
         let link = SharedLink { shared, read_limit, stalled: None };
-        (Receiver { rx, receiver, link, subprotocol }, sender)
+        (Receiver { rx, receiver, link }, sender)
     }
 }
 
 /// What the halves share. `state` is locked for moments, never during IO.
 struct Shared<S> {
     io: S,
+    subprotocol: Option<Box<str>>,
     clock: Clock,
     /// How long the receiving half reads at most before it looks at what has become of the connection:
     /// a sender that closes leaves the wait for the answer to it, and one whose write took too long for
@@ -392,7 +386,6 @@ pub struct Receiver<S> {
     rx: RecvBuffer,
     receiver: proto::Receiver,
     link: SharedLink<S>,
-    subprotocol: Option<Box<str>>,
 }
 
 impl<S> Receiver<S> {
@@ -452,7 +445,7 @@ impl<S: SplitTransport> Receiver<S> {
 
     /// The subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.link.shared.subprotocol.as_deref()
     }
 
     /// How the connection closed; `None` while it is open.
@@ -487,11 +480,11 @@ impl<S: SplitTransport> Receiver<S> {
             return Err(ReuniteError(Box::new((self, sender))));
         }
         drop(sender);
-        let Self { rx, receiver, link, subprotocol } = self;
+        let Self { rx, receiver, link } = self;
         // this half has the only reference now: the other one could not be cloned meanwhile
         let SharedLink { shared, read_limit, .. } = link;
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
-        let Shared { io, clock, state, .. } = shared;
+        let Shared { io, subprotocol, clock, state, .. } = shared;
         let Shelf { mut session, unwritten, write_limit, .. } =
             state.into_inner().unwrap_or_else(PoisonError::into_inner);
         session.take_back(unwritten.unwrap_or_default());
@@ -590,6 +583,17 @@ impl<S: SplitTransport> Sender<S> {
         self.shared.lock().session.unsent()
     }
 
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.shared.subprotocol.as_deref()
+    }
+
+    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
+        self.shared.lock().session.sender.deflate()
+    }
+
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
         self.shared.lock().session.sender.state()
@@ -662,3 +666,25 @@ impl<S> fmt::Display for ReuniteError<S> {
 }
 
 impl<S> core::error::Error for ReuniteError<S> {}
+
+impl Receiver<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.shared.io.peer_addr()
+    }
+}
+
+impl Sender<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.io.peer_addr()
+    }
+}

@@ -389,6 +389,23 @@ impl Connection {
         (self.receiver, self.sender)
     }
 
+    /// Puts the halves together again. What is owed to the peer for an event that was found and not
+    /// taken is written to `tx` now, as it is by [`find`](Self::find).
+    #[cfg(feature = "std")]
+    pub(crate) fn join(
+        mut receiver: Receiver,
+        sender: Sender,
+        rx: &RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Self {
+        let owed = receiver.unanswered();
+        let mut this = Self { receiver, sender };
+        if let Some(ready) = owed {
+            this.answer(rx, tx, ready);
+        }
+        this
+    }
+
     pub(crate) fn sender(&self) -> &Sender {
         &self.sender
     }

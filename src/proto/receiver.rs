@@ -386,6 +386,13 @@ impl Receiver {
         self.answered = self.ready.is_some_and(Ready::is_control);
     }
 
+    /// The control frame that was found and neither taken nor answered. It counts as answered then.
+    #[cfg(feature = "std")]
+    pub(crate) fn unanswered(&mut self) -> Option<Ready> {
+        let answered = core::mem::take(&mut self.answered);
+        self.ready.filter(|ready| ready.is_control() && !answered)
+    }
+
     /// The event that [`advance`](Self::advance) found.
     #[inline]
     pub(crate) fn take_event<'b>(&mut self, rx: &'b mut RecvBuffer, ready: Ready) -> Event<'b> {

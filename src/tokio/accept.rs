@@ -3,11 +3,13 @@ use core::fmt;
 use core::future::poll_fn;
 use core::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::lent::LentRx;
 use super::opening::Opening;
 use super::{WebSocket, with_defaults};
+use crate::buf::RecvBuffer;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
@@ -214,6 +216,14 @@ impl<S> Incoming<S> {
     /// The stream. Reading or writing bytes behind the handshake's back breaks it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.0.opening.io
+    }
+
+    /// Takes the stream back without an answer: for a tunnel, or a handshake of one's own. With it
+    /// come the request, and the bytes that were read behind its head.
+    pub fn into_parts(self) -> (S, Request, Bytes) {
+        let Pending { opening, request, .. } = *self.0;
+        let read = Bytes::copy_from_slice(opening.rx.look().map_or(&[], RecvBuffer::unparsed));
+        (opening.io, request, read)
     }
 }
 
