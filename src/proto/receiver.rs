@@ -1,6 +1,5 @@
-use super::sender::Reply;
 use super::timers::Arrived;
-use super::{Binary, Chunk, Delivery, Event, MessageKind, Role, Text};
+use super::{Binary, Chunk, Delivery, Event, MessageKind, Reply, Role, Text};
 use crate::buf::RecvBuffer;
 use crate::config::Config;
 use crate::wire::{
