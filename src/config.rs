@@ -41,7 +41,6 @@ pub struct Config {
     pub(crate) keep_alive: Option<KeepAlive>,
     pub(crate) pong_timeout: Duration,
     pub(crate) close_timeout: Duration,
-    pub(crate) delivery: Delivery,
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Deflate>,
 }
@@ -54,17 +53,6 @@ pub enum KeepAlive {
     Off,
     /// At this interval.
     Every(Duration),
-}
-
-/// How received messages reach the application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delivery {
-    /// Whole: [`Event::Text`](crate::Event::Text) and [`Event::Binary`](crate::Event::Binary).
-    Messages,
-    /// As the payload arrives: [`Event::Chunk`](crate::Event::Chunk). Nothing is kept, so messages
-    /// may be far larger than memory; `max_message_len` still holds.
-    Chunks,
 }
 
 impl Config {
@@ -85,7 +73,6 @@ impl Config {
             keep_alive: None,
             pong_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(10),
-            delivery: Delivery::Messages,
             #[cfg(feature = "deflate")]
             deflate: None,
         }
@@ -213,13 +200,6 @@ impl Config {
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
-        self
-    }
-
-    /// Sets whether messages are delivered whole. Default [`Delivery::Messages`].
-    #[must_use]
-    pub fn delivery(mut self, delivery: Delivery) -> Self {
-        self.delivery = delivery;
         self
     }
 
@@ -353,7 +333,6 @@ mod tests {
         assert_eq!(config.close_timeout, Duration::from_secs(10));
         assert_eq!(config.pong_timeout, Duration::from_secs(20));
         assert_eq!(config.ping_interval(), None);
-        assert_eq!(config.delivery, Delivery::Messages);
         assert_eq!(config.clone().check(), Ok(config));
     }
 

@@ -53,8 +53,9 @@ pub enum Error {
     /// A text message came on a byte stream, which is made of binary ones; the peer has been told
     /// so (1003).
     UnexpectedText,
-    /// `recv` was called on a connection with [`Delivery::Chunks`](crate::proto::Delivery::Chunks).
-    ChunkedDelivery,
+    /// `recv` was called in the middle of a message that `next_chunk` has begun. Nothing is lost:
+    /// the next chunk still comes.
+    PartialMessage,
 }
 
 impl Error {
@@ -89,7 +90,7 @@ impl Error {
             | Self::Config(_)
             | Self::Tls(_)
             | Self::Closed(_)
-            | Self::ChunkedDelivery => None,
+            | Self::PartialMessage => None,
         }
     }
 }
@@ -120,8 +121,8 @@ impl fmt::Display for Error {
             Self::UnexpectedText => f.write_str(
                 "a text message on a byte stream (1003): the peer has to send binary messages",
             ),
-            Self::ChunkedDelivery => {
-                f.write_str("recv delivers whole messages: with Delivery::Chunks take next_event")
+            Self::PartialMessage => {
+                f.write_str("next_chunk has begun this message: take the rest of it before recv")
             }
         }
     }
@@ -144,7 +145,7 @@ impl core::error::Error for Error {
             | Self::Tls(_)
             | Self::Closed(_)
             | Self::UnexpectedText
-            | Self::ChunkedDelivery => None,
+            | Self::PartialMessage => None,
         }
     }
 }
@@ -256,7 +257,7 @@ impl From<Error> for io::Error {
             | Error::Usage(_)
             | Error::Config(_)
             | Error::Tls(_)
-            | Error::ChunkedDelivery => io::ErrorKind::InvalidInput,
+            | Error::PartialMessage => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
     }
@@ -343,7 +344,7 @@ mod tests {
             (Error::Tls(WSS_NEEDS_TLS), Some(WSS_NEEDS_TLS.to_string()), InvalidInput),
             (Error::Closed(CloseCode::GOING_AWAY), None, ConnectionAborted),
             (Error::UnexpectedText, None, InvalidData),
-            (Error::ChunkedDelivery, None, InvalidInput),
+            (Error::PartialMessage, None, InvalidInput),
         ];
         for (error, kind) in [
             (SendError::NotOpen, BrokenPipe),

@@ -410,13 +410,22 @@ pub(crate) fn take_event<'b>(
     event
 }
 
-/// What `recv` makes of an event: a message of its own, or nothing for a control frame.
+/// Takes an event for `recv`: a message of its own, or nothing for a control frame.
+///
+/// # Errors
+///
+/// [`Error::PartialMessage`] for a part of a message, which is left to be taken.
 #[inline]
-pub(crate) fn into_message(event: Event<'_>) -> Result<Option<Message>, Error> {
-    match event {
-        Event::Chunk(_) => Err(Error::ChunkedDelivery),
-        event => Ok(event.into_message()),
+pub(crate) fn take_message(
+    receiver: &mut Receiver,
+    rx: &mut RecvBuffer,
+    ready: Ready,
+    pay: impl FnOnce(Reply),
+) -> Result<Option<Message>, Error> {
+    if ready.is_chunk() {
+        return Err(Error::PartialMessage);
     }
+    Ok(take_event(receiver, rx, ready, pay).into_message())
 }
 
 /// The longest message that a byte stream makes of a write, in bytes: long enough for headers and

@@ -4,7 +4,7 @@ use super::{Input, Piece, check_memory};
 use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::proto::{
-    Connection, Delivery, Event, Message, MessageKind, Receiver, Reply, Role, Sender, State,
+    Connection, Event, Message, MessageKind, Receiver, Reply, Role, Sender, State,
 };
 use sansws::wire::{CloseCode, CloseFrame, FrameHeader, Opcode, ProtocolError, apply_mask};
 
@@ -27,6 +27,7 @@ fn frame_stream(role: Role, data: &[u8]) {
         role,
         config: config(&input),
         read_ahead: read_ahead(&input),
+        in_chunks: input.is_set(SWITCH_CHUNKS),
         closing: input.is_set(SWITCH_CLOSING),
         echo: input.is_set(SWITCH_ECHO),
     };
@@ -58,9 +59,6 @@ const MANY: usize = 1 << 20;
 
 fn config(input: &Input<'_>) -> Config {
     let mut config = Config::new().max_unsent(usize::MAX);
-    if input.is_set(SWITCH_CHUNKS) {
-        config = config.delivery(Delivery::Chunks);
-    }
     if input.is_set(SWITCH_LOW_LIMITS) {
         config = config.max_message_len(60).max_fragments(5).max_empty_fragments(1);
     }
@@ -78,6 +76,8 @@ struct Setting {
     role: Role,
     config: Config,
     read_ahead: usize,
+    /// Messages are taken as they arrive.
+    in_chunks: bool,
     /// This end closes before anything arrives.
     closing: bool,
     /// Every message is sent back.
@@ -137,6 +137,8 @@ impl Setting {
         };
         let mut rx = RecvBuffer::with_read_ahead(self.read_ahead);
         let mut tx = SendBuffer::new();
+        // looking finds what was asked for last
+        assert_eq!(end.poll(&mut rx, &mut tx, false, self.in_chunks), Ok(None));
         let (mut events, mut sent) = (Vec::new(), Vec::new());
         let (mut result, mut received) = (Ok(()), 0);
         if self.closing {
@@ -155,7 +157,7 @@ impl Setting {
                         received += piece.bytes.len();
                     }
                 }
-                let polled = end.poll(&mut rx, &mut tx, manner.own);
+                let polled = end.poll(&mut rx, &mut tx, manner.own, self.in_chunks);
                 if let Some(expected) = expected {
                     assert_eq!(polled.as_ref().map(Option::is_some), expected.as_ref().copied());
                 }
@@ -188,7 +190,7 @@ impl Setting {
             let ping = frame(self.role, Opcode::Ping, b"x");
             for bytes in pieces.map(|piece| piece.bytes).chain([&ping[..]]) {
                 rx.extend_from_slice(bytes);
-                assert_eq!(end.poll(&mut rx, &mut tx, false).map(|_| ()), result);
+                assert_eq!(end.poll(&mut rx, &mut tx, false, self.in_chunks).map(|_| ()), result);
                 assert!(tx.is_empty() && rx.is_idle(), "something was processed after a failure");
                 assert_eq!(end.summary(), state);
             }
@@ -215,23 +217,34 @@ impl End {
         rx: &mut RecvBuffer,
         tx: &mut SendBuffer,
         own: bool,
+        in_chunks: bool,
     ) -> Result<Option<Got>, ProtocolError> {
         match self {
             Self::Whole(connection) => {
-                Ok(connection.poll_event(rx, tx)?.map(|event| Got::new(event, own)))
+                let polled = match in_chunks {
+                    true => connection.poll_chunk(rx, tx),
+                    false => connection.poll_event(rx, tx),
+                };
+                Ok(polled?.map(|event| Got::new(event, own)))
             }
-            Self::Halves(receiver, sender) => match receiver.poll_event(rx) {
-                Ok(None) => Ok(None),
-                Ok(Some((event, reply))) => {
-                    let event = Got::new(event, own);
-                    sender.reply(tx, reply);
-                    Ok(Some(event))
+            Self::Halves(receiver, sender) => {
+                let polled = match in_chunks {
+                    true => receiver.poll_chunk(rx),
+                    false => receiver.poll_event(rx),
+                };
+                match polled {
+                    Ok(None) => Ok(None),
+                    Ok(Some((event, reply))) => {
+                        let event = Got::new(event, own);
+                        sender.reply(tx, reply);
+                        Ok(Some(event))
+                    }
+                    Err(error) => {
+                        sender.reply(tx, Reply::from(error));
+                        Err(error)
+                    }
                 }
-                Err(error) => {
-                    sender.reply(tx, Reply::from(error));
-                    Err(error)
-                }
-            },
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::handshake::server::Upgrade;
 use crate::pool::LentTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
-use crate::session::{Session, into_message, take_event};
+use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a blocking stream.
@@ -145,10 +145,11 @@ impl<S: Transport> WebSocket<S> {
     /// time-out that you set on the stream yourself has passed without a byte, or the stream does not
     /// wait and has nothing: nothing is lost, call again.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.deliver(false);
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
-            if let Some(message) = into_message(event)? {
+            let pay = |reply| link.session.reply(reply);
+            if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
         }
@@ -164,6 +165,36 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn next_event(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
+        self.deliver(false);
+        self.take_next()
+    }
+
+    /// The next event, the payload of a message as it arrives: [`Event::Chunk`].
+    ///
+    /// Nothing is kept, so that messages may be far larger than memory;
+    /// [`Config::max_message_len`](crate::Config::max_message_len) still holds. In the middle of a
+    /// message this delivers what has arrived of it, and then the rest. A message that was begun so
+    /// comes in chunks to its end, also from [`next_event`](Self::next_event), and
+    /// [`recv`](Self::recv) is an error until then ([`Error::PartialMessage`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn next_chunk(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
+        self.deliver(true);
+        self.take_next()
+    }
+
+    /// Chooses how the next message is delivered, and how much is taken in while this end writes.
+    fn deliver(&mut self, in_chunks: bool) {
+        match in_chunks {
+            true => self.receiver.deliver_chunks(&self.rx),
+            false => self.receiver.deliver_messages(),
+        }
+        self.link.max_ahead = self.receiver.max_ahead();
+    }
+
+    fn take_next(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
         let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));

@@ -18,7 +18,7 @@ use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
-use crate::session::{Parsed, Session, check_written, into_message, take_event};
+use crate::session::{Parsed, Session, check_written, take_event, take_message};
 use crate::wire::CloseCode;
 
 impl<S: SplitTransport> WebSocket<S> {
@@ -411,8 +411,11 @@ impl<S: SplitTransport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        while let Some(event) = self.next_event()? {
-            if let Some(message) = into_message(event)? {
+        let Self { rx, receiver, link, .. } = self;
+        receiver.deliver_messages();
+        while let Some(ready) = ready_event(receiver, rx, link)? {
+            let pay = |reply| link.shared.lock().session.reply(reply);
+            if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
         }
@@ -426,6 +429,21 @@ impl<S: SplitTransport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.deliver_messages();
+        self.take_next()
+    }
+
+    /// The next event, the payload of a message as it arrives. See [`WebSocket::next_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub fn next_chunk(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.deliver_chunks(&self.rx);
+        self.take_next()
+    }
+
+    fn take_next(&mut self) -> Result<Option<Event<'_>>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
         let pay = |reply| link.shared.lock().session.reply(reply);

@@ -6,7 +6,6 @@ use crate::wire::apply_mask;
 
 #[cfg(feature = "deflate")]
 mod inflated;
-#[cfg(feature = "std")]
 mod pieces;
 mod region;
 mod space;

@@ -131,11 +131,32 @@ impl Connection {
         if let Some(kind) = self.receiver.assemble_whole(rx) {
             return Ok(Some(Receiver::take_message(kind, rx)));
         }
-        self.poll_event_in_steps(rx, tx)
+        self.receiver.deliver_messages();
+        self.take_next(rx, tx)
+    }
+
+    /// As [`poll_event`](Self::poll_event), but the payload of a message is delivered as it
+    /// arrives, in [`Event::Chunk`]s: nothing is kept, so that messages may be far larger than
+    /// memory. [`Config::max_message_len`] still holds.
+    ///
+    /// Called in the middle of a message, this delivers what has arrived of it, and then the rest.
+    /// A message that was begun so is delivered to its end in chunks, also by `poll_event`;
+    /// [`advance`](Self::advance) looks for what was asked for last.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_event`](Self::poll_event).
+    pub fn poll_chunk<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        self.receiver.deliver_chunks(rx);
+        self.take_next(rx, tx)
     }
 
     #[inline(never)]
-    fn poll_event_in_steps<'b>(
+    fn take_next<'b>(
         &mut self,
         rx: &'b mut RecvBuffer,
         tx: &mut SendBuffer,
@@ -198,7 +219,7 @@ impl Connection {
     ///   behind it, another message or a Close, finishes it in one go: proceed before you take the
     ///   next event.
     ///
-    /// Set it when the connection begins. Chunks ([`Delivery::Chunks`](super::Delivery::Chunks))
+    /// Set it when the connection begins. Chunks ([`poll_chunk`](Self::poll_chunk))
     /// are small steps by themselves. Without compression this does nothing.
     ///
     /// ```
@@ -391,6 +412,14 @@ impl Connection {
         self.sender.note_arrived(self.receiver.take_arrived());
         if self.sender.handle_timeout_with(now, tx, 0, deaf).is_err() {
             self.receiver.receive_eof();
+        }
+    }
+
+    /// Chooses how the next message is delivered.
+    pub(crate) fn deliver(&mut self, in_chunks: bool, rx: &RecvBuffer) {
+        match in_chunks {
+            true => self.receiver.deliver_chunks(rx),
+            false => self.receiver.deliver_messages(),
         }
     }
 

@@ -22,7 +22,10 @@ pub enum Event<'b> {
     Text(Text<'b>),
     /// A whole binary message.
     Binary(Binary<'b>),
-    /// A part of a message, with [`Delivery::Chunks`](super::Delivery::Chunks).
+    /// A part of a message, for who asks for it: [`Connection::poll_chunk`],
+    /// `next_chunk` of the adapters.
+    ///
+    /// [`Connection::poll_chunk`]: super::Connection::poll_chunk
     Chunk(Chunk<'b>),
     /// A ping. Its pong is in the send buffer already.
     Ping(&'b [u8]),

@@ -21,7 +21,6 @@ mod text;
 mod timers;
 mod writer;
 
-pub use crate::config::Delivery;
 pub use closing::{CloseInfo, Initiator, Outcome, State, Transport};
 pub use connection::Connection;
 pub use error::{SendError, Timeout};

@@ -1,5 +1,5 @@
 use super::timers::Arrived;
-use super::{Binary, Chunk, Delivery, Event, MessageKind, Reply, Role, Text};
+use super::{Binary, Chunk, Event, MessageKind, Reply, Role, Text};
 use crate::buf::RecvBuffer;
 use crate::config::Config;
 use crate::wire::{
@@ -7,10 +7,9 @@ use crate::wire::{
     check_second_byte, is_utf8,
 };
 
+mod chunks;
 #[cfg(feature = "deflate")]
 mod inflation;
-#[cfg(feature = "std")]
-mod pieces;
 
 #[cfg(feature = "deflate")]
 use inflation::Inflation;
@@ -23,7 +22,8 @@ use inflation::Inflation;
 #[derive(Debug)]
 pub struct Receiver {
     role: Role,
-    delivery: Delivery,
+    /// Messages are delivered as they arrive; see [`deliver_chunks`](Self::deliver_chunks).
+    in_chunks: bool,
     max_message_len: u64,
     max_fragments: u32,
     max_empty_fragments: u32,
@@ -129,7 +129,7 @@ impl Receiver {
     pub(crate) fn new(role: Role, config: &Config) -> Self {
         let mut this = Self {
             role,
-            delivery: config.delivery,
+            in_chunks: false,
             max_message_len: config.message_len() as u64,
             max_fragments: config.max_fragments,
             max_empty_fragments: config.max_empty_fragments,
@@ -155,7 +155,7 @@ impl Receiver {
     }
 
     fn is_between_messages(&self) -> bool {
-        self.delivery == Delivery::Messages
+        !self.in_chunks
             && self.max_fragments > 0
             && self.end == End::Not
             && !self.frame.open
@@ -170,6 +170,28 @@ impl Receiver {
     /// [`ProtocolError`] when the peer broke a rule. `Reply::from(error)` is the Close frame that
     /// tells it so. Every later call returns the same error.
     pub fn poll_event<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+    ) -> Result<Option<(Event<'b>, Reply)>, ProtocolError> {
+        self.deliver_messages();
+        self.poll(rx)
+    }
+
+    /// As [`poll_event`](Self::poll_event), but the payload of a message is delivered as it
+    /// arrives. See [`Connection::poll_chunk`](super::Connection::poll_chunk).
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_event`](Self::poll_event).
+    pub fn poll_chunk<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+    ) -> Result<Option<(Event<'b>, Reply)>, ProtocolError> {
+        self.deliver_chunks(rx);
+        self.poll(rx)
+    }
+
+    fn poll<'b>(
         &mut self,
         rx: &'b mut RecvBuffer,
     ) -> Result<Option<(Event<'b>, Reply)>, ProtocolError> {
@@ -233,7 +255,7 @@ impl Receiver {
         Arrived {
             bytes: core::mem::take(&mut self.arrived),
             in_frame: self.frame.open,
-            in_message: self.message.kind.is_some() && self.delivery == Delivery::Messages,
+            in_message: self.message.kind.is_some() && !self.in_chunks,
         }
     }
 
@@ -549,9 +571,9 @@ impl Receiver {
                 utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
             }
         }
-        let ready = match self.delivery {
-            Delivery::Messages if last => Some(Ready::Message(kind)),
-            Delivery::Chunks if n > 0 || last => {
+        let ready = match self.in_chunks {
+            false if last => Some(Ready::Message(kind)),
+            true if n > 0 || last => {
                 let first = !message.begun;
                 message.begun = true;
                 Some(Ready::Chunk { kind, first, last })
@@ -589,6 +611,13 @@ impl Receiver {
 }
 
 impl MessageProgress {
+    fn is_compressed(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.compressed;
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
     #[inline]
     fn begin(&mut self, kind: MessageKind) {
         self.kind = Some(kind);

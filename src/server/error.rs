@@ -32,8 +32,6 @@ pub enum ServerError {
     },
     /// An invalid setting.
     Config(ConfigError),
-    /// Handlers get whole messages: [`Delivery::Chunks`](crate::proto::Delivery::Chunks) is set.
-    ChunkedDelivery,
 }
 
 impl fmt::Display for ServerError {
@@ -62,9 +60,6 @@ impl fmt::Display for ServerError {
             ),
             Self::Page { path, error } => write!(f, "the page at {path:?}: {error}"),
             Self::Config(error) => error.fmt(f),
-            Self::ChunkedDelivery => f.write_str(
-                "handlers get whole messages: leave Config::delivery at Delivery::Messages",
-            ),
         }
     }
 }
@@ -77,11 +72,7 @@ impl core::error::Error for ServerError {
             Self::Path(error) => error.source(),
             Self::Page { error, .. } => error.source(),
             Self::Config(error) => error.source(),
-            Self::Address(_)
-            | Self::Tls
-            | Self::Origin(_)
-            | Self::Host(_)
-            | Self::ChunkedDelivery => None,
+            Self::Address(_) | Self::Tls | Self::Origin(_) | Self::Host(_) => None,
         }
     }
 }
@@ -237,7 +228,6 @@ mod tests {
             (ServerError::Origin("y".into()), Some("\"y\"")),
             (ServerError::Page { path: "/p".into(), error: usage }, Some(&*usage_text)),
             (config.into(), Some(&*config_text)),
-            (ServerError::ChunkedDelivery, None),
         ] {
             check_chain(&error, wrapped);
             check_chain(&io::Error::from(error), wrapped);

@@ -28,7 +28,6 @@ use super::observe::event::LogEvent;
 use super::run::{RunSettings, run};
 use crate::config::Config;
 use crate::handshake::Origin;
-use crate::proto::Delivery;
 
 /// A WebSocket server that tells handlers what happens, and serves pages on the same port.
 ///
@@ -434,9 +433,6 @@ impl Server {
             return Err(problem);
         }
         let config = self.connection_config().check()?;
-        if config.delivery != Delivery::Messages {
-            return Err(ServerError::ChunkedDelivery);
-        }
         #[cfg(feature = "deflate")]
         {
             self.limits.deflate.clone_from(&config.deflate);

@@ -19,7 +19,7 @@ use crate::pool::LentTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
 #[cfg(feature = "server")]
 use crate::proto::{MessageKind, Ready};
-use crate::session::{Session, into_message, take_event};
+use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 #[cfg(feature = "server")]
 use crate::wire::ProtocolError;
@@ -205,6 +205,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             let event = Receiver::take_message(kind, rx.fetch());
             return Ok(Some((event, Outgoing { link })));
         }
+        receiver.deliver_messages();
+        let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
+        let Some(ready) = ready else { return Ok(None) };
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        Ok(Some((event, Outgoing { link })))
+    }
+
+    /// The next event, the payload of a message as it arrives: [`Event::Chunk`].
+    ///
+    /// Nothing is kept, so that messages may be far larger than memory;
+    /// [`Config::max_message_len`](crate::Config::max_message_len) still holds. In the middle of a
+    /// message this delivers what has arrived of it, and then the rest. A message that was begun so
+    /// comes in chunks to its end, also from [`next_event`](Self::next_event), and
+    /// [`recv`](Self::recv) is an error until then ([`Error::PartialMessage`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future loses neither bytes nor events.
+    pub async fn next_chunk(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
+        let Self { rx, receiver, link, .. } = self;
+        receiver.deliver_chunks(rx.fetch());
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
         let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
@@ -345,11 +370,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
         let Self { rx, receiver, link, .. } = self;
+        receiver.deliver_messages();
         loop {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
-            let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
-            if let Some(message) = into_message(event)? {
+            let pay = |reply| link.session.reply(reply);
+            if let Some(message) = take_message(receiver, rx.fetch(), ready, pay)? {
                 return Poll::Ready(Ok(Some(message)));
             }
         }

@@ -20,7 +20,7 @@ use super::socket::Subprotocol;
 use super::timer::Timer;
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
-use crate::session::{Session, into_message, take_event};
+use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -89,6 +89,25 @@ impl<S: SplitStream> Receiver<S> {
     ///
     /// This method is cancel safe: dropping the future loses neither bytes nor events.
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.deliver_messages();
+        self.take_next().await
+    }
+
+    /// The next event, the payload of a message as it arrives. See [`WebSocket::next_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future loses neither bytes nor events.
+    pub async fn next_chunk(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.deliver_chunks(self.rx.fetch());
+        self.take_next().await
+    }
+
+    async fn take_next(&mut self) -> Result<Option<Event<'_>>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
@@ -153,12 +172,12 @@ impl<S: SplitStream> Receiver<S> {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         let Self { rx, receiver, link, .. } = self;
+        receiver.deliver_messages();
         loop {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
             let pay = |reply| link.shared.reply(reply);
-            let event = take_event(receiver, rx.fetch(), ready, pay);
-            if let Some(message) = into_message(event)? {
+            if let Some(message) = take_message(receiver, rx.fetch(), ready, pay)? {
                 return Poll::Ready(Ok(Some(message)));
             }
         }

@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{Connection, Delivery, Event, PreparedMessage, Role};
+use sansws::proto::{Connection, Event, PreparedMessage, Role};
 use sansws::wire::Opcode;
 
 use sansws_test::counting::{COUNT, HELD, PEAK};

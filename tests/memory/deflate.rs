@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Connection, Delivery, PreparedMessage, Role};
+use sansws::proto::{Connection, PreparedMessage, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use self::support::*;
@@ -121,7 +121,7 @@ fn bomb(role: Role, no_context_takeover: bool, delivery: Delivery, fragmented: b
         pieces.iter().find_map(|piece| {
             end.rx.extend_from_slice(piece);
             loop {
-                match end.conn.poll_event(&mut end.rx, &mut end.tx) {
+                match end.poll() {
                     Ok(Some(_)) => {}
                     Ok(None) => return None,
                     Err(error) => return Some(error),

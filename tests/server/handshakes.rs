@@ -7,7 +7,7 @@ use sansws::handshake::Origin;
 use sansws::server::{
     Accept, Handler, OriginPolicy, Request, Response, Server, ServerError, handler_fn,
 };
-use sansws::{CloseCode, Config, proto::Delivery};
+use sansws::{CloseCode, Config};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -233,8 +233,6 @@ async fn what_is_wrong_with_the_set_up_is_said_by_run() {
         "\"http://example.com\" is no host: write `example.com`, `example.com:8181`, or \
          `*.example.com` for all names under it, without a scheme"
     );
-    let config = Config::new().delivery(Delivery::Chunks);
-    assert!(matches!(bind().await.config(config).run().await, Err(ServerError::ChunkedDelivery)));
     let config = Config::new().handshake_timeout(Duration::ZERO);
     assert!(matches!(bind().await.config(config).run().await, Err(ServerError::Config(_))));
     let error = Server::bind("wss://127.0.0.1:0").await.unwrap_err();

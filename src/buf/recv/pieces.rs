@@ -9,6 +9,7 @@ impl RecvBuffer {
     }
 
     /// Drops the first `n` bytes of the assembled payload: somebody has them.
+    #[cfg(feature = "std")]
     pub(crate) fn consume_assembled(&mut self, n: usize) {
         self.region.consume_assembled(n);
     }

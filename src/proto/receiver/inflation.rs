@@ -3,7 +3,7 @@ use alloc::boxed::Box;
 use super::{Ready, Receiver};
 use crate::buf::{FIRST_PIECE, RecvBuffer};
 use crate::deflate::{self, Agreement, Decompressor, Progress, Stop};
-use crate::proto::{Binary, Chunk, Delivery, Event, MessageKind, Role, Text};
+use crate::proto::{Binary, Chunk, Event, MessageKind, Role, Text};
 use crate::wire::{Opcode, ProtocolError, Utf8Validator};
 
 impl Receiver {
@@ -34,7 +34,7 @@ impl Receiver {
     ) -> Result<Option<Ready>, ProtocolError> {
         let (frame, message) = (&mut self.frame, &mut self.message);
         let Some(inflation) = &mut self.inflation else { return Ok(None) };
-        let in_chunks = self.delivery == Delivery::Chunks;
+        let in_chunks = self.in_chunks;
         let orders = Orders {
             limit: usize::try_from(self.max_message_len).unwrap_or(usize::MAX),
             utf8: (kind == MessageKind::Text).then_some(&mut message.utf8),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sansws::Config;
 use sansws::bytes::Bytes;
-use sansws::proto::{Delivery, MessageKind, MessageRef, PreparedMessage, Role};
+use sansws::proto::{MessageKind, MessageRef, PreparedMessage, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use sansws_test::pair::*;

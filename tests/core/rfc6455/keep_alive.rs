@@ -4,9 +4,7 @@
 use core::time::Duration;
 
 use sansws::bytes::Buf;
-use sansws::proto::{
-    CloseInfo, Delivery, Initiator, MessageKind, SendError, State, Timeout, Transport,
-};
+use sansws::proto::{CloseInfo, Initiator, MessageKind, SendError, State, Timeout, Transport};
 use sansws::wire::Opcode;
 use sansws::{Config, KeepAlive};
 
@@ -203,7 +201,7 @@ fn a_message_that_stands_still_is_given_up() {
 /// Those who take chunks as they come hold no message.
 #[test]
 fn chunks_may_take_their_time() {
-    both_roles_with(&config().delivery(Delivery::Chunks), |end| {
+    both_roles_with(config().delivery(Delivery::Chunks), |end| {
         let peer = end.peer();
         let mut end = started(end, Duration::ZERO);
         let mut begin = frame(peer, Opcode::Binary, b"a log that goes on and on");

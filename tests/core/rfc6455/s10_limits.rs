@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use sansws::proto::Delivery;
 use sansws::wire::{FrameHeader, Opcode, ProtocolError};
 use sansws::{Config, KeepAlive};
 

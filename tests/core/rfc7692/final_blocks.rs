@@ -3,7 +3,6 @@
 
 use sansws::Config;
 use sansws::deflate::Agreement;
-use sansws::proto::Delivery;
 use sansws::wire::{Opcode, ProtocolError};
 
 use crate::rfc7692::support::*;

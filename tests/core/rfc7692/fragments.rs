@@ -46,7 +46,7 @@ fn fragments_of_a_compressed_message() {
 /// The peer can inflate all of a fragment when it arrives.
 #[test]
 fn every_fragment_is_flushed() {
-    let config = Config::new().delivery(sansws::proto::Delivery::Chunks);
+    let config = Config::new().delivery(Delivery::Chunks);
     each_role(|role| {
         let mut sender = end(role);
         let mut receiver = end_with(other(role), &config, Agreement::new(), &eager());

@@ -132,7 +132,12 @@ fn from_the_handshake_to_a_message() {
         let (offer, _) = ask(&client_config, &response(None));
         let (server, head) = serve(&server_config, &request(offer.as_deref()));
         let accepted = ask(&client_config, &head).1.unwrap();
-        let end = |conn| End { conn, rx: RecvBuffer::new(), tx: SendBuffer::new() };
+        let end = |conn| End {
+            conn,
+            delivery: Delivery::Messages,
+            rx: RecvBuffer::new(),
+            tx: SendBuffer::new(),
+        };
         let client = end(accepted.into_connection([7; 32]));
         let mut pair = Pair { client, server: end(server) };
         assert_eq!(pair.client.conn.deflate(), pair.server.conn.deflate());

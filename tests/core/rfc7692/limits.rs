@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use sansws::Config;
-use sansws::proto::{Delivery, Role};
+use sansws::proto::Role;
 use sansws::wire::{Opcode, ProtocolError};
 
 use crate::rfc7692::support::*;

@@ -2,7 +2,7 @@
 
 use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Delivery, MessageKind, Role};
+use sansws::proto::{MessageKind, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use crate::rfc7692::support::*;

@@ -220,7 +220,7 @@ fn two_ends_understand_each_other() {
 #[test]
 fn halves() {
     each_role(|role| {
-        let End { conn, mut rx, mut tx } = end(role);
+        let End { conn, mut rx, mut tx, .. } = end(role);
         let (mut receiver, mut sender) = conn.split();
         assert_eq!(receiver.deflate(), sender.deflate());
         assert!(sender.deflate().is_some());

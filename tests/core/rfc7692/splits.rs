@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sansws::Config;
 use sansws::deflate::Agreement;
-use sansws::proto::{Delivery, MessageKind, MessageRef, Role};
+use sansws::proto::{MessageKind, MessageRef, Role};
 use sansws::wire::{Opcode, ProtocolError};
 
 use crate::rfc7692::support::*;
@@ -107,7 +107,7 @@ struct Seen {
 }
 
 /// Feeds the bytes in pieces of these lengths, over and over. `look` polls with `advance` first.
-fn observe(role: Role, config: &Config, agreed: Agreement, bytes: &[u8], cut: &Cut<'_>) -> Seen {
+fn observe(role: Role, config: &Setting, agreed: Agreement, bytes: &[u8], cut: &Cut<'_>) -> Seen {
     let mut end = end_with(role, config, agreed, &eager());
     let (mut events, mut result) = (Vec::new(), Ok(()));
     let mut left = bytes;
@@ -167,8 +167,10 @@ fn whole_messages(events: Vec<Got>) -> Vec<Got> {
 
 fn check(role: Role, agreed: Agreement, bytes: &[u8], pieces: &[usize]) {
     let config = Config::new().max_message_len(20_000).max_pending_pongs(1000);
-    let first = observe(role, &config, agreed, bytes, &Cut { pieces: &[usize::MAX], look: false });
-    for delivery in [Delivery::Messages, Delivery::Chunks] {
+    let plain = Setting::from(&config);
+    let first = observe(role, &plain, agreed, bytes, &Cut { pieces: &[usize::MAX], look: false });
+    let seed = bytes.len() as u32;
+    for delivery in [Delivery::Messages, Delivery::Chunks, Delivery::Mixed(seed)] {
         let config = config.clone().delivery(delivery);
         for pieces in [&[usize::MAX], &[1], pieces] {
             for look in [false, true] {
