@@ -131,6 +131,15 @@ impl Connection {
         if let Some(kind) = self.receiver.assemble_whole(rx) {
             return Ok(Some(Receiver::take_message(kind, rx)));
         }
+        self.poll_event_in_steps(rx, tx)
+    }
+
+    #[inline(never)]
+    fn poll_event_in_steps<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
         self.receiver.deliver_messages();
         self.take_next(rx, tx)
     }
@@ -155,7 +164,6 @@ impl Connection {
         self.take_next(rx, tx)
     }
 
-    #[inline(never)]
     fn take_next<'b>(
         &mut self,
         rx: &'b mut RecvBuffer,
