@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use super::receiver::Ready;
+use super::receiver::{Ready, close_frame};
 use super::{
     CloseInfo, Event, MessageKind, MessageRef, MessageWriter, Outcome, Receiver, Role, SendError,
     Sender, State, Timeout, Transport,
@@ -481,9 +481,7 @@ impl Connection {
             Ready::Ping(len) => self.sender.pong(tx, rx.control(len.into())),
             Ready::Pong(len) => self.sender.pong_came(rx.control(len.into())),
             Ready::Close(len) => {
-                // it was parsed without error when it was found
-                let close = CloseFrame::parse(rx.control(len.into())).unwrap_or(None);
-                self.sender.peer_closed(tx, close);
+                self.sender.peer_closed(tx, close_frame(rx.control(len.into())));
             }
             _ => {}
         }

@@ -9,10 +9,11 @@ use super::closing::{Cause, CloseRecord, Phase};
 use super::deflation::Deflation;
 use super::mask_keys::MaskKeys;
 use super::message::PayloadRef;
+use super::reply::Owed;
 use super::timers::{Arrived, Due, Signs, Timers};
 use super::writer::Fragments;
 use super::{
-    CloseInfo, Event, Initiator, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage,
+    CloseInfo, Initiator, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage, Reply,
     Role, SendError, State, Timeout, Transport,
 };
 use crate::buf::SendBuffer;
@@ -540,67 +541,6 @@ impl fmt::Debug for Sender {
             .field("role", &self.role())
             .field("phase", &self.phase)
             .finish_non_exhaustive()
-    }
-}
-
-/// Answer that a [`Receiver`](super::Receiver) owes to the peer. Hand it to [`Sender::reply`].
-#[derive(Debug)]
-#[must_use = "the peer waits for this: hand it to `Sender::reply`"]
-pub struct Reply(Owed);
-
-#[derive(Debug)]
-enum Owed {
-    Nothing,
-    Pong {
-        payload: [u8; MAX_CONTROL_PAYLOAD],
-        len: u8,
-    },
-    /// Nothing for the peer; the sender measures the round trip. The payloads of our own pings are
-    /// as long as this.
-    PongCame {
-        payload: [u8; 4],
-        len: u8,
-    },
-    Close(Option<(CloseCode, Box<str>)>),
-    Violation(ProtocolError),
-}
-
-impl Reply {
-    /// Whether there is nothing to hand over.
-    pub fn is_none(&self) -> bool {
-        matches!(self.0, Owed::Nothing)
-    }
-
-    pub(crate) fn none() -> Self {
-        Self(Owed::Nothing)
-    }
-
-    /// Makes the answer to an event.
-    #[inline]
-    pub(crate) fn to(event: &Event<'_>) -> Self {
-        Self(match event {
-            Event::Ping(ping) => {
-                let mut payload = [0; MAX_CONTROL_PAYLOAD];
-                payload[..ping.len()].copy_from_slice(ping);
-                Owed::Pong { payload, len: ping.len() as u8 }
-            }
-            Event::Pong(pong) => {
-                let payload = (*pong).try_into();
-                let len = if payload.is_ok() { 4 } else { 0 };
-                Owed::PongCame { payload: payload.unwrap_or_default(), len }
-            }
-            Event::Close(close) => {
-                Owed::Close(close.map(|close| (close.code, close.reason.into())))
-            }
-            _ => Owed::Nothing,
-        })
-    }
-}
-
-/// The Close frame that tells the peer which kind of rule it broke.
-impl From<ProtocolError> for Reply {
-    fn from(error: ProtocolError) -> Self {
-        Self(Owed::Violation(error))
     }
 }
 
