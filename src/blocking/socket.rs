@@ -1,8 +1,9 @@
 use alloc::boxed::Box;
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 
 use super::Transport;
 use super::link::{Direct, ready_event};

@@ -2,11 +2,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
-use std::net::SocketAddr;
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
