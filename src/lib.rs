@@ -92,8 +92,12 @@ pub use config::{Config, ConfigError, KeepAlive};
 pub use error::Error;
 #[cfg(feature = "std")]
 pub use parts::Parts;
-pub use proto::{Event, Message, PreparedMessage, Utf8Bytes};
-pub use wire::{CloseCode, CloseFrame, ProtocolError};
+pub use proto::event::Event;
+pub use proto::message::Message;
+pub use proto::prepared::PreparedMessage;
+pub use proto::text::Utf8Bytes;
+pub use wire::close::{CloseCode, CloseFrame};
+pub use wire::error::ProtocolError;
 
 /// The programs in the README.
 #[cfg(all(doctest, feature = "server"))]

@@ -57,7 +57,7 @@ use crate::wire::CloseFrame;
 /// use sansws::endpoint::{Endpoint, Step};
 /// use sansws::handshake::client::Request;
 /// use sansws::handshake::server::Accept;
-/// use sansws::proto::Event;
+/// use sansws::Event;
 /// use sansws::Config;
 ///
 /// /// Goes on until nothing more can be done without bytes from the other end.

@@ -37,7 +37,8 @@ use crate::wire::{CloseFrame, ProtocolError};
 /// ```
 /// use sansws::buf::{RecvBuffer, SendBuffer};
 /// use sansws::bytes::Buf;
-/// use sansws::proto::{Connection, Event};
+/// use sansws::proto::Connection;
+/// use sansws::Event;
 /// use sansws::Config;
 ///
 /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
@@ -248,7 +249,7 @@ impl Connection {
     /// if conn.is_paused() {
     ///     // another turn after those of the others, whether or not its socket has news
     /// }
-    /// # Ok::<(), sansws::wire::ProtocolError>(())
+    /// # Ok::<(), sansws::ProtocolError>(())
     /// ```
     pub fn work_in_steps(&mut self, bytes: usize) {
         self.receiver.work_in_steps(bytes);

@@ -200,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `Ok(None)` after a complete closing handshake, and from then on.
     ///
     /// ```no_run
-    /// # use sansws::proto::Event;
+    /// # use sansws::Event;
     /// # async fn run<S>(mut ws: sansws::tokio::WebSocket<S>) -> Result<(), sansws::Error>
     /// # where S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {
     /// while let Some((event, mut out)) = ws.next_event().await? {

@@ -11,7 +11,7 @@ use super::{MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
 /// let (header, len) = FrameHeader::parse(&wire)?.expect("the header is complete");
 /// assert_eq!((header.opcode, header.payload_len, len), (Opcode::Text, 5, 6));
 /// assert_eq!(*header.encode(), wire[..6]);
-/// # Ok::<(), sansws::wire::ProtocolError>(())
+/// # Ok::<(), sansws::ProtocolError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs)] // the fields of RFC 6455 §5.2, which are fixed

@@ -124,3 +124,30 @@ fn what_one_adapter_has_the_other_has() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// What users take from the root of the crate has no second path in one of its modules.
+#[test]
+fn one_path_a_type() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/public_api/surface.txt");
+    let surface = fs::read_to_string(path).unwrap();
+    let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in surface.lines() {
+        let item = line.strip_prefix("#[non_exhaustive] ").unwrap_or(line);
+        let mut words = item.split([' ', '<', '(', ';']);
+        if let (Some("pub"), Some("struct" | "enum" | "trait"), Some(path)) =
+            (words.next(), words.next(), words.next())
+        {
+            let name = path.rsplit("::").next().unwrap();
+            paths.entry(name).or_default().push(path);
+        }
+    }
+    let at_the_root = |path: &&str| path.matches("::").count() == 1;
+    let mut found = 0;
+    for (name, paths) in &paths {
+        if paths.iter().any(at_the_root) {
+            found += 1;
+            assert_eq!(paths.len(), 1, "{name}: {paths:?}");
+        }
+    }
+    assert!(found > 10, "the root was not found");
+}

@@ -8,9 +8,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use sansws::Event;
 use sansws::blocking::{Receiver, Sender, SplitTransport, WebSocket};
 use sansws::buf::RecvBuffer;
-use sansws::proto::{Connection, Event, MessageRef};
+use sansws::proto::{Connection, MessageRef};
 use sansws::{CloseCode, Error, Message};
 use sansws::{Config, KeepAlive};
 
