@@ -16,10 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes};
 use sansws::handshake::{client, server};
-use sansws::proto::{Config, Connection, MessageRef, Role};
+use sansws::proto::{Connection, MessageRef, Role};
 use sansws::wire::{self, FrameHeader, Opcode, Utf8Validator};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

@@ -37,25 +37,25 @@ struct Setting {
 
 fn settings() -> Vec<Setting> {
     let without = |name, deflate| Setting { name, deflate: Some(deflate) };
-    let base = Deflate::new().server_no_context_takeover(true).client_no_context_takeover(true);
+    let base = || Deflate::new().server_no_context_takeover(true).client_no_context_takeover(true);
     let with = |name, deflate: Deflate| Setting {
         name,
         deflate: Some(deflate.server_no_context_takeover(false).client_no_context_takeover(false)),
     };
     vec![
         Setting { name: "plain", deflate: None },
-        without("no takeover, level 1", base),
-        without("no takeover, level 2", base.level(2)),
-        without("no takeover, level 3", base.level(3)),
-        without("no takeover, level 6", base.level(6)),
-        without("no takeover, level 1, mem 8", base.mem_level(8)),
-        without("no takeover, level 6, 12 bits", base.level(6).server_max_window_bits(12)),
-        with("takeover, level 1", base),
-        with("takeover, level 2", base.level(2)),
-        with("takeover, level 3", base.level(3)),
-        with("takeover, level 6", base.level(6)),
-        with("takeover, level 1, 12 bits", base.server_max_window_bits(12)),
-        with("takeover, level 1, mem 8", base.mem_level(8)),
+        without("no takeover, level 1", base()),
+        without("no takeover, level 2", base().level(2)),
+        without("no takeover, level 3", base().level(3)),
+        without("no takeover, level 6", base().level(6)),
+        without("no takeover, level 1, mem 8", base().mem_level(8)),
+        without("no takeover, level 6, 12 bits", base().level(6).server_max_window_bits(12)),
+        with("takeover, level 1", base()),
+        with("takeover, level 2", base().level(2)),
+        with("takeover, level 3", base().level(3)),
+        with("takeover, level 6", base().level(6)),
+        with("takeover, level 1, 12 bits", base().server_max_window_bits(12)),
+        with("takeover, level 1, mem 8", base().mem_level(8)),
     ]
 }
 
@@ -67,11 +67,11 @@ fn main() {
         settings().into_iter().map(|setting| (setting, Default::default())).collect();
     for _ in 0..ROUNDS {
         for (setting, figures) in &mut rows {
-            let (bytes, in_memory) = in_memory(setting.deflate, &texts, slice);
+            let (bytes, in_memory) = in_memory(setting.deflate.clone(), &texts, slice);
             figures[0].push(bytes);
             figures[1].push(in_memory);
-            figures[2].push(over_loopback(setting.deflate, &texts, 1, slice));
-            figures[3].push(over_loopback(setting.deflate, &texts, 100, slice));
+            figures[2].push(over_loopback(setting.deflate.clone(), &texts, 1, slice));
+            figures[3].push(over_loopback(setting.deflate.clone(), &texts, 100, slice));
         }
     }
     println!(
@@ -136,7 +136,7 @@ fn pair(deflate: Option<Deflate>) -> (Connection, Connection) {
 /// The texts as a client sends them, each compressed on its own.
 fn frames(deflate: Option<Deflate>, texts: &[String]) -> Vec<Vec<u8>> {
     let frame = |text: &String| {
-        let (_, mut client) = pair(deflate.map(|it| it.client_no_context_takeover(true)));
+        let (_, mut client) = pair(deflate.clone().map(|it| it.client_no_context_takeover(true)));
         let mut tx = SendBuffer::new();
         client.feed(&mut tx, text).expect("there is room");
         tx.copy_to_bytes(tx.remaining()).to_vec()
@@ -146,7 +146,7 @@ fn frames(deflate: Option<Deflate>, texts: &[String]) -> Vec<Vec<u8>> {
 
 /// Bytes of a reply's payload, and microseconds for each message.
 fn in_memory(deflate: Option<Deflate>, texts: &[String], slice: Duration) -> (f64, f64) {
-    let frames = frames(deflate, texts);
+    let frames = frames(deflate.clone(), texts);
     let (mut server, _) = pair(deflate);
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     let (mut bytes, mut count) = (0, 0);
@@ -155,7 +155,7 @@ fn in_memory(deflate: Option<Deflate>, texts: &[String], slice: Duration) -> (f6
         for frame in &frames {
             rx.extend_from_slice(frame);
             let event = server.poll_event(&mut rx, &mut tx).expect("valid").expect("whole");
-            let message = event.as_message().expect("a message");
+            let message = event.as_message_ref().expect("a message");
             server.feed(&mut tx, message).expect("there is room");
             bytes += tx.remaining() - 4; // the header of a payload of this size
             count += 1;
@@ -175,11 +175,12 @@ fn over_loopback(
 ) -> f64 {
     let (send, receive) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let theirs = deflate.clone();
     let server = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let serving = async {
             tokio::select! {
-                result = serve(deflate, |addr| send.send(addr).expect("is waited for")) => result,
+                result = serve(theirs, |addr| send.send(addr).expect("is waited for")) => result,
                 _ = stopped => Ok(()),
             }
         };
@@ -187,7 +188,7 @@ fn over_loopback(
     });
     let (addr, task) = receive.recv().expect("the server says where it is");
 
-    let frames = frames(deflate, texts);
+    let frames = frames(deflate.clone(), texts);
     let mut streams: Vec<_> = (0..connections).map(|_| open(addr, deflate.is_some())).collect();
     let mut turn = 0;
     let mut round = |streams: &mut [TcpStream]| {
@@ -223,6 +224,7 @@ async fn serve(
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        let config = config.clone();
         tokio::spawn(async move {
             let mut ws = sansws::tokio::accept_with(stream, &config).await?;
             while let Some((event, mut out)) = ws.next_event().await? {

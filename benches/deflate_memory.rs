@@ -11,9 +11,10 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::alloc::System;
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Connection};
+use sansws::proto::Connection;
 
 struct Counting;
 
@@ -65,11 +66,11 @@ fn main() {
 /// Bytes for each connection, beyond what one that does not compress takes.
 fn per_connection(no_takeover: bool, bits: u8, settings: Deflate, sends: bool) -> usize {
     const COUNT: usize = 20;
-    drop(connections(1, no_takeover, bits, settings, sends)); // what all share
+    drop(connections(1, no_takeover, bits, settings.clone(), sends)); // what all share
     let held = |agreed: bool| {
         let before = HELD.load(Relaxed);
         let connections = match agreed {
-            true => connections(COUNT, no_takeover, bits, settings, sends),
+            true => connections(COUNT, no_takeover, bits, settings.clone(), sends),
             false => (0..COUNT).map(|_| plain(sends)).collect(),
         };
         let held = HELD.load(Relaxed) - before;

@@ -11,9 +11,10 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::Command;
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::proto::{Config, Connection, MessageRef};
+use sansws::proto::{Connection, MessageRef};
 use sansws::wire::{FrameHeader, Opcode, apply_mask};
 
 const LENS: [usize; 3] = [16, 125, 1024];

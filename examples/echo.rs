@@ -32,6 +32,7 @@ async fn serve(options: cli::Options) -> io::Result<()> {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
+                let config = config.clone();
                 tokio::spawn(async move {
                     // a peer that breaks off or breaks a rule is none of the server's business
                     let _ = echo(stream, &config).await;

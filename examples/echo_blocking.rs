@@ -21,6 +21,7 @@ fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(&options.addr)?;
     cli::announce(listener.local_addr()?);
     loop {
+        let config = config.clone();
         let served = listener.accept().and_then(|(stream, _)| {
             // `thread::spawn` would panic where no thread can be had
             thread::Builder::new().stack_size(256 * 1024).spawn(move || {

@@ -19,17 +19,13 @@ fn main() -> Result<(), ServerError> {
 }
 
 async fn serve(options: &cli::Options) -> Result<(), ServerError> {
-    // limits as in the other echo servers, not those of an event server
-    let config = options.config();
     let echo = || handler_fn().on_message(|client, message| client.send(message));
     let server = Server::bind(&options.addr)
         .await?
         .route("/", echo())
         .route("/{*path}", echo())
         .origins(OriginPolicy::Any)
-        .config(config)
-        .max_message_len(config.max_message_len)
-        .max_unsent(config.max_unsent);
+        .config(options.config());
     cli::announce(server.local_addr()?);
     server.run().await
 }

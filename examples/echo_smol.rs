@@ -7,10 +7,11 @@ use std::error::Error;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
-use sansws::endpoint::{Endpoint, Failure, Step};
+use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::{client::Request, server::Accept};
-use sansws::proto::{Config, Event, KeepAlive};
+use sansws::{Config, KeepAlive};
 use smol::{Async, Timer, future};
 
 /// The steps after which other tasks have their turn.
@@ -22,7 +23,7 @@ async fn run(
     mut endpoint: Endpoint,
     mut tx: SendBuffer,
     mut on_event: impl FnMut(Option<Event<'_>>, &mut Endpoint, &mut SendBuffer),
-) -> Result<(), Failure> {
+) -> Result<(), EndpointError> {
     let (mut rx, start) = (RecvBuffer::new(), Instant::now());
     for step in 1.. {
         if step % TURN == 0 {

@@ -8,10 +8,11 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use sansws::Config;
+use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
-use sansws::endpoint::{Endpoint, Failure, Step};
+use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::{client::Request, server::Accept};
-use sansws::proto::{Config, Event};
 
 const FRAME: Duration = Duration::from_micros(16_667);
 
@@ -33,7 +34,7 @@ impl Peer {
     }
 
     /// Does what can be done now, and counts the messages. The result once the connection is over.
-    fn update(&mut self, now: Duration, texts: &mut usize) -> Option<Result<(), Failure>> {
+    fn update(&mut self, now: Duration, texts: &mut usize) -> Option<Result<(), EndpointError>> {
         let Self { stream, endpoint, rx, tx } = self;
         for _ in 0..STEPS {
             match endpoint.step(rx, tx) {

@@ -2,11 +2,12 @@ use alloc::sync::Arc;
 use core::fmt;
 use std::io;
 
-use crate::endpoint::Failure;
+use crate::config::ConfigError;
+use crate::endpoint::EndpointError;
 use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::server::AcceptError;
 use crate::handshake::{HandshakeError, UsageError};
-use crate::proto::{ConfigError, SendError, Timeout};
+use crate::proto::{SendError, Timeout};
 use crate::wire::{CloseCode, ProtocolError};
 
 /// Whatever can go wrong on a socket of the adapters.
@@ -52,8 +53,9 @@ pub enum Error {
     /// A text message came on a byte stream, which is made of binary ones; the peer has been told
     /// so (1003).
     UnexpectedText,
-    /// `recv` was called on a connection with [`Delivery::Chunks`](crate::proto::Delivery::Chunks).
-    ChunkedDelivery,
+    /// `recv` was called in the middle of a message that `next_chunk` has begun. Nothing is lost:
+    /// the next chunk still comes.
+    PartialMessage,
 }
 
 impl Error {
@@ -88,7 +90,7 @@ impl Error {
             | Self::Config(_)
             | Self::Tls(_)
             | Self::Closed(_)
-            | Self::ChunkedDelivery => None,
+            | Self::PartialMessage => None,
         }
     }
 }
@@ -119,8 +121,8 @@ impl fmt::Display for Error {
             Self::UnexpectedText => f.write_str(
                 "a text message on a byte stream (1003): the peer has to send binary messages",
             ),
-            Self::ChunkedDelivery => {
-                f.write_str("recv delivers whole messages: with Delivery::Chunks take next_event")
+            Self::PartialMessage => {
+                f.write_str("next_chunk has begun this message: take the rest of it before recv")
             }
         }
     }
@@ -143,7 +145,7 @@ impl core::error::Error for Error {
             | Self::Tls(_)
             | Self::Closed(_)
             | Self::UnexpectedText
-            | Self::ChunkedDelivery => None,
+            | Self::PartialMessage => None,
         }
     }
 }
@@ -196,14 +198,14 @@ impl From<Refused> for Error {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<EndpointError> for Error {
+    fn from(failure: EndpointError) -> Self {
         match failure {
-            Failure::Handshake(error) => error.into(),
-            Failure::Refused(response) => Self::Refused(response),
-            Failure::Protocol(error) => error.into(),
-            Failure::Timeout(timeout) => timeout.into(),
-            Failure::Disconnected => Self::Disconnected(None),
+            EndpointError::Handshake(error) => error.into(),
+            EndpointError::Refused(response) => Self::Refused(response),
+            EndpointError::Protocol(error) => error.into(),
+            EndpointError::Timeout(timeout) => timeout.into(),
+            EndpointError::Disconnected => Self::Disconnected(None),
         }
     }
 }
@@ -255,7 +257,7 @@ impl From<Error> for io::Error {
             | Error::Usage(_)
             | Error::Config(_)
             | Error::Tls(_)
-            | Error::ChunkedDelivery => io::ErrorKind::InvalidInput,
+            | Error::PartialMessage => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
     }
@@ -291,7 +293,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::proto::Config;
+    use crate::config::Config;
 
     /// An error of the operating system's kind that has a source, as TLS libraries make them.
     fn broken() -> io::Error {
@@ -342,7 +344,7 @@ mod tests {
             (Error::Tls(WSS_NEEDS_TLS), Some(WSS_NEEDS_TLS.to_string()), InvalidInput),
             (Error::Closed(CloseCode::GOING_AWAY), None, ConnectionAborted),
             (Error::UnexpectedText, None, InvalidData),
-            (Error::ChunkedDelivery, None, InvalidInput),
+            (Error::PartialMessage, None, InvalidInput),
         ];
         for (error, kind) in [
             (SendError::NotOpen, BrokenPipe),
@@ -391,7 +393,7 @@ mod tests {
         }
     }
 
-    /// What happened is what the two predicates say, whichever value tells of it.
+    /// The two predicates agree on one event, whichever value tells of it.
     #[test]
     fn events_have_one_answer() {
         for (error, _, kind) in all() {

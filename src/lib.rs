@@ -30,7 +30,7 @@
 //! Errors come in two families. The peer was wrong: [`ProtocolError`], which knows its close code,
 //! and [`handshake::HandshakeError`], which knows its HTTP status; the answer is in the send buffer
 //! already. You were wrong: [`proto::SendError`], [`handshake::UsageError`],
-//! [`proto::ConfigError`]; nothing was written, and the text says what to do instead. The adapters
+//! [`crate::ConfigError`]; nothing was written, and the text says what to do instead. The adapters
 //! have one [`Error`] for all of them.
 //!
 //! Every limit is a field of [`Config`].
@@ -58,6 +58,7 @@ extern crate std;
 #[cfg(feature = "std")]
 pub mod blocking;
 pub mod buf;
+mod config;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 pub mod endpoint;
@@ -70,6 +71,8 @@ pub mod handshake;
 mod io;
 #[cfg(feature = "std")]
 mod opening;
+#[cfg(feature = "std")]
+mod parts;
 #[cfg(feature = "std")]
 mod pool;
 pub mod proto;
@@ -84,10 +87,17 @@ pub mod tokio;
 pub mod wire;
 
 pub use bytes;
+pub use config::{Config, ConfigError, KeepAlive};
 #[cfg(feature = "std")]
 pub use error::Error;
-pub use proto::{Config, Event, Message, PreparedMessage, Utf8Bytes};
-pub use wire::{CloseCode, CloseFrame, ProtocolError};
+#[cfg(feature = "std")]
+pub use parts::Parts;
+pub use proto::event::Event;
+pub use proto::message::Message;
+pub use proto::prepared::PreparedMessage;
+pub use proto::text::Utf8Bytes;
+pub use wire::close::{CloseCode, CloseFrame};
+pub use wire::error::ProtocolError;
 
 /// The programs in the README.
 #[cfg(all(doctest, feature = "server"))]

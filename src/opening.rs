@@ -1,6 +1,6 @@
-//! What the opening handshakes of both adapters have in common.
+//! Common parts of the opening handshakes of both adapters.
 
-use crate::endpoint::Failure;
+use crate::endpoint::EndpointError;
 use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::handshake::client::Accepted;
@@ -16,11 +16,13 @@ pub(crate) enum Stop {
 /// The result of an endpoint, with the reason why its stream failed in place of the bare end that
 /// this shows as. What came before the failure counts.
 pub(crate) fn with_reason(
-    result: Result<(), Failure>,
+    result: Result<(), EndpointError>,
     reason: &mut Option<Error>,
 ) -> Result<(), Error> {
     let Err(failure) = result else { return Ok(()) };
-    let is_end =
-        matches!(failure, Failure::Disconnected | Failure::Handshake(HandshakeError::Incomplete));
+    let is_end = matches!(
+        failure,
+        EndpointError::Disconnected | EndpointError::Handshake(HandshakeError::Incomplete)
+    );
     Err(reason.take_if(|_| is_end).unwrap_or_else(|| failure.into()))
 }

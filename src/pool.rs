@@ -44,6 +44,11 @@ impl LentTx {
         Shelf::take(&SHELF).unwrap_or_default()
     }
 
+    /// The buffer for good.
+    pub(crate) fn into_inner(mut self) -> SendBuffer {
+        self.0.take().map_or_else(SendBuffer::new, |tx| *tx)
+    }
+
     /// The buffer, if it is there: otherwise nothing is unsent.
     #[inline]
     pub(crate) fn get(&self) -> Option<&SendBuffer> {

@@ -21,7 +21,7 @@ pub(crate) struct Race {
     next: Duration,
 }
 
-/// What comes next.
+/// Next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Begin this attempt, and ask again.

@@ -39,6 +39,21 @@ pub(crate) struct Session {
     end: Option<Box<Result<(), Error>>>,
 }
 
+/// State of the transport that outlives a session, and how the connection ended.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    flow: Flow,
+    flush_pending: bool,
+    write_error: Option<Arc<io::Error>>,
+    end: Option<Box<Result<(), Error>>>,
+}
+
+impl Rest {
+    pub(crate) const fn new() -> Self {
+        Self { flow: Flow::new(), flush_pending: false, write_error: None, end: None }
+    }
+}
+
 /// The outcome of parsing, besides that there is no event.
 #[derive(Default)]
 pub(crate) struct Parsed {
@@ -50,18 +65,16 @@ pub(crate) struct Parsed {
 }
 
 impl Session {
-    pub(crate) fn new(sender: Sender, mut tx: LentTx) -> Self {
+    pub(crate) fn from_parts(sender: Sender, mut tx: LentTx, rest: Rest) -> Self {
         tx.release();
-        Self {
-            sender,
-            tx,
-            flow: Flow::new(),
-            independent: false,
-            flush_pending: false,
-            in_flight: 0,
-            write_error: None,
-            end: None,
-        }
+        let Rest { flow, flush_pending, write_error, end } = rest;
+        Self { sender, tx, flow, independent: false, flush_pending, in_flight: 0, write_error, end }
+    }
+
+    /// The way back. All that is unsent is in the buffer.
+    pub(crate) fn into_parts(self) -> (Sender, SendBuffer, Rest) {
+        let Self { sender, tx, flow, flush_pending, write_error, end, .. } = self;
+        (sender, tx.into_inner(), Rest { flow, flush_pending, write_error, end })
     }
 
     /// Whether there is something to do before the next event may be delivered.
@@ -429,13 +442,22 @@ pub(crate) fn take_event<'b>(
     event
 }
 
-/// What `recv` makes of an event: a message of its own, or nothing for a control frame.
+/// Takes an event for `recv`: a message of its own, or nothing for a control frame.
+///
+/// # Errors
+///
+/// [`Error::PartialMessage`] for a part of a message, which is left to be taken.
 #[inline]
-pub(crate) fn into_message(event: Event<'_>) -> Result<Option<Message>, Error> {
-    match event {
-        Event::Chunk(_) => Err(Error::ChunkedDelivery),
-        event => Ok(event.into_message()),
+pub(crate) fn take_message(
+    receiver: &mut Receiver,
+    rx: &mut RecvBuffer,
+    ready: Ready,
+    pay: impl FnOnce(Reply),
+) -> Result<Option<Message>, Error> {
+    if ready.is_chunk() {
+        return Err(Error::PartialMessage);
     }
+    Ok(take_event(receiver, rx, ready, pay).into_message())
 }
 
 /// The longest message that a byte stream makes of a write, in bytes: long enough for headers and

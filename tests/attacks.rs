@@ -1,5 +1,5 @@
-//! Peers that mean harm, against the `echo` examples as they are started by hand: whatever they send,
-//! other connections are served meanwhile and the server's memory stays where it was.
+//! Peers that mean harm, against the `echo` examples as they are started by hand: whatever they
+//! send, other connections are served meanwhile and the server's memory stays where it was.
 //!
 //! Memory is read where Linux tells it; elsewhere only the service is tested.
 
@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use sansws_test::process::Server;
 
-/// The servers, and what an attack may cost each in resident memory, in bytes. With a thread for each of
-/// a hundred peers that is 60 KiB for its stack and what the allocator and the system keep for it; the
-/// others need a quarter of what is allowed here.
+/// The servers, and what an attack may cost each in resident memory, in bytes. With a thread for
+/// each of a hundred peers that is 60 KiB for its stack and what the allocator and the system keep
+/// for it; the others need a quarter of what is allowed here.
 const SERVERS: [(&str, usize); 3] =
     [("echo", 1024 * 1024), ("echo_blocking", 100 * 60 * 1024), ("echo_mio", 1024 * 1024)];
 

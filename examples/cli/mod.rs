@@ -38,13 +38,13 @@ impl Options {
         options
     }
 
-    /// The configuration that the options ask for.
+    /// The settings that the options ask for: the limits are the same for every kind of server.
     pub fn config(&self) -> sansws::Config {
-        let config = self.compression.apply(sansws::Config::new());
-        match self.max_message_len {
-            Some(len) => config.max_message_len(len),
-            None => config,
-        }
+        const MIB: usize = 1024 * 1024;
+        let config = sansws::Config::new()
+            .max_message_len(self.max_message_len.unwrap_or(16 * MIB))
+            .max_unsent(MIB);
+        self.compression.apply(config)
     }
 }
 

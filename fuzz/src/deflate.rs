@@ -1,8 +1,11 @@
 use super::Input;
+use sansws::Config;
+use sansws::ProtocolError;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Connection, Delivery, Event, Message, Role};
-use sansws::wire::{FrameHeader, Opcode, ProtocolError};
+use sansws::proto::{Connection, Role};
+use sansws::wire::{FrameHeader, Opcode};
+use sansws::{Event, Message};
 
 /// Compressed payloads, right or wrong: the same verdict and the same messages however they are cut
 /// and delivered, within the limits; and what came out comes out again when it is compressed by us.
@@ -34,13 +37,13 @@ pub fn compressed_messages(data: &[u8]) {
         }
     }
 
-    let whole = receive(agreed, Delivery::Messages, &[&stream]);
+    let whole = receive(agreed, false, &[&stream]);
     let steps: Vec<&[u8]> =
         Input { bytes: &stream, ..input }.pieces().iter().map(|it| it.bytes).collect();
-    for delivery in [Delivery::Messages, Delivery::Chunks] {
-        assert_eq!(receive(agreed, delivery, &steps), whole, "{delivery:?}");
+    for in_chunks in [false, true] {
+        assert_eq!(receive(agreed, in_chunks, &steps), whole, "{in_chunks}");
     }
-    assert_eq!(receive(agreed, Delivery::Chunks, &[&stream]), whole);
+    assert_eq!(receive(agreed, true, &[&stream]), whole);
     send_again(agreed, &whole.0);
 }
 
@@ -55,10 +58,10 @@ fn put(stream: &mut Vec<u8>, opcode: Opcode, fin: bool, payload: &[u8]) {
 /// What a client makes of it.
 fn receive(
     agreed: Agreement,
-    delivery: Delivery,
+    in_chunks: bool,
     pieces: &[&[u8]],
 ) -> (Vec<Message>, Result<(), ProtocolError>) {
-    let config = Config::new().max_message_len(LIMIT).delivery(delivery);
+    let config = Config::new().max_message_len(LIMIT);
     let mut connection = end(Role::Client, &config, agreed);
     let (mut rx, mut tx) = (RecvBuffer::with_read_ahead(256), SendBuffer::new());
     let mut messages = Vec::new();
@@ -68,7 +71,11 @@ fn receive(
         rx.extend_from_slice(piece);
         received += piece.len();
         loop {
-            match connection.poll_event(&mut rx, &mut tx) {
+            let polled = match in_chunks {
+                true => connection.poll_chunk(&mut rx, &mut tx),
+                false => connection.poll_event(&mut rx, &mut tx),
+            };
+            match polled {
                 Ok(None) => break,
                 Ok(Some(Event::Chunk(chunk))) => {
                     assert!(chunk.last || !chunk.payload.is_empty());

@@ -1,11 +1,12 @@
 use sansws::bytes::Buf;
 
 use super::{Input, Piece, check_memory};
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
-use sansws::proto::{
-    Config, Connection, Delivery, Event, Message, MessageKind, Receiver, Reply, Role, Sender, State,
-};
-use sansws::wire::{CloseCode, CloseFrame, FrameHeader, Opcode, ProtocolError, apply_mask};
+use sansws::proto::{Connection, MessageKind, Receiver, Reply, Role, Sender, State};
+use sansws::wire::{FrameHeader, Opcode, apply_mask};
+use sansws::{CloseCode, CloseFrame, ProtocolError};
+use sansws::{Event, Message};
 
 /// What a client sends to a server.
 pub fn frame_stream_server(data: &[u8]) {
@@ -25,6 +26,8 @@ fn frame_stream(role: Role, data: &[u8]) {
     let setting = Setting {
         role,
         config: config(&input),
+        read_ahead: read_ahead(&input),
+        in_chunks: input.is_set(SWITCH_CHUNKS),
         closing: input.is_set(SWITCH_CLOSING),
         echo: input.is_set(SWITCH_ECHO),
     };
@@ -37,7 +40,7 @@ fn frame_stream(role: Role, data: &[u8]) {
         Manner { look: true, ..Manner::default() },
         Manner { own: true, ..Manner::default() },
         Manner { halves: true, ..Manner::default() },
-        Manner { drain: setting.config.max_pending_pongs == MANY, ..Manner::default() },
+        Manner { drain: input.is_set(SWITCH_MANY_PONGS), ..Manner::default() },
     ] {
         assert_eq!(setting.run(&pieces, manner), expected, "{manner:?}");
     }
@@ -56,24 +59,25 @@ const MANY: usize = 1 << 20;
 
 fn config(input: &Input<'_>) -> Config {
     let mut config = Config::new().max_unsent(usize::MAX);
-    if input.is_set(SWITCH_CHUNKS) {
-        config = config.delivery(Delivery::Chunks);
-    }
     if input.is_set(SWITCH_LOW_LIMITS) {
         config = config.max_message_len(60).max_fragments(5).max_empty_fragments(1);
     }
     if input.is_set(SWITCH_MANY_PONGS) {
         config = config.max_pending_pongs(MANY);
     }
-    if input.is_set(SWITCH_SMALL_READS) {
-        config = config.read_ahead(256);
-    }
     config
+}
+
+fn read_ahead(input: &Input<'_>) -> usize {
+    if input.is_set(SWITCH_SMALL_READS) { 256 } else { RecvBuffer::DEFAULT_READ_AHEAD }
 }
 
 struct Setting {
     role: Role,
     config: Config,
+    read_ahead: usize,
+    /// Messages are taken as they arrive.
+    in_chunks: bool,
     /// This end closes before anything arrives.
     closing: bool,
     /// Every message is sent back.
@@ -131,8 +135,10 @@ impl Setting {
                 End::Halves(receiver, sender)
             }
         };
-        let mut rx = RecvBuffer::with_read_ahead(self.config.read_ahead);
+        let mut rx = RecvBuffer::with_read_ahead(self.read_ahead);
         let mut tx = SendBuffer::new();
+        // looking finds what was asked for last
+        assert_eq!(end.poll(&mut rx, &mut tx, false, self.in_chunks), Ok(None));
         let (mut events, mut sent) = (Vec::new(), Vec::new());
         let (mut result, mut received) = (Ok(()), 0);
         if self.closing {
@@ -151,7 +157,7 @@ impl Setting {
                         received += piece.bytes.len();
                     }
                 }
-                let polled = end.poll(&mut rx, &mut tx, manner.own);
+                let polled = end.poll(&mut rx, &mut tx, manner.own, self.in_chunks);
                 if let Some(expected) = expected {
                     assert_eq!(polled.as_ref().map(Option::is_some), expected.as_ref().copied());
                 }
@@ -168,7 +174,7 @@ impl Setting {
                     Err(error) => result = Err(error),
                 }
             }
-            check_memory(&rx, received, self.config.read_ahead);
+            check_memory(&rx, received, self.read_ahead);
             if manner.drain {
                 drain(&mut tx, &mut sent);
             }
@@ -184,7 +190,7 @@ impl Setting {
             let ping = frame(self.role, Opcode::Ping, b"x");
             for bytes in pieces.map(|piece| piece.bytes).chain([&ping[..]]) {
                 rx.extend_from_slice(bytes);
-                assert_eq!(end.poll(&mut rx, &mut tx, false).map(|_| ()), result);
+                assert_eq!(end.poll(&mut rx, &mut tx, false, self.in_chunks).map(|_| ()), result);
                 assert!(tx.is_empty() && rx.is_idle(), "something was processed after a failure");
                 assert_eq!(end.summary(), state);
             }
@@ -211,23 +217,34 @@ impl End {
         rx: &mut RecvBuffer,
         tx: &mut SendBuffer,
         own: bool,
+        in_chunks: bool,
     ) -> Result<Option<Got>, ProtocolError> {
         match self {
             Self::Whole(connection) => {
-                Ok(connection.poll_event(rx, tx)?.map(|event| Got::new(event, own)))
+                let polled = match in_chunks {
+                    true => connection.poll_chunk(rx, tx),
+                    false => connection.poll_event(rx, tx),
+                };
+                Ok(polled?.map(|event| Got::new(event, own)))
             }
-            Self::Halves(receiver, sender) => match receiver.poll_event(rx) {
-                Ok(None) => Ok(None),
-                Ok(Some((event, reply))) => {
-                    let event = Got::new(event, own);
-                    sender.reply(tx, reply);
-                    Ok(Some(event))
+            Self::Halves(receiver, sender) => {
+                let polled = match in_chunks {
+                    true => receiver.poll_chunk(rx),
+                    false => receiver.poll_event(rx),
+                };
+                match polled {
+                    Ok(None) => Ok(None),
+                    Ok(Some((event, reply))) => {
+                        let event = Got::new(event, own);
+                        sender.reply(tx, reply);
+                        Ok(Some(event))
+                    }
+                    Err(error) => {
+                        sender.reply(tx, Reply::from(error));
+                        Err(error)
+                    }
                 }
-                Err(error) => {
-                    sender.reply(tx, Reply::from(error));
-                    Err(error)
-                }
-            },
+            }
         }
     }
 
@@ -263,7 +280,7 @@ impl End {
 impl Got {
     fn new(event: Event<'_>, own: bool) -> Self {
         match event {
-            Event::Text(text) if own => Self::Message(Message::Text(text.into_text())),
+            Event::Text(text) if own => Self::Message(Message::Text(text.into_owned())),
             Event::Text(text) => Self::Message(Message::from(text.as_str())),
             Event::Binary(binary) if own => Self::Message(Message::Binary(binary.into_bytes())),
             Event::Binary(binary) => Self::Message(Message::from(binary.to_vec())),

@@ -2,10 +2,11 @@ use sansws::bytes::Buf;
 
 use super::second_opinion::{self, PlainHead};
 use super::{Input, Piece, check_memory};
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::HandshakeError;
 use sansws::handshake::server::{Accept, AcceptError, Handshake, Reject, Request};
-use sansws::proto::{Config, State};
+use sansws::proto::State;
 
 /// What a client sends to open a connection.
 ///
@@ -78,7 +79,7 @@ fn serve(pieces: &[Piece<'_>], config: &Config, rejects: bool) -> Seen {
                 request = Some(written(&read));
                 details = detailed(&read);
                 verdict = if rejects {
-                    let reject = Reject { status: 503, headers: &[], body: b"no" };
+                    let reject = Reject::new(503).body(b"no");
                     assert_eq!(read.reject(&reject, &mut tx), Ok(()));
                     Verdict::Rejected
                 } else {

@@ -1,15 +1,17 @@
 use core::fmt;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::deadline::Deadline;
 use super::opening::Opening;
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handshake::server::{Accept, Reject, Request};
 use crate::opening::Stop;
-use crate::proto::Config;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -79,11 +81,11 @@ pub fn read_request_with_prefix<S: Transport>(
     received: &[u8],
     config: &Config,
 ) -> Result<Incoming<S>, Error> {
-    let config = config.check()?;
+    config.validate()?;
     let deadline = Deadline::after(config.handshake_timeout);
     let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
     rx.extend_from_slice(received);
-    let mut opening = Opening::new(io, Endpoint::server(&config), rx, SendBuffer::new(), deadline);
+    let mut opening = Opening::new(io, Endpoint::server(config), rx, SendBuffer::new(), deadline);
     match opening.run()? {
         Stop::Request(request) => {
             Ok(Incoming { opening, request, timeout: config.handshake_timeout })
@@ -118,6 +120,14 @@ impl<S> Incoming<S> {
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.opening.io
     }
+
+    /// Takes the stream back without an answer: for a tunnel, or a handshake of one's own. With it
+    /// come the request, and the bytes that were read behind its head.
+    pub fn into_parts(self) -> (S, Request, Bytes) {
+        let Self { opening, request, .. } = self;
+        let read = Bytes::copy_from_slice(opening.rx.unparsed());
+        (opening.io, request, read)
+    }
 }
 
 impl<S: Transport> Incoming<S> {
@@ -141,7 +151,7 @@ impl<S: Transport> Incoming<S> {
         opening.write_all(timeout)?;
         let Opening { io, endpoint, rx, tx, .. } = opening;
         let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
-        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.subprotocol))
+        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.chosen_subprotocol()))
     }
 
     /// Answers with anything else: an error, a redirect, a page.

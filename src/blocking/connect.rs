@@ -10,12 +10,12 @@ use super::deadline::Deadline;
 use super::opening::Opening;
 use super::{Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::entropy::random;
 use crate::error::{Error, WSS_NEEDS_TLS};
 use crate::handshake::client::{Accepted, Request};
 use crate::opening::Stop;
-use crate::proto::Config;
 use crate::race::{Next, Race};
 
 /// Connects to a `ws://` URL.
@@ -59,7 +59,9 @@ pub fn connect_with_response(
     if request.is_secure() {
         return Err(Error::Tls(WSS_NEEDS_TLS));
     }
-    let deadline = Deadline::after(config.check()?.handshake_timeout);
+    config.validate()?;
+    request.check()?;
+    let deadline = Deadline::after(config.handshake_timeout);
     let addresses = (request.host(), request.port()).to_socket_addrs()?;
     let stream = connect_to(addresses, &deadline)?;
     stream.set_nodelay(true)?;
@@ -89,7 +91,8 @@ pub fn client_with_response<S: Transport>(
     request: &Request,
     config: &Config,
 ) -> Result<(WebSocket<S>, Accepted), Error> {
-    let deadline = Deadline::after(config.check()?.handshake_timeout);
+    config.validate()?;
+    let deadline = Deadline::after(config.handshake_timeout);
     open(io, request, config, deadline)
 }
 

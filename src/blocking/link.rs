@@ -121,6 +121,23 @@ impl<S> Direct<S> {
     }
 }
 
+impl<S> Direct<S> {
+    /// Moves what was read ahead into `rx`, and tells the session how reading ended.
+    pub(super) fn hand_over(&mut self, rx: &mut RecvBuffer) {
+        rx.extend_from_slice(self.ahead.unparsed());
+        self.ahead = RecvBuffer::new();
+        match self.ended.take() {
+            None => {}
+            Some(Ok(())) => self.session.read_eof(),
+            Some(Err(error)) => {
+                // behind what has arrived before it
+                self.session.write_failed(error);
+                self.session.read_eof();
+            }
+        }
+    }
+}
+
 /// How one write went.
 enum Progress {
     /// Something was written, or the session knows that nothing can be.

@@ -40,7 +40,7 @@
 //! reading while what is queued cannot be written, and [`send`](WebSocket::send) takes in what arrives
 //! while the peer does not read, so that two ends that send to each other get through. What is taken in
 //! has a bound: as many bytes as a message may have
-//! ([`Config::max_message_len`](crate::proto::Config::max_message_len)), 64 KiB where messages are
+//! ([`Config::max_message_len`](crate::Config::max_message_len)), 64 KiB where messages are
 //! delivered in pieces. Two ends that both send more than that before they receive wait for each other,
 //! as they would on TCP: take [`split`](WebSocket::split) and two threads there.
 //!
@@ -52,7 +52,7 @@
 //! be done: take [`feed`](WebSocket::feed), which takes the message or says that there is no room, and
 //! [`flush`](WebSocket::flush).
 //! The opening handshake is the exception: it waits, and asks such a stream every few milliseconds, up to
-//! [`Config::handshake_timeout`](crate::proto::Config::handshake_timeout). Make the stream non-blocking
+//! [`Config::handshake_timeout`](crate::Config::handshake_timeout). Make the stream non-blocking
 //! after it if there are others to be served meanwhile.
 //!
 //! # Two threads
@@ -91,7 +91,7 @@
 //! A blocking stream can only be interrupted by the time-outs of its socket. [`Transport`] is how
 //! they are set; for `TcpStream` and `UnixStream` that works by itself, so the handshake and closing
 //! time-outs hold. Keep-alive is off unless
-//! [`Config::keep_alive`](crate::proto::Config::keep_alive) turns it on: without it, `recv` on a dead
+//! [`Config::keep_alive`](crate::Config::keep_alive) turns it on: without it, `recv` on a dead
 //! network waits for ever, as a blocking `read` does. With it, the call that waits ends with an error
 //! whose [`is_timeout`](crate::Error::is_timeout) is true, an eighth later at most than interval and
 //! time-out say.
@@ -110,10 +110,10 @@
 //! # Memory
 //!
 //! A socket that waits in `read` holds its receive buffer,
-//! [`Config::read_ahead`](crate::proto::Config::read_ahead) bytes; the thread's stack costs more. What
+//! [`Config::read_ahead`](crate::Config::read_ahead) bytes; the thread's stack costs more. What
 //! a peer can make it hold besides is bounded: a message of
-//! [`Config::max_message_len`](crate::proto::Config::max_message_len) that is arriving, in a buffer of
-//! at most twice what has arrived, and [`Config::max_unsent`](crate::proto::Config::max_unsent) bytes
+//! [`Config::max_message_len`](crate::Config::max_message_len) that is arriving, in a buffer of
+//! at most twice what has arrived, and [`Config::max_unsent`](crate::Config::max_unsent) bytes
 //! and one message that it does not read. A `send` that waits for a peer that does not read holds up to
 //! `max_message_len` bytes of what that one sends meanwhile, and a `recv` that has no room for answers as
 //! many as are unsent.

@@ -1,17 +1,19 @@
 use alloc::boxed::Box;
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
-#[cfg(doc)]
 use std::io;
+use std::net::TcpStream;
 
 use super::Transport;
 use super::link::{Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
+use crate::parts::Parts;
 use crate::pool::LentTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
-use crate::session::{Session, into_message, take_event};
+use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a blocking stream.
@@ -27,13 +29,26 @@ pub struct WebSocket<S> {
 }
 
 impl<S> WebSocket<S> {
-    /// A WebSocket whose opening handshake was done elsewhere.
+    /// Makes a WebSocket of its [`Parts`]: of a stream whose opening handshake was done elsewhere
+    /// ([`Parts::new`]), or of those that [`into_parts`](Self::into_parts) of either adapter has
+    /// returned.
     ///
-    /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::extend_from_slice`]). Keep-alive is as the connection was configured:
-    /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
-    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
-        Self::new(io, conn, rx, SendBuffer::new())
+    /// Keep-alive is as the connection was configured: off, unless that set it.
+    pub fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { io, connection, rx, tx, rest, subprotocol } = parts;
+        let (receiver, sender) = connection.split();
+        let session = Session::from_parts(sender, LentTx::new(tx), rest);
+        let link = Direct::new(io, session, receiver.max_ahead());
+        Self { rx, receiver, link, subprotocol }
+    }
+
+    /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
+    /// along. [`from_parts`](Self::from_parts) is the way back.
+    pub fn into_parts(self) -> Parts<S> {
+        let Self { mut rx, receiver, mut link, subprotocol } = self;
+        link.hand_over(&mut rx);
+        let Direct { io, session, .. } = link;
+        Parts { subprotocol, ..Parts::of(io, receiver, rx, session) }
     }
 
     /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
@@ -46,16 +61,13 @@ impl<S> WebSocket<S> {
         let mut rx = RecvBuffer::with_read_ahead(upgrade.config_mut().read_ahead);
         rx.extend_from_slice(received);
         let subprotocol = upgrade.subprotocol().map(Box::from);
-        let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
+        let mut ws = Self::from_parts(Parts::new(io, upgrade.into_connection(), rx));
         ws.subprotocol = subprotocol;
         ws
     }
 
     pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {
-        let (receiver, sender) = conn.split();
-        let session = Session::new(sender, LentTx::new(tx));
-        let link = Direct::new(io, session, receiver.max_ahead());
-        Self { rx, receiver, link, subprotocol: None }
+        Self::from_parts(Parts { tx, ..Parts::new(io, conn, rx) })
     }
 
     pub(super) fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
@@ -145,10 +157,11 @@ impl<S: Transport> WebSocket<S> {
     /// time-out that you set on the stream yourself has passed without a byte, or the stream does not
     /// wait and has nothing: nothing is lost, call again.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.deliver(false);
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
-            if let Some(message) = into_message(event)? {
+            let pay = |reply| link.session.reply(reply);
+            if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
         }
@@ -164,6 +177,36 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn next_event(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
+        self.deliver(false);
+        self.take_next()
+    }
+
+    /// The next event, the payload of a message as it arrives: [`Event::Chunk`].
+    ///
+    /// Nothing is kept, so that messages may be far larger than memory;
+    /// [`Config::max_message_len`](crate::Config::max_message_len) still holds. In the middle of a
+    /// message this delivers what has arrived of it, and then the rest. A message that was begun so
+    /// comes in chunks to its end, also from [`next_event`](Self::next_event), and
+    /// [`recv`](Self::recv) is an error until then ([`Error::PartialMessage`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn next_chunk(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
+        self.deliver(true);
+        self.take_next()
+    }
+
+    /// Chooses how the next message is delivered, and how much is taken in while this end writes.
+    fn deliver(&mut self, in_chunks: bool) {
+        match in_chunks {
+            true => self.receiver.deliver_chunks(&self.rx),
+            false => self.receiver.deliver_messages(),
+        }
+        self.link.max_ahead = self.receiver.max_ahead();
+    }
+
+    fn take_next(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
         let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
@@ -219,6 +262,17 @@ impl<S: Transport> WebSocket<S> {
             take_event(receiver, rx, ready, |reply| link.session.reply(reply));
         }
         Ok(())
+    }
+}
+
+impl WebSocket<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.get_ref().peer_addr()
     }
 }
 

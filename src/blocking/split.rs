@@ -1,9 +1,11 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::net::Shutdown;
+use std::io;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,7 +20,7 @@ use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
-use crate::session::{Parsed, Session, check_written, into_message, take_event};
+use crate::session::{Parsed, Session, check_written, take_event, take_message};
 use crate::wire::CloseCode;
 
 impl<S: SplitTransport> WebSocket<S> {
@@ -32,22 +34,14 @@ impl<S: SplitTransport> WebSocket<S> {
     /// receives, if that is receiving: it notices within that time, or
     /// [`Config::close_timeout`](crate::Config::close_timeout) for a time-out that you set later.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
-        let Self { mut rx, receiver, link, subprotocol } = self;
-        let Direct { io, mut session, clock, read_limit, write_limit, ahead, ended, .. } = link;
-        rx.extend_from_slice(ahead.unparsed());
-        match ended {
-            None => {}
-            Some(Ok(())) => session.read_eof(),
-            Some(Err(error)) => {
-                // behind what has arrived before it
-                session.write_failed(error);
-                session.read_eof();
-            }
-        }
+        let Self { mut rx, receiver, mut link, subprotocol } = self;
+        link.hand_over(&mut rx);
+        let Direct { io, session, clock, read_limit, write_limit, .. } = link;
         let patience = session.sender.close_timeout();
         let users = io.write_timeout().ok().flatten().unwrap_or(patience);
         let shared = Arc::new(Shared {
             io,
+            subprotocol,
             clock,
             look_up: patience.min(users).max(MEANWHILE),
             reading: AtomicBool::new(false),
@@ -63,13 +57,14 @@ impl<S: SplitTransport> WebSocket<S> {
         });
         let sender = Sender { shared: Arc::clone(&shared) };
         let link = SharedLink { shared, read_limit, stalled: None };
-        (Receiver { rx, receiver, link, subprotocol }, sender)
+        (Receiver { rx, receiver, link }, sender)
     }
 }
 
 /// What the halves share. `state` is locked for moments, never during IO.
 struct Shared<S> {
     io: S,
+    subprotocol: Option<Box<str>>,
     clock: Clock,
     /// How long the receiving half reads at most before it looks at what has become of the connection:
     /// a sender that closes leaves the wait for the answer to it, and one whose write took too long for
@@ -392,7 +387,6 @@ pub struct Receiver<S> {
     rx: RecvBuffer,
     receiver: proto::Receiver,
     link: SharedLink<S>,
-    subprotocol: Option<Box<str>>,
 }
 
 impl<S> Receiver<S> {
@@ -411,8 +405,11 @@ impl<S: SplitTransport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        while let Some(event) = self.next_event()? {
-            if let Some(message) = into_message(event)? {
+        let Self { rx, receiver, link, .. } = self;
+        receiver.deliver_messages();
+        while let Some(ready) = ready_event(receiver, rx, link)? {
+            let pay = |reply| link.shared.lock().session.reply(reply);
+            if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
         }
@@ -426,6 +423,21 @@ impl<S: SplitTransport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.deliver_messages();
+        self.take_next()
+    }
+
+    /// The next event, the payload of a message as it arrives. See [`WebSocket::next_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub fn next_chunk(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.deliver_chunks(&self.rx);
+        self.take_next()
+    }
+
+    fn take_next(&mut self) -> Result<Option<Event<'_>>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
         let pay = |reply| link.shared.lock().session.reply(reply);
@@ -434,7 +446,7 @@ impl<S: SplitTransport> Receiver<S> {
 
     /// The subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.link.shared.subprotocol.as_deref()
     }
 
     /// How the connection closed; `None` while it is open.
@@ -469,11 +481,11 @@ impl<S: SplitTransport> Receiver<S> {
             return Err(ReuniteError(Box::new((self, sender))));
         }
         drop(sender);
-        let Self { rx, receiver, link, subprotocol } = self;
+        let Self { rx, receiver, link } = self;
         // this half has the only reference now: the other one could not be cloned meanwhile
         let SharedLink { shared, read_limit, .. } = link;
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
-        let Shared { io, clock, state, .. } = shared;
+        let Shared { io, subprotocol, clock, state, .. } = shared;
         let Shelf { mut session, unwritten, write_limit, .. } =
             state.into_inner().unwrap_or_else(PoisonError::into_inner);
         session.take_back(unwritten.unwrap_or_default());
@@ -572,6 +584,17 @@ impl<S: SplitTransport> Sender<S> {
         self.shared.lock().session.unsent()
     }
 
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.shared.subprotocol.as_deref()
+    }
+
+    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
+        self.shared.lock().session.sender.deflate()
+    }
+
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
         self.shared.lock().session.sender.state()
@@ -644,3 +667,25 @@ impl<S> fmt::Display for ReuniteError<S> {
 }
 
 impl<S> core::error::Error for ReuniteError<S> {}
+
+impl Receiver<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.shared.io.peer_addr()
+    }
+}
+
+impl Sender<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.io.peer_addr()
+    }
+}

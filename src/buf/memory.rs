@@ -14,7 +14,7 @@ pub(super) struct Memory {
     bytes: BytesMut,
     /// The size of the allocation that `bytes` lies in, of which a part may have been handed over.
     allocated: usize,
-    /// What was lent of it, in bytes; 0 if nothing was, or if it will not do to have it back.
+    /// Length of the part that was lent, in bytes; 0 if none was, or if it cannot be used again.
     lent: u32,
     /// All of the allocation has been initialised, and nobody else could write to it since.
     pristine: bool,

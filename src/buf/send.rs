@@ -19,8 +19,8 @@ mod made;
 /// order: a frame is never torn.
 ///
 /// The buffer itself has no limit. The connection refuses new messages once
-/// [`Config::max_unsent`](crate::proto::Config::max_unsent) bytes wait; replies to the peer are
-/// bounded by [`Config::max_pending_pongs`](crate::proto::Config::max_pending_pongs).
+/// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; replies to the peer are
+/// bounded by [`Config::max_pending_pongs`](crate::Config::max_pending_pongs).
 #[derive(Default)]
 pub struct SendBuffer {
     /// `flat[head..]` is unsent, except that before `flat[segment.at]` goes `segment.bytes`.
@@ -78,6 +78,7 @@ impl SendBuffer {
     /// What is taken counts as sent. A payload queued by reference comes out as it went in. All
     /// else is copied, up to 64 KiB at a time, into memory that serves again once the pieces in it
     /// have been dropped: a loop that writes one piece after the other allocates nothing.
+    #[must_use = "what is taken counts as sent: bytes that are dropped never reach the peer"]
     pub fn take_chunk(&mut self) -> Option<Bytes> {
         if self.is_empty() {
             return None;

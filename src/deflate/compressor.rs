@@ -5,7 +5,7 @@ use zlib_rs::{Deflate as Engine, DeflateConfig, DeflateFlush, Status};
 
 use super::Deflate;
 
-/// What distinguishes one compressor from another.
+/// Parameters in which compressors differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CompressorKind {
     level: u8,

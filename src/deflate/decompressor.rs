@@ -18,7 +18,7 @@ pub(crate) struct Decompressor {
     history: History,
 }
 
-/// How far one call came.
+/// Progress of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     pub(crate) consumed: usize,

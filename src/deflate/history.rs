@@ -39,7 +39,7 @@ impl History {
         }
     }
 
-    /// What is kept, the older part first.
+    /// Returns what is kept, the older part first.
     pub(super) fn parts(&self) -> [&[u8]; 2] {
         let (newer, older) = self.bytes.split_at(self.oldest);
         [older, newer]

@@ -1,6 +1,6 @@
 //! permessage-deflate: compressed messages (RFC 7692).
 //!
-//! Compiled in with feature `deflate`, off until [`Config::deflate`](crate::proto::Config::deflate)
+//! Compiled in with feature `deflate`, off until [`Config::deflate`](crate::Config::deflate)
 //! turns it on. Then a client offers it and a server agrees to it in the opening handshake, and
 //! messages are compressed and inflated on the way. Nothing else changes: the connection, its
 //! events and its limits are the same.
@@ -18,9 +18,9 @@
 //!   smaller or [`MessageRef::uncompressed`](crate::proto::MessageRef::uncompressed) says no.
 //!   Messages in fragments are, whatever their length. Control frames never are.
 //! - **For many receivers**:
-//!   [`PreparedMessage::with_deflate`](crate::proto::PreparedMessage::with_deflate) compresses
+//!   [`PreparedMessage::with_deflate`](crate::PreparedMessage::with_deflate) compresses
 //!   once.
-//! - **Limits**: [`Config::max_message_len`](crate::proto::Config::max_message_len) holds for what
+//! - **Limits**: [`Config::max_message_len`](crate::Config::max_message_len) holds for what
 //!   comes out, while it comes out: a bomb costs the limit, 16 KiB of output, the decompressor and
 //!   what was received of it. What goes in may be an eighth longer, which is the most that a
 //!   compressor makes of a message, and a little for each fragment.

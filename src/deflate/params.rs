@@ -8,10 +8,10 @@ use super::settings::{MAX_WINDOW_BITS, clamp_window_bits};
 /// The name of the extension.
 pub(crate) const NAME: &str = "permessage-deflate";
 
-/// What both ends have agreed on (RFC 7692 §7.1).
+/// Parameters that both ends have agreed on (RFC 7692 §7.1).
 ///
 /// The default is what `permessage-deflate` without parameters means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Agreement {
     /// The server's compressor begins every message empty.
@@ -100,7 +100,7 @@ impl Params {
         Some(this)
     }
 
-    /// What a client with these settings offers.
+    /// Makes the offer of a client with these settings.
     ///
     /// By default `client_max_window_bits` alone, as browsers do: there are gateways that fail on
     /// more.
@@ -124,7 +124,7 @@ impl Params {
         self.server_max_window_bits.is_none_or(|bits| bits >= settings.min_window_bits)
     }
 
-    /// What a server with these settings answers to this offer, and what is agreed then.
+    /// Makes the answer of a server with these settings to this offer, and the agreement.
     pub(crate) fn answer(&self, settings: &Deflate) -> (Self, Agreement) {
         let settings = settings.clamped();
         // §7.1.1.1: "A server accepts an extension negotiation offer that includes the
@@ -163,7 +163,7 @@ impl Params {
         (answer, agreement)
     }
 
-    /// What is agreed when a server gives this answer to what a client with these settings offers;
+    /// Derives the agreement from a server's answer to the offer of a client with these settings;
     /// `None` if it is no answer to that.
     pub(crate) fn confirm(&self, settings: &Deflate) -> Option<Agreement> {
         let offer = Self::offer(settings);

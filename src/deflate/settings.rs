@@ -1,59 +1,30 @@
-/// How to use permessage-deflate. `Copy`; every field has a setter that takes and returns it.
+/// Settings of permessage-deflate. Each has a setter that takes and returns them.
 ///
-/// Goes into [`Config::deflate`](crate::proto::Config::deflate), where
-/// [`Config::check`](crate::proto::Config::check) looks at it too.
+/// Goes into [`Config::deflate`](crate::Config::deflate), where
+/// [`Config::check`](crate::Config::check) looks at it too.
 ///
 /// ```
 /// use sansws::deflate::Deflate;
-/// use sansws::proto::Config;
+/// use sansws::Config;
 ///
 /// let deflate = Deflate::new().level(3).server_max_window_bits(12);
 /// let config = Config::new().deflate(deflate).check()?;
-/// # Ok::<(), sansws::proto::ConfigError>(())
+/// # Ok::<(), sansws::ConfigError>(())
 /// ```
 ///
 /// One value serves both roles. The names of the four parameters are those of RFC 7692 §7.1:
 /// `server_…` is about what the server compresses, `client_…` about what the client does, whichever
 /// end has these settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deflate {
-    /// How hard to compress, 0 to 9. Default 1: on messages of a few KiB it is about eight times as
-    /// fast as 3, which makes them a tenth smaller. 0 does not compress, and so sends messages
-    /// plain.
-    pub level: u8,
-    /// How much memory a compressor uses besides its window, 1 to 9. Default 5: on messages of 1
-    /// KiB that saves a twentieth of the time beside 8, as more of it stays in the cache, and 98
-    /// KiB, at no cost in size. On messages above 10 KiB more can make the result a few percent
-    /// smaller.
-    pub mem_level: u8,
-    /// Shortest message that is compressed, in bytes. Default 256: below it, compressing costs more
-    /// than it saves, and the header of TCP and IP is most of the packet.
-    ///
-    /// A message that is sent plain between compressed ones is what RFC 7692 §6 allows, and every
-    /// browser reads it. libwebsockets 4.1.6 does not get past it where the context is kept: for
-    /// such peers set 0, which compresses every message.
-    pub threshold: usize,
-    /// Whether the server's compressor begins every message empty. `None`, the default: a server
-    /// does, so that its idle connections hold no compressor; a client does not ask for it.
-    ///
-    /// `Some(true)` in a client asks for it, and fails the handshake if the server does not agree.
-    pub server_no_context_takeover: Option<bool>,
-    /// Whether the client's compressor begins every message empty. `None`, the default: a server
-    /// demands it, so that its idle connections hold no decompressor; a client does what the server
-    /// says.
-    pub client_no_context_takeover: Option<bool>,
-    /// The server's window is at most 2 to the power of this, 8 to 15. Default 15. A client with
-    /// less than 15 fails the handshake if the server does not agree.
-    pub server_max_window_bits: u8,
-    /// The client's window is at most 2 to the power of this, 8 to 15. Default 15. With `None` a
-    /// client does not offer that the server may choose, and a server does not choose.
-    pub client_max_window_bits: Option<u8>,
-    /// The smallest window that a client may ask a server to compress with, 8 to 15. An offer of
-    /// less is declined, and messages to that client go plain. Default 8, all that the RFC has: a
-    /// small window takes less memory, but a message for many has to be compressed once for each
-    /// size that is in use.
-    pub min_window_bits: u8,
+    pub(crate) level: u8,
+    pub(crate) mem_level: u8,
+    pub(crate) threshold: usize,
+    pub(crate) server_no_context_takeover: Option<bool>,
+    pub(crate) client_no_context_takeover: Option<bool>,
+    pub(crate) server_max_window_bits: u8,
+    pub(crate) client_max_window_bits: Option<u8>,
+    pub(crate) min_window_bits: u8,
 }
 
 impl Deflate {
@@ -71,64 +42,84 @@ impl Deflate {
         }
     }
 
-    /// Sets [`level`](Self#structfield.level).
+    /// Sets how hard to compress, 0 to 9. Default 1: on messages of a few KiB it is about eight
+    /// times as fast as 3, which makes them a tenth smaller. 0 does not compress, and so sends
+    /// messages plain.
     #[must_use]
-    pub const fn level(mut self, level: u8) -> Self {
+    pub fn level(mut self, level: u8) -> Self {
         self.level = level;
         self
     }
 
-    /// Sets [`mem_level`](Self#structfield.mem_level).
+    /// Sets how much memory a compressor uses besides its window, 1 to 9. Default 5: on messages of
+    /// 1 KiB that saves a twentieth of the time beside 8, as more of it stays in the cache, and 98
+    /// KiB, at no cost in size. On messages above 10 KiB more can make the result a few percent
+    /// smaller.
     #[must_use]
-    pub const fn mem_level(mut self, mem_level: u8) -> Self {
+    pub fn mem_level(mut self, mem_level: u8) -> Self {
         self.mem_level = mem_level;
         self
     }
 
-    /// Sets [`threshold`](Self#structfield.threshold), in bytes.
+    /// Sets the shortest message that is compressed, in bytes. Default 256: below it, compressing
+    /// costs more than it saves, and the header of TCP and IP is most of the packet.
+    ///
+    /// A message that is sent plain between compressed ones is what RFC 7692 §6 allows, and every
+    /// browser reads it. libwebsockets 4.1.6 does not get past it where the context is kept: for
+    /// such peers set 0, which compresses every message.
     #[must_use]
-    pub const fn threshold(mut self, bytes: usize) -> Self {
+    pub fn threshold(mut self, bytes: usize) -> Self {
         self.threshold = bytes;
         self
     }
 
-    /// Sets [`server_no_context_takeover`](Self#structfield.server_no_context_takeover).
+    /// Sets whether the server's compressor begins every message empty. Unless this is set, a
+    /// server does, so that its idle connections hold no compressor; a client does not ask for it.
+    ///
+    /// `true` in a client asks for it, and fails the handshake if the server does not agree.
     #[must_use]
-    pub const fn server_no_context_takeover(mut self, yes: bool) -> Self {
+    pub fn server_no_context_takeover(mut self, yes: bool) -> Self {
         self.server_no_context_takeover = Some(yes);
         self
     }
 
-    /// Sets [`client_no_context_takeover`](Self#structfield.client_no_context_takeover).
+    /// Sets whether the client's compressor begins every message empty. Unless this is set, a
+    /// server demands it, so that its idle connections hold no decompressor; a client does what the
+    /// server says.
     #[must_use]
-    pub const fn client_no_context_takeover(mut self, yes: bool) -> Self {
+    pub fn client_no_context_takeover(mut self, yes: bool) -> Self {
         self.client_no_context_takeover = Some(yes);
         self
     }
 
-    /// Sets [`server_max_window_bits`](Self#structfield.server_max_window_bits).
+    /// Limits the server's window to 2 to the power of this, 8 to 15. Default 15. A client with
+    /// less than 15 fails the handshake if the server does not agree.
     #[must_use]
-    pub const fn server_max_window_bits(mut self, bits: u8) -> Self {
+    pub fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.server_max_window_bits = bits;
         self
     }
 
-    /// Sets [`client_max_window_bits`](Self#structfield.client_max_window_bits).
+    /// Limits the client's window to 2 to the power of this, 8 to 15. Default 15. With `None` a
+    /// client does not offer that the server may choose, and a server does not choose.
     #[must_use]
-    pub const fn client_max_window_bits(mut self, bits: Option<u8>) -> Self {
+    pub fn client_max_window_bits(mut self, bits: Option<u8>) -> Self {
         self.client_max_window_bits = bits;
         self
     }
 
-    /// Sets [`min_window_bits`](Self#structfield.min_window_bits).
+    /// Sets the smallest window that a client may ask a server to compress with, 8 to 15. An offer
+    /// of less is declined, and messages to that client go plain. Default 8, all that the RFC has:
+    /// a small window takes less memory, but a message for many has to be compressed once for each
+    /// size that is in use.
     #[must_use]
-    pub const fn min_window_bits(mut self, bits: u8) -> Self {
+    pub fn min_window_bits(mut self, bits: u8) -> Self {
         self.min_window_bits = bits;
         self
     }
 
-    /// What cannot be meant, if anything.
-    pub(crate) const fn problem(&self) -> Option<&'static str> {
+    /// Returns the first invalid value, if any.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
         let client_bits = match self.client_max_window_bits {
             Some(bits) => bits,
             None => MAX_WINDOW_BITS,
@@ -149,12 +140,14 @@ impl Deflate {
     }
 
     /// The same with values that the engine takes and the RFC knows: the core works with any.
-    pub(crate) fn clamped(mut self) -> Self {
-        self.level = self.level.min(9);
-        self.mem_level = self.mem_level.clamp(1, 9);
-        self.server_max_window_bits = clamp_window_bits(self.server_max_window_bits);
-        self.client_max_window_bits = self.client_max_window_bits.map(clamp_window_bits);
-        self
+    pub(crate) fn clamped(&self) -> Self {
+        Self {
+            level: self.level.min(9),
+            mem_level: self.mem_level.clamp(1, 9),
+            server_max_window_bits: clamp_window_bits(self.server_max_window_bits),
+            client_max_window_bits: self.client_max_window_bits.map(clamp_window_bits),
+            ..self.clone()
+        }
     }
 }
 

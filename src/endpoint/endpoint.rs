@@ -5,13 +5,14 @@ use core::time::Duration;
 use bytes::Buf;
 
 use super::flow::{Action, Flow, Unsent};
-use super::{Failure, Step};
+use super::{EndpointError, Step};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::config::Config;
 use crate::handshake::server::{Accept, AcceptError, Reject, Request};
 use crate::handshake::{UsageError, client, server};
 use crate::proto::{
-    Config, Connection, LINGER, MAX_DRAINED, MessageKind, MessageRef, MessageWriter, Outcome,
-    Ready, SendError,
+    Connection, LINGER, MAX_DRAINED, MessageKind, MessageRef, MessageWriter, Outcome, Ready,
+    SendError,
 };
 use crate::wire::CloseFrame;
 
@@ -56,7 +57,8 @@ use crate::wire::CloseFrame;
 /// use sansws::endpoint::{Endpoint, Step};
 /// use sansws::handshake::client::Request;
 /// use sansws::handshake::server::Accept;
-/// use sansws::proto::{Config, Event};
+/// use sansws::Event;
+/// use sansws::Config;
 ///
 /// /// Goes on until nothing more can be done without bytes from the other end.
 /// fn run(end: &mut Endpoint, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Option<bool> {
@@ -121,10 +123,10 @@ enum Phase {
     /// A server has refused the request; the client gets time to read why.
     Refused(Box<Refusal>),
     /// There was no connection.
-    Over(Result<(), Box<Failure>>),
+    Over(Result<(), Box<EndpointError>>),
 }
 
-/// What a server needs until the connection is open.
+/// State of a server until the connection is open.
 struct Opening {
     handshake: server::Handshake,
     config: Config,
@@ -135,7 +137,7 @@ struct Refusal {
     until: Option<Duration>,
     /// The bytes thrown away.
     drained: usize,
-    result: Result<(), Box<Failure>>,
+    result: Result<(), Box<EndpointError>>,
 }
 
 impl Endpoint {
@@ -146,7 +148,7 @@ impl Endpoint {
     /// [`handle_timeout`](Self::handle_timeout).
     pub fn server(config: &Config) -> Self {
         let handshake = server::Handshake::new(config);
-        Self::new(Phase::Request(Box::new(Opening { handshake, config: *config })))
+        Self::new(Phase::Request(Box::new(Opening { handshake, config: config.clone() })))
     }
 
     /// A client's end. Writes the request to `tx`.
@@ -194,12 +196,38 @@ impl Endpoint {
                 if has_room && let Some(kind) = connection.assemble_whole(rx) {
                     return Step::Event(Connection::take_message(kind, rx));
                 }
-                match Self::next_event(connection, &self.flow, has_room, self.blocked, rx, tx) {
-                    Ok(ready) => Step::Event(connection.take_event(rx, ready)),
-                    Err(action) => self.step_for(action),
-                }
+                self.step_slowly(false, rx, tx)
             }
             _ => self.step_without_connection(rx, tx),
+        }
+    }
+
+    /// As [`step`](Self::step), but the payload of a message is delivered as it arrives: see
+    /// [`Connection::poll_chunk`].
+    pub fn step_in_chunks<'b>(&mut self, rx: &'b mut RecvBuffer, tx: &mut SendBuffer) -> Step<'b> {
+        match &mut self.phase {
+            Phase::Open(connection) if connection.sender().is_paused() => {
+                if connection.proceed(tx) { self.step_slowly(true, rx, tx) } else { Step::Again }
+            }
+            Phase::Open(_) => self.step_slowly(true, rx, tx),
+            _ => self.step_without_connection(rx, tx),
+        }
+    }
+
+    /// The step of an open connection.
+    #[inline]
+    fn step_slowly<'b>(
+        &mut self,
+        in_chunks: bool,
+        rx: &'b mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Step<'b> {
+        let Phase::Open(connection) = &mut self.phase else { return Step::Again };
+        let has_room = tx.remaining() < connection.sender().max_unsent();
+        connection.deliver(in_chunks, rx);
+        match Self::next_event(connection, &self.flow, has_room, self.blocked, rx, tx) {
+            Ok(ready) => Step::Event(connection.take_event(rx, ready)),
+            Err(action) => self.step_for(action),
         }
     }
 
@@ -267,7 +295,7 @@ impl Endpoint {
                         Step::Response(accepted)
                     }
                     Ok(Some(client::Response::Refused(refused))) => self.give_up(refused.into()),
-                    Ok(None) if input_ended => self.give_up(Failure::Disconnected),
+                    Ok(None) if input_ended => self.give_up(EndpointError::Disconnected),
                     Ok(None) => self.step_for(Action::Read),
                     Err(error) => self.give_up(error.into()),
                 }
@@ -310,13 +338,13 @@ impl Endpoint {
     }
 
     /// Ends a client's handshake, or a server's before there was a request.
-    fn give_up<'b>(&mut self, failure: Failure) -> Step<'b> {
+    fn give_up<'b>(&mut self, failure: EndpointError) -> Step<'b> {
         self.phase = Phase::Over(Err(Box::new(failure)));
         self.step_for(Action::End)
     }
 
     /// Begins to wait until the client has read why it is refused, which stands in the send buffer.
-    fn refuse(&mut self, result: Result<(), Failure>) {
+    fn refuse(&mut self, result: Result<(), EndpointError>) {
         let result = result.map_err(Box::new);
         self.phase = Phase::Refused(Box::new(Refusal { until: None, drained: 0, result }));
     }
@@ -375,7 +403,7 @@ impl Endpoint {
     /// Answers a request that the caller has failed to answer.
     fn refuse_with_500(&mut self, error: UsageError, tx: &mut SendBuffer) -> UsageError {
         if let Phase::Decision(opening) = &mut self.phase {
-            let internal_error = Reject { status: 500, ..Reject::default() };
+            let internal_error = Reject::new(500);
             let _ = opening.handshake.reject(&internal_error, tx); // valid as it stands
             self.refuse(Ok(()));
         }
@@ -568,13 +596,13 @@ impl fmt::Debug for Endpoint {
 }
 
 /// Ends a connection, and says how that was.
-fn result_of(connection: &mut Connection) -> Result<(), Failure> {
+fn result_of(connection: &mut Connection) -> Result<(), EndpointError> {
     let outcome = connection.receive_eof();
     let sender = connection.sender();
     match (outcome, sender.timed_out(), sender.violated()) {
         (_, Some(timeout), _) => Err(timeout.into()),
         (Outcome::Clean, ..) => Ok(()),
         (Outcome::Abnormal, _, Some(error)) => Err(error.into()),
-        (Outcome::Abnormal, ..) => Err(Failure::Disconnected),
+        (Outcome::Abnormal, ..) => Err(EndpointError::Disconnected),
     }
 }

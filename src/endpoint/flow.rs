@@ -118,7 +118,7 @@ impl Flow {
         None
     }
 
-    /// What to do when there is no event.
+    /// Decides what to do when there is no event.
     #[inline]
     pub(crate) fn after_event(&self, sender: &Sender, unsent: Unsent) -> Action {
         if self.over {
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn room_comes_first() {
         use crate::buf::SendBuffer;
-        use crate::proto::Config;
+        use crate::config::Config;
 
         let config = Config::new();
         for open in [Sender::server(&config), Sender::client(&config, [7; 32])] {

@@ -8,12 +8,12 @@
 
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod endpoint;
-mod failure;
+mod error;
 mod flow;
 mod step;
 
 pub use endpoint::Endpoint;
-pub use failure::Failure;
+pub use error::EndpointError;
 #[cfg(feature = "std")]
 pub(crate) use flow::{Action, Flow, Unsent};
 pub use step::Step;

@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use super::Failure;
+use super::EndpointError;
 use crate::handshake::{client, server};
 use crate::proto::Event;
 
@@ -40,5 +40,5 @@ pub enum Step<'b> {
     Event(Event<'b>),
     /// It is over: close the transport. `Ok` after a complete closing handshake, and after a
     /// request that the caller rejected. Every later step is the same.
-    Close(Result<(), Failure>),
+    Close(Result<(), EndpointError>),
 }

@@ -1,13 +1,14 @@
 //! permessage-deflate in `Sec-WebSocket-Extensions` (RFC 7692 §5, §7.1).
 //!
 //! The handshakes of this crate do this by themselves, where
-//! [`Config::deflate`](crate::proto::Config::deflate) is set. For another HTTP stack there is this,
+//! [`Config::deflate`](crate::Config::deflate) is set. For another HTTP stack there is this,
 //! and [`Connection::with_deflate`](crate::proto::Connection::with_deflate):
 //!
 //! ```
 //! use sansws::deflate::Deflate;
 //! use sansws::handshake::deflate;
-//! use sansws::proto::{Config, Connection};
+//! use sansws::proto::Connection;
+//! use sansws::Config;
 //!
 //! let settings = Deflate::new();
 //! let offers = [&b"permessage-deflate; client_max_window_bits"[..]]; // the lines of the request
@@ -16,21 +17,21 @@
 //!     // write `Sec-WebSocket-Extensions: {answer}`
 //!     connection = connection.with_deflate(agreed, &settings);
 //! }
-//! # Ok::<(), sansws::handshake::extensions::InvalidExtensions>(())
+//! # Ok::<(), sansws::handshake::extensions::ExtensionsError>(())
 //! ```
 
 use alloc::string::{String, ToString};
 
 use super::HandshakeError;
-use super::extensions::{self, InvalidExtensions};
+use super::extensions::{self, ExtensionsError};
 use crate::deflate::{Agreement, Deflate, NAME, Params};
 
-/// What a client offers: the value of `Sec-WebSocket-Extensions` in its request.
+/// Makes the offer of a client: the value of `Sec-WebSocket-Extensions` in its request.
 pub fn offer(settings: &Deflate) -> String {
     Params::offer(settings).to_string()
 }
 
-/// What a server chooses from the values of all the `Sec-WebSocket-Extensions` lines of a request:
+/// Chooses, for a server, from the values of all `Sec-WebSocket-Extensions` lines of a request:
 /// what is agreed then, and the value for the response. `None` if there is no offer it can accept;
 /// the connection then goes without compression.
 ///
@@ -43,7 +44,7 @@ pub fn offer(settings: &Deflate) -> String {
 pub fn choose<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     settings: &Deflate,
-) -> Result<Option<(Agreement, String)>, InvalidExtensions> {
+) -> Result<Option<(Agreement, String)>, ExtensionsError> {
     let mut chosen = None;
     for extension in extensions::parse(lines) {
         let extension = extension?;
@@ -60,8 +61,8 @@ pub fn choose<'a>(
     Ok(chosen)
 }
 
-/// What is agreed, by the values of all the `Sec-WebSocket-Extensions` lines of a response to what
-/// [`offer`] offers. `None` if the server has chosen no extension.
+/// Derives the agreement from the values of all `Sec-WebSocket-Extensions` lines of a response to
+/// what [`offer`] offers. `None` if the server has chosen no extension.
 ///
 /// # Errors
 ///

@@ -15,7 +15,7 @@ errors! {
     /// The connection ended before the handshake did.
     Incomplete => None, "RFC 9112 §8",
         "the connection ended before the handshake was complete";
-    /// [`Config::handshake_timeout`](crate::proto::Config::handshake_timeout) has passed.
+    /// [`Config::handshake_timeout`](crate::Config::handshake_timeout) has passed.
     TimedOut => Some(408), "RFC 9110 §15.5.9",
         "the handshake took longer than Config::handshake_timeout";
 
@@ -38,13 +38,13 @@ errors! {
     /// character.
     MalformedHeader => Some(400), "RFC 9112 §5",
         "malformed header line";
-    /// The head is longer than [`Config::max_head_len`](crate::proto::Config::max_head_len).
+    /// The head is longer than [`Config::max_head_len`](crate::Config::max_head_len).
     HeadTooLong {
         /// The limit, in bytes.
         limit: usize,
     } => Some(431), "RFC 9110 §5.4",
         "head is over max_head_len {limit}; raise Config::max_head_len";
-    /// The head has more lines than [`Config::max_headers`](crate::proto::Config::max_headers).
+    /// The head has more lines than [`Config::max_headers`](crate::Config::max_headers).
     TooManyHeaders {
         /// The limit.
         limit: usize,
@@ -55,7 +55,7 @@ errors! {
     MethodTooLong => Some(501), "RFC 9112 §3",
         "method is too long";
     /// The request target is longer than
-    /// [`Config::max_target_len`](crate::proto::Config::max_target_len).
+    /// [`Config::max_target_len`](crate::Config::max_target_len).
     TargetTooLong {
         /// The limit, in bytes.
         limit: usize,
@@ -148,7 +148,7 @@ errors! {
     /// The server chose an extension that was not offered.
     UnofferedExtension => None, "RFC 6455 §4.1",
         "server chose an extension that was not offered";
-    /// What the server says about permessage-deflate is invalid, or not what was offered.
+    /// The server's answer about permessage-deflate is invalid, or not what was offered.
     InvalidDeflate => None, "RFC 7692 §7.1",
         "server's answer about permessage-deflate is invalid or not what was offered";
     /// The server chose a subprotocol that was not offered.

@@ -18,7 +18,7 @@ use super::list::{self, MAX_EMPTY_ELEMENTS};
 /// assert_eq!(offers[0].name(), "permessage-deflate");
 /// assert_eq!(offers[0].params().next(), Some(("client_max_window_bits", None)));
 /// assert_eq!(offers[1].to_string(), "x; y=10");
-/// # Ok::<(), extensions::InvalidExtensions>(())
+/// # Ok::<(), extensions::ExtensionsError>(())
 /// ```
 ///
 /// Names are case-sensitive tokens that mean nothing here; which of them to take is up to the
@@ -38,26 +38,38 @@ pub struct Extension<'a> {
 }
 
 impl<'a> Extension<'a> {
-    /// An extension without parameters; `None` if the name is not a token.
-    pub fn new(name: &'a str) -> Option<Self> {
-        list::is_token(name.as_bytes()).then_some(Self { name, params: Vec::new() })
+    /// Makes an extension without parameters.
+    ///
+    /// # Errors
+    ///
+    /// The name is not a token.
+    pub fn new(name: &'a str) -> Result<Self, ExtensionsError> {
+        if !list::is_token(name.as_bytes()) {
+            return Err(ExtensionsError);
+        }
+        Ok(Self { name, params: Vec::new() })
     }
 
-    /// Adds a parameter; `None` if its name or value is not a token.
-    #[must_use]
-    pub fn with_param(mut self, name: &'a str, value: Option<&'a str>) -> Option<Self> {
-        let valid = list::is_token(name.as_bytes())
-            && value.is_none_or(|value| list::is_token(value.as_bytes()));
+    /// Adds a parameter.
+    ///
+    /// # Errors
+    ///
+    /// Its name or value is not a token.
+    pub fn param(mut self, name: &'a str, value: Option<&'a str>) -> Result<Self, ExtensionsError> {
+        let is_token = |text: &str| list::is_token(text.as_bytes());
+        if !is_token(name) || !value.is_none_or(is_token) {
+            return Err(ExtensionsError);
+        }
         self.params.push((name, value.map(Cow::Borrowed)));
-        valid.then_some(self)
+        Ok(self)
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         self.name
     }
 
-    /// The parameters in order, with duplicates; values without their quotes.
+    /// Returns the parameters in order, with duplicates; values without their quotes.
     pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.params.iter().map(|(name, value)| (*name, value.as_deref()))
     }
@@ -86,7 +98,7 @@ pub struct Extensions<'a, I> {
 }
 
 impl<'a, I: Iterator<Item = &'a [u8]>> Iterator for Extensions<'a, I> {
-    type Item = Result<Extension<'a>, InvalidExtensions>;
+    type Item = Result<Extension<'a>, ExtensionsError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
@@ -102,7 +114,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Iterator for Extensions<'a, I> {
 }
 
 impl<'a, I: Iterator<Item = &'a [u8]>> Extensions<'a, I> {
-    fn step(&mut self) -> Result<Option<Extension<'a>>, InvalidExtensions> {
+    fn step(&mut self) -> Result<Option<Extension<'a>>, ExtensionsError> {
         loop {
             let Some(line) = &mut self.line else {
                 let Some(line) = self.lines.next() else { return Ok(None) };
@@ -115,12 +127,12 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Extensions<'a, I> {
             } else if line.take(b',') {
                 self.empty += 1;
                 if self.empty > MAX_EMPTY_ELEMENTS {
-                    return Err(InvalidExtensions);
+                    return Err(ExtensionsError);
                 }
             } else {
                 let extension = line.extension()?;
                 if !line.0.is_empty() && !line.take(b',') {
-                    return Err(InvalidExtensions);
+                    return Err(ExtensionsError);
                 }
                 return Ok(Some(extension));
             }
@@ -134,7 +146,7 @@ struct Line<'a>(&'a [u8]);
 
 impl<'a> Line<'a> {
     /// `extension = extension-token *( ";" extension-param )`
-    fn extension(&mut self) -> Result<Extension<'a>, InvalidExtensions> {
+    fn extension(&mut self) -> Result<Extension<'a>, ExtensionsError> {
         let mut extension = Extension { name: self.token()?, params: Vec::new() };
         while self.take(b';') {
             let name = self.token()?;
@@ -151,20 +163,20 @@ impl<'a> Line<'a> {
     }
 
     /// A token and the space behind it.
-    fn token(&mut self) -> Result<&'a str, InvalidExtensions> {
+    fn token(&mut self) -> Result<&'a str, ExtensionsError> {
         let len = self.0.iter().take_while(|&&byte| list::is_token_byte(byte)).count();
         let (token, rest) = self.0.split_at(len);
         self.0 = rest;
         self.skip_space();
         match str::from_utf8(token) {
             Ok(token) if !token.is_empty() => Ok(token),
-            _ => Err(InvalidExtensions),
+            _ => Err(ExtensionsError),
         }
     }
 
     /// RFC 6455 §9.1: "When using the quoted-string syntax variant, the value after quoted-string
     /// unescaping MUST conform to the 'token' ABNF."
-    fn quoted_token(&mut self) -> Result<Cow<'a, str>, InvalidExtensions> {
+    fn quoted_token(&mut self) -> Result<Cow<'a, str>, ExtensionsError> {
         let quoted = self.0.get(1..).unwrap_or_default();
         let mut unescaped: Option<String> = None;
         let mut at = 0;
@@ -172,11 +184,11 @@ impl<'a> Line<'a> {
             let plain = quoted[at..].iter().take_while(|&&byte| list::is_token_byte(byte)).count();
             let plain = &quoted[at..at + plain];
             at += plain.len();
-            let text = str::from_utf8(plain).map_err(|_| InvalidExtensions)?;
+            let text = str::from_utf8(plain).map_err(|_| ExtensionsError)?;
             let escape = match (quoted.get(at), quoted.get(at + 1)) {
                 (Some(b'"'), _) => None,
                 (Some(b'\\'), Some(&byte)) if list::is_token_byte(byte) => Some(char::from(byte)),
-                _ => return Err(InvalidExtensions),
+                _ => return Err(ExtensionsError),
             };
             let Some(escaped) = escape else {
                 self.0 = &quoted[at + 1..];
@@ -185,7 +197,7 @@ impl<'a> Line<'a> {
                     None => Cow::Borrowed(text),
                     Some(value) => Cow::Owned(value + text),
                 };
-                return if value.is_empty() { Err(InvalidExtensions) } else { Ok(value) };
+                return if value.is_empty() { Err(ExtensionsError) } else { Ok(value) };
             };
             let value = unescaped.get_or_insert_default();
             value.push_str(text);
@@ -216,15 +228,16 @@ impl<'a> Line<'a> {
 
 /// `Sec-WebSocket-Extensions` does not follow its grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidExtensions;
+#[non_exhaustive]
+pub struct ExtensionsError;
 
-impl fmt::Display for InvalidExtensions {
+impl fmt::Display for ExtensionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sec-WebSocket-Extensions is malformed (RFC 6455 §9.1)")
     }
 }
 
-impl core::error::Error for InvalidExtensions {}
+impl core::error::Error for ExtensionsError {}
 
 #[cfg(test)]
 mod tests {
@@ -233,7 +246,7 @@ mod tests {
     use super::*;
 
     /// The extensions in their written form, separated by `, `.
-    fn read(lines: &[&str]) -> Result<String, InvalidExtensions> {
+    fn read(lines: &[&str]) -> Result<String, ExtensionsError> {
         let list: Result<Vec<_>, _> = parse(lines.iter().map(|line| line.as_bytes())).collect();
         Ok(list?.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     }
@@ -294,12 +307,12 @@ mod tests {
             "permessage-deflate;;",
             "a; b=\"c,d\"",
         ] {
-            assert_eq!(read(&[line]), Err(InvalidExtensions), "{line}");
+            assert_eq!(read(&[line]), Err(ExtensionsError), "{line}");
         }
         // a quoted string does not go over two lines
-        assert_eq!(read(&["a; b=\"c", "d\""]), Err(InvalidExtensions));
+        assert_eq!(read(&["a; b=\"c", "d\""]), Err(ExtensionsError));
         assert_eq!(read(&[&(",".repeat(MAX_EMPTY_ELEMENTS) + "a")]).as_deref(), Ok("a"));
-        assert_eq!(read(&[&(",".repeat(MAX_EMPTY_ELEMENTS + 1) + "a")]), Err(InvalidExtensions));
+        assert_eq!(read(&[&(",".repeat(MAX_EMPTY_ELEMENTS + 1) + "a")]), Err(ExtensionsError));
     }
 
     #[test]
@@ -314,26 +327,26 @@ mod tests {
     #[test]
     fn hostile_values_take_linear_time() {
         let escapes = "x; y=\"".to_string() + &"\\a".repeat(1_000_000);
-        assert_eq!(read(&[&escapes]), Err(InvalidExtensions));
+        assert_eq!(read(&[&escapes]), Err(ExtensionsError));
         assert_eq!(read(&[&(escapes + "\"")]).unwrap().len(), 5 + 1_000_000);
         let params = "a".to_string() + &";b".repeat(1_000_000) + "=";
-        assert_eq!(read(&[&params]), Err(InvalidExtensions));
+        assert_eq!(read(&[&params]), Err(ExtensionsError));
         let spaces = "a".to_string() + &" ".repeat(1_000_000) + "b";
-        assert_eq!(read(&[&spaces]), Err(InvalidExtensions));
+        assert_eq!(read(&[&spaces]), Err(ExtensionsError));
     }
 
     #[test]
     fn writing() {
         let extension = Extension::new("permessage-deflate")
-            .and_then(|it| it.with_param("server_no_context_takeover", None))
-            .and_then(|it| it.with_param("server_max_window_bits", Some("10")))
+            .and_then(|it| it.param("server_no_context_takeover", None))
+            .and_then(|it| it.param("server_max_window_bits", Some("10")))
             .unwrap();
         assert_eq!(
             extension.to_string(),
             "permessage-deflate; server_no_context_takeover; server_max_window_bits=10"
         );
-        assert_eq!(Extension::new("a b"), None);
-        assert_eq!(Extension::new("a").unwrap().with_param("b", Some("c\r\n")), None);
-        assert_eq!(Extension::new("a").unwrap().with_param("", None), None);
+        assert_eq!(Extension::new("a b"), Err(ExtensionsError));
+        assert_eq!(Extension::new("a").unwrap().param("b", Some("c\r\n")), Err(ExtensionsError));
+        assert_eq!(Extension::new("a").unwrap().param("", None), Err(ExtensionsError));
     }
 }

@@ -14,13 +14,13 @@
 //! ```
 //! use sansws::buf::{RecvBuffer, SendBuffer};
 //! use sansws::handshake::{client, server};
-//! use sansws::proto::Config;
+//! use sansws::Config;
 //!
 //! let config = Config::new();
 //! let (mut to_server, mut to_client) = (RecvBuffer::new(), RecvBuffer::new());
 //! let (mut client_tx, mut server_tx) = (SendBuffer::new(), SendBuffer::new());
 //!
-//! let request = client::Request::new("ws://example.com/chat")?.with_subprotocol("chat")?;
+//! let request = client::Request::new("ws://example.com/chat")?.subprotocol("chat");
 //! let nonce = [7; 16]; // from the operating system's random source
 //! let mut client = client::Handshake::start(&request, nonce, &config, &mut client_tx)?;
 //!
@@ -28,7 +28,7 @@
 //! let mut server = server::Handshake::new(&config);
 //! if let Some(request) = server.read_request(&mut to_server, &mut server_tx)? {
 //!     assert_eq!(request.path(), "/chat");
-//!     let accept = server::Accept { subprotocol: Some("chat"), ..Default::default() };
+//!     let accept = server::Accept::new().subprotocol("chat");
 //!     let connection = request.accept(&accept, &config, &mut server_tx)?;
 //! }
 //!
@@ -74,7 +74,7 @@ mod usage;
 pub use error::HandshakeError;
 pub use head::Headers;
 pub use key::accept_key;
-pub use origin::Origin;
+pub use origin::{Origin, OriginError};
 pub use usage::UsageError;
 
 /// The host and the port of a `host[:port]`, if it is one.

@@ -1,8 +1,10 @@
 use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
 
 use super::authority::Authority;
 
-/// The origin of a script (RFC 6454): what a browser puts into the `Origin` header.
+/// Origin of a script (RFC 6454): a browser puts it into the `Origin` header.
 ///
 /// Two origins are equal if their scheme, host and port are, in any ASCII case, a missing port
 /// being the default of the scheme (80 for `http` and `ws`, 443 for `https` and `wss`). There is
@@ -12,10 +14,12 @@ use super::authority::Authority;
 /// ```
 /// use sansws::handshake::Origin;
 ///
-/// let ours = Origin::parse("https://example.com").unwrap();
-/// assert_eq!(Origin::parse("HTTPS://EXAMPLE.com:443"), Some(ours.clone()));
-/// assert_ne!(Origin::parse("http://example.com"), Some(ours));
-/// assert_eq!(Origin::parse("null"), None);
+/// let ours: Origin = "https://example.com".parse()?;
+/// assert_eq!("HTTPS://EXAMPLE.com:443".parse::<Origin>()?, ours);
+/// assert_ne!("http://example.com".parse::<Origin>()?, ours);
+/// assert!("null".parse::<Origin>().is_err());
+/// assert_eq!(ours.to_string(), "https://example.com");
+/// # Ok::<(), sansws::handshake::OriginError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -25,12 +29,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads `scheme://host[:port]`.
-    ///
-    /// `None` for anything else: a path, user information, several origins, and `null`, which
-    /// browsers send for sandboxed frames and local files and which equals nothing, not even
-    /// itself.
-    pub fn parse(origin: &str) -> Option<Self> {
+    fn parse(origin: &str) -> Option<Self> {
         let (scheme, authority) = origin.split_once("://")?;
         // RFC 3986 §3.1
         let mut scheme_bytes = scheme.bytes();
@@ -46,23 +45,23 @@ impl Origin {
         Some(Self { host: authority.host.to_ascii_lowercase(), port, scheme })
     }
 
-    /// The scheme, in lower case: `https`.
+    /// Returns the scheme, in lower case: `https`.
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// The host, in lower case; an IPv6 address has its brackets.
+    /// Returns the host, in lower case; an IPv6 address has its brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, or the scheme's default; `None` for a scheme without one.
+    /// Returns the port, or the scheme's default; `None` for a scheme without one.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Whether host and port are those of a `Host` header. Of an origin that is not of `http` or
-    /// `https` they never are: `chrome-extension://example.com` is not on `example.com`.
+    /// Returns whether host and port are those of a `Host` header. Of an origin that is not of
+    /// `http` or `https` they never are: `chrome-extension://example.com` is not on `example.com`.
     ///
     /// A `Host` without a port means the default of this origin's scheme: a server does not always
     /// know whether it was reached through TLS.
@@ -75,6 +74,45 @@ impl Origin {
             })
     }
 }
+
+/// Reads `scheme://host[:port]`.
+///
+/// Anything else is an error: a path, user information, several origins, and `null`, which browsers
+/// send for sandboxed frames and local files and which equals nothing, not even itself.
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(origin: &str) -> Result<Self, OriginError> {
+        Self::parse(origin).ok_or(OriginError)
+    }
+}
+
+/// The form of the `Origin` header: lower case, without the default port of the scheme.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        match self.port {
+            Some(port) if self.port != default_port(&self.scheme) => write!(f, ":{port}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A text is no [`Origin`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OriginError;
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no origin: write `https://HOST` or `https://HOST:PORT`, without a path and without a \
+             slash at the end (RFC 6454 §6.2)",
+        )
+    }
+}
+
+impl core::error::Error for OriginError {}
 
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {

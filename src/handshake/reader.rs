@@ -7,7 +7,7 @@ use super::HandshakeError;
 use super::head::{Field, Head};
 use super::list;
 use crate::buf::RecvBuffer;
-use crate::proto::Config;
+use crate::config::Config;
 
 /// Takes the head of an HTTP message out of a receive buffer.
 ///
@@ -21,9 +21,9 @@ pub(super) struct HeadReader {
     max_head_len: usize,
     max_headers: usize,
     max_target_len: usize,
-    /// What there is of the head.
+    /// Part of the head that has arrived.
     bytes: Vec<u8>,
-    /// How much of it has been looked at.
+    /// Bytes of it that have been looked at.
     scanned: usize,
     /// The last byte looked at was a carriage return.
     after_cr: bool,
@@ -310,7 +310,7 @@ impl HeadReader {
     }
 }
 
-/// What the parser says to a complete head.
+/// Judges what the parser says to a complete head.
 fn check(result: httparse::Result<usize>, len: usize) -> Result<(), HandshakeError> {
     match result {
         Ok(httparse::Status::Complete(parsed)) if parsed == len => Ok(()),

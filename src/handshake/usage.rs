@@ -3,7 +3,8 @@ use core::fmt;
 
 use super::list;
 
-/// What the application asked for cannot be put into a handshake. Nothing was written.
+/// Fault of the application: it asked for something that cannot be in a handshake. Nothing was
+/// written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UsageError {
@@ -57,7 +58,7 @@ impl fmt::Display for UsageError {
             ),
             Self::NoSubprotocols => f.write_str(
                 "a subprotocol is required but none is offered; add one with \
-                 Request::with_subprotocol (RFC 6455 §4.1)",
+                 Request::subprotocol (RFC 6455 §4.1)",
             ),
             Self::InvalidStatus(status) => write!(
                 f,

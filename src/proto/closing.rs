@@ -12,6 +12,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use core::fmt;
 
 use super::Role;
 use crate::wire::{CloseCode, ProtocolError};
@@ -32,7 +33,7 @@ pub(crate) enum Phase {
     },
 }
 
-/// What moves a connection from one [`Phase`] to the next.
+/// Cause that moves a connection from one [`Phase`] to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     WeClose,
@@ -85,7 +86,7 @@ impl Phase {
     }
 }
 
-/// What can still happen on a connection (RFC 6455 §4.1, §7.1.3, §7.1.4).
+/// State of a connection: what can still happen on it (RFC 6455 §4.1, §7.1.3, §7.1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums)] // the RFC's states, without CONNECTING
 pub enum State {
@@ -98,7 +99,17 @@ pub enum State {
     Closed,
 }
 
-/// What to do with the transport once everything in the send buffer is written.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        })
+    }
+}
+
+/// Instruction for the transport once everything in the send buffer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums)] // callers must know all of them to act on them
 pub enum Transport {
@@ -111,7 +122,7 @@ pub enum Transport {
     Close,
 }
 
-/// How a connection ended when the transport did.
+/// Result of a connection whose transport has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums)] // RFC 6455 §7.1.4: cleanly or not
 pub enum Outcome {
@@ -133,11 +144,11 @@ pub enum Initiator {
     Network,
 }
 
-/// How a connection closed.
+/// Record of how a connection closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseInfo<'a> {
-    /// Who began.
+    /// End that began.
     pub initiator: Initiator,
     /// _The WebSocket Connection Close Code_ of RFC 6455 §7.1.5: the one the peer sent, 1005 when
     /// its Close frame had none, 1006 when no Close frame came.
@@ -161,7 +172,7 @@ impl CloseInfo<'_> {
     }
 }
 
-/// What is remembered about the end of a connection; allocated only when it comes.
+/// Memory of the end of a connection; allocated only when it comes.
 #[derive(Debug)]
 pub(crate) struct CloseRecord {
     pub(crate) initiator: Initiator,

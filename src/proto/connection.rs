@@ -1,11 +1,12 @@
 use core::time::Duration;
 
-use super::receiver::Ready;
+use super::receiver::{Ready, close_frame};
 use super::{
-    CloseInfo, Config, Event, MessageKind, MessageRef, MessageWriter, Outcome, Receiver, Role,
-    SendError, Sender, State, Timeout, Transport,
+    CloseInfo, Event, MessageKind, MessageRef, MessageWriter, Outcome, Receiver, Role, SendError,
+    Sender, State, Timeout, Transport,
 };
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Agreement, Deflate};
 use crate::wire::{CloseFrame, ProtocolError};
@@ -36,7 +37,9 @@ use crate::wire::{CloseFrame, ProtocolError};
 /// ```
 /// use sansws::buf::{RecvBuffer, SendBuffer};
 /// use sansws::bytes::Buf;
-/// use sansws::proto::{Config, Connection, Event};
+/// use sansws::proto::Connection;
+/// use sansws::Event;
+/// use sansws::Config;
 ///
 /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 /// let mut server = Connection::server(&Config::new());
@@ -100,7 +103,7 @@ impl Connection {
         self
     }
 
-    /// What was agreed about compression; `None` if messages are not compressed.
+    /// Returns what was agreed about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<Agreement> {
         self.sender.deflate()
@@ -138,6 +141,35 @@ impl Connection {
         rx: &'b mut RecvBuffer,
         tx: &mut SendBuffer,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
+        self.receiver.deliver_messages();
+        self.take_next(rx, tx)
+    }
+
+    /// As [`poll_event`](Self::poll_event), but the payload of a message is delivered as it
+    /// arrives, in [`Event::Chunk`]s: nothing is kept, so that messages may be far larger than
+    /// memory. [`Config::max_message_len`] still holds.
+    ///
+    /// Called in the middle of a message, this delivers what has arrived of it, and then the rest.
+    /// A message that was begun so is delivered to its end in chunks, also by `poll_event`;
+    /// [`advance`](Self::advance) looks for what was asked for last.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_event`](Self::poll_event).
+    pub fn poll_chunk<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        self.receiver.deliver_chunks(rx);
+        self.take_next(rx, tx)
+    }
+
+    fn take_next<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
         match self.find(rx, tx)? {
             Some(ready) => Ok(Some(self.receiver.take_event(rx, ready))),
             None => Ok(None),
@@ -153,6 +185,7 @@ impl Connection {
     ///
     /// As [`poll_event`](Self::poll_event).
     #[inline]
+    #[must_use = "a violation that it finds is told once"]
     pub fn advance(
         &mut self,
         rx: &mut RecvBuffer,
@@ -195,12 +228,13 @@ impl Connection {
     ///   behind it, another message or a Close, finishes it in one go: proceed before you take the
     ///   next event.
     ///
-    /// Set it when the connection begins. Chunks ([`Delivery::Chunks`](super::Delivery::Chunks))
+    /// Set it when the connection begins. Chunks ([`poll_chunk`](Self::poll_chunk))
     /// are small steps by themselves. Without compression this does nothing.
     ///
     /// ```
     /// use sansws::buf::{RecvBuffer, SendBuffer};
-    /// use sansws::proto::{Config, Connection};
+    /// use sansws::proto::Connection;
+    /// use sansws::Config;
     ///
     /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     /// let mut conn = Connection::server(&Config::new()); // and `with_deflate`
@@ -215,7 +249,7 @@ impl Connection {
     /// if conn.is_paused() {
     ///     // another turn after those of the others, whether or not its socket has news
     /// }
-    /// # Ok::<(), sansws::wire::ProtocolError>(())
+    /// # Ok::<(), sansws::ProtocolError>(())
     /// ```
     pub fn work_in_steps(&mut self, bytes: usize) {
         self.receiver.work_in_steps(bytes);
@@ -320,17 +354,19 @@ impl Connection {
         self.sender.note_progress();
     }
 
-    /// What can still happen.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.sender.state()
     }
 
-    /// What to do with the transport once `tx` is empty.
+    /// Returns what to do with the transport once `tx` is empty.
+    #[must_use]
     pub fn transport(&self) -> Transport {
         self.sender.transport()
     }
 
-    /// How the connection closed: `None` until the peer's Close, a violation, a time-out or EOF.
+    /// Returns how the connection closed: `None` until the peer's Close, a violation, a time-out or
+    /// EOF.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         self.sender.close_info()
     }
@@ -347,11 +383,28 @@ impl Connection {
 
     /// The two directions, for two owners. They share nothing.
     ///
-    /// What the receiver owes the peer comes out of it as a [`Reply`](super::Reply); closing and
+    /// Answers that the receiver owes come out of it as a [`Reply`](super::Reply); closing and
     /// the timers are the sender's.
     pub fn split(mut self) -> (Receiver, Sender) {
         self.receiver.mark_answered();
         (self.receiver, self.sender)
+    }
+
+    /// Puts the halves together again. What is owed to the peer for an event that was found and not
+    /// taken is written to `tx` now, as it is by [`find`](Self::find).
+    #[cfg(feature = "std")]
+    pub(crate) fn join(
+        mut receiver: Receiver,
+        sender: Sender,
+        rx: &RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Self {
+        let owed = receiver.unanswered();
+        let mut this = Self { receiver, sender };
+        if let Some(ready) = owed {
+            this.answer(rx, tx, ready);
+        }
+        this
     }
 
     pub(crate) fn sender(&self) -> &Sender {
@@ -388,6 +441,14 @@ impl Connection {
         }
     }
 
+    /// Chooses how the next message is delivered.
+    pub(crate) fn deliver(&mut self, in_chunks: bool, rx: &RecvBuffer) {
+        match in_chunks {
+            true => self.receiver.deliver_chunks(rx),
+            false => self.receiver.deliver_messages(),
+        }
+    }
+
     /// Finds the next event and writes what is owed for it.
     #[inline]
     pub(crate) fn find(
@@ -421,9 +482,7 @@ impl Connection {
             Ready::Ping(len) => self.sender.pong(tx, rx.control(len.into())),
             Ready::Pong(len) => self.sender.pong_came(rx.control(len.into())),
             Ready::Close(len) => {
-                // it was parsed without error when it was found
-                let close = CloseFrame::parse(rx.control(len.into())).unwrap_or(None);
-                self.sender.peer_closed(tx, close);
+                self.sender.peer_closed(tx, close_frame(rx.control(len.into())));
             }
             _ => {}
         }

@@ -22,7 +22,7 @@ pub(super) struct Deflation {
     window_bits: u8,
     /// With context takeover from the first message on, otherwise during a message in fragments.
     compressor: Option<Box<Compressor>>,
-    /// What the compressor remembers is not what the peer received: it must forget it.
+    /// The compressor remembers other bytes than the peer received: it must forget them.
     stale: bool,
     /// Longer messages are compressed in parts of this length.
     at_once: usize,
@@ -34,7 +34,7 @@ pub(super) struct Deflation {
 struct UnderWay {
     opcode: Opcode,
     payload: Bytes,
-    /// How much of it has been compressed, and to what.
+    /// Progress: bytes compressed so far, and the result.
     consumed: usize,
     compressed: Vec<u8>,
 }
@@ -176,7 +176,7 @@ impl Sender {
         self.deflation = Some(Box::new(Deflation::new(self.role(), agreed, settings)));
     }
 
-    /// What was agreed about compression; `None` if there is none.
+    /// Returns what was agreed about compression; `None` if there is none.
     pub fn deflate(&self) -> Option<Agreement> {
         self.deflation.as_ref().map(|deflation| deflation.agreement())
     }

@@ -3,7 +3,7 @@ use core::fmt;
 use crate::wire::{CloseFrame, MAX_CONTROL_PAYLOAD, Opcode};
 
 /// A message was not taken. Nothing was written, and the connection goes on as before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
     /// The connection is closing or closed.
@@ -12,7 +12,7 @@ pub enum SendError {
     BufferFull {
         /// Bytes in the send buffer.
         unsent: usize,
-        /// [`Config::max_unsent`](super::Config::max_unsent).
+        /// [`Config::max_unsent`](crate::Config::max_unsent).
         limit: usize,
     },
     /// A ping or pong with more than 125 bytes.
@@ -87,17 +87,17 @@ impl fmt::Display for SendError {
 impl core::error::Error for SendError {}
 
 /// The peer did not do in time what it had to. The connection is closed; drop the transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {
     /// The peer has not answered a keep-alive ping within the
-    /// [`pong_timeout`](super::Config::pong_timeout), and the time on top that its bytes, or those
+    /// [`pong_timeout`](crate::Config::pong_timeout), and the time on top that its bytes, or those
     /// on their way to it, have earned.
     KeepAlive,
     /// A message that the peer has begun hardly came on for 17 intervals of
-    /// [`keep_alive`](super::Config::keep_alive): fewer than 64 bytes a second.
+    /// [`keep_alive`](crate::Config::keep_alive): fewer than 64 bytes a second.
     Message,
-    /// No Close frame came in the [`close_timeout`](super::Config::close_timeout) after ours had
+    /// No Close frame came in the [`close_timeout`](crate::Config::close_timeout) after ours had
     /// left, and the time on top that the bytes before it need to be read.
     Closing,
 }

@@ -11,8 +11,8 @@ use super::{Message, MessageKind, MessageRef, Utf8Bytes};
 use crate::buf::Payload;
 use crate::wire::CloseFrame;
 
-/// What arrived. It borrows the receive buffer only: the connection and the send buffer stay free
-/// for an answer while the payload is held.
+/// Event of a connection: a message, a control frame. It borrows the receive buffer only: the
+/// connection and the send buffer stay free for an answer while the payload is held.
 ///
 /// An event has been consumed when it is returned; dropping it loses nothing but its payload.
 #[derive(Debug)]
@@ -22,7 +22,10 @@ pub enum Event<'b> {
     Text(Text<'b>),
     /// A whole binary message.
     Binary(Binary<'b>),
-    /// A part of a message, with [`Delivery::Chunks`](super::Delivery::Chunks).
+    /// A part of a message, for who asks for it: [`Connection::poll_chunk`],
+    /// `next_chunk` of the adapters.
+    ///
+    /// [`Connection::poll_chunk`]: super::Connection::poll_chunk
     Chunk(Chunk<'b>),
     /// A ping. Its pong is in the send buffer already.
     Ping(&'b [u8]),
@@ -34,11 +37,11 @@ pub enum Event<'b> {
 }
 
 impl<'b> Event<'b> {
-    /// The message in this event, as something that can be sent.
+    /// Returns the message in this event, as something that can be sent.
     ///
     /// `None` for chunks and control frames.
     #[inline]
-    pub fn as_message(&self) -> Option<MessageRef<'_>> {
+    pub fn as_message_ref(&self) -> Option<MessageRef<'_>> {
         match self {
             Self::Text(text) => Some(MessageRef::text(text)),
             Self::Binary(binary) => Some(MessageRef::binary(binary)),
@@ -46,9 +49,9 @@ impl<'b> Event<'b> {
         }
     }
 
-    /// The message in this event as something that can be sent, in the cheapest way: a large
-    /// payload that fills most of the receive buffer is handed over and needs no copy to be queued,
-    /// anything else stays where it is.
+    /// Returns the message in this event as something that can be sent, in the cheapest way: a
+    /// large payload that fills most of the receive buffer is handed over and needs no copy to be
+    /// queued, anything else stays where it is.
     ///
     /// `None` for chunks and control frames.
     #[inline]
@@ -60,12 +63,13 @@ impl<'b> Event<'b> {
         }
     }
 
-    /// The message in this event, owned: a small payload is copied, a large one is handed over.
+    /// Returns the message in this event, owned: a small payload is copied, a large one is handed
+    /// over.
     ///
     /// `None` for chunks and control frames.
     pub fn into_message(self) -> Option<Message> {
         match self {
-            Self::Text(text) => Some(Message::Text(text.into_text())),
+            Self::Text(text) => Some(Message::Text(text.into_owned())),
             Self::Binary(binary) => Some(Message::Binary(binary.into_bytes())),
             _ => None,
         }
@@ -84,22 +88,22 @@ impl<'b> Text<'b> {
         Self(payload)
     }
 
-    /// The text.
+    /// Returns the text.
     #[inline]
     pub fn as_str(&self) -> &str {
         self
     }
 
-    /// The text for as long as the receive buffer is borrowed.
+    /// Returns the text for as long as the receive buffer is borrowed.
     #[inline]
     pub fn into_str(self) -> &'b str {
         // SAFETY: `new_unchecked` has the promise that the payload is UTF-8.
         unsafe { str_unchecked(self.0.into_slice()) }
     }
 
-    /// The text, owned: copied when it is small, handed over without a copy when it fills most of
-    /// the buffer. A small text never keeps a large buffer alive.
-    pub fn into_text(self) -> Utf8Bytes {
+    /// Returns the text, owned: copied when it is small, handed over without a copy when it fills
+    /// most of the buffer. A small text never keeps a large buffer alive.
+    pub fn into_owned(self) -> Utf8Bytes {
         // SAFETY: `new_unchecked` has the promise that the payload is UTF-8.
         unsafe { Utf8Bytes::from_bytes_unchecked(self.0.into_bytes()) }
     }
@@ -119,6 +123,30 @@ impl Deref for Text<'_> {
     fn deref(&self) -> &str {
         // SAFETY: `new_unchecked` has the promise that the payload is UTF-8.
         unsafe { str_unchecked(self.0.as_slice()) }
+    }
+}
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl AsRef<[u8]> for Text<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&str> for Text<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        **self == **other
     }
 }
 
@@ -142,20 +170,20 @@ impl<'b> Binary<'b> {
         Self(payload)
     }
 
-    /// The payload.
+    /// Returns the payload.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         self
     }
 
-    /// The payload for as long as the receive buffer is borrowed.
+    /// Returns the payload for as long as the receive buffer is borrowed.
     #[inline]
     pub fn into_slice(self) -> &'b [u8] {
         self.0.into_slice()
     }
 
-    /// The payload, owned: copied when it is small, handed over without a copy when it fills most
-    /// of the buffer. A small payload never keeps a large buffer alive.
+    /// Returns the payload, owned: copied when it is small, handed over without a copy when it
+    /// fills most of the buffer. A small payload never keeps a large buffer alive.
     pub fn into_bytes(self) -> Bytes {
         self.0.into_bytes()
     }
@@ -177,6 +205,24 @@ impl Deref for Binary<'_> {
     }
 }
 
+impl AsRef<[u8]> for Binary<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl PartialEq<[u8]> for Binary<'_> {
+    fn eq(&self, other: &[u8]) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&[u8]> for Binary<'_> {
+    fn eq(&self, other: &&[u8]) -> bool {
+        **self == **other
+    }
+}
+
 impl fmt::Debug for Binary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
@@ -187,7 +233,7 @@ impl fmt::Debug for Binary<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Chunk<'b> {
-    /// What the message is.
+    /// Kind of the message.
     pub kind: MessageKind,
     /// This part begins the message.
     pub first: bool,

@@ -157,27 +157,37 @@ impl<'a> From<&'a PreparedMessage> for MessageRef<'a> {
 }
 
 impl<'a> MessageRef<'a> {
-    /// A text message.
+    /// Makes a text message.
     #[inline]
     pub const fn text(text: &'a str) -> Self {
         Self::borrowed(Opcode::Text, text.as_bytes())
     }
 
-    /// A binary message.
+    /// Makes a binary message.
     #[inline]
     pub const fn binary(bytes: &'a [u8]) -> Self {
         Self::borrowed(Opcode::Binary, bytes)
     }
 
-    /// A ping with at most 125 bytes. The peer sends them back in a pong.
+    /// Makes a ping with at most 125 bytes. The peer sends them back in a pong.
     pub const fn ping(payload: &'a [u8]) -> Self {
         Self::borrowed(Opcode::Ping, payload)
     }
 
-    /// An unsolicited pong with at most 125 bytes: a heartbeat that asks for no answer. Pings are
-    /// answered without it.
+    /// Makes an unsolicited pong with at most 125 bytes: a heartbeat that asks for no answer. Pings
+    /// are answered without it.
     pub const fn pong(payload: &'a [u8]) -> Self {
         Self::borrowed(Opcode::Pong, payload)
+    }
+
+    /// Returns the opcode of the frame that it becomes.
+    pub const fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// Returns the payload, before any compression.
+    pub fn payload(&self) -> &[u8] {
+        self.payload.as_slice()
     }
 
     /// Keeps the message from being compressed, on a connection that compresses.

@@ -5,34 +5,37 @@
 //! draws a random number or touches a socket.
 
 mod closing;
-mod config;
+
 mod connection;
 #[cfg(feature = "deflate")]
 mod deflation;
 mod error;
-mod event;
+pub(crate) mod event;
 mod mask_keys;
-mod message;
-mod prepared;
+pub(crate) mod message;
+pub(crate) mod prepared;
 mod receiver;
+mod reply;
 mod sender;
-mod text;
+pub(crate) mod text;
 mod timers;
 mod writer;
 
 pub use closing::{CloseInfo, Initiator, Outcome, State, Transport};
-pub use config::{Config, ConfigError, Delivery, KeepAlive};
 pub use connection::Connection;
 pub use error::{SendError, Timeout};
-pub use event::{Binary, Chunk, Event, Text};
+pub(crate) use event::Event;
+pub use event::{Binary, Chunk, Text};
+pub(crate) use message::Message;
 #[cfg(feature = "server")]
 pub(crate) use message::PayloadRef;
-pub use message::{Message, MessageKind, MessageRef};
-pub use prepared::PreparedMessage;
+pub use message::{MessageKind, MessageRef};
+pub(crate) use prepared::PreparedMessage;
 pub use receiver::Receiver;
 pub(crate) use receiver::{MAX_DRAINED, Ready};
-pub use sender::{Reply, Sender};
-pub use text::Utf8Bytes;
+pub use reply::Reply;
+pub use sender::Sender;
+pub(crate) use text::Utf8Bytes;
 pub use timers::Arrived;
 pub(crate) use timers::LINGER;
 pub use writer::MessageWriter;

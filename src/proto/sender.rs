@@ -9,13 +9,15 @@ use super::closing::{Cause, CloseRecord, Phase};
 use super::deflation::Deflation;
 use super::mask_keys::MaskKeys;
 use super::message::PayloadRef;
+use super::reply::Owed;
 use super::timers::{Arrived, Due, Signs, Timers};
 use super::writer::Fragments;
 use super::{
-    CloseInfo, Config, Event, Initiator, MessageKind, MessageRef, MessageWriter, Outcome,
-    PreparedMessage, Role, SendError, State, Timeout, Transport,
+    CloseInfo, Initiator, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage, Reply,
+    Role, SendError, State, Timeout, Transport,
 };
 use crate::buf::SendBuffer;
+use crate::config::Config;
 use crate::wire::{CloseCode, CloseFrame, FrameHeader, MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
 
 /// The sending direction of a connection: messages in, frames out; and all that has to be decided
@@ -29,7 +31,7 @@ pub struct Sender {
     /// As all limits here, in 4 bytes: every idle connection holds them.
     max_unsent: u32,
     max_pending_pongs: u32,
-    /// What the peer has shown of itself since the timers last judged it.
+    /// Signs of life of the peer since the timers last judged it.
     arrived: Arrived,
     timers: Timers,
     record: Option<Box<CloseRecord>>,
@@ -52,7 +54,7 @@ impl Sender {
             phase: Phase::Open,
             mask_keys,
             fragments: None,
-            max_unsent: u32::try_from(config.max_unsent).unwrap_or(u32::MAX),
+            max_unsent: u32::try_from(config.unsent()).unwrap_or(u32::MAX),
             max_pending_pongs: u32::try_from(config.max_pending_pongs).unwrap_or(u32::MAX),
             arrived: Arrived::default(),
             timers: Timers::new(role, config),
@@ -265,7 +267,7 @@ impl Sender {
     }
 
     /// Pays what the receiver owes to the peer. Replies are not subject to
-    /// [`Config::max_unsent`](super::Config::max_unsent); they have a bound of their own.
+    /// [`Config::max_unsent`](crate::Config::max_unsent); they have a bound of their own.
     pub fn reply(&mut self, tx: &mut SendBuffer, reply: Reply) {
         match reply.0 {
             Owed::Nothing => {}
@@ -378,17 +380,18 @@ impl Sender {
         Ok(())
     }
 
-    /// What can still happen.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.phase.state()
     }
 
-    /// What to do with the transport once `tx` is empty.
+    /// Returns what to do with the transport once `tx` is empty.
+    #[must_use]
     pub fn transport(&self) -> Transport {
         self.phase.transport(self.role())
     }
 
-    /// How the connection closed; `None` while that is open.
+    /// Returns how the connection closed; `None` while that is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         match self.phase {
             Phase::Open | Phase::CloseSent => None,
@@ -578,67 +581,6 @@ fn put_encoded(tx: &mut SendBuffer, frame: &Bytes) {
         tx.put_slice(frame);
     } else {
         tx.put_owned(frame.clone());
-    }
-}
-
-/// What a [`Receiver`](super::Receiver) owes to the peer. Hand it to [`Sender::reply`].
-#[derive(Debug)]
-#[must_use = "the peer waits for this: hand it to `Sender::reply`"]
-pub struct Reply(Owed);
-
-#[derive(Debug)]
-enum Owed {
-    Nothing,
-    Pong {
-        payload: [u8; MAX_CONTROL_PAYLOAD],
-        len: u8,
-    },
-    /// Nothing for the peer; the sender measures the round trip. The payloads of our own pings are
-    /// as long as this.
-    PongCame {
-        payload: [u8; 4],
-        len: u8,
-    },
-    Close(Option<(CloseCode, Box<str>)>),
-    Violation(ProtocolError),
-}
-
-impl Reply {
-    /// Whether there is nothing to hand over.
-    pub fn is_none(&self) -> bool {
-        matches!(self.0, Owed::Nothing)
-    }
-
-    pub(crate) fn none() -> Self {
-        Self(Owed::Nothing)
-    }
-
-    /// What is owed for an event.
-    #[inline]
-    pub(crate) fn to(event: &Event<'_>) -> Self {
-        Self(match event {
-            Event::Ping(ping) => {
-                let mut payload = [0; MAX_CONTROL_PAYLOAD];
-                payload[..ping.len()].copy_from_slice(ping);
-                Owed::Pong { payload, len: ping.len() as u8 }
-            }
-            Event::Pong(pong) => {
-                let payload = (*pong).try_into();
-                let len = if payload.is_ok() { 4 } else { 0 };
-                Owed::PongCame { payload: payload.unwrap_or_default(), len }
-            }
-            Event::Close(close) => {
-                Owed::Close(close.map(|close| (close.code, close.reason.into())))
-            }
-            _ => Owed::Nothing,
-        })
-    }
-}
-
-/// The Close frame that tells the peer which kind of rule it broke.
-impl From<ProtocolError> for Reply {
-    fn from(error: ProtocolError) -> Self {
-        Self(Owed::Violation(error))
     }
 }
 

@@ -1,7 +1,8 @@
 use core::time::Duration;
 
 use super::closing::Phase;
-use super::{Config, Role, Timeout};
+use super::{Role, Timeout};
+use crate::config::Config;
 
 /// The deadlines of a connection, on the caller's monotonic clock.
 ///
@@ -36,7 +37,7 @@ pub(crate) struct Timers {
     slow_intervals: u8,
     /// The transport took bytes after it had refused some, since the last look.
     pub(crate) progress: bool,
-    /// How it all ended, if with a time-out.
+    /// Time-out that ended the connection, if one did.
     pub(crate) timed_out: Option<Timeout>,
     /// When the next ping is due, or the next look.
     deadline: Micros,
@@ -55,7 +56,7 @@ pub(crate) struct Timers {
     allowance: u8,
 }
 
-/// What has happened since the last call of [`Timers::handle`].
+/// Events since the last call of [`Timers::handle`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Signs {
     pub(crate) arrived: Arrived,
@@ -67,7 +68,7 @@ pub(crate) struct Signs {
     pub(crate) unsent: usize,
 }
 
-/// What has come from the peer. See [`Receiver::take_arrived`](super::Receiver::take_arrived).
+/// Input from the peer. See [`Receiver::take_arrived`](super::Receiver::take_arrived).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrived {
     pub(crate) bytes: u32,
@@ -89,7 +90,7 @@ impl Arrived {
     }
 }
 
-/// What a look at the clock led to.
+/// Outcome of a look at the clock.
 pub(crate) enum Due {
     Nothing,
     /// Send a ping with this payload.
@@ -222,7 +223,7 @@ impl Timers {
         }
     }
 
-    /// How long to wait for the next look in a phase of closing, in milliseconds.
+    /// Time to the next look in a phase of closing, in milliseconds.
     fn patience(&self, phase: Phase, unsent: usize) -> u32 {
         match (phase, self.role) {
             // what has to be read before the end is not even written
@@ -415,6 +416,6 @@ fn millis(wait: Duration) -> u32 {
     u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }
 
-/// How long to read on after the last word, so that the peer gets to see it: several round trips of
-/// any network; RFC 9112 §9.6 asks for "a brief period".
+/// Time to read on after the last bytes were written, so that the peer gets to see them: several
+/// round trips of any network; RFC 9112 §9.6 asks for "a brief period".
 pub(crate) const LINGER: Duration = Duration::from_secs(1);

@@ -23,7 +23,7 @@ pub(super) struct Fragments {
     /// The first fragment is out: the next ones are continuations.
     begun: bool,
     utf8: Utf8Validator,
-    /// What is to happen to the fragments, and from the first one on what happens.
+    /// Treatment of the fragments: intended before the first one, settled from then on.
     #[cfg(feature = "deflate")]
     compress: bool,
 }

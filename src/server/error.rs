@@ -2,9 +2,10 @@ use alloc::boxed::Box;
 use core::fmt;
 use std::io;
 
-use super::http::route::InvalidPath;
+use super::http::route::PathError;
+use crate::config::ConfigError;
 use crate::handshake::UsageError;
-use crate::proto::{ConfigError, SendError};
+use crate::proto::SendError;
 
 /// An invalid set-up, or the want of a socket: a server cannot run.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub enum ServerError {
     /// The operating system gave no socket for the address.
     Io(io::Error),
     /// An invalid path of a route or page.
-    Path(InvalidPath),
+    Path(PathError),
     /// A string that is not an origin.
     Origin(Box<str>),
     /// A string that is not a host.
@@ -31,8 +32,6 @@ pub enum ServerError {
     },
     /// An invalid setting.
     Config(ConfigError),
-    /// Handlers get whole messages: [`Delivery::Chunks`](crate::proto::Delivery::Chunks) is set.
-    ChunkedDelivery,
 }
 
 impl fmt::Display for ServerError {
@@ -61,9 +60,6 @@ impl fmt::Display for ServerError {
             ),
             Self::Page { path, error } => write!(f, "the page at {path:?}: {error}"),
             Self::Config(error) => error.fmt(f),
-            Self::ChunkedDelivery => f.write_str(
-                "handlers get whole messages: leave Config::delivery at Delivery::Messages",
-            ),
         }
     }
 }
@@ -76,11 +72,7 @@ impl core::error::Error for ServerError {
             Self::Path(error) => error.source(),
             Self::Page { error, .. } => error.source(),
             Self::Config(error) => error.source(),
-            Self::Address(_)
-            | Self::Tls
-            | Self::Origin(_)
-            | Self::Host(_)
-            | Self::ChunkedDelivery => None,
+            Self::Address(_) | Self::Tls | Self::Origin(_) | Self::Host(_) => None,
         }
     }
 }
@@ -91,8 +83,8 @@ impl From<io::Error> for ServerError {
     }
 }
 
-impl From<InvalidPath> for ServerError {
-    fn from(error: InvalidPath) -> Self {
+impl From<PathError> for ServerError {
+    fn from(error: PathError) -> Self {
         Self::Path(error)
     }
 }
@@ -113,13 +105,13 @@ impl From<ServerError> for io::Error {
 }
 
 /// The reason why a message or a Close was not queued for a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum NotSent {
+pub enum TrySendError {
     /// The client is closing or gone. Drop what was kept of it.
     Closed,
     /// So much waits for the client already: it reads too slowly, or it was sent too much at once.
-    QueueFull {
+    Full {
         /// The messages that wait.
         messages: usize,
         /// Their bytes, and 64 for each of them.
@@ -129,11 +121,11 @@ pub enum NotSent {
     Invalid(SendError),
 }
 
-impl fmt::Display for NotSent {
+impl fmt::Display for TrySendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the client is closing or gone: forget it"),
-            Self::QueueFull { messages, bytes } => write!(
+            Self::Full { messages, bytes } => write!(
                 f,
                 "{messages} messages of together {bytes} bytes wait for the client: send it less, \
                  wait for Client::writable, or raise Server::max_queued_bytes and \
@@ -144,12 +136,12 @@ impl fmt::Display for NotSent {
     }
 }
 
-impl core::error::Error for NotSent {}
+impl core::error::Error for TrySendError {}
 
 /// The reason why a client did not enter a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum NotJoined {
+pub enum JoinError {
     /// The client is gone.
     Closed,
     /// It is in as many rooms as
@@ -168,7 +160,7 @@ pub enum NotJoined {
     },
 }
 
-impl fmt::Display for NotJoined {
+impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the client is gone: forget it"),
@@ -186,12 +178,12 @@ impl fmt::Display for NotJoined {
     }
 }
 
-impl core::error::Error for NotJoined {}
+impl core::error::Error for JoinError {}
 
 /// The reason why a stream was not taken by [`ServerHandle::accept`](super::ServerHandle::accept).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum NotServed {
+pub enum ServeError {
     /// The server does not run yet, shuts down, or is over.
     NotRunning,
     /// [`Server::max_pending`](super::Server::max_pending) handshakes are under way, and none of
@@ -199,7 +191,7 @@ pub enum NotServed {
     TooManyPending,
 }
 
-impl fmt::Display for NotServed {
+impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotRunning => {
@@ -214,15 +206,15 @@ impl fmt::Display for NotServed {
     }
 }
 
-impl core::error::Error for NotServed {}
+impl core::error::Error for ServeError {}
 
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
 
     use super::*;
+    use crate::config::Config;
     use crate::error::check_chain;
-    use crate::proto::Config;
 
     #[test]
     fn nothing_is_said_twice_and_nothing_is_left_out() {
@@ -236,12 +228,11 @@ mod tests {
             (ServerError::Origin("y".into()), Some("\"y\"")),
             (ServerError::Page { path: "/p".into(), error: usage }, Some(&*usage_text)),
             (config.into(), Some(&*config_text)),
-            (ServerError::ChunkedDelivery, None),
         ] {
             check_chain(&error, wrapped);
             check_chain(&io::Error::from(error), wrapped);
         }
         let full = SendError::BufferFull { unsent: 2, limit: 1 };
-        check_chain(&NotSent::Invalid(full), Some(&full.to_string()));
+        check_chain(&TrySendError::Invalid(full), Some(&full.to_string()));
     }
 }

@@ -14,7 +14,7 @@ use super::accept::permits::HandshakePermit;
 use super::accept::refusal::{Refusal, internal_error, unavailable};
 use super::client::hub::Hub;
 use super::client::stream::ClientStream;
-use super::error::NotServed;
+use super::error::ServeError;
 use super::http::request::Peer;
 use super::http::response::Response;
 use crate::handshake::server::{self as handshake, AcceptError, Upgrade};
@@ -96,19 +96,19 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// [`NotServed`]; the stream was dropped then.
+    /// [`ServeError`]; the stream was dropped then.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn accept<S>(&self, stream: ExternalStream<S>) -> Result<(), NotServed>
+    pub fn accept<S>(&self, stream: ExternalStream<S>) -> Result<(), ServeError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let ExternalStream { io, received, peer } = stream;
-        let acceptor = self.acceptor().ok_or(NotServed::NotRunning)?;
+        let acceptor = self.acceptor().ok_or(ServeError::NotRunning)?;
         let permit = acceptor.permits.try_handshake(peer.addr.ip());
-        let permit = permit.ok_or(NotServed::TooManyPending)?;
+        let permit = permit.ok_or(ServeError::TooManyPending)?;
         acceptor.serve(ClientStream::boxed(io), received, peer, permit);
         Ok(())
     }
@@ -138,13 +138,9 @@ impl ServerHandle {
         let permit = permit.ok_or_else(|| unavailable("too many handshakes are under way"))?;
         let accepted = acceptor.accept_request(&request, peer).await;
         let accepted = accepted.map_err(Refusal::into_response)?;
-        let headers = accepted.accept.headers();
-        let accept = accepted.accept.as_handshake(&headers);
+        let accept = accepted.accept.as_handshake();
         match request.upgrade(&accept, &acceptor.settings.config) {
-            Ok(upgrade) => {
-                drop(headers);
-                Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit })
-            }
+            Ok(upgrade) => Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit }),
             Err(AcceptError::Peer(error)) => Err(Response::for_error(&error)),
             Err(AcceptError::Usage(_)) => {
                 acceptor.record_unusable(&accepted, peer);

@@ -123,8 +123,8 @@
 //! | [`max_queued_bytes`] | 1 MiB for a client whose transport takes none | [`SlowClients`] |
 //! | [`slow_after`] | 5 s in which it takes none | [`SlowClients`] |
 //! | [`max_burst_bytes`] | 16 MiB for any client | [`SlowClients`] |
-//! | [`max_rooms_per_client`] | 1 024 | [`NotJoined`] |
-//! | [`max_room_name_len`] | 256 bytes | [`NotJoined`] |
+//! | [`max_rooms_per_client`] | 1 024 | [`JoinError`] |
+//! | [`max_room_name_len`] | 256 bytes | [`JoinError`] |
 //! | [`max_kept_headers`] | 4 KiB of a request | headers are left out of [`ClientInfo`] |
 //! | everything in [`Config`](crate::Config) | [`Server::default_config`] | as it says there |
 //!
@@ -163,12 +163,12 @@ pub use client::hub::Hub;
 pub use client::info::ClientInfo;
 pub use client::limits::SlowClients;
 pub use client::target::Target;
-pub use error::{NotJoined, NotSent, NotServed, ServerError};
+pub use error::{JoinError, ServeError, ServerError, TrySendError};
 pub use handle::{PendingUpgrade, ServerHandle};
 pub use http::origin::OriginPolicy;
 pub use http::request::Request;
 pub use http::response::Response;
-pub use http::route::InvalidPath;
+pub use http::route::PathError;
 pub use observe::event::{Level, LogEvent};
 pub use observe::stats::Stats;
 pub use server::Server;

@@ -23,11 +23,11 @@ use super::http::hosts::Hosts;
 use super::http::origin::OriginPolicy;
 use super::http::request::Request;
 use super::http::response::Response;
-use super::http::route::{InvalidPath, Pattern, Table};
+use super::http::route::{PathError, Pattern, Table};
 use super::observe::event::LogEvent;
 use super::run::{RunSettings, run};
+use crate::config::Config;
 use crate::handshake::Origin;
-use crate::proto::{Config, Delivery};
 
 /// A WebSocket server that tells handlers what happens, and serves pages on the same port.
 ///
@@ -185,7 +185,7 @@ impl Server {
     pub fn health(mut self, path: &str) -> Self {
         match Pattern::parse(path) {
             Ok(pattern) if pattern.is_literal() => self.settings.health = Some(path.into()),
-            Ok(_) => self.note::<()>(Err(InvalidPath::with_parameters(path))),
+            Ok(_) => self.note::<()>(Err(PathError::with_parameters(path))),
             Err(error) => self.note::<()>(Err(error)),
         }
         self
@@ -223,9 +223,9 @@ impl Server {
     pub fn allow_origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
         let mut list = Vec::new();
         for text in origins {
-            match Origin::parse(text) {
-                Some(origin) => list.push(origin),
-                None => self.note::<()>(Err(ServerError::Origin(text.into()))),
+            match text.parse::<Origin>() {
+                Ok(origin) => list.push(origin),
+                Err(_) => self.note::<()>(Err(ServerError::Origin(text.into()))),
             }
         }
         self.settings.origins = OriginPolicy::List(list);
@@ -265,18 +265,17 @@ impl Server {
         self
     }
 
-    /// Sets the settings of connections. One that has the value of [`Config::new`] counts as unset,
-    /// and is as in [`default_config`](Self::default_config);
-    /// [`max_message_len`](Self::max_message_len) and [`max_unsent`](Self::max_unsent) hold in any
-    /// case. The order of these calls does not matter.
-    pub const fn config(mut self, config: Config) -> Self {
+    /// Sets the settings of connections. What is not set in them is as in
+    /// [`default_config`](Self::default_config); [`max_message_len`](Self::max_message_len) and
+    /// [`max_unsent`](Self::max_unsent) hold in any case. The order of these calls does not matter.
+    pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
     /// Returns the default settings of connections: those of [`Config::new`], but for messages of
     /// at most 1 MiB, and 64 KiB that may be unsent before the queue fills.
-    pub const fn default_config() -> Config {
+    pub fn default_config() -> Config {
         Config::new().max_message_len(1024 * 1024).max_unsent(64 * 1024)
     }
 
@@ -319,8 +318,8 @@ impl Server {
     /// the operating system. While one waits, connections that have sent nothing for a second are
     /// closed for them, then those that have not completed their request or fetched its answer in
     /// that time: those of the network with the most of them first, the oldest first. Where one
-    /// network has more than a quarter of the permits, those of it that have sent nothing are closed
-    /// for a newcomer from another one after a tenth of a second.
+    /// network has more than a quarter of the permits, those of it that have sent nothing are
+    /// closed for a newcomer from another one after a tenth of a second.
     /// [`Stats::gave_way`](super::Stats::gave_way) counts all of them. A handshake that a handler
     /// [decides](super::Handler::on_request) about stays.
     pub const fn max_pending(mut self, handshakes: usize) -> Self {
@@ -434,12 +433,9 @@ impl Server {
             return Err(problem);
         }
         let config = self.connection_config().check()?;
-        if config.delivery != Delivery::Messages {
-            return Err(ServerError::ChunkedDelivery);
-        }
         #[cfg(feature = "deflate")]
         {
-            self.limits.deflate = config.deflate;
+            self.limits.deflate.clone_from(&config.deflate);
         }
         self.limits.close_timeout = config.close_timeout;
         self.context.set_limits(self.limits);
@@ -458,19 +454,14 @@ impl Server {
 
     /// Returns what [`config`](Self::config) and the setters beside it come to.
     fn connection_config(&self) -> Config {
-        let (unsaid, ours) = (Config::new(), Self::default_config());
-        let settle = |setter: Option<usize>, said, unsaid, ours| {
-            setter.unwrap_or(if said == unsaid { ours } else { said })
-        };
-        let Config { max_message_len, max_unsent, .. } = self.config;
-        let max_message_len = settle(
-            self.max_message_len,
-            max_message_len,
-            unsaid.max_message_len,
-            ours.max_message_len,
-        );
-        let max_unsent = settle(self.max_unsent, max_unsent, unsaid.max_unsent, ours.max_unsent);
-        self.config.max_message_len(max_message_len).max_unsent(max_unsent)
+        let mut config = self.config.clone();
+        if let Some(bytes) = self.max_message_len {
+            config = config.max_message_len(bytes);
+        }
+        if let Some(bytes) = self.max_unsent {
+            config = config.max_unsent(bytes);
+        }
+        config.or(&Self::default_config())
     }
 
     fn note<T>(&mut self, result: Result<T, impl Into<ServerError>>) {

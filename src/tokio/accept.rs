@@ -3,17 +3,19 @@ use core::fmt;
 use core::future::poll_fn;
 use core::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::lent::LentRx;
 use super::opening::Opening;
 use super::{WebSocket, with_defaults};
+use crate::buf::RecvBuffer;
+use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handshake::server::{Accept, Reject, Request};
 use crate::opening::Stop;
 use crate::pool::LentTx;
-use crate::proto::Config;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -33,7 +35,8 @@ pub async fn accept<S>(io: S) -> Result<WebSocket<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    accept_with(io, &Config::new()).await
+    // In a box, because the task would keep the room that the handshake needs for its whole life.
+    Box::pin(async { handshake(io, &Config::new()).await }).await
 }
 
 /// [`accept`] with settings.
@@ -49,9 +52,14 @@ pub async fn accept_with<S>(io: S, config: &Config) -> Result<WebSocket<S>, Erro
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // In a box, because the task would keep the room that the handshake needs for its whole life.
-    let handshake = async { read(io, &[], config, || ()).await?.accept(&Accept::default()).await };
-    Box::pin(handshake).await
+    Box::pin(handshake(io, config)).await // as in `accept`
+}
+
+async fn handshake<S>(io: S, config: &Config) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    read(io, &[], config, || ()).await?.accept(&Accept::default()).await
 }
 
 /// [`accept_with`] for a stream whose request somebody else has read, an HTTP server as a rule, and
@@ -89,12 +97,12 @@ where
 ///
 /// ```no_run
 /// use sansws::handshake::server::{Accept, Reject};
-/// use sansws::proto::Config;
+/// use sansws::Config;
 ///
 /// # async fn run(stream: tokio::net::TcpStream) -> Result<(), sansws::Error> {
 /// let incoming = sansws::tokio::read_request(stream, &Config::new()).await?;
 /// if incoming.request().path() != "/chat" {
-///     return incoming.reject(&Reject { status: 404, ..Default::default() }).await;
+///     return incoming.reject(&Reject::new(404)).await;
 /// }
 /// let mut ws = incoming.accept(&Accept::default()).await?;
 /// # Ok(())
@@ -163,7 +171,8 @@ async fn read<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = with_defaults(&config.check()?);
+    config.validate()?;
+    let config = with_defaults(config);
     let mut rx = LentRx::empty(config.read_ahead);
     rx.fetch().extend_from_slice(received);
     let mut opening = Opening::new(io, Endpoint::server(&config), rx, LentTx::default());
@@ -207,6 +216,14 @@ impl<S> Incoming<S> {
     /// The stream. Reading or writing bytes behind the handshake's back breaks it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.0.opening.io
+    }
+
+    /// Takes the stream back without an answer: for a tunnel, or a handshake of one's own. With it
+    /// come the request, and the bytes that were read behind its head.
+    pub fn into_parts(self) -> (S, Request, Bytes) {
+        let Pending { opening, request, .. } = *self.0;
+        let read = Bytes::copy_from_slice(opening.rx.look().map_or(&[], RecvBuffer::unparsed));
+        (opening.io, request, read)
     }
 }
 
@@ -258,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
         poll_fn(|cx| opening.poll_write_all(cx, until)).await?;
         let Opening { io, endpoint, rx, tx, .. } = opening;
         let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
-        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.subprotocol))
+        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.chosen_subprotocol()))
     }
 
     async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {

@@ -104,9 +104,9 @@ impl<S> WebSocket<S> {
     /// The connection as a stream of bytes.
     ///
     /// Data that has arrived is read first. A message that is under way is part of it, also the
-    /// [chunks](crate::proto::Delivery::Chunks) of it that were not taken yet. Costs an allocation.
+    /// [chunks](WebSocket::next_chunk) of it that were not taken yet. Costs an allocation.
     pub fn into_byte_stream(mut self) -> ByteStream<S> {
-        self.receiver.deliver_chunks();
+        self.receiver.deliver_chunks(self.rx.fetch());
         self.link.session.set_independent(true);
         ByteStream { ws: self, refused: false }
     }
@@ -126,8 +126,7 @@ impl<S> ByteStream<S> {
 
     /// The WebSocket. Nothing is lost: what has arrived and was not read is its next event.
     ///
-    /// It goes on delivering [chunks](crate::proto::Delivery::Chunks): take them with
-    /// [`next_event`](WebSocket::next_event).
+    /// A message of which a part was read goes on in [chunks](WebSocket::next_chunk) to its end.
     pub fn into_inner(mut self) -> WebSocket<S> {
         self.ws.link.session.set_independent(false);
         self.ws

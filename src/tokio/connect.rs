@@ -13,13 +13,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::lent::LentRx;
 use super::opening::Opening;
 use super::{WebSocket, tune, with_defaults};
+use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::entropy::random;
 use crate::error::Error;
 use crate::handshake::client::{Accepted, Request};
 use crate::opening::Stop;
 use crate::pool::LentTx;
-use crate::proto::Config;
 use crate::race::{Next, Race};
 
 /// Connects to a `ws://` URL.
@@ -74,7 +74,8 @@ pub async fn connect_with_response(
     request: &Request,
     config: &Config,
 ) -> Result<(WebSocket<TcpStream>, Accepted), Error> {
-    config.check()?;
+    config.validate()?;
+    request.check()?;
     if request.is_secure() {
         return Err(Error::Tls(crate::error::WSS_NEEDS_TLS));
     }
@@ -133,7 +134,8 @@ async fn open<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = with_defaults(&config.check()?);
+    config.validate()?;
+    let config = with_defaults(config);
     let mut tx = LentTx::default();
     let endpoint = Endpoint::client(request, random()?, &config, tx.fetch())?;
     let mut opening = Opening::new(io, endpoint, LentRx::empty(config.read_ahead), tx);

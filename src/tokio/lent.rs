@@ -30,6 +30,13 @@ impl LentRx {
         Self { buffer: None, read_ahead, turn: Turn::default() }
     }
 
+    /// The buffer for good.
+    pub(super) fn into_inner(mut self) -> RecvBuffer {
+        let read_ahead = self.read_ahead as usize;
+        let buffer = self.buffer.take();
+        buffer.map_or_else(|| RecvBuffer::with_read_ahead(read_ahead), |rx| *rx)
+    }
+
     /// The buffer, if it is there: otherwise nothing is held.
     #[inline]
     pub(super) fn get(&mut self) -> Option<&mut RecvBuffer> {

@@ -125,7 +125,7 @@
 //! | future of [`recv`](WebSocket::recv), [`flush`](WebSocket::flush) | 24 |
 //! | future of [`next_event`](WebSocket::next_event) | 64 |
 //! | future of [`send`](WebSocket::send) | 144 |
-//! | future of [`accept`] (the rest in a box, until it is done) | 224 |
+//! | future of [`accept`] (the rest in a box, until it is done) | 48 |
 
 mod accept;
 mod bytes;
@@ -160,15 +160,13 @@ pub use split::{Receiver, ReuniteError, Sender};
 pub use tune::tune;
 pub use with_control::{Outbound, WithControl};
 
-use crate::proto::{Config, KeepAlive};
+use crate::config::Config;
 
-/// The interval of keep-alive pings where [`KeepAlive::Auto`] stands.
+/// The interval of keep-alive pings, unless the application sets it. Twice within a minute: the idle
+/// time-out of proxies, load balancers and NATs is seldom less.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// The configuration with the defaults of this adapter filled in.
-const fn with_defaults(config: &Config) -> Config {
-    match config.keep_alive {
-        KeepAlive::Auto => config.keep_alive(KeepAlive::Every(PING_INTERVAL)),
-        _ => *config,
-    }
+/// Returns the settings with the defaults of this adapter filled in.
+fn with_defaults(config: &Config) -> Config {
+    config.clone().default_ping_interval(PING_INTERVAL)
 }

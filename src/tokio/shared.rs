@@ -14,6 +14,7 @@ use tokio::io::AsyncWrite;
 
 use super::halves::SplitStream;
 use super::link::{Link, poll_read_some, poll_write_some};
+use super::socket::Subprotocol;
 use super::timer::Timer;
 use super::turn::poll_part;
 use crate::buf::{RecvBuffer, SendBuffer};
@@ -31,6 +32,7 @@ pub(super) struct Shared<W> {
     outlet: Mutex<Outlet<W>>,
     /// Apart, because the transport keeps a reference to it: together it would be a cycle.
     wakers: Arc<Wakers>,
+    pub(super) subprotocol: Subprotocol,
 }
 
 pub(super) struct State {
@@ -62,12 +64,18 @@ struct Outlet<W> {
 }
 
 impl<W> Shared<W> {
-    pub(super) fn new(io: W, session: Session) -> Self {
+    pub(super) fn new(io: W, session: Session, subprotocol: Subprotocol) -> Self {
         Self {
             state: Mutex::new(State { session, written: 0, receiver_waits: false }),
             outlet: Mutex::new(Outlet { io, unwritten: SendBuffer::new() }),
             wakers: Arc::new(Wakers::default()),
+            subprotocol,
         }
+    }
+
+    /// Asks something of the write half, between two writes.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&W) -> T) -> T {
+        question(&self.outlet.lock().unwrap_or_else(PoisonError::into_inner).io)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -76,11 +84,11 @@ impl<W> Shared<W> {
     }
 
     /// The write half and the session, which has everything unsent in its `tx` again.
-    pub(super) fn into_parts(self) -> (W, Session) {
+    pub(super) fn into_parts(self) -> (W, Session, Subprotocol) {
         let State { mut session, .. } = into_inner(self.state);
         let Outlet { io, unwritten } = into_inner(self.outlet);
         session.take_back(unwritten);
-        (io, session)
+        (io, session, self.subprotocol)
     }
 
     /// Pays what is owed to the peer.

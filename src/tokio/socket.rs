@@ -2,10 +2,13 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::lent::LentRx;
 use super::link::{Direct, message_in_hand, poll_ready_event};
@@ -15,11 +18,12 @@ use super::with_defaults;
 use crate::buf::RecvBuffer;
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
+use crate::parts::Parts;
 use crate::pool::LentTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
 #[cfg(feature = "server")]
 use crate::proto::{MessageKind, Ready};
-use crate::session::{Session, into_message, take_event};
+use crate::session::{Rest, Session, take_event, take_message};
 use crate::wire::CloseCode;
 #[cfg(feature = "server")]
 use crate::wire::ProtocolError;
@@ -48,13 +52,25 @@ pub struct WebSocket<S> {
 pub(super) type Subprotocol = Option<Box<Box<str>>>;
 
 impl<S> WebSocket<S> {
-    /// A WebSocket whose opening handshake was done elsewhere.
+    /// Makes a WebSocket of its [`Parts`]: of a stream whose opening handshake was done elsewhere
+    /// ([`Parts::new`]), or of those that [`into_parts`](Self::into_parts) of either adapter has
+    /// returned.
     ///
-    /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::extend_from_slice`]). Keep-alive is as the connection was configured:
-    /// [`KeepAlive::Auto`](crate::proto::KeepAlive::Auto) means none here.
-    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
-        Self::new(io, conn, LentRx::new(rx), LentTx::default())
+    /// Keep-alive is as the connection was configured: off, unless that set it.
+    pub fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { io, connection, rx, tx, rest, subprotocol } = parts;
+        let tx = if tx.is_empty() { LentTx::default() } else { LentTx::new(tx) };
+        let subprotocol = subprotocol.map(Box::new);
+        Self { subprotocol, ..Self::assemble(io, connection, LentRx::new(rx), tx, rest) }
+    }
+
+    /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
+    /// along. [`from_parts`](Self::from_parts) is the way back.
+    pub fn into_parts(self) -> Parts<S> {
+        let Self { rx, receiver, link, subprotocol, .. } = self;
+        let Direct { io, session, .. } = link;
+        let parts = Parts::of(io, receiver, rx.into_inner(), session);
+        Parts { subprotocol: subprotocol.map(|it| *it), ..parts }
     }
 
     /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
@@ -69,16 +85,20 @@ impl<S> WebSocket<S> {
         let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
         rx.extend_from_slice(received);
         let subprotocol = upgrade.subprotocol().map(|it| Box::new(it.into()));
-        let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
+        let mut ws = Self::from_parts(Parts::new(io, upgrade.into_connection(), rx));
         ws.subprotocol = subprotocol;
         ws
     }
 
-    pub(super) fn new(io: S, conn: Connection, mut rx: LentRx, tx: LentTx) -> Self {
+    pub(super) fn new(io: S, conn: Connection, rx: LentRx, tx: LentTx) -> Self {
+        Self::assemble(io, conn, rx, tx, Rest::new())
+    }
+
+    fn assemble(io: S, conn: Connection, mut rx: LentRx, tx: LentTx, rest: Rest) -> Self {
         let (mut receiver, mut sender) = conn.split();
         receiver.work_in_steps(STEP);
         sender.work_in_steps(STEP);
-        let link = Direct::new(io, Session::new(sender, tx));
+        let link = Direct::new(io, Session::from_parts(sender, tx, rest));
         rx.release();
         Self {
             rx,
@@ -180,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `Ok(None)` after a complete closing handshake, and from then on.
     ///
     /// ```no_run
-    /// # use sansws::proto::Event;
+    /// # use sansws::Event;
     /// # async fn run<S>(mut ws: sansws::tokio::WebSocket<S>) -> Result<(), sansws::Error>
     /// # where S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {
     /// while let Some((event, mut out)) = ws.next_event().await? {
@@ -205,6 +225,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             let event = Receiver::take_message(kind, rx.fetch());
             return Ok(Some((event, Outgoing { link })));
         }
+        receiver.deliver_messages();
+        let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
+        let Some(ready) = ready else { return Ok(None) };
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        Ok(Some((event, Outgoing { link })))
+    }
+
+    /// The next event, the payload of a message as it arrives: [`Event::Chunk`].
+    ///
+    /// Nothing is kept, so that messages may be far larger than memory;
+    /// [`Config::max_message_len`](crate::Config::max_message_len) still holds. In the middle of a
+    /// message this delivers what has arrived of it, and then the rest. A message that was begun so
+    /// comes in chunks to its end, also from [`next_event`](Self::next_event), and
+    /// [`recv`](Self::recv) is an error until then ([`Error::PartialMessage`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future loses neither bytes nor events.
+    pub async fn next_chunk(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
+        let Self { rx, receiver, link, .. } = self;
+        receiver.deliver_chunks(rx.fetch());
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
         let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
@@ -345,11 +390,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
         let Self { rx, receiver, link, .. } = self;
+        receiver.deliver_messages();
         loop {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
-            let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
-            if let Some(message) = into_message(event)? {
+            let pay = |reply| link.session.reply(reply);
+            if let Some(message) = take_message(receiver, rx.fetch(), ready, pay)? {
                 return Poll::Ready(Ok(Some(message)));
             }
         }
@@ -362,6 +408,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl WebSocket<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.get_ref().peer_addr()
     }
 }
 

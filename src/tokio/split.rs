@@ -2,25 +2,27 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use std::io;
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::WebSocket;
 use super::halves::{Locked, SplitStream};
 use super::lent::LentRx;
 use super::link::{Direct, poll_ready_event};
 use super::shared::{Shared, SharedLink};
-use super::socket::Subprotocol;
 use super::timer::Timer;
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
-use crate::session::{Session, into_message, take_event};
+use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -47,10 +49,10 @@ fn split<S: SplitStream>(ws: WebSocket<S::Whole>) -> (Receiver<S>, Sender<S>) {
     let WebSocket { rx, receiver, link, subprotocol, stream_ended, .. } = ws;
     let Direct { io, session, timer, .. } = link;
     let (read, write) = S::split(io);
-    let shared = Arc::new(Shared::new(write, session));
+    let shared = Arc::new(Shared::new(write, session, subprotocol));
     let sender = Sender::new(&shared, &timer);
     let link = SharedLink { read, shared, timer };
-    (Receiver { rx, receiver, link, subprotocol, stream_ended }, sender)
+    (Receiver { rx, receiver, link, stream_ended }, sender)
 }
 
 /// The receiving half of a socket that was split.
@@ -58,7 +60,6 @@ pub struct Receiver<S: SplitStream> {
     rx: LentRx,
     receiver: proto::Receiver,
     link: SharedLink<S>,
-    subprotocol: Subprotocol,
     stream_ended: bool,
 }
 
@@ -89,6 +90,25 @@ impl<S: SplitStream> Receiver<S> {
     ///
     /// This method is cancel safe: dropping the future loses neither bytes nor events.
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.deliver_messages();
+        self.take_next().await
+    }
+
+    /// The next event, the payload of a message as it arrives. See [`WebSocket::next_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future loses neither bytes nor events.
+    pub async fn next_chunk(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.deliver_chunks(self.rx.fetch());
+        self.take_next().await
+    }
+
+    async fn take_next(&mut self) -> Result<Option<Event<'_>>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
@@ -98,7 +118,7 @@ impl<S: SplitStream> Receiver<S> {
 
     /// The subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_ref().map(|it| &***it)
+        self.link.shared.subprotocol.as_ref().map(|it| &***it)
     }
 
     /// How the connection closed; `None` while it is open.
@@ -133,11 +153,11 @@ impl<S: SplitStream> Receiver<S> {
             return Err(ReuniteError(Box::new((self, sender))));
         }
         drop(sender);
-        let Self { rx, receiver, link, subprotocol, stream_ended } = self;
+        let Self { rx, receiver, link, stream_ended } = self;
         let SharedLink { read, shared, timer } = link;
         // this half has the only reference now: the other one could not be cloned meanwhile
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
-        let (write, session) = shared.into_parts();
+        let (write, session, subprotocol) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
         let link = Direct { io, session, timer, most_unsent: 0, balance: 0 };
         Ok(WebSocket {
@@ -153,12 +173,12 @@ impl<S: SplitStream> Receiver<S> {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         let Self { rx, receiver, link, .. } = self;
+        receiver.deliver_messages();
         loop {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
             let pay = |reply| link.shared.reply(reply);
-            let event = take_event(receiver, rx.fetch(), ready, pay);
-            if let Some(message) = into_message(event)? {
+            if let Some(message) = take_message(receiver, rx.fetch(), ready, pay)? {
                 return Poll::Ready(Ok(Some(message)));
             }
         }
@@ -319,6 +339,17 @@ impl<S: SplitStream> Sender<S> {
         self.shared.lock().session.unsent()
     }
 
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.shared.subprotocol.as_ref().map(|it| &***it)
+    }
+
+    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
+        self.shared.lock().session.sender.deflate()
+    }
+
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
         self.shared.lock().session.sender.state()
@@ -462,3 +493,47 @@ impl<S: SplitStream> fmt::Display for ReuniteError<S> {
 }
 
 impl<S: SplitStream> core::error::Error for ReuniteError<S> {}
+
+impl Receiver<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.read.peer_addr()
+    }
+}
+
+impl Sender<TcpStream> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.ask(|write| write.peer_addr())
+    }
+}
+
+impl Receiver<Locked<TcpStream>> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.read.lock().peer_addr()
+    }
+}
+
+impl Sender<Locked<TcpStream>> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.ask(|write| write.lock().peer_addr())
+    }
+}

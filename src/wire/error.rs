@@ -61,20 +61,20 @@ errors! {
     MessageTooBig {
         /// The length of the message so far, including what the last header announced, in bytes.
         announced: u64,
-        /// [`Config::max_message_len`](crate::proto::Config::max_message_len), in bytes.
+        /// [`Config::max_message_len`](crate::Config::max_message_len), in bytes.
         limit: u64,
     } => CloseCode::MESSAGE_TOO_BIG, "RFC 6455 §10.4",
         "message of {announced} bytes is over max_message_len {limit}; \
          raise Config::max_message_len";
     /// The message has more than `limit` fragments (§10.4).
     TooManyFragments {
-        /// [`Config::max_fragments`](crate::proto::Config::max_fragments).
+        /// [`Config::max_fragments`](crate::Config::max_fragments).
         limit: u32,
     } => CloseCode::POLICY_VIOLATION, "RFC 6455 §10.4",
         "message of more than {limit} fragments; raise Config::max_fragments";
     /// More than `limit` fragments without payload in a row (§10.4).
     TooManyEmptyFragments {
-        /// [`Config::max_empty_fragments`](crate::proto::Config::max_empty_fragments).
+        /// [`Config::max_empty_fragments`](crate::Config::max_empty_fragments).
         limit: u32,
     } => CloseCode::POLICY_VIOLATION, "RFC 6455 §10.4",
         "more than {limit} empty fragments in a row; raise Config::max_empty_fragments";

@@ -11,9 +11,9 @@ use super::{MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
 /// let (header, len) = FrameHeader::parse(&wire)?.expect("the header is complete");
 /// assert_eq!((header.opcode, header.payload_len, len), (Opcode::Text, 5, 6));
 /// assert_eq!(*header.encode(), wire[..6]);
-/// # Ok::<(), sansws::wire::ProtocolError>(())
+/// # Ok::<(), sansws::ProtocolError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs)] // the fields of RFC 6455 §5.2, which are fixed
 pub struct FrameHeader {
     /// The last (or only) fragment of a message.
@@ -24,7 +24,7 @@ pub struct FrameHeader {
     pub rsv2: bool,
     /// The third reserved bit.
     pub rsv3: bool,
-    /// What the payload is.
+    /// Kind of the payload.
     pub opcode: Opcode,
     /// The masking key, in frames from a client.
     pub mask: Option<[u8; 4]>,
@@ -133,7 +133,8 @@ impl FrameHeader {
 }
 
 /// The 2 to 14 bytes of a header; a byte slice in all but name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)] // zeros follow the length
+
 pub struct EncodedHeader {
     bytes: [u8; FrameHeader::MAX_LEN],
     len: u8,

@@ -2,7 +2,7 @@ use core::fmt;
 
 use super::ProtocolError;
 
-/// What a frame carries (RFC 6455 §5.2).
+/// Kind of a frame: its opcode (RFC 6455 §5.2).
 ///
 /// The eleven-to-fifteen and three-to-seven ranges are reserved; no value of this type stands for
 /// them, so a frame with a reserved opcode can neither be parsed nor sent.

@@ -10,15 +10,15 @@ use simdutf8::compat::from_utf8;
 /// Text that cannot become valid UTF-8 whatever follows (RFC 6455 §8.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct InvalidUtf8;
+pub struct Utf8Error;
 
-impl fmt::Display for InvalidUtf8 {
+impl fmt::Display for Utf8Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not valid UTF-8")
     }
 }
 
-impl core::error::Error for InvalidUtf8 {}
+impl core::error::Error for Utf8Error {}
 
 /// Checks UTF-8 that arrives in pieces, and fails at the first byte that cannot be right.
 ///
@@ -51,14 +51,14 @@ impl Utf8Validator {
     ///
     /// # Errors
     ///
-    /// [`InvalidUtf8`] when no continuation could make the text valid. The validator is then of no
+    /// [`Utf8Error`] when no continuation could make the text valid. The validator is then of no
     /// more use.
     #[inline]
-    pub fn update(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
+    pub fn update(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
         let rest = if self.partial_len == 0 { piece } else { self.finish_code_point(piece)? };
         match from_utf8(rest) {
             Ok(_) => Ok(()),
-            Err(error) if error.error_len().is_some() => Err(InvalidUtf8),
+            Err(error) if error.error_len().is_some() => Err(Utf8Error),
             Err(error) => {
                 let tail = &rest[error.valid_up_to()..];
                 let (partial, _) = self.partial.split_at_mut(tail.len());
@@ -73,17 +73,17 @@ impl Utf8Validator {
     ///
     /// # Errors
     ///
-    /// [`InvalidUtf8`] when the text ends inside a code point.
+    /// [`Utf8Error`] when the text ends inside a code point.
     #[inline]
-    pub fn finish(&mut self) -> Result<(), InvalidUtf8> {
+    pub fn finish(&mut self) -> Result<(), Utf8Error> {
         if self.partial_len != 0 {
-            return Err(InvalidUtf8);
+            return Err(Utf8Error);
         }
         Ok(())
     }
 
     /// Completes the unfinished code point from the front of `piece`; returns what is left.
-    fn finish_code_point<'p>(&mut self, mut piece: &'p [u8]) -> Result<&'p [u8], InvalidUtf8> {
+    fn finish_code_point<'p>(&mut self, mut piece: &'p [u8]) -> Result<&'p [u8], Utf8Error> {
         let mut code_point = [0; 4];
         let mut len = usize::from(self.partial_len);
         code_point[..len].copy_from_slice(&self.partial[..len]);
@@ -96,7 +96,7 @@ impl Utf8Validator {
                     self.partial_len = 0;
                     return Ok(piece);
                 }
-                Err(error) if error.error_len().is_some() => return Err(InvalidUtf8),
+                Err(error) if error.error_len().is_some() => return Err(Utf8Error),
                 // a prefix of a code point has at most three bytes, so the next one fits
                 Err(_) => {}
             }
@@ -137,8 +137,9 @@ mod tests {
 
     use super::*;
 
-    /// How many bytes of `text` are accepted before the validator fails, in pieces of `step`.
-    fn check(text: &[u8], step: usize) -> Result<(), InvalidUtf8> {
+    /// Counts the bytes of `text` that are accepted before the validator fails, in pieces of
+    /// `step`.
+    fn check(text: &[u8], step: usize) -> Result<(), Utf8Error> {
         let mut validator = Utf8Validator::new();
         for piece in text.chunks(step) {
             validator.update(piece)?;
@@ -169,7 +170,7 @@ mod tests {
         ];
         for text in texts {
             for step in 1..=text.len() {
-                assert_eq!(check(text, step), Err(InvalidUtf8), "{text:x?} by {step}");
+                assert_eq!(check(text, step), Err(Utf8Error), "{text:x?} by {step}");
             }
         }
     }
@@ -216,7 +217,7 @@ mod tests {
         for byte in &text[..12] {
             validator.update(&[*byte]).unwrap();
         }
-        assert_eq!(validator.update(&text[12..13]), Err(InvalidUtf8));
+        assert_eq!(validator.update(&text[12..13]), Err(Utf8Error));
     }
 
     /// U-13: every string of up to three bytes from the boundary values, every split.

@@ -5,9 +5,12 @@ mod support;
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use sansws::Config;
+use sansws::PreparedMessage;
+use sansws::ProtocolError;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Connection, Delivery, PreparedMessage, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{Connection, Role};
+use sansws::wire::Opcode;
 
 use self::support::*;
 use sansws_test::counting::{HELD, PEAK};
@@ -120,7 +123,7 @@ fn bomb(role: Role, no_context_takeover: bool, delivery: Delivery, fragmented: b
         pieces.iter().find_map(|piece| {
             end.rx.extend_from_slice(piece);
             loop {
-                match end.conn.poll_event(&mut end.rx, &mut end.tx) {
+                match end.poll() {
                     Ok(Some(_)) => {}
                     Ok(None) => return None,
                     Err(error) => return Some(error),

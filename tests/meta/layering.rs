@@ -5,20 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer, and what it imports from the crate besides itself: no more, and no less.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("wire", &[]),
     ("buf", &["wire"]),
     ("deflate", &[]),
-    ("proto", &["wire", "buf", "deflate"]),
-    ("handshake", &["wire", "buf", "proto", "deflate"]),
-    ("endpoint", &["wire", "buf", "proto", "handshake"]),
-    ("blocking", &["wire", "buf", "proto", "deflate", "handshake", "endpoint"]),
-    ("tokio", &["wire", "buf", "proto", "deflate", "handshake", "endpoint"]),
-    ("server", &["wire", "proto", "deflate", "handshake", "tokio"]),
+    ("config", &["buf", "deflate"]),
+    ("proto", &["wire", "buf", "deflate", "config"]),
+    ("handshake", &["wire", "buf", "proto", "deflate", "config"]),
+    ("endpoint", &["wire", "buf", "proto", "handshake", "config"]),
+    ("blocking", &["wire", "buf", "proto", "deflate", "handshake", "endpoint", "config"]),
+    ("tokio", &["wire", "buf", "proto", "deflate", "handshake", "endpoint", "config"]),
+    ("server", &["wire", "proto", "deflate", "handshake", "tokio", "config"]),
 ];
 
 /// The layers that run without a standard library.
-const CORE: [&str; 6] = ["wire", "buf", "proto", "deflate", "handshake", "endpoint"];
+const CORE: [&str; 7] = ["wire", "buf", "config", "proto", "deflate", "handshake", "endpoint"];
 
 /// Names that only the layers above the core may mention: the outside world.
 const OUTSIDE: [&str; 4] = ["std::net", "std::time::Instant", "getrandom", "::tokio"];

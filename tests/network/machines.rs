@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use sansws::Error;
 use sansws::blocking;
-use sansws::proto::{Config, KeepAlive};
+use sansws::{Config, KeepAlive};
 use tokio::runtime::Runtime;
 
 use crate::{INTERVAL, PONG_TIMEOUT};

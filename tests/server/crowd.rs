@@ -1,8 +1,8 @@
 //! A thousand clients that read, and one that never does, at the size at which a
 //! server that waits for a client would show it.
 //!
-//! Both ends take more descriptors than many processes may open, so the test has a process of its own:
-//! this test program again.
+//! Both ends take more descriptors than many processes may open, so the test has a process of its
+//! own: this test program again.
 #![cfg(unix)]
 
 use std::process::Command;
@@ -32,8 +32,8 @@ const SOCKET_BUFFER: u32 = 8 * 1024;
 const UNSENT: usize = 16 * 1024;
 const QUEUED: usize = 64;
 
-/// How far a reader may fall behind on a busy machine before the broadcaster waits for it; less than
-/// what a queue holds.
+/// How far a reader may fall behind on a busy machine before the broadcaster waits for it; less
+/// than what a queue holds.
 const BEHIND: usize = 32;
 
 /// Descriptors for both ends of all of them, and what the program has open besides.
@@ -139,7 +139,8 @@ async fn everybody_else_gets_everything(server: &Running) {
     }
     until(|| server.hub.all().len() == READERS + 1).await;
     let hub = server.hub.clone();
-    // A thread that is not the runtime's: a call that waited for the one client would wait for ever.
+    // A thread that is not the runtime's: a call that waited for the one client would wait for
+    // ever.
     let broadcaster = thread::spawn(move || broadcast(&hub, &received));
     let mut all = Vec::new();
     for reader in readers {

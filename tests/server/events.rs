@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sansws::proto::{CloseInfo, Event, KeepAlive, MessageRef};
+use sansws::Event;
+use sansws::KeepAlive;
+use sansws::proto::{CloseInfo, MessageRef};
 use sansws::server::{Accept, Client, Handler, Received, Request, Response, Server, handler_fn};
 use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;
@@ -185,11 +187,11 @@ async fn requests_are_accepted_and_refused() {
     let server = start(bind().await.route("/{room}", Recorder(Log::default())));
     let (status, body) = server.refused(&server.request("/a?members")).await;
     assert_eq!((status, &*body), (401, "log in\n"));
-    let member = server.request("/a?members").with_header("Cookie", "x=1; user=me").unwrap();
+    let member = server.request("/a?members").header("Cookie", "x=1; user=me");
     server.try_connect(&member).await.unwrap();
 
-    let request = server.request("/a").with_subprotocol("v1").unwrap();
-    let ws = server.try_connect(&request.with_subprotocol("v2").unwrap()).await.unwrap();
+    let request = server.request("/a").subprotocol("v1");
+    let ws = server.try_connect(&request.subprotocol("v2")).await.unwrap();
     assert_eq!(ws.subprotocol(), Some("v2"));
     // the server closes, because this is no frame
     let answer = server.http(&format!("{}bye", wire::REQUEST)).await;
@@ -216,8 +218,8 @@ async fn a_wrong_acceptance_is_a_500() {
 async fn clients_are_known_by_what_they_said() {
     let server = start(bind().await.route("/u/{name}/{*rest}", handler_fn()));
     let request = server.request("/u/J%C3%B6rg/a/b?x=1&y");
-    let request = request.with_header("Cookie", "session=abc; theme=dark").unwrap();
-    let request = request.with_header("X-Twice", "1").unwrap().with_header("x-twice", "2").unwrap();
+    let request = request.header("Cookie", "session=abc; theme=dark");
+    let request = request.header("X-Twice", "1").header("x-twice", "2");
     let ws = server.try_connect(&request).await.unwrap();
     until(|| server.hub.all().len() == 1).await;
     let client = server.hub.all().clients().remove(0);
@@ -246,9 +248,9 @@ async fn clients_are_known_by_what_they_said() {
 #[tokio::test]
 async fn not_all_headers_are_kept() {
     let server = start(bind().await.route("/", handler_fn()).max_kept_headers(100));
-    let request = server.request("/").with_header("X-Short", "kept").unwrap();
-    let request = request.with_header("Cookie", &"x".repeat(200)).unwrap();
-    let request = request.with_header("X-Last", "kept too").unwrap();
+    let request = server.request("/").header("X-Short", "kept");
+    let request = request.header("Cookie", &"x".repeat(200));
+    let request = request.header("X-Last", "kept too");
     let _ws = server.try_connect(&request).await.unwrap();
     until(|| server.hub.all().len() == 1).await;
     let client = server.hub.all().clients().remove(0);

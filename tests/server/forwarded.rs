@@ -19,7 +19,7 @@ async fn with_last(server: Server) -> (Running, Arc<Mutex<Option<Client>>>) {
 }
 
 fn with_headers(request: Request, headers: &[(&str, &str)]) -> Request {
-    headers.iter().fold(request, |request, (name, value)| request.with_header(name, value).unwrap())
+    headers.iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
 const HEADERS: [(&str, &str); 3] = [
@@ -38,7 +38,7 @@ async fn nobody_is_believed_unless_asked_for() {
     let info = client.info();
     assert_eq!(info.remote_ip(), info.peer_addr().ip());
     assert_eq!((info.is_secure(), info.host()), (false, &*server.addr.to_string()));
-    let foreign = request.with_header("Origin", "https://chat.example").unwrap();
+    let foreign = request.header("Origin", "https://chat.example");
     assert_eq!(server.refused(&foreign).await.0, 403);
     server.stop().await;
 }
@@ -47,7 +47,7 @@ async fn nobody_is_believed_unless_asked_for() {
 async fn trusted_proxies_say_who_it_is() {
     let (server, last) = with_last(bind().await.trusted_proxies(1)).await;
     let request = with_headers(server.request("/"), &HEADERS);
-    let same = request.clone().with_header("Origin", "https://chat.example").unwrap();
+    let same = request.clone().header("Origin", "https://chat.example");
     let _ws = server.try_connect(&same).await.unwrap();
     until(|| last.lock().unwrap().is_some()).await;
     let client = last.lock().unwrap().take().unwrap();
@@ -57,7 +57,7 @@ async fn trusted_proxies_say_who_it_is() {
     assert!(info.peer_addr().ip().is_loopback());
     // the first elements are what the client made up, and a page without TLS is another origin
     for origin in ["https://evil.example", "http://chat.example"] {
-        let other = request.clone().with_header("Origin", origin).unwrap();
+        let other = request.clone().header("Origin", origin);
         assert_eq!(server.refused(&other).await.0, 403, "{origin}");
     }
     // a proxy that says nothing

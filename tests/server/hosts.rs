@@ -62,7 +62,8 @@ async fn a_server_on_loopback_is_none_of_other_names() {
 async fn what_a_proxy_passes_on_is_for_a_host_of_the_proxy() {
     let server = start(bind().await.route("/", handler_fn()));
     for headers in [
-        "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: chat.example\r\nX-Forwarded-Proto: http\r\n",
+        "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: chat.example\r\n\
+         X-Forwarded-Proto: http\r\n",
         "X-Forwarded-For: 192.0.2.1\r\n",
         "Via: 1.1 proxy\r\n",
     ] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sansws::server::{Client, Hub, NotJoined, handler_fn};
+use sansws::server::{Client, Hub, JoinError, handler_fn};
 use sansws::{CloseCode, PreparedMessage};
 
 use crate::support::{bind, closed, start, text, until, within};
@@ -69,8 +69,7 @@ async fn rooms_are_left_with_the_connection() {
     }
 
     assert_eq!((first.join("b"), first.join("b")), (Ok(true), Ok(false)), "entered twice");
-    let names =
-        |client: &Client| client.rooms().iter().map(|it| it.to_string()).collect::<Vec<_>>();
+    let names = |client: &Client| client.rooms();
     assert_eq!(names(&first), ["a", "b"]);
     let rooms: Vec<_> = hub.rooms().iter().map(|(name, n)| format!("{name} {n}")).collect();
     assert_eq!(rooms, ["a 2", "b 2"]);
@@ -78,15 +77,15 @@ async fn rooms_are_left_with_the_connection() {
     assert_eq!((hub.room("a").len(), hub.room("b").len()), (1, 2));
     within(one.close(CloseCode::NORMAL, "")).await.unwrap();
     until(|| hub.room("b").len() == 1).await;
-    assert_eq!(first.join("a"), Err(NotJoined::Closed), "it is gone");
+    assert_eq!(first.join("a"), Err(JoinError::Closed), "it is gone");
     assert_eq!(names(&first), [""; 0]);
     drop(two);
     until(|| hub.room("a").is_empty()).await;
     server.stop().await;
 }
 
-/// Neither the number of rooms nor their names are left to whoever names them, and all are left in the
-/// end.
+/// Neither the number of rooms nor their names are left to whoever names them, and all are left in
+/// the end.
 #[tokio::test]
 async fn rooms_are_bounded() {
     let server = bind().await.route("/", handler_fn()).max_rooms_per_client(3).max_room_name_len(5);
@@ -94,7 +93,7 @@ async fn rooms_are_bounded() {
     let ws = server.connect("/").await;
     until(|| server.hub.all().len() == 1).await;
     let client = server.hub.all().clients().remove(0);
-    let too_long = NotJoined::NameTooLong { len: 6, limit: 5 };
+    let too_long = JoinError::NameTooLong { len: 6, limit: 5 };
     assert_eq!(client.join("longer"), Err(too_long));
     assert_eq!(
         too_long.to_string(),
@@ -105,9 +104,9 @@ async fn rooms_are_bounded() {
         assert_eq!(client.join(room), Ok(true));
     }
     assert_eq!(client.join("a"), Ok(false), "it is there already");
-    assert_eq!(client.join("d"), Err(NotJoined::TooManyRooms { limit: 3 }));
+    assert_eq!(client.join("d"), Err(JoinError::TooManyRooms { limit: 3 }));
     assert!(client.leave("a") && client.join("d") == Ok(true));
-    let names: Vec<_> = client.rooms().iter().map(|it| it.to_string()).collect();
+    let names = client.rooms();
     assert_eq!(names, ["c", "b", "d"]);
     assert!(server.hub.room("a").is_empty());
     drop(ws);
@@ -125,7 +124,7 @@ async fn many_rooms_are_left() {
     for at in 0..1024 {
         assert_eq!(client.join(&format!("room {at}")), Ok(true));
     }
-    assert_eq!(client.join("one more"), Err(NotJoined::TooManyRooms { limit: 1024 }));
+    assert_eq!(client.join("one more"), Err(JoinError::TooManyRooms { limit: 1024 }));
     assert_eq!(server.hub.rooms().len(), 1024);
     drop(ws);
     until(|| server.hub.rooms().is_empty()).await;

@@ -1,5 +1,5 @@
-//! The same on both kinds of runtime. The server has one of its own; its clients, and whoever uses its
-//! hub and handle, are on another.
+//! The same on both kinds of runtime. The server has one of its own; its clients, and whoever uses
+//! its hub and handle, are on another.
 
 use std::sync::mpsc;
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sansws::CloseCode;
 use sansws::proto::CloseInfo;
-use sansws::server::{Client, Handler, NotSent, Received, Server, handler_fn};
+use sansws::server::{Client, Handler, Received, Server, TrySendError, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -220,7 +220,7 @@ async fn the_end_of_the_runtime_is_the_end(kind: Kind) {
     }
     assert!(within(server.run).await.unwrap_err().is_cancelled());
     assert!(server.hub.all().is_empty() && !kept.is_open());
-    assert_eq!(kept.send("too late"), Err(NotSent::Closed));
+    assert_eq!(kept.send("too late"), Err(TrySendError::Closed));
     assert_eq!(server.hub.all().send("to nobody"), Ok(0));
     let shutdown = server.handle.shutdown(CloseCode::GOING_AWAY, "", Duration::from_secs(60));
     within(shutdown).await.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use sansws::proto::{MessageRef, SendError};
-use sansws::server::{NotJoined, NotSent, handler_fn};
+use sansws::server::{JoinError, TrySendError, handler_fn};
 use sansws::{CloseCode, Message, PreparedMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -19,13 +19,13 @@ async fn a_handler_sends_to_its_client_directly() {
         client.send(&PreparedMessage::new("prepared").unwrap()).unwrap();
         assert_eq!(client.queued(), 0, "straight into the send buffer");
         let too_long = SendError::ControlTooLong { len: 126 };
-        assert_eq!(client.send(MessageRef::ping(&[0; 126])), Err(NotSent::Invalid(too_long)));
+        assert_eq!(client.send(MessageRef::ping(&[0; 126])), Err(TrySendError::Invalid(too_long)));
         std::thread::scope(|scope| scope.spawn(|| client.send("another").unwrap()).join()).unwrap();
         assert_eq!(client.queued(), 7 + 64);
         client.send("behind it").unwrap();
         assert_eq!(client.queued(), 7 + 64 + 9 + 64);
         client.close(CloseCode::NORMAL, "").unwrap();
-        assert_eq!(client.send("too late"), Err(NotSent::Closed));
+        assert_eq!(client.send("too late"), Err(TrySendError::Closed));
     });
     let server = start(bind().await.route("/", route));
     let mut ws = server.connect("/").await;
@@ -58,6 +58,8 @@ async fn what_a_handler_sends_is_in_order_whatever_it_is() {
 }
 
 /// From threads that are not of the runtime; no message is torn or lost, each sender's are in order.
+/// From threads that are not of the runtime; no message is torn or lost, each sender's are in
+/// order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_threads_send_to_one_client() {
     const THREADS: usize = 4;
@@ -118,7 +120,7 @@ async fn every_kind_and_size_arrives_whole() {
         }
     }
     let too_long = SendError::ControlTooLong { len: 126 };
-    assert_eq!(client.send(MessageRef::ping(&[0; 126])), Err(NotSent::Invalid(too_long)));
+    assert_eq!(client.send(MessageRef::ping(&[0; 126])), Err(TrySendError::Invalid(too_long)));
     server.stop().await;
 }
 
@@ -149,27 +151,27 @@ async fn after_the_end_sending_is_an_error() {
 
     let too_long = SendError::ReasonTooLong { len: 124 };
     let refused = client.close(CloseCode::NORMAL, &"x".repeat(124));
-    assert_eq!(refused, Err(NotSent::Invalid(too_long)));
+    assert_eq!(refused, Err(TrySendError::Invalid(too_long)));
     assert!(client.is_open());
 
     client.send("before").unwrap();
     client.close(CloseCode::NORMAL, "done").unwrap();
-    assert_eq!(client.send("behind"), Err(NotSent::Closed));
-    assert_eq!(client.close(CloseCode::NORMAL, ""), Err(NotSent::Closed));
+    assert_eq!(client.send("behind"), Err(TrySendError::Closed));
+    assert_eq!(client.close(CloseCode::NORMAL, ""), Err(TrySendError::Closed));
     assert_eq!(text(&mut ws).await, "before");
     assert_eq!(closed(&mut ws).await, (1000, "done".into(), true));
     until(|| server.hub.all().is_empty()).await;
     let id = client.id();
     std::thread::spawn(move || {
-        assert_eq!(client.send("later"), Err(NotSent::Closed));
+        assert_eq!(client.send("later"), Err(TrySendError::Closed));
         let prepared = PreparedMessage::new("later").unwrap();
-        assert_eq!(client.send(&prepared), Err(NotSent::Closed));
-        assert!(!client.is_open() && client.join("room") == Err(NotJoined::Closed));
-        assert_eq!(NotSent::Closed.to_string(), "the client is closing or gone: forget it");
+        assert_eq!(client.send(&prepared), Err(TrySendError::Closed));
+        assert!(!client.is_open() && client.join("room") == Err(JoinError::Closed));
+        assert_eq!(TrySendError::Closed.to_string(), "the client is closing or gone: forget it");
     })
     .join()
     .unwrap();
-    assert_eq!(server.hub.send_to(id, "nobody"), Err(NotSent::Closed));
+    assert_eq!(server.hub.send_to(id, "nobody"), Err(TrySendError::Closed));
     server.stop().await;
 }
 

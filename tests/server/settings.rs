@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sansws::proto::KeepAlive;
+use sansws::KeepAlive;
 use sansws::server::{Server, handler_fn};
 use sansws::{CloseCode, Config};
 
@@ -32,14 +32,14 @@ async fn the_order_of_settings_does_not_matter() {
     let short = Config::new().max_message_len(10);
     for (expected, server) in [
         // what is not said is the server's default, not that of a single socket
-        (MIB, bind().await.config(other)),
+        (MIB, bind().await.config(other.clone())),
         (MIB, bind().await.config(Config::new())),
         (MIB, bind().await.config(Server::default_config())),
-        (1000, bind().await.max_message_len(1000).config(other)),
+        (1000, bind().await.max_message_len(1000).config(other.clone())),
         (1000, bind().await.config(other).max_message_len(1000)),
-        (10, bind().await.config(short)),
-        (1000, bind().await.config(short).max_message_len(1000)),
-        (1000, bind().await.max_message_len(1000).config(short)),
+        (10, bind().await.config(short.clone())),
+        (1000, bind().await.config(short.clone()).max_message_len(1000)),
+        (1000, bind().await.max_message_len(1000).config(short.clone())),
         (16 * MIB, bind().await.max_message_len(16 * MIB).config(short)),
     ] {
         assert_eq!(longest(server.max_queued_bytes(64 * MIB)).await, expected);

@@ -111,7 +111,8 @@ async fn closed_while(ws: &mut sansws::tokio::WebSocket<TcpStream>, slow: &Slow)
     within(async { tokio::join!(closed(ws), release) }).await.0.0
 }
 
-/// Whatever hangs is cut off at the deadline: a handler, a client that does not answer, a handshake.
+/// Whatever hangs is cut off at the deadline: a handler, a client that does not answer, a
+/// handshake.
 #[tokio::test]
 async fn the_deadline_holds() {
     let slow = Slow::new();
@@ -188,8 +189,8 @@ async fn a_server_that_is_dropped_ends_its_connections() {
     within(server.handle.shutdown(CloseCode::NORMAL, "", LONG)).await.unwrap();
 }
 
-/// Handshakes, messages and ends of all kinds while the server shuts down: it ends, and tells of every
-/// end once.
+/// Handshakes, messages and ends of all kinds while the server shuts down: it ends, and tells of
+/// every end once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_the_middle_of_everything() {
     for round in 0..10 {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sansws::PreparedMessage;
-use sansws::server::{Client, Handler, NotSent, Received, SlowClients, handler_fn};
+use sansws::server::{Client, Handler, Received, SlowClients, TrySendError, handler_fn};
 use tokio::time::sleep;
 
 use crate::support::{Running, bind, frames, start, text, until};
@@ -85,7 +85,7 @@ async fn nobody_waits_for_a_client_that_does_not_read() {
 }
 
 /// Sends to a client that does not read until that is refused, or `count` messages; then reads.
-async fn flood(server: &Running, count: usize) -> (Vec<usize>, Option<NotSent>) {
+async fn flood(server: &Running, count: usize) -> (Vec<usize>, Option<TrySendError>) {
     let mut raw = server.raw("/").await;
     until(|| server.hub.all().len() == 1).await;
     let client = server.hub.all().clients().remove(0);
@@ -132,7 +132,7 @@ async fn the_newest_are_dropped() {
     for at in 0..3000 {
         match client.send(format!("{at:06}{}", "x".repeat(CHUNK))) {
             Ok(()) => taken.push(at),
-            Err(NotSent::QueueFull { messages, bytes }) => {
+            Err(TrySendError::Full { messages, bytes }) => {
                 assert!(messages > 0 && bytes > QUEUED_BYTES - 2 * CHUNK);
             }
             Err(error) => panic!("{error:?}"),
@@ -150,8 +150,8 @@ async fn the_newest_are_dropped() {
     server.stop().await;
 }
 
-/// What is taken in any case, before the client's task had a turn: bytes and 64 for each message, and one
-/// message however long it is.
+/// What is taken in any case, before the client's task had a turn: bytes and 64 for each message,
+/// and one message however long it is.
 #[tokio::test]
 async fn messages_are_counted_too() {
     let server = bind().await.route("/", handler_fn()).max_queued_bytes(10).max_burst_bytes(3 * 65);
@@ -162,7 +162,7 @@ async fn messages_are_counted_too() {
     // nothing is taken out while this does not wait
     let longer = "longer than the limit".repeat(10);
     client.send(&longer).unwrap();
-    let full = NotSent::QueueFull { messages: 1, bytes: 210 + 64 };
+    let full = TrySendError::Full { messages: 1, bytes: 210 + 64 };
     assert_eq!(client.send(""), Err(full));
     // the same message, encoded already, counts the same
     until(|| client.queued() == 0).await;
@@ -173,7 +173,7 @@ async fn messages_are_counted_too() {
         client.send("x").unwrap();
     }
     let error = client.send("x").unwrap_err();
-    assert_eq!(error, NotSent::QueueFull { messages: 3, bytes: 3 * 65 });
+    assert_eq!(error, TrySendError::Full { messages: 3, bytes: 3 * 65 });
     assert_eq!(
         error.to_string(),
         "3 messages of together 195 bytes wait for the client: send it less, wait for \

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sansws::handshake::client::Request;
 use sansws::handshake::server as http;
-use sansws::server::{Accept, ExternalStream, NotServed, Response, handler_fn};
+use sansws::server::{Accept, ExternalStream, Response, ServeError, handler_fn};
 use sansws::tokio::client;
 use sansws::{CloseCode, Config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -50,7 +50,7 @@ async fn a_stream_of_another_kind_is_served() {
     within(async { tokio::join!(shutdown, close, tcp) }).await.0.unwrap();
     assert_eq!(ws.close_info().unwrap().code, 1001);
     let (_here, there) = duplex(1000);
-    assert_eq!(handle.accept(ExternalStream::new(there, FROM)), Err(NotServed::NotRunning));
+    assert_eq!(handle.accept(ExternalStream::new(there, FROM)), Err(ServeError::NotRunning));
 }
 
 /// Somebody else has read the head, and a frame behind it.
@@ -105,7 +105,7 @@ async fn another_http_server_does_the_talking() {
         server.handle.accept_request(request("/chat/lobby", "http://example.com"), FROM, true);
     assert_eq!(refused.await.unwrap_err().into_parts().0, 503, "it does not run yet");
     let _tcp = {
-        let request = server.request("/chat/lobby").with_subprotocol("v2").unwrap();
+        let request = server.request("/chat/lobby").subprotocol("v2");
         let ws = server.try_connect(&request).await.unwrap();
         until(|| server.hub.all().len() == 1).await;
         ws
@@ -173,8 +173,8 @@ async fn such_streams_are_counted_too() {
     })
     .await;
     let refused = server.handle.accept(ExternalStream::new(there, FROM));
-    assert_eq!(refused, Err(NotServed::TooManyPending));
-    let error = NotServed::TooManyPending.to_string();
+    assert_eq!(refused, Err(ServeError::TooManyPending));
+    let error = ServeError::TooManyPending.to_string();
     assert!(error.contains("Server::max_pending"), "{error}");
     drop(held);
     server.stop().await;

@@ -160,8 +160,8 @@ fn serve_on_one_thread(set_up: impl FnOnce(Server) -> Server + Send + 'static) -
     format!("ws://{}/", told.recv().unwrap())
 }
 
-/// Ten clients that always have something to do, for handlers quick and slow, and one that has not: it is
-/// answered although there is one thread for all.
+/// Ten clients that always have something to do, for handlers quick and slow, and one that has not:
+/// it is answered although there is one thread for all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_starves_beside_busy_clients() {
     for busy in [Duration::ZERO, Duration::from_micros(100), Duration::from_millis(1)] {
@@ -198,7 +198,8 @@ async fn nobody_starves_beside_busy_clients() {
             sleep(Duration::from_millis(3)).await;
         }
         times.sort_unstable();
-        // 20 ms are the aim; processors that are busy with something else get their part of the time
+        // 20 ms are the aim; processors that are busy with something else get their part of the
+        // time
         assert!(times[27] < Duration::from_millis(200), "{busy:?}: {times:?}");
         for attacker in attackers {
             attacker.abort();

@@ -4,8 +4,9 @@ use std::future::pending;
 use std::time::Duration;
 
 use sansws::CloseCode;
-use sansws::proto::{CloseInfo, KeepAlive};
-use sansws::server::{Client, ExternalStream, Handler, NotSent, Received, Server, handler_fn};
+use sansws::KeepAlive;
+use sansws::proto::CloseInfo;
+use sansws::server::{Client, ExternalStream, Handler, Received, Server, TrySendError, handler_fn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -22,7 +23,7 @@ impl Ticks {
         }
         assert!(!client.is_open());
         client.closed().await;
-        assert_eq!(client.writable().await, Err(NotSent::Closed));
+        assert_eq!(client.writable().await, Err(TrySendError::Closed));
         self.0.add("not sent");
     }
 }
@@ -293,7 +294,7 @@ async fn many_may_wait() {
     for waiting in end {
         within(waiting).await.unwrap();
     }
-    assert_eq!(client.writable().await, Err(NotSent::Closed));
+    assert_eq!(client.writable().await, Err(TrySendError::Closed));
     within(client.closed()).await;
     within(reading).await.unwrap();
     server.stop().await;

@@ -33,12 +33,14 @@ pub struct Manners {
     /// At most so many bytes in one call.
     pub max_read: usize,
     pub max_write: usize,
-    /// How often, in per cent, a call is told to wait although it need not, and called back at once.
+    /// How often, in per cent, a call is told to wait although it need not, and called back at
+    /// once.
     pub hiccups: u64,
     /// Takes part in the cooperative budget of tokio, as its own sockets do.
     pub cooperative: bool,
     pub vectored: bool,
-    /// The transport has a buffer of its own, of that size, which only a flush is sure to empty (TLS).
+    /// The transport has a buffer of its own, of that size, which only a flush is sure to empty
+    /// (TLS).
     pub staging: Option<usize>,
 }
 

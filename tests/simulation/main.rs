@@ -1,13 +1,15 @@
-//! The simulation: everything that can be done with a connection, over every network there is, in virtual
-//! time and on one thread, with every decision made by a seed.
+//! The simulation: everything that can be done with a connection, over every network there is, in
+//! virtual time and on one thread, with every decision made by a seed.
 //!
-//! A *form* is a way to use the crate: the unsplit socket, its halves, `Stream` and `Sink` in two tasks, the
-//! event server. A *scenario* is a form and a seed. [`network`] is what the bytes pass through, [`oracles`]
-//! says what must hold in every scenario, and [`scenario`] makes two users talk.
+//! A *form* is a way to use the crate: the unsplit socket, its halves, `Stream` and `Sink` in two
+//! tasks, the event server. A *scenario* is a form and a seed. [`network`] is what the bytes pass
+//! through, [`oracles`] says what must hold in every scenario, and [`scenario`] makes two users
+//! talk.
 //!
 //! # Running it
 //!
-//! `cargo test --test simulation` runs a fixed set of seeds for each form. With variables it runs others:
+//! `cargo test --test simulation` runs a fixed set of seeds for each form. With variables it runs
+//! others:
 //!
 //! | variable | means |
 //! |---|---|
@@ -17,8 +19,8 @@
 //! | `SIM_FORM=sink` | this form only |
 //! | `SIM_SEED=17` | this seed only |
 //!
-//! A scenario that fails prints the line that runs it again. The same seed does the same, step for step:
-//! a test holds on to that.
+//! A scenario that fails prints the line that runs it again. The same seed does the same, step for
+//! step: a test holds on to that.
 //!
 //! # Another form
 //!

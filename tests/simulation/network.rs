@@ -1,9 +1,9 @@
 //! A network in memory, in virtual time, on one thread.
 //!
-//! A connection is two [`Pipe`]s. What an end writes lies in its send buffer, travels at the rate of the
-//! path, and then lies in the receive buffer of the other end, which has a limited size as well: whoever
-//! does not read stops whoever writes, as with TCP. A task of the network ([`Net::run`]) moves bytes
-//! when their time comes.
+//! A connection is two [`Pipe`]s. What an end writes lies in its send buffer, travels at the rate
+//! of the path, and then lies in the receive buffer of the other end, which has a limited size as
+//! well: whoever does not read stops whoever writes, as with TCP. A task of the network
+//! ([`Net::run`]) moves bytes when their time comes.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -28,7 +28,8 @@ pub struct Net(Arc<Mutex<State>>);
 pub struct State {
     epoch: Instant,
     pipes: Vec<Pipe>,
-    /// What happens when, in milliseconds: the number breaks ties, then come the pipe and the bytes.
+    /// What happens when, in milliseconds: the number breaks ties, then come the pipe and the
+    /// bytes.
     events: BinaryHeap<Reverse<(u64, u64, usize, Event)>>,
     last_event: u64,
     runner: Option<Waker>,
@@ -86,8 +87,8 @@ impl Net {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Two ends of a new connection: how bytes get from the first to the second and back, and how the
-    /// two transports behave towards their users.
+    /// Two ends of a new connection: how bytes get from the first to the second and back, and how
+    /// the two transports behave towards their users.
     pub fn connect(&self, paths: [Path; 2], manners: [Manners; 2]) -> (End, End) {
         let mut state = self.lock();
         let there = state.pipes.len();

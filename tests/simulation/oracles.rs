@@ -240,8 +240,8 @@ impl Ending {
         }
     }
 
-    /// Whether it was closed as the users wanted. A peer that says why it gave up (1011, say) closes in
-    /// good order too, but then everybody knows that it failed.
+    /// Whether it was closed as the users wanted. A peer that says why it gave up (1011, say)
+    /// closes in good order too, but then everybody knows that it failed.
     pub fn is_clean(&self) -> bool {
         let meant = |code| matches!(code, 1000 | 1005 | 4000..);
         let info = self.info.filter(|info| info.clean);
@@ -249,19 +249,20 @@ impl Ending {
     }
 }
 
-/// Looks at the two ends when all is over. `honest`: nothing broke the network, and nobody was so slow
-/// or silent that it had to be given up.
+/// Looks at the two ends when all is over. `honest`: nothing broke the network, and nobody was so
+/// slow or silent that it had to be given up.
 pub fn judge(story: &Story, endings: &[Ending; 2], honest: bool) {
     for side in 0..2 {
         let (sender, receiver) = (&endings[side], &endings[1 - side]);
         let lost = story.lost(side);
-        // Whoever answers a Close cannot know whether the answer, and what went before it, gets there.
+        // Whoever answers a Close cannot know whether the answer, and what went before it, gets
+        // there.
         let knows = honest || sender.info.is_some_and(|info| !info.peer_began);
         let blind = sender.is_clean() && knows || receiver.is_clean();
         if lost > 0 && !receiver.deaf && blind {
             story.fault(format!(
-                "LOST: {lost} messages or bytes of side {side}, whose end is {sender:?}, at the other \
-                 {receiver:?}"
+                "LOST: {lost} messages or bytes of side {side}, whose end is {sender:?}, at the \
+                 other {receiver:?}"
             ));
         }
         if honest && !sender.is_clean() {

@@ -7,7 +7,8 @@ impl Rng {
         Self(seed)
     }
 
-    /// A generator for a part of the scenario. What that part asks for leaves the other parts alone.
+    /// A generator for a part of the scenario. What that part asks for leaves the other parts
+    /// alone.
     pub fn fork(&mut self) -> Self {
         Self(self.next())
     }

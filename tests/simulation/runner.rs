@@ -41,8 +41,8 @@ pub fn run(form: &Form) {
     assert!(failed.is_empty(), "{} of {ran} seeds of {} fail: {failed:?}", failed.len(), form.name);
 }
 
-/// Runs one scenario in a thread of its own: the buffers that a thread keeps would carry something over
-/// from one to the next.
+/// Runs one scenario in a thread of its own: the buffers that a thread keeps would carry something
+/// over from one to the next.
 pub fn scenario(form: &Form, seed: u64) -> Outcome {
     let run = form.run;
     let (done, result) = channel();

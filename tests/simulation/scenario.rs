@@ -1,5 +1,5 @@
-//! What all forms have in common: the seed decides about the network, and about what two users say to
-//! each other over one connection.
+//! What all forms have in common: the seed decides about the network, and about what two users say
+//! to each other over one connection.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -8,9 +8,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sansws::Config;
+use sansws::KeepAlive;
 use sansws::buf::RecvBuffer;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Connection, KeepAlive};
+use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
 use tokio::time::{sleep, timeout};
 
@@ -37,8 +38,8 @@ pub struct World {
     pub story: Story,
 }
 
-/// Runs a scenario in virtual time, which stands still while there is anything to do. What is not over
-/// at the `horizon` never will be.
+/// Runs a scenario in virtual time, which stands still while there is anything to do. What is not
+/// over at the `horizon` never will be.
 pub fn in_virtual_time<F: Future<Output = ()>>(
     mut rng: Rng,
     scenario: impl FnOnce(World, Rng) -> (Duration, F),
@@ -72,6 +73,9 @@ pub struct User {
     pub number: usize,
     pub side: usize,
     pub config: Config,
+    /// Settings of `config` that forms have to know.
+    pub max_unsent: usize,
+    pub read_ahead: usize,
     pub is_server: bool,
     pub deflate: Option<Agreement>,
     pub story: Story,
@@ -140,7 +144,11 @@ impl User {
 
     /// The WebSocket on its end, without an opening handshake.
     pub fn socket(&mut self) -> WebSocket<End> {
-        WebSocket::from_parts(self.take_end(), self.connection(), RecvBuffer::new())
+        WebSocket::from_parts(sansws::Parts::new(
+            self.take_end(),
+            self.connection(),
+            RecvBuffer::new(),
+        ))
     }
 
     pub fn take_end(&mut self) -> End {
@@ -170,7 +178,8 @@ impl User {
         self.story.doing(&self.name(), what);
     }
 
-    /// Does nothing for a long time. What was sent before has arrived then, if the network allows it.
+    /// Does nothing for a long time. What was sent before has arrived then, if the network allows
+    /// it.
     pub async fn quiet(&mut self) {
         if std::mem::replace(&mut self.was_quiet, true) {
             return;
@@ -259,8 +268,8 @@ impl Conversation {
         }
         let manners = [Manners::any(rng, total), Manners::any(rng, total)];
         let pause = if rng.chance(50) { 0 } else { rng.magnitude(1, 3000) };
-        // What a user may expect: who is asked answers when what lies before the question, and before the
-        // answer, has passed, and when the other had time to look.
+        // What a user may expect: who is asked answers when what lies before the question, and
+        // before the answer, has passed, and when the other had time to look.
         let held = 2 * max_unsent as u64 + longest(&says) as u64 + 4096;
         let round_trip: u64 =
             paths.iter().map(|path| path.drain_time() + path.time_for(held)).sum::<u64>();
@@ -270,12 +279,13 @@ impl Conversation {
             true => KeepAlive::Every(patience.mul_f64(rng.pick(&[0.5, 1.0, 2.0]))),
             false => KeepAlive::Off,
         };
+        let read_ahead = rng.magnitude(64, 64 * 1024) as usize;
         let config = Config::new()
             .max_unsent(max_unsent)
             .keep_alive(keep_alive)
             .pong_timeout(patience)
             .close_timeout(patience)
-            .read_ahead(rng.magnitude(64, 64 * 1024) as usize);
+            .read_ahead(read_ahead);
         let messages = (says[0].len() + says[1].len()) as u64;
         let talking: u64 = paths.iter().map(|path| path.time_for(2 * total + 4096)).sum();
         let turns: u64 = paths.iter().map(|path| path.delay(1)).sum::<u64>();
@@ -293,7 +303,9 @@ impl Conversation {
             end: Some(end),
             net: world.net.clone(),
             side,
-            config,
+            config: config.clone(),
+            max_unsent,
+            read_ahead,
             is_server: side == server,
             deflate,
             story: world.story.clone(),
@@ -303,10 +315,10 @@ impl Conversation {
             takes_turns,
             fickle: fickle[side],
             pause,
-            // A client that closes early answers pings behind its Close. The server answers that, and reads
-            // on for a second; a pong that comes later than that, because the ping lay in a slow network
-            // for so long, meets a closed socket: TCP makes a reset of it, and what else was under way is
-            // lost. No server can know how long that would be.
+            // A client that closes early answers pings behind its Close. The server answers that,
+            // and reads on for a second; a pong that comes later than that, because the ping lay in
+            // a slow network for so long, meets a closed socket: TCP makes a reset of it, and what
+            // else was under way is lost. No server can know how long that would be.
             may_ping: !honest || side != server || side == closer || how != Closes::Early,
             attention,
             patience: Duration::from_millis(horizon / 8),
@@ -314,8 +326,8 @@ impl Conversation {
             was_quiet: false,
         };
         let users = [user(one, 0, first), user(other, 1, second)];
-        // Where nothing gets through any more, one end may give up after the other: each after 16 looks,
-        // and 12 more for what the transport has taken.
+        // Where nothing gets through any more, one end may give up after the other: each after 16
+        // looks, and 12 more for what the transport has taken.
         let horizon = horizon + if silence { 40 * patience.as_millis() as u64 } else { 0 };
         Self { users, horizon: Duration::from_millis(horizon), honest }
     }
@@ -325,7 +337,8 @@ impl Conversation {
         for user in &self.users {
             let bytes: usize = user.says.iter().map(|item| item.len).sum();
             println!(
-                "{}: {} messages, {bytes} bytes, closes {:?}, takes turns {}, fickle {}, pause {}, {:?}",
+                "{}: {} messages, {bytes} bytes, closes {:?}, takes turns {}, fickle {}, \
+                 pause {}, {:?}",
                 user.name(),
                 user.says.len(),
                 user.closes,
@@ -421,7 +434,7 @@ const MAX_PAUSES: u64 = 20;
 /// Calls that are given up in a scenario; a wait of days would be nothing but that.
 const MAX_GIVEN_UP: u32 = 2000;
 
-/// The most that one connection may do before all others had their turn. Far above what any form does in
-/// one turn, far below what lies in a buffer at times.
+/// The most that one connection may do before all others had their turn. Far above what any form
+/// does in one turn, far below what lies in a buffer at times.
 const MAX_MESSAGES: usize = 2200;
 const MAX_BYTES: usize = 4 * 1024 * 1024;

@@ -4,8 +4,8 @@ use crate::network::Net;
 
 /// How much is done for one connection before everybody else had a turn.
 ///
-/// Whatever is done wakes a task that does nothing but count: when it runs, all tasks that were ready
-/// before have run. What one connection has done since the last time is one turn of its task.
+/// Whatever is done wakes a task that does nothing but count: when it runs, all tasks that were
+/// ready before have run. What one connection has done since the last time is one turn of its task.
 #[derive(Default)]
 pub struct Turns {
     /// The number of turns so far.

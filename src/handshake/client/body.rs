@@ -11,11 +11,11 @@ pub(super) struct BodyReader {
     framing: Framing,
     /// The most that is taken of the body.
     limit: usize,
-    /// How many more bytes between the chunks are looked at.
+    /// Bytes between the chunks that may still be looked at.
     between: usize,
 }
 
-/// How the end of the body is found (RFC 9112 §6.3).
+/// Framing: where the body ends (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug)]
 enum Framing {
     Length(u64),

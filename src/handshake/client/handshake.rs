@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::body::BodyReader;
 use super::{Accepted, Refused, Request, Response};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::config::Config;
 use crate::handshake::deadline::Deadline;
 #[cfg(feature = "deflate")]
 use crate::handshake::deflate;
@@ -12,7 +13,6 @@ use crate::handshake::head::{Count, Head};
 use crate::handshake::key::{accept_key, encode_nonce};
 use crate::handshake::reader::{HeadReader, Kind, StatusLine};
 use crate::handshake::{HandshakeError, UsageError, extensions, list};
-use crate::proto::Config;
 
 /// Asks a server for a connection and reads its response.
 #[derive(Debug)]
@@ -48,24 +48,22 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// A subprotocol is required and none is offered. Nothing was written.
+    /// As [`Request::check`]. Nothing was written.
     pub fn start(
         request: &Request,
         nonce: [u8; 16],
         config: &Config,
         tx: &mut SendBuffer,
     ) -> Result<Self, UsageError> {
-        if request.requires_subprotocol && request.subprotocols.is_empty() {
-            return Err(UsageError::NoSubprotocols);
-        }
+        request.check()?;
         let key = encode_nonce(nonce);
         #[cfg(feature = "deflate")]
-        let offer = config.deflate.map(|settings| deflate::offer(&settings));
+        let offer = config.deflate.as_ref().map(deflate::offer);
         #[cfg(not(feature = "deflate"))]
         let offer: Option<String> = None;
         tx.put_slice(request.write(key, offer.as_deref()).as_bytes());
         Ok(Self {
-            config: *config,
+            config: config.clone(),
             reader: HeadReader::new(Kind::Response, config),
             deadline: Deadline::new(config.handshake_timeout),
             accept: accept_key(key),
@@ -78,12 +76,12 @@ impl Handshake {
 
     /// Takes a response out of `rx`; `None` if it is not complete.
     ///
-    /// What follows the head of a 101 stays in `rx`. Once the response has been returned, this
+    /// Bytes behind the head of a 101 stay in `rx`. Once the response has been returned, this
     /// returns `None`.
     ///
     /// # Errors
     ///
-    /// What arrived is not HTTP/1.1 or over a limit, or a 101 that does not belong to the request.
+    /// The input is not HTTP/1.1 or over a limit, or a 101 that does not belong to the request.
     /// Every later call returns the same error.
     pub fn read_response(
         &mut self,
@@ -117,7 +115,7 @@ impl Handshake {
             match line.status {
                 101 => {
                     self.check(&head, &line)?;
-                    return Ok(Some(Accepted::new(head, self.config)));
+                    return Ok(Some(Accepted::new(head, self.config.clone())));
                 }
                 // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses
                 // received prior to a final response, even if the client does not expect one."
@@ -166,7 +164,7 @@ impl Handshake {
     }
 
     /// Looks at the clock. The first call sets the deadline,
-    /// [`Config::handshake_timeout`](crate::proto::Config::handshake_timeout) from `now`.
+    /// [`Config::handshake_timeout`](crate::Config::handshake_timeout) from `now`.
     ///
     /// When only the rest of a refusal's body is missing at the deadline, the refusal is complete
     /// without it: it says more than a time-out would. So call

@@ -3,13 +3,13 @@
 //! ```
 //! use sansws::buf::{RecvBuffer, SendBuffer};
 //! use sansws::handshake::client::{Handshake, Request, Response};
-//! use sansws::proto::Config;
+//! use sansws::Config;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 //!
 //! let request = Request::new("wss://example.com/chat")?
-//!     .with_subprotocol("chat")?
-//!     .with_header("Authorization", "Bearer abc")?;
+//!     .subprotocol("chat")
+//!     .header("Authorization", "Bearer abc");
 //! // connect to this; with TLS, for this host
 //! let (host, port, tls) = (request.host(), request.port(), request.is_secure());
 //!

@@ -7,19 +7,23 @@ use super::url::Url;
 use crate::handshake::usage::{check_header, is_framing, is_websocket};
 use crate::handshake::{UsageError, key, list};
 
-/// What to ask a server for.
+/// Request for a WebSocket: the URL, headers, and the subprotocols on offer.
 ///
-/// A plain value: it may be kept to connect again.
+/// A plain value: it may be kept to connect again. A fault in what is set is an error of the
+/// function that uses it, before anything is written; [`check`](Self::check) tells it at once.
 #[derive(Clone)]
+#[must_use]
 pub struct Request {
     url: Url,
     headers: Vec<(String, String)>,
     pub(super) subprotocols: Vec<String>,
     pub(super) requires_subprotocol: bool,
+    /// The first fault.
+    problem: Option<UsageError>,
 }
 
 impl Request {
-    /// A request for a `ws://` or `wss://` URL.
+    /// Makes a request for a `ws://` or `wss://` URL.
     ///
     /// User information in it becomes an `Authorization` header, unless there is one.
     ///
@@ -33,87 +37,102 @@ impl Request {
             headers: Vec::new(),
             subprotocols: Vec::new(),
             requires_subprotocol: false,
+            problem: None,
         })
     }
 
     /// Adds a header; one that is there already stays.
     ///
-    /// # Errors
-    ///
-    /// The name is not a token, the value has control characters, or the header is one that the
-    /// library writes: `Host`, `Upgrade`, `Connection`, `Sec-WebSocket-*`, `Content-Length` and
-    /// `Transfer-Encoding`.
-    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, UsageError> {
-        check_header(name, value, |name| {
+    /// The name has to be a token, and the value free of control characters. The library writes
+    /// `Host`, `Upgrade`, `Connection`, `Sec-WebSocket-*`, `Content-Length` and `Transfer-Encoding`
+    /// itself.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match check_header(name, value, |name| {
             is_websocket(name) || is_framing(name) || name.eq_ignore_ascii_case("host")
-        })?;
-        self.headers.push((name.to_string(), value.to_string()));
-        Ok(self)
+        }) {
+            Ok(()) => self.headers.push((name.to_string(), value.to_string())),
+            Err(error) => self.note(error),
+        }
+        self
     }
 
     /// Sets `Origin`, as a browser does for its scripts. Programs rarely need it.
-    ///
-    /// # Errors
-    ///
-    /// The value has control characters.
-    pub fn with_origin(mut self, origin: &str) -> Result<Self, UsageError> {
+    pub fn origin(mut self, origin: &str) -> Self {
         self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("origin"));
-        self.with_header("Origin", origin)
+        self.header("Origin", origin)
     }
 
-    /// Offers a subprotocol. The order is that of preference, the favourite first.
-    ///
-    /// # Errors
-    ///
-    /// It is not a token, or offered already.
-    pub fn with_subprotocol(mut self, subprotocol: &str) -> Result<Self, UsageError> {
+    /// Offers a subprotocol, a token that is not offered yet. The order is that of preference, the
+    /// favourite first.
+    pub fn subprotocol(mut self, subprotocol: &str) -> Self {
         // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with
         // characters in the range U+0021 to U+007E not including separator characters as defined in
         // [RFC2616] and MUST all be unique strings."
         if !list::is_token(subprotocol.as_bytes()) {
-            return Err(UsageError::InvalidSubprotocol(subprotocol.into()));
+            self.note(UsageError::InvalidSubprotocol(subprotocol.into()));
+        } else if self.subprotocols.iter().any(|other| other == subprotocol) {
+            self.note(UsageError::RepeatedSubprotocol(subprotocol.into()));
+        } else {
+            self.subprotocols.push(subprotocol.to_string());
         }
-        if self.subprotocols.iter().any(|other| other == subprotocol) {
-            return Err(UsageError::RepeatedSubprotocol(subprotocol.into()));
-        }
-        self.subprotocols.push(subprotocol.to_string());
-        Ok(self)
+        self
     }
 
     /// Fails the handshake if the server chooses none of the subprotocols, as browsers do. RFC 6455
     /// allows the server not to choose.
-    #[must_use]
     pub fn require_subprotocol(mut self) -> Self {
         self.requires_subprotocol = true;
         self
     }
 
-    /// The host to connect to, and to ask for in TLS: an IPv6 address is without its brackets.
+    /// Returns the first fault of what was set, if there is one. The handshake asks too, before it
+    /// writes anything.
+    ///
+    /// # Errors
+    ///
+    /// The text of the [`UsageError`] says what to change.
+    pub fn check(&self) -> Result<(), UsageError> {
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
+        }
+        if self.requires_subprotocol && self.subprotocols.is_empty() {
+            return Err(UsageError::NoSubprotocols);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, problem: UsageError) {
+        self.problem.get_or_insert(problem);
+    }
+
+    /// Returns the host to connect to, and to ask for in TLS: an IPv6 address is without its
+    /// brackets.
     pub fn host(&self) -> &str {
         &self.url.host
     }
 
-    /// The port to connect to.
+    /// Returns the port to connect to.
     pub fn port(&self) -> u16 {
         self.url.port
     }
 
-    /// Whether the scheme is `wss`: the handshake goes through TLS.
+    /// Returns whether the scheme is `wss`: the handshake goes through TLS.
     pub fn is_secure(&self) -> bool {
         self.url.secure
     }
 
-    /// The value of `Host`: the host, and the port if it is not the default.
+    /// Returns the value of `Host`: the host, and the port if it is not the default.
     pub fn authority(&self) -> &str {
         &self.url.authority
     }
 
-    /// The request target: path and query.
+    /// Returns the request target: path and query.
     pub fn target(&self) -> &str {
         &self.url.resource
     }
 
-    /// The head of the request, with the key that carries the nonce and the extensions on offer.
+    /// Writes the head of the request, with the key that carries the nonce and the extensions on
+    /// offer.
     pub(super) fn write(&self, key: [u8; key::KEY_LEN], extensions: Option<&str>) -> String {
         let mut head = String::new();
         head.extend(["GET ", self.target(), " HTTP/1.1\r\n"]);

@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreement;
 #[cfg(feature = "deflate")]
@@ -10,9 +11,9 @@ use crate::handshake::deflate;
 use crate::handshake::head::{Head, Headers};
 use crate::handshake::reader::StatusLine;
 use crate::handshake::{list, status};
-use crate::proto::{Config, Connection};
+use crate::proto::Connection;
 
-/// What the server said.
+/// Answer of the server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Response {
@@ -69,7 +70,7 @@ impl Accepted {
         connection
     }
 
-    /// What was agreed about compression; `None` if messages are not compressed.
+    /// Returns what was agreed about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<Agreement> {
         let lines = self.head.all("sec-websocket-extensions");
@@ -119,7 +120,7 @@ impl Refused {
     }
 
     /// The body, as far as it arrived, up to
-    /// [`Config::max_refusal_body_len`](crate::proto::Config::max_refusal_body_len).
+    /// [`Config::max_refusal_body_len`](crate::Config::max_refusal_body_len).
     pub fn body(&self) -> &[u8] {
         &self.body
     }

@@ -6,6 +6,7 @@ use core::fmt;
 
 use super::{Request, reject};
 use crate::buf::SendBuffer;
+use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Agreement, Deflate};
 #[cfg(feature = "deflate")]
@@ -13,16 +14,50 @@ use crate::handshake::deflate;
 use crate::handshake::key::accept_key;
 use crate::handshake::usage::{check_headers, is_framing, is_websocket};
 use crate::handshake::{HandshakeError, UsageError, list};
-use crate::proto::{Config, Connection};
+use crate::proto::Connection;
 
-/// What a server adds to the response that opens the connection.
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::exhaustive_structs)] // written with `..Default::default()`
+/// Additions to the response that opens the connection: the subprotocol and headers. It borrows
+/// them.
+///
+/// ```
+/// use sansws::handshake::server::{Accept, Request};
+///
+/// fn accept(request: &Request) -> Accept<'static> {
+///     let known = ["chat.v2", "chat.v1"];
+///     let chosen = known.into_iter().find(|name| request.subprotocols().any(|it| it == *name));
+///     Accept::new().subprotocol(chosen).header("Set-Cookie", "theme=dark")
+/// }
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Accept<'a> {
-    /// One of [`Request::subprotocols`]; `None` if none of them will do.
-    pub subprotocol: Option<&'a str>,
-    /// Further headers, such as cookies.
-    pub headers: &'a [(&'a str, &'a str)],
+    subprotocol: Option<&'a str>,
+    headers: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Accept<'a> {
+    /// Accepts without a subprotocol and without headers of its own.
+    pub const fn new() -> Self {
+        Self { subprotocol: None, headers: Vec::new() }
+    }
+
+    /// Chooses one of [`Request::subprotocols`], or with `None` none of them.
+    pub fn subprotocol(mut self, name: impl Into<Option<&'a str>>) -> Self {
+        self.subprotocol = name.into();
+        self
+    }
+
+    /// Adds a header, such as a cookie. Those of the handshake are written in any case.
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Adds several headers, names and values.
+    pub fn headers(mut self, headers: &[(&'a str, &'a str)]) -> Self {
+        self.headers.extend_from_slice(headers);
+        self
+    }
 }
 
 impl Request {
@@ -78,7 +113,7 @@ impl Request {
             headers.push((name.into(), value.into()));
         });
         let subprotocol = accept.subprotocol.map(Box::from);
-        Ok(Upgrade { headers, subprotocol, agreed, config: *config })
+        Ok(Upgrade { headers, subprotocol, agreed, config: config.clone() })
     }
 
     /// Says what the headers of the response are, to a request that is valid.
@@ -112,7 +147,7 @@ impl Request {
     /// What is agreed about compression and the header that says so, if it is on and offered.
     #[cfg(feature = "deflate")]
     fn choose_deflate(&self, config: &Config) -> Option<(Agreement, Deflate, String)> {
-        let settings = config.deflate?;
+        let settings = config.deflate.clone()?;
         // `check` has found the lines to follow their grammar
         let lines = self.head.all("sec-websocket-extensions");
         let (agreed, answer) = deflate::choose(lines, &settings).ok()??;
@@ -121,7 +156,7 @@ impl Request {
 }
 
 /// What was agreed on about extensions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Agreed {
     #[cfg(feature = "deflate")]
     deflate: Option<(Agreement, Deflate)>,
@@ -167,7 +202,7 @@ impl Upgrade {
     /// What was agreed on about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<Agreement> {
-        self.agreed.deflate.map(|(agreed, _)| agreed)
+        self.agreed.deflate.as_ref().map(|(agreed, _)| *agreed)
     }
 
     /// The connection, with the configuration that was given to [`Request::upgrade`].
@@ -183,6 +218,12 @@ impl Upgrade {
 }
 
 impl Accept<'_> {
+    /// Returns the subprotocol that was chosen.
+    #[cfg(feature = "std")]
+    pub(crate) const fn chosen_subprotocol(&self) -> Option<&str> {
+        self.subprotocol
+    }
+
     fn check(&self, request: &Request) -> Result<(), UsageError> {
         if let Some(name) = self.subprotocol {
             // RFC 6455 §4.2.2: "The empty string is not the same as the null value for these
@@ -198,7 +239,7 @@ impl Accept<'_> {
         // RFC 9112 §6.1: "A server MUST NOT send a Transfer-Encoding header field in any response
         // with a status code of 1xx (Informational) or 204 (No Content)"; the same holds for
         // Content-Length (RFC 9110 §8.6).
-        check_headers(self.headers, |name| is_websocket(name) || is_framing(name))
+        check_headers(&self.headers, |name| is_websocket(name) || is_framing(name))
     }
 }
 

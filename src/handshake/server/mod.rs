@@ -3,7 +3,7 @@
 //! ```
 //! use sansws::buf::{RecvBuffer, SendBuffer};
 //! use sansws::handshake::server::{Accept, Handshake, Reject};
-//! use sansws::proto::Config;
+//! use sansws::Config;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
 //! # rx.extend_from_slice(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -18,10 +18,10 @@
 //!         }
 //!         "/page" => {
 //!             let headers = &[("Content-Type", "text/html")];
-//!             let page = Reject { status: 200, headers, body: b"<h1>Hello</h1>" };
+//!             let page = Reject::new(200).headers(headers).body(b"<h1>Hello</h1>");
 //!             request.reject(&page, &mut tx)?; // send what is in `tx`, then close
 //!         }
-//!         _ => request.reject(&Reject { status: 404, ..Default::default() }, &mut tx)?,
+//!         _ => request.reject(&Reject::new(404), &mut tx)?,
 //!     }
 //! }
 //! # Ok(())
@@ -52,7 +52,7 @@ use super::deadline::Deadline;
 use super::reader::{HeadReader, Kind};
 use super::{HandshakeError, UsageError};
 use crate::buf::{RecvBuffer, SendBuffer};
-use crate::proto::Config;
+use crate::config::Config;
 
 /// Reads a client's request.
 ///
@@ -86,12 +86,12 @@ impl Handshake {
     /// Any request of HTTP/1.1 is returned, be it for an upgrade or for a page:
     /// [`Request::is_upgrade`] tells which. So is one of HTTP/1.0, which load balancers send to
     /// find out whether a server is well; it can be answered with a page, and is never accepted.
-    /// What follows its head stays in `rx`. Once the request has been returned, this returns
+    /// Bytes behind its head stay in `rx`. Once the request has been returned, this returns
     /// `None`.
     ///
     /// # Errors
     ///
-    /// What arrived is not HTTP/1.1 or 1.0, or over a limit. The HTTP answer is in `tx` already.
+    /// The input is not HTTP/1.1 or 1.0, or over a limit. The HTTP answer is in `tx` already.
     /// Every later call returns the same error and writes nothing.
     pub fn read_request(
         &mut self,
@@ -161,7 +161,7 @@ impl Handshake {
     }
 
     /// Looks at the clock. The first call sets the deadline,
-    /// [`Config::handshake_timeout`](crate::proto::Config::handshake_timeout) from `now`.
+    /// [`Config::handshake_timeout`](crate::Config::handshake_timeout) from `now`.
     ///
     /// # Errors
     ///

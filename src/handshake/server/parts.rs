@@ -2,9 +2,9 @@ use alloc::vec::Vec;
 
 use super::Request;
 use crate::buf::RecvBuffer;
+use crate::config::Config;
 use crate::handshake::reader::{HeadReader, Kind};
 use crate::handshake::{HandshakeError, list};
-use crate::proto::Config;
 
 impl Request {
     /// A request that another HTTP stack has read and taken apart, over HTTP/1.1 (the handshake of

@@ -7,23 +7,48 @@ use crate::buf::SendBuffer;
 use crate::handshake::usage::{check_headers, is_framing};
 use crate::handshake::{HandshakeError, UsageError, status};
 
-/// A response that does not open a connection: a refusal, a redirect, a page.
-#[derive(Clone, Copy, Debug)]
-#[allow(clippy::exhaustive_structs)] // written with `..Default::default()`
+/// A response that does not open a connection: a refusal, a redirect, a page. It borrows what it is
+/// made of.
+///
+/// ```
+/// use sansws::handshake::server::Reject;
+///
+/// let moved = Reject::new(301).header("Location", "https://example.com/chat");
+/// let unknown = Reject::new(404).body("There is no such room.");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
 pub struct Reject<'a> {
-    /// The status, 200 to 599. Default 403.
-    pub status: u16,
-    /// Headers such as `Location`, `WWW-Authenticate` or `Content-Type`. `Connection` and
-    /// `Content-Length` are added, and for a body without it `Content-Type: text/plain`.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// The body. Left out where HTTP allows none: in the answer to a HEAD request and with the
-    /// statuses 204, 205 and 304.
-    pub body: &'a [u8],
+    status: u16,
+    headers: Vec<(&'a str, &'a str)>,
+    body: &'a [u8],
 }
 
-impl Default for Reject<'_> {
-    fn default() -> Self {
-        Self { status: 403, headers: &[], body: &[] }
+impl<'a> Reject<'a> {
+    /// Makes a response with this status, 200 to 599, and neither headers of its own nor a body.
+    pub const fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: &[] }
+    }
+
+    /// Adds a header such as `Location`, `WWW-Authenticate` or `Content-Type`. `Connection` and
+    /// `Content-Length` are always written, and `Content-Type: text/plain` for a body that comes
+    /// without a type.
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Adds several headers, names and values.
+    pub fn headers(mut self, headers: &[(&'a str, &'a str)]) -> Self {
+        self.headers.extend_from_slice(headers);
+        self
+    }
+
+    /// Sets the body. It is left out where HTTP allows none: in the answer to a HEAD request and
+    /// with the statuses 204, 205 and 304.
+    pub fn body<B: AsRef<[u8]> + ?Sized>(mut self, body: &'a B) -> Self {
+        self.body = body.as_ref();
+        self
     }
 }
 
@@ -57,7 +82,7 @@ pub(super) fn write_error(tx: &mut SendBuffer, error: &HandshakeError, head_only
     // `Connection` has more to say here
     let headers = error.headers().iter().copied().filter(|(name, _)| *name != "Connection");
     let headers: Vec<_> = headers.collect();
-    Reject { status, headers: &headers, body: body.as_bytes() }.write(tx, head_only);
+    Reject::new(status).headers(&headers).body(&body).write(tx, head_only);
 }
 
 impl Reject<'_> {
@@ -65,7 +90,7 @@ impl Reject<'_> {
         if !matches!(self.status, 200..=599) {
             return Err(UsageError::InvalidStatus(self.status));
         }
-        check_headers(self.headers, is_framing)
+        check_headers(&self.headers, is_framing)
     }
 
     /// Writes the response, without its body for a HEAD request.
@@ -87,7 +112,7 @@ impl Reject<'_> {
         // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
         let connection = if status == 426 || has("upgrade") { "close, Upgrade" } else { "close" };
         line("Connection", connection);
-        for (name, value) in self.headers {
+        for (name, value) in &self.headers {
             line(name, value);
         }
         let body = match status {

@@ -2,7 +2,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::handshake::authority::Authority;
-use crate::handshake::extensions::{self, Extension, InvalidExtensions};
+use crate::handshake::extensions::{self, Extension, ExtensionsError};
 use crate::handshake::head::{Head, Headers};
 use crate::handshake::list;
 use crate::handshake::reader::RequestLine;
@@ -68,7 +68,7 @@ impl Request {
         }
     }
 
-    /// What follows the `?` in the target, not decoded.
+    /// Returns what follows the `?` in the target, not decoded.
     pub fn query(&self) -> Option<&str> {
         self.query.as_ref().map(|query| self.head.text(query))
     }
@@ -117,7 +117,7 @@ impl Request {
     pub(crate) fn is_origin(&self, is_it: impl FnOnce(&Origin) -> bool) -> Option<bool> {
         let mut origins = self.head.all("origin");
         let first = origins.next()?;
-        let origin = str::from_utf8(first).ok().and_then(Origin::parse);
+        let origin = str::from_utf8(first).ok().and_then(|text| text.parse::<Origin>().ok());
         Some(origins.next().is_none() && origin.is_some_and(|origin| is_it(&origin)))
     }
 
@@ -128,7 +128,7 @@ impl Request {
     }
 
     /// The extensions the client offers, its favourite first.
-    pub fn extensions(&self) -> impl Iterator<Item = Result<Extension<'_>, InvalidExtensions>> {
+    pub fn extensions(&self) -> impl Iterator<Item = Result<Extension<'_>, ExtensionsError>> {
         extensions::parse(self.head.all("sec-websocket-extensions"))
     }
 

@@ -1,9 +1,9 @@
 use alloc::boxed::Box;
 
-use super::{Ready, Receiver};
+use super::{Parsing, Ready, Receiver};
 use crate::buf::{FIRST_PIECE, RecvBuffer};
 use crate::deflate::{self, Agreement, Decompressor, Progress, Stop};
-use crate::proto::{Binary, Chunk, Delivery, Event, MessageKind, Role, Text};
+use crate::proto::{Binary, Chunk, Event, MessageKind, Role, Text};
 use crate::wire::{Opcode, ProtocolError, Utf8Validator};
 
 impl Receiver {
@@ -32,9 +32,12 @@ impl Receiver {
         rx: &mut RecvBuffer,
         kind: MessageKind,
     ) -> Result<Option<Ready>, ProtocolError> {
-        let (frame, message) = (&mut self.frame, &mut self.message);
-        let Some(inflation) = &mut self.inflation else { return Ok(None) };
-        let in_chunks = self.delivery == Delivery::Chunks;
+        let message = &mut self.message;
+        let (Parsing::Payload(frame), Some(inflation)) = (&self.parsing, &mut self.inflation)
+        else {
+            return Ok(None);
+        };
+        let in_chunks = self.in_chunks;
         let orders = Orders {
             limit: usize::try_from(self.max_message_len).unwrap_or(usize::MAX),
             utf8: (kind == MessageKind::Text).then_some(&mut message.utf8),
@@ -44,7 +47,9 @@ impl Receiver {
         inflation.paused = false;
         let inflated = inflation.inflate(rx, orders)?;
         inflation.paused = inflated == Inflated::Partly && !in_chunks;
-        frame.open = frame.missing != 0 || inflated == Inflated::Partly;
+        if frame.missing == 0 && inflated != Inflated::Partly {
+            self.parsing = Parsing::Header;
+        }
         let last = inflated == Inflated::Message;
         if last {
             message.kind = None;

@@ -47,16 +47,10 @@ impl Accept {
         self
     }
 
-    pub(crate) fn headers(&self) -> Vec<(&str, &str)> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-    }
-
     /// Returns the same in the terms of the handshake.
-    pub(crate) fn as_handshake<'a>(
-        &'a self,
-        headers: &'a [(&'a str, &'a str)],
-    ) -> handshake::Accept<'a> {
-        handshake::Accept { subprotocol: self.subprotocol.as_deref(), headers }
+    pub(crate) fn as_handshake(&self) -> handshake::Accept<'_> {
+        let accept = handshake::Accept::new().subprotocol(self.subprotocol.as_deref());
+        self.headers.iter().fold(accept, |accept, (name, value)| accept.header(name, value))
     }
 }
 

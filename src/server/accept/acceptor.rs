@@ -22,10 +22,10 @@ use super::refusal::{
     Refusal, internal_error, method_not_allowed, misdirected, not_found, too_many_of_network,
     unavailable,
 };
+use crate::config::Config;
 use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::handshake::server as handshake;
-use crate::proto::Config;
 use crate::server::client::client::Client;
 use crate::server::client::hub::Hub;
 use crate::server::client::info::ClientInfo;
@@ -277,10 +277,8 @@ impl Acceptor {
 
     /// Answers a handshake that is accepted, and starts its connection.
     async fn open(&self, incoming: Incoming<ClientStream>, peer: Peer, accepted: Accepted) {
-        let headers = accepted.accept.headers();
-        match incoming.accept(&accepted.accept.as_handshake(&headers)).await {
+        match incoming.accept(&accepted.accept.as_handshake()).await {
             Ok(ws) => {
-                drop(headers);
                 self.start(ws, accepted);
             }
             // it was answered with status 500
@@ -382,9 +380,8 @@ async fn answer(incoming: Incoming<ClientStream>, response: &Response) {
             &substitute
         }
     };
-    let headers = response.headers();
     // fails if the peer is gone
-    let _ = incoming.reject(&response.reject(&headers)).await;
+    let _ = incoming.reject(&response.as_reject()).await;
 }
 
 /// Waits for the future that is ready first.

@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -15,7 +16,7 @@ use super::info::ClientInfo;
 use super::outbox::Outbox;
 use crate::proto::{MessageRef, SendError};
 use crate::server::context::Context;
-use crate::server::error::{NotJoined, NotSent};
+use crate::server::error::{JoinError, TrySendError};
 use crate::wire::CloseCode;
 
 /// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and
@@ -80,16 +81,16 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NotSent::Closed`] when the client is closing or gone. [`NotSent::QueueFull`] when too much
-    /// waits for it already: see [`SlowClients`](crate::server::SlowClients) for what happens next,
-    /// and [`writable`](Self::writable) for how to keep clear of it. [`NotSent::Invalid`] for a
-    /// ping or pong of more than 125 bytes. Success means that the message is queued, not that it
-    /// has arrived.
-    pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
+    /// [`TrySendError::Closed`] when the client is closing or gone. [`TrySendError::Full`] when too
+    /// much waits for it already: see [`SlowClients`](crate::server::SlowClients) for what happens
+    /// next, and [`writable`](Self::writable) for how to keep clear of it.
+    /// [`TrySendError::Invalid`] for a ping or pong of more than 125 bytes. Success means that the
+    /// message is queued, not that it has arrived.
+    pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), TrySendError> {
         let message = message.into();
         // what any connection would refuse
         SendError::check_len(message.opcode, message.payload.as_slice().len())
-            .map_err(NotSent::Invalid)?;
+            .map_err(TrySendError::Invalid)?;
         direct::note_produced(&message, 1);
         let mut message = Some(message);
         if direct::put(self, &mut message) {
@@ -100,7 +101,7 @@ impl Client {
 
     /// Queues a message, whose length was checked.
     #[inline(never)]
-    fn queue(&self, message: Option<MessageRef<'_>>, own: bool) -> Result<(), NotSent> {
+    fn queue(&self, message: Option<MessageRef<'_>>, own: bool) -> Result<(), TrySendError> {
         message.map_or(Ok(()), |message| self.0.outbox.push(message, own, &self.0.context))
     }
 
@@ -109,9 +110,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NotSent::Closed`] when the client is closing or gone already, [`NotSent::Invalid`] for a
-    /// reason of more than 123 bytes.
-    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
+    /// [`TrySendError::Closed`] when the client is closing or gone already,
+    /// [`TrySendError::Invalid`] for a reason of more than 123 bytes.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), TrySendError> {
         self.0.outbox.close(code, reason)
     }
 
@@ -144,10 +145,10 @@ impl Client {
     /// others.
     ///
     /// ```
-    /// use sansws::server::{Client, Handler, NotSent};
+    /// use sansws::server::{Client, Handler, TrySendError};
     ///
     /// /// Sends a file that is larger than what should lie in memory.
-    /// async fn push(client: &Client, file: &[u8]) -> Result<(), NotSent> {
+    /// async fn push(client: &Client, file: &[u8]) -> Result<(), TrySendError> {
     ///     for piece in file.chunks(64 * 1024) {
     ///         client.writable().await?;
     ///         client.send(piece)?;
@@ -167,12 +168,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NotSent::Closed`] when the client is closing or gone, also while this waits.
+    /// [`TrySendError::Closed`] when the client is closing or gone, also while this waits.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub async fn writable(&self) -> Result<(), NotSent> {
+    pub async fn writable(&self) -> Result<(), TrySendError> {
         consume_budget().await;
         let limits = self.0.context.limits();
         while !self.0.outbox.has_room(limits)? {
@@ -240,7 +241,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Hub::join`].
-    pub fn join(&self, room: &str) -> Result<bool, NotJoined> {
+    pub fn join(&self, room: &str) -> Result<bool, JoinError> {
         self.0.hub.join(self, room)
     }
 
@@ -250,7 +251,7 @@ impl Client {
     }
 
     /// Returns the rooms it is in, in the order in which it has joined them.
-    pub fn rooms(&self) -> Vec<Arc<str>> {
+    pub fn rooms(&self) -> Vec<String> {
         self.0.hub.rooms_of(self.id())
     }
 

@@ -224,7 +224,7 @@ impl<'b> Received<'b> {
     /// Returns the message, owned: a small payload is copied, a large one is handed over.
     pub fn into_message(self) -> Message {
         match self {
-            Self::Text(text) => Message::Text(text.into_text()),
+            Self::Text(text) => Message::Text(text.into_owned()),
             Self::Binary(binary) => Message::Binary(binary.into_bytes()),
         }
     }

@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::{self, Entry};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,7 +12,7 @@ use super::client::Client;
 use super::target::Target;
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
 use crate::server::context::Context;
-use crate::server::error::{NotJoined, NotSent};
+use crate::server::error::{JoinError, TrySendError};
 use crate::server::observe::stats::{Counters, Stats};
 use crate::wire::CloseCode;
 
@@ -108,9 +109,13 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As [`Client::send`]; [`NotSent::Closed`] if there is no client with this id.
-    pub fn send_to<'m>(&self, id: u64, message: impl Into<MessageRef<'m>>) -> Result<(), NotSent> {
-        self.get(id).ok_or(NotSent::Closed)?.send(message)
+    /// As [`Client::send`]; [`TrySendError::Closed`] if there is no client with this id.
+    pub fn send_to<'m>(
+        &self,
+        id: u64,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<(), TrySendError> {
+        self.get(id).ok_or(TrySendError::Closed)?.send(message)
     }
 
     /// Puts a client into a room, which is there while anybody is in it. Returns whether it was not
@@ -120,12 +125,12 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`NotJoined::Closed`] for a client that is gone, [`NotJoined::TooManyRooms`],
-    /// [`NotJoined::NameTooLong`].
-    pub fn join(&self, client: &Client, room: &str) -> Result<bool, NotJoined> {
+    /// [`JoinError::Closed`] for a client that is gone, [`JoinError::TooManyRooms`],
+    /// [`JoinError::NameTooLong`].
+    pub fn join(&self, client: &Client, room: &str) -> Result<bool, JoinError> {
         let limits = self.context().limits();
         if room.len() > limits.max_room_name_len {
-            return Err(NotJoined::NameTooLong {
+            return Err(JoinError::NameTooLong {
                 len: room.len(),
                 limit: limits.max_room_name_len,
             });
@@ -133,7 +138,7 @@ impl Hub {
         let mut state = self.lock();
         let State { clients, rooms, joined, .. } = &mut *state;
         if !clients.contains_key(&client.id()) {
-            return Err(NotJoined::Closed);
+            return Err(JoinError::Closed);
         }
         let theirs = joined.get(&client.id());
         if theirs.is_some_and(|theirs| theirs.rooms.contains_key(room)) {
@@ -141,7 +146,7 @@ impl Hub {
         }
         let limit = limits.max_rooms_per_client;
         if theirs.map_or(0, |theirs| theirs.rooms.len()) >= limit {
-            return Err(NotJoined::TooManyRooms { limit });
+            return Err(JoinError::TooManyRooms { limit });
         }
         let name = match rooms.get_key_value(room) {
             Some((name, _)) => Arc::clone(name),
@@ -183,16 +188,21 @@ impl Hub {
     }
 
     /// Returns the rooms that are not empty, by name, with how many are in each.
-    pub fn rooms(&self) -> Vec<(Arc<str>, usize)> {
-        self.lock().rooms.iter().map(|(name, it)| (Arc::clone(name), it.members.len())).collect()
+    pub fn rooms(&self) -> Vec<(String, usize)> {
+        let rooms: Vec<_> = {
+            let state = self.lock();
+            state.rooms.iter().map(|(name, it)| (Arc::clone(name), it.members.len())).collect()
+        };
+        // copied when nobody waits for the lock any more
+        rooms.into_iter().map(|(name, count)| (String::from(&*name), count)).collect()
     }
 
     /// Returns the rooms of a client, in the order in which it has entered them.
-    pub(crate) fn rooms_of(&self, id: u64) -> Vec<Arc<str>> {
+    pub(crate) fn rooms_of(&self, id: u64) -> Vec<String> {
         let rooms = self.lock().joined.get(&id).map(|theirs| theirs.rooms.clone());
         let mut rooms: Vec<_> = rooms.unwrap_or_default().into_iter().collect();
         rooms.sort_unstable_by_key(|(_, number)| *number);
-        rooms.into_iter().map(|(name, _)| name).collect()
+        rooms.into_iter().map(|(name, _)| String::from(&*name)).collect()
     }
 
     /// Returns what the server has counted.
@@ -245,8 +255,8 @@ impl Hub {
             return Ok(prepared.clone());
         }
         #[cfg(feature = "deflate")]
-        if let Some(deflate) = self.context().limits().deflate {
-            return PreparedMessage::with_deflate(message, &deflate);
+        if let Some(deflate) = &self.context().limits().deflate {
+            return PreparedMessage::with_deflate(message, deflate);
         }
         PreparedMessage::new(message)
     }

@@ -15,7 +15,7 @@ use crate::wire::CloseCode;
 /// in any case. Each message is charged its payload and 64 bytes.
 ///
 /// Pongs, keep-alive pings and Close frames do not pass through the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SlowClients {
     /// The client is closed with this code, and what waits for it is dropped: once more than
@@ -29,12 +29,12 @@ pub enum SlowClients {
     /// where the newest counts.
     DropOldest,
     /// The new message is dropped then, and its sender gets
-    /// [`NotSent::QueueFull`](crate::server::NotSent::QueueFull).
+    /// [`TrySendError::Full`](crate::server::TrySendError::Full).
     DropNewest,
 }
 
 /// The limits on what one client may make the server hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) max_queued_bytes: usize,
     pub(crate) max_burst_bytes: usize,

@@ -12,7 +12,7 @@ use super::limits::{Limits, SlowClients};
 use super::queue::{Queue, charge_of};
 use crate::proto::{MessageRef, SendError};
 use crate::server::context::Context;
-use crate::server::error::NotSent;
+use crate::server::error::TrySendError;
 use crate::server::observe::stats::Counters;
 use crate::session::Session;
 use crate::wire::CloseCode;
@@ -195,12 +195,12 @@ impl Outbox {
         message: MessageRef<'_>,
         own: bool,
         context: &Context,
-    ) -> Result<(), NotSent> {
+    ) -> Result<(), TrySendError> {
         let (limits, counters) = (context.limits(), &context.counters);
         let charge = charge_of(&message);
         let mut state = self.lock();
         if !state.gate.is_open() {
-            return Err(NotSent::Closed);
+            return Err(TrySendError::Closed);
         }
         let ceiling = state.ceiling(limits);
         while state.is_full(charge, ceiling) {
@@ -239,11 +239,11 @@ impl Outbox {
     /// # Errors
     ///
     /// The gate is not open, or the reason is too long.
-    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), NotSent> {
-        SendError::check_reason(reason).map_err(NotSent::Invalid)?;
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), TrySendError> {
+        SendError::check_reason(reason).map_err(TrySendError::Invalid)?;
         let state = self.lock();
         if !state.gate.is_open() {
-            return Err(NotSent::Closed);
+            return Err(TrySendError::Closed);
         }
         self.shut(state, Gate::Closing(Box::new((code, reason.into()))));
         Ok(())
@@ -327,11 +327,11 @@ impl Outbox {
 
     /// Returns whether less than half of what may wait does; an error once nothing is taken any
     /// more.
-    pub(crate) fn has_room(&self, limits: &Limits) -> Result<bool, NotSent> {
+    pub(crate) fn has_room(&self, limits: &Limits) -> Result<bool, TrySendError> {
         let state = self.lock();
         match state.gate.is_open() {
             true => Ok(state.queue.bytes() < limits.room()),
-            false => Err(NotSent::Closed),
+            false => Err(TrySendError::Closed),
         }
     }
 
@@ -492,8 +492,8 @@ impl State {
             && matches!(limits.slow_clients, SlowClients::Close(_))
     }
 
-    fn full(&self) -> NotSent {
-        NotSent::QueueFull { messages: self.queue.len(), bytes: self.queue.bytes() }
+    fn full(&self) -> TrySendError {
+        TrySendError::Full { messages: self.queue.len(), bytes: self.queue.bytes() }
     }
 }
 

@@ -120,7 +120,8 @@ impl ClientStream {
             match result {
                 Ok(()) if piece.filled().is_empty() => ahead.end = Some(Ok(())),
                 Ok(()) => {
-                    observed.arrived += piece.filled().len() as u32; // a buffer's length at the most
+                    // a buffer's length at the most
+                    observed.arrived += piece.filled().len() as u32;
                     ahead.bytes.extend_from_slice(piece.filled());
                     ahead.look(unread, &mut observed);
                 }

@@ -5,7 +5,7 @@ use super::client::Client;
 use super::direct;
 use super::hub::Hub;
 use crate::proto::{MessageRef, PreparedMessage, SendError};
-use crate::server::error::NotSent;
+use crate::server::error::TrySendError;
 use crate::wire::CloseCode;
 
 /// A selection of a server's clients, to send to or to look at: [all](Hub::all) of them or those in
@@ -87,9 +87,9 @@ impl<'a> Target<'a> {
         for client in self.clients() {
             match client.close(code, reason) {
                 Ok(()) => closed += 1,
-                Err(NotSent::Invalid(error)) => return Err(error),
+                Err(TrySendError::Invalid(error)) => return Err(error),
                 // it is closing already
-                Err(NotSent::Closed | NotSent::QueueFull { .. }) => {}
+                Err(TrySendError::Closed | TrySendError::Full { .. }) => {}
             }
         }
         Ok(closed)

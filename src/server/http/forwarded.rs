@@ -92,8 +92,8 @@ mod tests {
 
     use super::*;
     use crate::buf::{RecvBuffer, SendBuffer};
+    use crate::config::Config;
     use crate::handshake::server::Handshake;
-    use crate::proto::Config;
 
     fn request(headers: impl AsRef<[u8]>) -> Request {
         let mut rx = RecvBuffer::new();

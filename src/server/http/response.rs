@@ -68,7 +68,7 @@ impl Response {
     /// A status outside 200–599, a header that has a name or value HTTP does not allow, or one that
     /// is added when the response is sent.
     pub fn check(&self) -> Result<(), UsageError> {
-        self.reject(&self.headers()).check()
+        self.as_reject().check()
     }
 
     /// Returns what the handshake itself answers to a request with this error.
@@ -89,12 +89,9 @@ impl Response {
         self.status
     }
 
-    pub(crate) fn headers(&self) -> Vec<(&str, &str)> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-    }
-
     /// Returns the same in the terms of the handshake.
-    pub(crate) fn reject<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Reject<'a> {
-        Reject { status: self.status, headers, body: &self.body }
+    pub(crate) fn as_reject(&self) -> Reject<'_> {
+        let reject = Reject::new(self.status).body(&self.body);
+        self.headers.iter().fold(reject, |reject, (name, value)| reject.header(name, value))
     }
 }

@@ -27,8 +27,8 @@ enum Segment {
 pub(crate) type Params = Box<[Box<str>]>;
 
 impl Pattern {
-    pub(crate) fn parse(text: &str) -> Result<Self, InvalidPath> {
-        let invalid = |problem| InvalidPath { path: text.into(), problem };
+    pub(crate) fn parse(text: &str) -> Result<Self, PathError> {
+        let invalid = |problem| PathError { path: text.into(), problem };
         let path = text.strip_prefix('/').ok_or_else(|| invalid(Problem::Relative))?;
         let mut this = Self { text: text.into(), segments: Vec::new(), names: Vec::new() };
         for segment in path.split('/') {
@@ -111,11 +111,11 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    pub(crate) fn insert(&mut self, path: &str, value: T) -> Result<(), InvalidPath> {
+    pub(crate) fn insert(&mut self, path: &str, value: T) -> Result<(), PathError> {
         let pattern = Pattern::parse(path)?;
         let at = self.0.binary_search_by(|(other, _)| other.segments.cmp(&pattern.segments));
         match at {
-            Ok(_) => Err(InvalidPath { path: path.into(), problem: Problem::Taken }),
+            Ok(_) => Err(PathError { path: path.into(), problem: Problem::Taken }),
             Err(at) => {
                 self.0.insert(at, (Arc::new(pattern), value));
                 Ok(())
@@ -151,7 +151,7 @@ fn decode(text: &str) -> Option<String> {
 
 /// A path that cannot be a route or that of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidPath {
+pub struct PathError {
     path: Box<str>,
     problem: Problem,
 }
@@ -167,7 +167,7 @@ enum Problem {
     Parameters,
 }
 
-impl InvalidPath {
+impl PathError {
     /// Makes the error for a path that can have no parameters.
     pub(crate) fn with_parameters(path: &str) -> Self {
         Self { path: path.into(), problem: Problem::Parameters }
@@ -179,7 +179,7 @@ impl InvalidPath {
     }
 }
 
-impl fmt::Display for InvalidPath {
+impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.problem {
             Problem::Relative => "begin it with `/`",
@@ -196,7 +196,7 @@ impl fmt::Display for InvalidPath {
     }
 }
 
-impl core::error::Error for InvalidPath {}
+impl core::error::Error for PathError {}
 
 #[cfg(test)]
 mod tests {

@@ -151,7 +151,7 @@ fn a_refusal_ends_at_once() {
             } else {
                 peer.send(wire::REQUEST.as_bytes());
                 let incoming = read_request(Plain(near), &Config::new()).unwrap();
-                incoming.reject(&Reject::default()).unwrap();
+                incoming.reject(&Reject::new(403)).unwrap();
             }
             let answer = String::from_utf8(peer.rest()).unwrap();
             let status = if wrong { "426" } else { "403" };
@@ -243,7 +243,7 @@ fn a_server_says_that_it_was_the_last_record() {
         peer.send(wire::REQUEST.as_bytes());
         let incoming = read_request(records, &Config::new()).unwrap();
         let answer = thread::spawn(move || peer.rest());
-        incoming.reject(&Reject::default()).unwrap();
+        incoming.reject(&Reject::new(403)).unwrap();
         assert!(answer.join().unwrap().starts_with(b"HTTP/1.1 403 "));
         assert_eq!(*log.lock().unwrap(), ["close_notify"]);
     });

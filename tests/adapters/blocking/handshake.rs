@@ -25,13 +25,10 @@ fn both_ends_agree_on_a_subprotocol() {
             let request = incoming.request();
             assert_eq!((request.path(), request.query()), ("/room", Some("7")));
             assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat.v2", "chat.v1"]);
-            incoming
-                .accept(&Accept { subprotocol: Some("chat.v1"), headers: &[("A", "b")] })
-                .unwrap()
+            incoming.accept(&Accept::new().subprotocol("chat.v1").header("A", "b")).unwrap()
         });
         let request = Request::new(&format!("{url}room?7")).unwrap();
-        let request =
-            request.with_subprotocol("chat.v2").unwrap().with_subprotocol("chat.v1").unwrap();
+        let request = request.subprotocol("chat.v2").subprotocol("chat.v1");
         let client = connect_with(&request, &Config::new()).unwrap();
         assert_eq!(client.subprotocol(), Some("chat.v1"));
         assert_eq!(serve.join().unwrap().subprotocol(), Some("chat.v1"));
@@ -66,7 +63,8 @@ fn a_refusal_reaches_the_client_with_everything_in_it() {
             let (listener, url) = listen();
             let serve = thread::spawn(move || {
                 let incoming = read_request(listener.accept().unwrap().0, &Config::new()).unwrap();
-                incoming.reject(&Reject { status, headers: &[header], body: body.as_bytes() })
+                incoming
+                    .reject(&Reject::new(status).header(header.0, header.1).body(body.as_bytes()))
             });
             let error = connect(&url).unwrap_err();
             let Error::Refused(refused) = &error else { panic!("{error:?}") };
@@ -121,7 +119,7 @@ fn an_answer_survives_what_the_peer_still_sends() {
             });
             if rejected {
                 let incoming = read_request(near, &Config::new()).unwrap();
-                incoming.reject(&Reject::default()).unwrap();
+                incoming.reject(&Reject::new(403)).unwrap();
             } else {
                 let error = accept(near).unwrap_err();
                 let named = HandshakeError::HeadTooLong { limit: 16 * 1024 };
@@ -143,7 +141,7 @@ fn an_answer_that_cannot_be_sent_becomes_a_500() {
         peer.send(wire::REQUEST.as_bytes());
         let answer = thread::spawn(move || String::from_utf8(peer.rest()).unwrap());
         let incoming = read_request(near, &Config::new()).unwrap();
-        let accept = Accept { headers: &[("X", "a\r\nEvil: yes")], ..Default::default() };
+        let accept = Accept::new().header("X", "a\r\nEvil: yes");
         assert!(matches!(incoming.accept(&accept), Err(Error::Usage(_))));
         let answer = answer.join().unwrap();
         assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("Evil"), "{answer}");
@@ -264,7 +262,7 @@ fn the_headers_of_the_response_can_be_read() {
         let (listener, url) = listen();
         let serve = thread::spawn(move || {
             let incoming = read_request(listener.accept().unwrap().0, &Config::new()).unwrap();
-            let accept = Accept { headers: &[("X-Session", "42")], ..Accept::default() };
+            let accept = Accept::new().header("X-Session", "42");
             incoming.accept(&accept).unwrap().send("Hello").unwrap();
         });
         let request = Request::new(&url).unwrap();

@@ -2,6 +2,7 @@
 mod both_ways;
 mod byte_stream;
 mod cannot;
+mod chunks;
 mod corners;
 mod ends;
 mod faulty;

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sansws::KeepAlive;
 use sansws::blocking::{Plain, Transport, WebSocket, accept_with, client, read_request};
 use sansws::handshake::client::Request;
 use sansws::handshake::server::{Accept, Reject};
-use sansws::proto::KeepAlive;
 use sansws::{CloseCode, Config, Error};
 
 use crate::blocking::peer::{Peer, client_on, server, server_on, tcp, within};
@@ -116,14 +116,14 @@ fn two_ends_in_one_thread_get_on() {
         }
     }
     for config in configs() {
+        let larger = config.clone().max_unsent(64 << 20);
         within(move || {
             let (near, far) = nonblocking();
             run([server_on(near, &config), client_on(far, &config)]);
         });
         within(move || {
             let (near, far) = nonblocking();
-            let config = config.max_unsent(64 << 20);
-            run([server_on(Plain(near), &config), client_on(Plain(far), &config)]);
+            run([server_on(Plain(near), &larger), client_on(Plain(far), &larger)]);
         });
     }
 }
@@ -257,7 +257,7 @@ fn a_handshake_waits_without_spinning() {
                 if accepted {
                     incoming.accept(&Accept::default()).map(drop)
                 } else {
-                    incoming.reject(&Reject::default())
+                    incoming.reject(&Reject::new(403))
                 }
             });
             thread::sleep(Duration::from_millis(500));

@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
+use sansws::Config;
 use sansws::blocking::{Transport, WebSocket, accept_with, client, connect_with};
 use sansws::buf::RecvBuffer;
 use sansws::handshake::client::Request;
-use sansws::proto::{Config, Connection};
+use sansws::proto::Connection;
 
 use sansws_test::wire;
 
@@ -15,12 +16,16 @@ pub use sansws_test::blocking::{Peer, within};
 
 /// A server's socket on any stream, the handshake left out.
 pub fn server_on<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::server(config), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(io, Connection::server(config), RecvBuffer::new()))
 }
 
 /// A client's socket on any stream, the handshake left out.
 pub fn client_on<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::client(config, [9; 32]), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(
+        io,
+        Connection::client(config, [9; 32]),
+        RecvBuffer::new(),
+    ))
 }
 
 /// A server's socket and its peer.

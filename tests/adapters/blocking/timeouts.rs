@@ -4,9 +4,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sansws::KeepAlive;
 use sansws::blocking::{Plain, WebSocket, accept_with, client};
 use sansws::handshake::client::Request;
-use sansws::proto::{KeepAlive, Timeout};
+use sansws::proto::Timeout;
 use sansws::{CloseCode, Config, Error};
 
 use crate::blocking::peer::{Peer, server, server_between, tcp, within};
@@ -274,8 +275,9 @@ fn time_outs_of_the_user_are_left_as_they_are() {
             let config = Config::new().keep_alive(keep_alive);
             let (near, far) = tcp();
             [&near, &far].into_iter().for_each(set);
+            let their_config = config.clone();
             let near = thread::spawn(move || {
-                let incoming = read_request(near, &config).unwrap();
+                let incoming = read_request(near, &their_config).unwrap();
                 check(incoming.get_ref());
                 incoming.accept(&Accept::default()).unwrap()
             });
@@ -302,7 +304,7 @@ fn time_outs_of_the_user_are_left_as_they_are() {
                 scope.spawn(|| {
                     if refuses {
                         let incoming = read_request(&mut near, &Config::new()).unwrap();
-                        incoming.reject(&Reject::default()).unwrap();
+                        incoming.reject(&Reject::new(403)).unwrap();
                     } else {
                         near.write_all(b"nonsense\r\n\r\n").unwrap();
                     }

@@ -74,7 +74,7 @@ fn a_request_may_be_looked_at_and_rejected() {
             read_request_with_prefix(near, wire::REQUEST.as_bytes(), &Config::new()).unwrap();
         assert_eq!(incoming.request().path(), "/chat");
         let reject = thread::spawn(move || {
-            incoming.reject(&Reject { status: 404, ..Reject::default() }).unwrap();
+            incoming.reject(&Reject::new(404)).unwrap();
         });
         assert!(peer.head().starts_with("HTTP/1.1 404 "));
         drop(peer);
@@ -93,6 +93,7 @@ fn a_stack_that_writes_the_response_itself() {
         let (listener, url) = listen();
         let text = "abc".repeat(10_000);
         let expected = text.clone();
+        let their_config = config.clone();
         let serve = thread::spawn(move || {
             let mut stream = listener.accept().unwrap().0;
             let (mut received, mut chunk) = (Vec::new(), [0; 4096]);
@@ -107,9 +108,9 @@ fn a_stack_that_writes_the_response_itself() {
             let head = String::from_utf8(received).unwrap();
             let headers = head.trim_end().lines().skip(1);
             let headers = headers.map(|line| line.split_once(": ").unwrap());
-            let request = Request::from_parts("GET", "/", headers, &config).unwrap();
-            let accept = Accept { subprotocol: Some("chat"), ..Accept::default() };
-            let upgrade = request.upgrade(&accept, &config).unwrap();
+            let request = Request::from_parts("GET", "/", headers, &their_config).unwrap();
+            let accept = Accept::new().subprotocol("chat");
+            let upgrade = request.upgrade(&accept, &their_config).unwrap();
             write!(stream, "HTTP/1.1 101 Switching Protocols\r\n").unwrap();
             for (name, value) in upgrade.headers() {
                 write!(stream, "{name}: {value}\r\n").unwrap();
@@ -122,7 +123,7 @@ fn a_stack_that_writes_the_response_itself() {
             assert_eq!(ws.recv().unwrap(), Some(expected.as_str().into()));
             ws.close(CloseCode::NORMAL, "").unwrap();
         });
-        let request = client::Request::new(&url).unwrap().with_subprotocol("chat").unwrap();
+        let request = client::Request::new(&url).unwrap().subprotocol("chat");
         let mut client = connect_with(&request, &config).unwrap();
         assert_eq!(client.subprotocol(), Some("chat"));
         client.send(&text).unwrap();

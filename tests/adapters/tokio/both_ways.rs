@@ -2,7 +2,7 @@
 //! may wait for the other to read first.
 
 use futures_util::StreamExt;
-use sansws::proto::KeepAlive;
+use sansws::KeepAlive;
 use sansws::tokio::WebSocket;
 use sansws::{Config, Error, Event, Message};
 use tokio::io::{AsyncRead, AsyncWrite, duplex};

@@ -1,7 +1,8 @@
 //! Peers that do not read: what waits for them is bounded, and nothing is lost when they go on.
 
 use futures_util::FutureExt;
-use sansws::proto::{KeepAlive, MessageRef, SendError};
+use sansws::KeepAlive;
+use sansws::proto::{MessageRef, SendError};
 use sansws::{Config, Error};
 use tokio::io::AsyncWriteExt;
 use tokio::task::yield_now;

@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sansws::proto::{Initiator, KeepAlive};
+use sansws::KeepAlive;
+use sansws::proto::Initiator;
 use sansws::tokio::WebSocket;
 use sansws::{CloseCode, Config, Event, Message, PreparedMessage};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex};
@@ -278,7 +279,7 @@ async fn answering_an_event_survives_being_dropped() {
         let echo = async {
             for _ in 0..10 {
                 let (event, mut out) = ws.next_event().await.unwrap().unwrap();
-                let message = event.as_message().unwrap();
+                let message = event.as_message_ref().unwrap();
                 if let Some(sent) = poll_at_most(n.max(1), out.send(message)).await {
                     sent.unwrap();
                 }

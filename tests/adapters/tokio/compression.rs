@@ -9,8 +9,10 @@ use sansws_test::wire;
 
 fn settings() -> [Config; 3] {
     let deflate = Deflate::new().threshold(0);
-    let takeover = deflate.server_no_context_takeover(false).client_no_context_takeover(false);
-    [deflate, takeover, takeover.server_max_window_bits(9)].map(|it| Config::new().deflate(it))
+    let takeover =
+        deflate.clone().server_no_context_takeover(false).client_no_context_takeover(false);
+    [deflate, takeover.clone(), takeover.server_max_window_bits(9)]
+        .map(|it| Config::new().deflate(it))
 }
 
 fn messages() -> Vec<Message> {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sansws::KeepAlive;
 use sansws::handshake::client::Request;
-use sansws::proto::{KeepAlive, Timeout};
+use sansws::proto::Timeout;
 use sansws::tokio::{accept, connect_with};
 use sansws::{CloseCode, Config, Error};
 use tokio::io::{

@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sansws::proto::{Initiator, KeepAlive, SendError, State};
+use sansws::KeepAlive;
+use sansws::proto::{Initiator, SendError, State};
 use sansws::tokio::WebSocket;
 use sansws::{CloseCode, Config, Error, Message, ProtocolError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex};

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use sansws::KeepAlive;
 use sansws::bytes;
-use sansws::proto::KeepAlive;
 use sansws::{CloseCode, Config, Event, PreparedMessage};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 

@@ -29,19 +29,15 @@ async fn both_ends_agree_on_a_subprotocol() {
         assert_eq!(request.origin(), Some("http://example.com"));
         assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat.v2", "chat.v1"]);
         let headers = [("Set-Cookie", "a=b")];
-        let accept = Accept { subprotocol: Some("chat.v1"), headers: &headers };
+        let accept = Accept::new().subprotocol("chat.v1").headers(&headers);
         incoming.accept(&accept).await.unwrap()
     };
     let request = Request::new(&format!("{url}room?7"))
         .unwrap()
-        .with_header("Authorization", "Bearer abc")
-        .unwrap()
-        .with_origin("http://example.com")
-        .unwrap()
-        .with_subprotocol("chat.v2")
-        .unwrap()
-        .with_subprotocol("chat.v1")
-        .unwrap();
+        .header("Authorization", "Bearer abc")
+        .origin("http://example.com")
+        .subprotocol("chat.v2")
+        .subprotocol("chat.v1");
     let config = Config::new();
     let connect = connect_with(&request, &config);
     let (server, client) = within(async { tokio::join!(serve, connect) }).await;
@@ -144,7 +140,9 @@ async fn a_refusal_reaches_the_client_with_everything_in_it() {
         let serve = async {
             let (stream, _) = listener.accept().await.unwrap();
             let incoming = read_request(stream, &Config::new()).await.unwrap();
-            incoming.reject(&Reject { status, headers: &[header], body: body.as_bytes() }).await
+            incoming
+                .reject(&Reject::new(status).header(header.0, header.1).body(body.as_bytes()))
+                .await
         };
         let connect = async move { connect(&url).await };
         let (served, error) = within(async { tokio::join!(serve, connect) }).await;
@@ -165,7 +163,7 @@ async fn a_plain_request_can_be_answered_with_a_page() {
     peer.send(b"GET /about HTTP/1.1\r\nHost: h\r\n\r\n").await;
     let incoming = within(read_request(near, &Config::new())).await.unwrap();
     assert!(!incoming.request().is_upgrade());
-    let reject = Reject { status: 200, body: b"a page", ..Default::default() };
+    let reject = Reject::new(200).body(b"a page");
     let (served, response) =
         within(async { tokio::join!(incoming.reject(&reject), read(peer)) }).await;
     served.unwrap();
@@ -243,7 +241,7 @@ async fn a_refusal_survives_what_the_peer_still_sends() {
     };
     let serve = async {
         let incoming = read_request(near, &Config::new()).await?;
-        incoming.reject(&Reject::default()).await
+        incoming.reject(&Reject::new(403)).await
     };
     let (served, response) = within(async { tokio::join!(serve, talk) }).await;
     served.unwrap();
@@ -258,7 +256,7 @@ async fn an_answer_that_cannot_be_sent_becomes_a_500() {
     peer.send(wire::REQUEST.as_bytes()).await;
     let incoming = within(read_request(near, &Config::new())).await.unwrap();
     let headers = [("X", "a\r\nEvil: yes")];
-    let accept = Accept { headers: &headers, ..Default::default() };
+    let accept = Accept::new().headers(&headers);
     let (result, response) =
         within(async { tokio::join!(incoming.accept(&accept), read(peer)) }).await;
     assert!(matches!(result, Err(Error::Usage(_))), "{result:?}");
@@ -493,7 +491,7 @@ async fn the_headers_of_the_response_can_be_read() {
     let serve = async {
         let (stream, _) = listener.accept().await.unwrap();
         let incoming = read_request(stream, &Config::new()).await.unwrap();
-        let accept = Accept { headers: &[("X-Session", "42")], ..Accept::default() };
+        let accept = Accept::new().header("X-Session", "42");
         incoming.accept(&accept).await.unwrap()
     };
     let request = Request::new(&url).unwrap();

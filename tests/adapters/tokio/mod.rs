@@ -4,6 +4,7 @@ mod both_ways;
 mod bounds;
 mod byte_stream;
 mod cancel;
+mod chunks;
 #[cfg(feature = "deflate")]
 mod compression;
 mod corners;

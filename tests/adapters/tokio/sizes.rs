@@ -14,7 +14,11 @@ use tokio::net::TcpStream;
 #[tokio::test]
 async fn futures_and_sockets_are_small() {
     let (near, far) = tokio::io::duplex(64);
-    let mut ws = WebSocket::from_parts(near, Connection::server(&Config::new()), RecvBuffer::new());
+    let mut ws = WebSocket::from_parts(sansws::Parts::new(
+        near,
+        Connection::server(&Config::new()),
+        RecvBuffer::new(),
+    ));
     let recv = size_of_val(&ws.recv());
     let next_event = size_of_val(&ws.next_event());
     let send = size_of_val(&ws.send("text"));
@@ -26,7 +30,7 @@ async fn futures_and_sockets_are_small() {
         ("next_event", next_event, 64),
         ("send", send, 144),
         ("flush", flush, 24),
-        ("accept", accept, 224),
+        ("accept", accept, 48),
         ("WebSocket<TcpStream>", size_of::<WebSocket<TcpStream>>(), 376),
         ("ByteStream<TcpStream>", size_of::<ByteStream<TcpStream>>(), 392),
         ("Connection", size_of::<Connection>(), 208),

@@ -173,7 +173,9 @@ async fn compressed_zeros() {
     const LEN: usize = 16 << 20;
     let config = Config::new().deflate(Deflate::new());
     let (near, mut far) = duplex(1 << 20);
-    let accepting = tokio::spawn(async move { sansws::tokio::accept_with(near, &config).await });
+    let their_config = config.clone();
+    let accepting =
+        tokio::spawn(async move { sansws::tokio::accept_with(near, &their_config).await });
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     let request = Request::new("ws://server.example.com/").unwrap();
     let mut handshake = Handshake::start(&request, [7; 16], &config, &mut tx).unwrap();

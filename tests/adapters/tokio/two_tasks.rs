@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt, stream};
-use sansws::proto::{KeepAlive, Timeout};
+use sansws::KeepAlive;
+use sansws::proto::Timeout;
 use sansws::{CloseCode, Config, Error, Message};
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep};

@@ -1,12 +1,12 @@
 //! Sockets for an HTTP server that is not ours: one that has begun to read a connection, and one
 //! that takes requests apart and writes responses itself.
 
+use sansws::KeepAlive;
 #[cfg(feature = "deflate")]
 use sansws::deflate::Deflate;
 use sansws::handshake::HandshakeError;
 use sansws::handshake::client;
 use sansws::handshake::server::{Accept, AcceptError, Reject, Request};
-use sansws::proto::KeepAlive;
 use sansws::tokio::{WebSocket, accept_with_prefix, connect_with, read_request_with_prefix};
 use sansws::{CloseCode, Config, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -102,7 +102,7 @@ async fn a_request_may_be_rejected() {
     let incoming = within(read_request_with_prefix(near, wire::REQUEST.as_bytes(), &Config::new()))
         .await
         .unwrap();
-    let reject = Reject { status: 404, ..Reject::default() };
+    let reject = Reject::new(404);
     let reject = incoming.reject(&reject);
     let read = async {
         assert!(peer.head().await.starts_with("HTTP/1.1 404 "));
@@ -176,7 +176,7 @@ async fn a_stack_that_writes_the_response_itself() {
         let request = Request::from_parts(&method, &target, headers, &config).unwrap();
         assert_eq!((request.path(), request.query()), ("/room", Some("7")));
         let headers = &[("Set-Cookie", "a=b")];
-        let accept = Accept { subprotocol: Some("chat"), headers };
+        let accept = Accept::new().subprotocol("chat").headers(headers);
         let upgrade = request.upgrade(&accept, &config).unwrap();
         assert_eq!(upgrade.subprotocol(), Some("chat"));
         #[cfg(feature = "deflate")]
@@ -187,7 +187,7 @@ async fn a_stack_that_writes_the_response_itself() {
         WebSocket::from_upgrade(stream, upgrade, &rest)
     };
     let request = client::Request::new(&format!("{url}room?7")).unwrap();
-    let request = request.with_subprotocol("chat").unwrap();
+    let request = request.subprotocol("chat");
     let connect = connect_with(&request, &config);
     let (mut server, client) = within(async { tokio::join!(serve, connect) }).await;
     let mut client = client.unwrap();
@@ -230,8 +230,9 @@ async fn early_frames_survive_another_stack() {
 #[tokio::test(start_paused = true)]
 async fn an_upgraded_stream_is_kept_alive() {
     clock_is_paused();
-    for keep_alive in [KeepAlive::Auto, KeepAlive::Off] {
-        let config = Config::new().keep_alive(keep_alive);
+    for (config, pings) in
+        [(Config::new(), true), (Config::new().keep_alive(KeepAlive::Off), false)]
+    {
         let (method, target, headers) = parts(wire::REQUEST);
         let request = Request::from_parts(&method, &target, headers, &config).unwrap();
         let upgrade = request.upgrade(&Accept::default(), &config).unwrap();
@@ -239,12 +240,11 @@ async fn an_upgraded_stream_is_kept_alive() {
         let mut peer = Peer::new(far);
         let mut ws = WebSocket::from_upgrade(near, upgrade, b"");
         let result = tokio::time::timeout(Duration::from_secs(60), ws.recv()).await;
-        match keep_alive {
-            KeepAlive::Auto => {
-                assert!(result.unwrap().unwrap_err().is_timeout());
-                assert_eq!(peer.frame().await.unwrap().opcode, wire::PING);
-            }
-            _ => assert!(result.is_err()),
+        if pings {
+            assert!(result.unwrap().unwrap_err().is_timeout());
+            assert_eq!(peer.frame().await.unwrap().opcode, wire::PING);
+        } else {
+            assert!(result.is_err());
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use sansws::Config;
+use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::endpoint::{Endpoint, Failure, Step};
+use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::client::Request;
 use sansws::handshake::server::{Accept, Reject};
-use sansws::proto::{Config, Event};
 
 /// What a server answers.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Answer {
     Accept(Accept<'static>),
     Reject(Reject<'static>),
@@ -38,7 +39,7 @@ pub struct End {
     /// The events, as text.
     pub seen: Vec<String>,
     pub until: Option<Duration>,
-    pub result: Option<Result<(), Failure>>,
+    pub result: Option<Result<(), EndpointError>>,
 }
 
 /// Where [`End::run`] stopped.
@@ -125,12 +126,12 @@ impl End {
                 }
                 Step::Request(request) => {
                     self.seen.push(format!("request {}", request.target()));
-                    match self.answer {
+                    match &self.answer {
                         Answer::Accept(accept) => {
-                            let _ = self.endpoint.accept(request, &accept, &mut self.tx);
+                            let _ = self.endpoint.accept(request, accept, &mut self.tx);
                         }
                         Answer::Reject(reject) => {
-                            let _ = self.endpoint.reject(request, &reject, &mut self.tx);
+                            let _ = self.endpoint.reject(request, reject, &mut self.tx);
                         }
                         Answer::None => {}
                     }

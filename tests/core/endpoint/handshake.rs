@@ -1,9 +1,9 @@
 use std::time::Duration;
 
+use sansws::Config;
 use sansws::endpoint::{Endpoint, Step};
 use sansws::handshake::server::{Accept, Reject};
 use sansws::handshake::{HandshakeError, UsageError};
-use sansws::proto::Config;
 
 use crate::endpoint::driver::{Answer, End, Pair, Stop};
 
@@ -84,7 +84,7 @@ fn a_request_that_does_not_come() {
     server.endpoint.handle_timeout(Duration::ZERO, &mut server.tx);
     assert_eq!(server.run(), Stop::Read);
     let until = server.until.unwrap();
-    assert_eq!(until, Config::new().handshake_timeout);
+    assert_eq!(until, Duration::from_secs(10));
     server.endpoint.handle_timeout(until, &mut server.tx);
     assert_eq!(server.run(), Stop::Read);
     assert!(server.output.starts_with(b"HTTP/1.1 408 "));
@@ -119,12 +119,11 @@ fn a_client_whose_server_says_nothing() {
 #[test]
 fn a_rejected_client_knows_why() {
     let mut pair = Pair::new(&Config::new());
-    pair.server.answer =
-        Answer::Reject(Reject { status: 403, body: b"members only", ..Reject::default() });
+    pair.server.answer = Answer::Reject(Reject::new(403).body(b"members only"));
     pair.exchange();
     let failure = pair.client.result.unwrap().unwrap_err();
     assert!(failure.to_string().starts_with("server answered 403 Forbidden"), "{failure}");
-    let sansws::endpoint::Failure::Refused(refused) = failure else { panic!("{failure:?}") };
+    let sansws::endpoint::EndpointError::Refused(refused) = failure else { panic!("{failure:?}") };
     assert_eq!((refused.status(), refused.body()), (403, &b"members only"[..]));
     // the decision was the server's own
     assert_eq!(pair.server.result(), "ok");
@@ -133,10 +132,8 @@ fn a_rejected_client_knows_why() {
 
 #[test]
 fn an_answer_that_cannot_be_given_becomes_a_500() {
-    let wrong = [
-        Answer::Accept(Accept { subprotocol: Some("unasked"), ..Accept::default() }),
-        Answer::Reject(Reject { status: 101, ..Reject::default() }),
-    ];
+    let wrong =
+        [Answer::Accept(Accept::new().subprotocol("unasked")), Answer::Reject(Reject::new(101))];
     for answer in wrong {
         let mut pair = Pair::new(&Config::new());
         pair.server.answer = answer;

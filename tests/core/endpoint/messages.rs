@@ -1,4 +1,6 @@
-use sansws::proto::{Config, MessageKind, MessageRef, PreparedMessage, SendError};
+use sansws::Config;
+use sansws::PreparedMessage;
+use sansws::proto::{MessageKind, MessageRef, SendError};
 
 use crate::endpoint::driver::{End, Pair, ROLES, Stop};
 

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use sansws::CloseCode;
-use sansws::proto::{Config, KeepAlive, SendError};
-use sansws::wire::CloseFrame;
+use sansws::CloseFrame;
+use sansws::proto::SendError;
+use sansws::{Config, KeepAlive};
 
 use crate::endpoint::driver::{Pair, ROLES, Stop};
 
@@ -134,8 +135,7 @@ fn a_peer_that_answers_no_ping() {
 #[test]
 fn a_peer_that_does_not_answer_the_close() {
     for role in ROLES {
-        let config = Config::new();
-        let mut pair = Pair::open(&config);
+        let mut pair = Pair::open(&Config::new());
         let (this, _) = pair.ends(role);
         this.endpoint.close(&mut this.tx, None).unwrap();
         let mut now = Duration::ZERO;
@@ -147,7 +147,7 @@ fn a_peer_that_does_not_answer_the_close() {
             this.endpoint.handle_timeout(now, &mut this.tx);
         }
         assert_eq!(this.result(), "Timeout(Closing)");
-        assert!(now >= config.close_timeout && now < config.close_timeout * 5, "{now:?}");
+        assert!((10..50).contains(&now.as_secs()), "{now:?}");
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use sansws::Config;
 use sansws::buf::SendBuffer;
 use sansws::bytes::Buf;
 use sansws::endpoint::{Endpoint, Step};
-use sansws::proto::Config;
 
 use crate::endpoint::driver::{End, Pair, Stop};
 

@@ -1,9 +1,9 @@
 //! H: what the application may answer.
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::UsageError;
 use sansws::handshake::server::{Accept, AcceptError, Handshake, Reject};
-use sansws::proto::Config;
 
 use crate::handshake::support::*;
 
@@ -32,7 +32,7 @@ fn reject(reject: &Reject<'_>) -> Result<Answer, UsageError> {
 /// H-22, H-24
 #[test]
 fn h_22_subprotocol() {
-    let choose = |name| accept(&Accept { subprotocol: Some(name), ..Default::default() });
+    let choose = |name| accept(&Accept::new().subprotocol(name));
     for name in ["chat", "superchat"] {
         assert_eq!(choose(name).unwrap().header("sec-websocket-protocol"), Some(name));
     }
@@ -50,7 +50,7 @@ fn h_22_subprotocol() {
 #[test]
 fn accept_adds_headers() {
     let headers = &[("Set-Cookie", "a=1"), ("Server", "caf\u{e9}")];
-    let answer = accept(&Accept { headers, ..Default::default() }).unwrap();
+    let answer = accept(&Accept::new().headers(headers)).unwrap();
     assert_eq!(answer.header("set-cookie"), Some("a=1"));
     assert_eq!(answer.header("server"), Some("caf\u{e9}"));
     assert_eq!(answer.header("content-length"), None);
@@ -64,9 +64,9 @@ fn p_26_header_injection() {
         [("X", "a\r\nY: b"), ("X", "a\n"), ("X", "\0"), ("X\r\nY", "a"), ("", "a"), ("X:", "a")]
     {
         let headers = &[(name, value)];
-        let error = accept(&Accept { headers, ..Default::default() }).unwrap_err();
+        let error = accept(&Accept::new().headers(headers)).unwrap_err();
         assert!(matches!(error, AcceptError::Usage(_)));
-        let error = reject(&Reject { headers, ..Default::default() }).unwrap_err();
+        let error = reject(&Reject::new(403).headers(headers)).unwrap_err();
         assert!(matches!(
             error,
             UsageError::InvalidHeaderName(_) | UsageError::InvalidHeaderValue(_)
@@ -88,12 +88,12 @@ fn h_33_headers_of_the_library() {
         "transfer-encoding",
     ] {
         let headers = &[(name, "x")];
-        let error = accept(&Accept { headers, ..Default::default() }).unwrap_err();
+        let error = accept(&Accept::new().headers(headers)).unwrap_err();
         assert_eq!(error, AcceptError::Usage(UsageError::ReservedHeader(name.into())));
     }
     for name in ["Connection", "content-length", "Transfer-Encoding"] {
         let headers = &[(name, "x")];
-        let error = reject(&Reject { headers, ..Default::default() }).unwrap_err();
+        let error = reject(&Reject::new(403).headers(headers)).unwrap_err();
         assert_eq!(error, UsageError::ReservedHeader(name.into()));
     }
 }
@@ -103,7 +103,7 @@ fn h_33_headers_of_the_library() {
 fn usage_before_peer() {
     let mut tx = SendBuffer::new();
     let request = request(request_without("Sec-WebSocket-K", &[]));
-    let accept = Accept { subprotocol: Some("chat"), ..Default::default() };
+    let accept = Accept::new().subprotocol("chat");
     let error = request.accept(&accept, &Config::new(), &mut tx).unwrap_err();
     assert_eq!(error, AcceptError::Usage(UsageError::UnofferedSubprotocol("chat".into())));
     assert!(tx.is_empty());
@@ -113,16 +113,16 @@ fn usage_before_peer() {
 #[test]
 fn h_21_rejections() {
     for (status, reason) in [(403, "Forbidden"), (404, "Not Found"), (503, "Service Unavailable")] {
-        let answer = reject(&Reject { status, ..Default::default() }).unwrap();
+        let answer = reject(&Reject::new(status)).unwrap();
         assert_eq!(
             answer.head,
             format!("HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: 0")
         );
     }
-    assert_eq!(reject(&Reject::default()).unwrap().status, 403);
+    assert_eq!(reject(&Reject::new(403)).unwrap().status, 403);
     let headers = &[("WWW-Authenticate", "Basic realm=\"x\""), ("X", "1")];
     let body = b"who are you?";
-    let answer = reject_for(GOLDEN_REQUEST, &Reject { status: 401, headers, body }).unwrap();
+    let answer = reject_for(GOLDEN_REQUEST, &Reject::new(401).headers(headers).body(body)).unwrap();
     assert_eq!(
         answer.head,
         "HTTP/1.1 401 Unauthorized\r\n\
@@ -134,14 +134,14 @@ fn h_21_rejections() {
     );
     assert_eq!(answer.body, "who are you?");
     let headers = &[("Location", "wss://other/")];
-    let answer = reject(&Reject { status: 302, headers, body: b"" }).unwrap();
+    let answer = reject(&Reject::new(302).headers(headers)).unwrap();
     assert_eq!(answer.header("location"), Some("wss://other/"));
 }
 
 #[test]
 fn h_41_pages() {
     let headers = &[("Content-Type", "text/html")];
-    let page = Reject { status: 200, headers, body: b"<h1>Hello</h1>" };
+    let page = Reject::new(200).headers(headers).body(b"<h1>Hello</h1>");
     let answer = reject(&page).unwrap();
     assert_eq!(answer.header("content-type"), Some("text/html"));
     assert_eq!(answer.header("content-length"), Some("14"));
@@ -160,42 +160,42 @@ fn h_41_pages() {
 #[test]
 fn statuses_without_a_body() {
     for status in [204, 304] {
-        let answer = reject(&Reject { status, headers: &[], body: b"x" }).unwrap();
+        let answer = reject(&Reject::new(status).body(b"x")).unwrap();
         assert_eq!((answer.header("content-length"), &*answer.body), (None, ""));
     }
-    let answer = reject(&Reject { status: 205, headers: &[], body: b"x" }).unwrap();
+    let answer = reject(&Reject::new(205).body(b"x")).unwrap();
     assert_eq!((answer.header("content-length"), &*answer.body), (Some("0"), ""));
 }
 
 #[test]
 fn statuses_that_cannot_be_sent() {
     for status in [0, 99, 100, 101, 103, 199, 600, 999, u16::MAX] {
-        let error = reject(&Reject { status, ..Default::default() }).unwrap_err();
+        let error = reject(&Reject::new(status)).unwrap_err();
         assert_eq!(error, UsageError::InvalidStatus(status));
     }
     for status in [200, 299, 418, 599] {
-        assert_eq!(reject(&Reject { status, ..Default::default() }).unwrap().status, status);
+        assert_eq!(reject(&Reject::new(status)).unwrap().status, status);
     }
 }
 
 /// H-7: also when the application sends it.
 #[test]
 fn h_7_upgrade_required() {
-    reject(&Reject { status: 426, ..Default::default() }).unwrap();
+    reject(&Reject::new(426)).unwrap();
     let headers = &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
-    reject(&Reject { status: 426, headers, body: b"" }).unwrap();
+    reject(&Reject::new(426).headers(headers)).unwrap();
 }
 
 #[test]
 fn texts() {
-    let error = accept(&Accept { subprotocol: Some("foo"), ..Default::default() }).unwrap_err();
+    let error = accept(&Accept::new().subprotocol("foo")).unwrap_err();
     assert_eq!(
         error.to_string(),
         "subprotocol \"foo\" was not offered by the client; choose one of \
          Request::subprotocols() or none (RFC 6455 §4.2.2)"
     );
     assert_eq!(
-        reject(&Reject { status: 101, ..Default::default() }).unwrap_err().to_string(),
+        reject(&Reject::new(101)).unwrap_err().to_string(),
         "a request cannot be rejected with status 101; use 200 to 599, or Request::accept for 101 \
          (RFC 9110 §15)"
     );
@@ -206,7 +206,7 @@ fn texts() {
 fn rejected_handshakes() {
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     let mut handshake = Handshake::new(&Config::new());
-    let reject = Reject { status: 503, headers: &[("Retry-After", "1")], body: b"" };
+    let reject = Reject::new(503).header("Retry-After", "1");
     handshake.reject(&reject, &mut tx).unwrap();
     let answer = Answer::parse(&sent(&mut tx));
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
@@ -216,9 +216,9 @@ fn rejected_handshakes() {
 
     let mut handshake = Handshake::new(&Config::new());
     let request = handshake.read_request(&mut rx, &mut tx).unwrap().unwrap();
-    let accept = Accept { subprotocol: Some("foo"), ..Default::default() };
+    let accept = Accept::new().subprotocol("foo");
     request.accept(&accept, &Config::new(), &mut tx).unwrap_err();
-    let reject = Reject { status: 500, ..Default::default() };
+    let reject = Reject::new(500);
     handshake.reject(&reject, &mut tx).unwrap();
     assert_eq!(Answer::parse(&sent(&mut tx)).status, 500);
 
@@ -229,6 +229,6 @@ fn rejected_handshakes() {
     assert_eq!(Answer::parse(&sent(&mut tx)).status, 400);
     handshake.reject(&reject, &mut tx).unwrap();
     assert!(tx.is_empty());
-    let wrong = Reject { status: 101, ..Default::default() };
+    let wrong = Reject::new(101);
     assert_eq!(handshake.reject(&wrong, &mut tx), Err(UsageError::InvalidStatus(101)));
 }

@@ -1,9 +1,9 @@
 //! C: what a client sends, and which responses open the connection.
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::client::{Handshake, Request, Response, UrlError};
 use sansws::handshake::{HandshakeError, UsageError};
-use sansws::proto::Config;
 
 use crate::handshake::support::*;
 
@@ -31,10 +31,9 @@ fn head_for(url: &str) -> String {
 fn c_5_golden_request() {
     let request = Request::new("ws://server.example.com/chat")
         .unwrap()
-        .with_subprotocol("chat")
-        .and_then(|it| it.with_subprotocol("superchat"))
-        .and_then(|it| it.with_origin("http://example.com"))
-        .unwrap();
+        .subprotocol("chat")
+        .subprotocol("superchat")
+        .origin("http://example.com");
     assert_eq!(
         client(&request).1,
         "GET /chat HTTP/1.1\r\n\
@@ -81,7 +80,7 @@ fn c_4_user_information() {
     let basic = "\r\nAuthorization: Basic dTpw\r\n";
     assert!(head_for("ws://u:p@h").contains(basic));
     let request = Request::new("ws://u:p@h").unwrap();
-    let request = request.with_header("authorization", "Bearer x").unwrap();
+    let request = request.header("authorization", "Bearer x");
     let (_, head) = client(&request);
     assert!(head.contains("\r\nauthorization: Bearer x\r\n") && !head.contains("Basic"), "{head}");
     let debug = format!("{request:?}");
@@ -100,11 +99,20 @@ fn c_6_key_depends_on_the_nonce() {
     assert_eq!(head([1; 16]), head([1; 16]));
 }
 
+/// The fault of a request, which is found before a byte is written.
+fn used(request: &Request) -> Result<(), UsageError> {
+    let mut tx = SendBuffer::new();
+    let result = Handshake::start(request, GOLDEN_NONCE, &Config::new(), &mut tx).map(drop);
+    assert_eq!(result, request.check());
+    assert_eq!(tx.is_empty(), result.is_err());
+    result
+}
+
 #[test]
 fn c_7_subprotocols() {
     let offer = |names: &[&str]| {
         let request = Request::new("ws://h").unwrap();
-        names.iter().try_fold(request, |request, name| request.with_subprotocol(name)).map(drop)
+        used(&names.iter().fold(request, |request, name| request.subprotocol(name)))
     };
     assert_eq!(offer(&["chat", "Chat"]), Ok(()));
     let repeated = UsageError::RepeatedSubprotocol("chat".into());
@@ -117,7 +125,7 @@ fn c_7_subprotocols() {
 /// C-9, P-26
 #[test]
 fn c_9_headers() {
-    let with = |name, value| Request::new("ws://h").unwrap().with_header(name, value).map(drop);
+    let with = |name, value| used(&Request::new("ws://h").unwrap().header(name, value));
     for name in [
         "Host",
         "upgrade",
@@ -138,9 +146,12 @@ fn c_9_headers() {
     assert_eq!(with("X", "a\r\nY: b"), Err(UsageError::InvalidHeaderValue("X".into())));
     assert_eq!(with("X Y", "a"), Err(UsageError::InvalidHeaderName("X Y".into())));
     let request = Request::new("ws://h").unwrap();
-    assert!(request.clone().with_origin("a\r\n").is_err());
-    let request = request.with_header("Cookie", "a=1").unwrap().with_header("Cookie", "b").unwrap();
-    let request = request.with_origin("http://a").unwrap().with_origin("http://b").unwrap();
+    assert!(used(&request.clone().origin("a\r\n")).is_err());
+    // the first fault stays, whatever follows it
+    let faulty = request.clone().header("X Y", "a").header("X", "b").subprotocol("");
+    assert_eq!(used(&faulty), Err(UsageError::InvalidHeaderName("X Y".into())));
+    let request = request.header("Cookie", "a=1").header("Cookie", "b");
+    let request = request.origin("http://a").origin("http://b");
     let (_, head) = client(&request);
     assert!(head.ends_with("\r\nCookie: a=1\r\nCookie: b\r\nOrigin: http://b\r\n\r\n"), "{head}");
 }
@@ -270,7 +281,7 @@ fn c_20_subprotocol() {
     let none = with("Sec-WebSocket-Protocol: chat\r\n", "");
     assert_eq!(accepted(&none).subprotocol(), None);
     let none = with("Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Protocol:");
-    let request = Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap();
+    let request = Request::new("ws://h").unwrap().subprotocol("chat");
     let (mut handshake, _) = client(&request.require_subprotocol());
     let mut rx = RecvBuffer::new();
     rx.extend_from_slice(none.as_bytes());
@@ -319,8 +330,7 @@ fn c_24_reason_phrase() {
 
 #[test]
 fn c_25_frames_behind_the_head() {
-    let (mut handshake, _) =
-        client(&Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap());
+    let (mut handshake, _) = client(&Request::new("ws://h").unwrap().subprotocol("chat"));
     let mut rx = RecvBuffer::new();
     rx.extend_from_slice(GOLDEN_RESPONSE.as_bytes());
     rx.extend_from_slice(b"\x81\x05Hello\x88\x00");
@@ -350,8 +360,7 @@ fn c_34_cookies() {
 fn split_anywhere() {
     let head = "HTTP/1.1 103 \r\nA: b\r\n c\r\n\r\n".to_owned() + &and("X: y\r\n z");
     for at in 0..=head.len() {
-        let (mut handshake, _) =
-            client(&Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap());
+        let (mut handshake, _) = client(&Request::new("ws://h").unwrap().subprotocol("chat"));
         let mut rx = RecvBuffer::new();
         rx.extend_from_slice(&head.as_bytes()[..at]);
         let first = handshake.read_response(&mut rx).unwrap();

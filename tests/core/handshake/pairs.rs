@@ -1,10 +1,10 @@
 //! Our client against our server.
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::handshake::client::{self, Response};
 use sansws::handshake::server::{self, Accept, Reject};
-use sansws::proto::Config;
 
 /// Moves up to `max` bytes over the network.
 fn transfer(tx: &mut SendBuffer, rx: &mut RecvBuffer, max: usize) {
@@ -40,11 +40,10 @@ fn shake(
 fn request() -> client::Request {
     client::Request::new("wss://user:secret@[::1]:8443/chat?room=1")
         .unwrap()
-        .with_subprotocol("a")
-        .and_then(|it| it.with_subprotocol("b"))
-        .and_then(|it| it.with_header("Cookie", "x=y"))
-        .and_then(|it| it.with_origin("https://[::1]:8443"))
-        .unwrap()
+        .subprotocol("a")
+        .subprotocol("b")
+        .header("Cookie", "x=y")
+        .origin("https://[::1]:8443")
 }
 
 #[test]
@@ -58,7 +57,7 @@ fn accepted() {
             assert_eq!(request.header("cookie"), Some("x=y"));
             assert_eq!(request.header("authorization"), Some("Basic dXNlcjpzZWNyZXQ="));
             assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["a", "b"]);
-            let accept = Accept { subprotocol: Some("b"), headers: &[("Set-Cookie", "z=1")] };
+            let accept = Accept::new().subprotocol("b").header("Set-Cookie", "z=1");
             request.accept(&accept, &Config::new(), tx).unwrap();
         });
         let Response::Accepted(accepted) = response else { panic!("{response:?}") };
@@ -73,7 +72,7 @@ fn refused() {
     for max in [1, 7, 1000] {
         let response = shake(&request(), max, |request, tx| {
             let headers = &[("WWW-Authenticate", "Basic")];
-            request.reject(&Reject { status: 401, headers, body: b"no" }, tx).unwrap();
+            request.reject(&Reject::new(401).headers(headers).body(b"no"), tx).unwrap();
         });
         let Response::Refused(refused) = response else { panic!("{response:?}") };
         assert_eq!((refused.status(), refused.body()), (401, &b"no"[..]));

@@ -1,9 +1,10 @@
 //! Requests and responses as data, for HTTP stacks that read and write themselves.
 
+use sansws::Config;
 use sansws::buf::SendBuffer;
 use sansws::handshake::server::{Accept, AcceptError, Reject, Request};
 use sansws::handshake::{HandshakeError, UsageError};
-use sansws::proto::{Config, Role};
+use sansws::proto::Role;
 
 use crate::handshake::support::*;
 
@@ -28,7 +29,7 @@ fn from_parts(head: &str) -> Result<Request, HandshakeError> {
 /// H-32, H-22: the request and the response are those of the example, by either way.
 #[test]
 fn the_same_as_in_bytes() {
-    let accept = Accept { subprotocol: Some("chat"), headers: &[("Server", "caf\u{e9}")] };
+    let accept = Accept::new().subprotocol("chat").header("Server", "caf\u{e9}");
     let config = Config::new();
     let request = from_parts(GOLDEN_REQUEST).unwrap();
     assert_eq!(format!("{request:?}"), format!("{:?}", self::request(GOLDEN_REQUEST)));
@@ -119,9 +120,9 @@ fn usage_errors_are_the_same() {
         from_parts(GOLDEN_REQUEST).unwrap().upgrade(accept, &Config::new()).map(drop)
     };
     let unoffered = UsageError::UnofferedSubprotocol("foo".into());
-    let accept = Accept { subprotocol: Some("foo"), ..Accept::default() };
+    let accept = Accept::new().subprotocol("foo");
     assert_eq!(upgrade(&accept), Err(AcceptError::Usage(unoffered)));
-    let accept = Accept { headers: &[("X", "a\r\nY: b")], ..Accept::default() };
+    let accept = Accept::new().header("X", "a\r\nY: b");
     assert!(matches!(upgrade(&accept), Err(AcceptError::Usage(UsageError::InvalidHeaderValue(_)))));
 }
 
@@ -154,7 +155,7 @@ fn headers_of_errors() {
 #[test]
 fn rejection() {
     let mut tx = SendBuffer::new();
-    let reject = Reject { status: 404, ..Reject::default() };
+    let reject = Reject::new(404);
     from_parts(GOLDEN_REQUEST).unwrap().reject(&reject, &mut tx).unwrap();
     assert_eq!(Answer::parse(&sent(&mut tx)).status, 404);
 }

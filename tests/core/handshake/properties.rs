@@ -1,11 +1,11 @@
 //! What holds for any input.
 
 use proptest::prelude::*;
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::client::{Request, Response, UrlError};
 use sansws::handshake::server::{Accept, Handshake};
 use sansws::handshake::{HandshakeError, Origin, accept_key, extensions};
-use sansws::proto::Config;
 
 use crate::handshake::support::*;
 
@@ -33,7 +33,7 @@ fn serve<'a>(
 
 /// What a client makes of `pieces` and the end of the connection.
 fn ask<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<String, HandshakeError> {
-    let request = Request::new("ws://h").unwrap().with_subprotocol("chat").unwrap();
+    let request = Request::new("ws://h").unwrap().subprotocol("chat");
     let (mut handshake, _) = client(&request);
     let mut rx = RecvBuffer::new();
     let mut found = None;
@@ -110,7 +110,7 @@ proptest! {
         let _ = extensions::parse([&bytes[..]]).count();
         accept_key(&bytes);
         let text = String::from_utf8_lossy(&bytes);
-        let _ = (Origin::parse(&text), Request::new(&text));
+        let _ = (text.parse::<Origin>(), Request::new(&text));
         let _ = Request::new(&format!("ws://{text}"));
     }
 
@@ -165,7 +165,7 @@ proptest! {
         let list: Vec<_> = list.iter().map(|(name, params)| {
             let extension = extensions::Extension::new(name).unwrap();
             params.iter().fold(extension, |it, (name, value)| {
-                it.with_param(name, value.as_deref()).unwrap()
+                it.param(name, value.as_deref()).unwrap()
             })
         }).collect();
         let line = list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -1,8 +1,8 @@
 //! C-11, C-12, C-33: responses other than 101.
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::client::{Handshake, Refused, Request, Response};
-use sansws::proto::Config;
 
 use crate::handshake::support::*;
 
@@ -126,7 +126,7 @@ fn c_11_limit_on_the_body() {
     assert!(read(&config, &[b"HTTP/1.1 403 \r\n\r\nhell"], false).is_none());
     let none = Config::new().max_refusal_body_len(0);
     assert_eq!(read(&none, &[b"HTTP/1.1 403 \r\n\r\n"], false).unwrap().body(), b"");
-    let default = Config::new().max_refusal_body_len;
+    let default = 64 * 1024;
     let text = "HTTP/1.1 403 \r\n\r\n".to_owned() + &"a".repeat(default + 1);
     assert_eq!(refused(&text).body().len(), default);
 }

@@ -1,8 +1,8 @@
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::handshake::server::{Accept, AcceptError, Handshake, Request};
 use sansws::handshake::{HandshakeError, client};
-use sansws::proto::Config;
 
 /// The example of RFC 6455 §1.3.
 pub(crate) const GOLDEN_REQUEST: &str = "GET /chat HTTP/1.1\r\n\
@@ -169,7 +169,7 @@ pub(crate) fn client(request: &client::Request) -> (client::Handshake, String) {
 /// What a client that offers `chat` makes of a response.
 pub(crate) fn respond(head: impl AsRef<[u8]>) -> Result<Option<client::Response>, HandshakeError> {
     let request = client::Request::new("ws://server.example.com/chat").unwrap();
-    let (mut handshake, _) = client(&request.with_subprotocol("chat").unwrap());
+    let (mut handshake, _) = client(&request.subprotocol("chat"));
     let mut rx = RecvBuffer::new();
     rx.extend_from_slice(head.as_ref());
     handshake.read_response(&mut rx)

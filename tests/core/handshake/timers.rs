@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::client::Response;
 use sansws::handshake::{HandshakeError, client, server};
-use sansws::proto::Config;
 
 use crate::handshake::support::*;
 

@@ -3,9 +3,12 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
+use sansws::PreparedMessage;
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{Config, KeepAlive, MessageKind, MessageRef, PreparedMessage, Role};
-use sansws::wire::{CloseCode, CloseFrame, Opcode};
+use sansws::proto::{MessageKind, MessageRef, Role};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, CloseFrame};
+use sansws::{Config, KeepAlive};
 
 use crate::properties::reference::read_frames;
 use sansws_test::pair::*;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use sansws::proto::{Config, Role};
+use sansws::Config;
+use sansws::proto::Role;
 
 use crate::properties::reference::read_frames;
 use sansws_test::pair::*;

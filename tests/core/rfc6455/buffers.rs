@@ -1,9 +1,11 @@
 //! The two buffers, through connections. What can be seen from inside only is tested beside them.
 
 use proptest::prelude::*;
+use sansws::Config;
+use sansws::PreparedMessage;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes, BytesMut};
-use sansws::proto::{Config, MessageRef, PreparedMessage, Role};
+use sansws::proto::{MessageRef, Role};
 use sansws::wire::Opcode;
 
 use sansws_test::pair::*;

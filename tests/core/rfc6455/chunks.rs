@@ -1,11 +1,13 @@
-//! `Delivery::Chunks`: messages delivered as they arrive.
+//! `poll_chunk`: messages delivered as they arrive.
 
-use sansws::proto::{Config, Delivery, MessageKind};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::Config;
+use sansws::ProtocolError;
+use sansws::proto::MessageKind;
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 
-fn config() -> Config {
+fn config() -> Setting {
     Config::new().delivery(Delivery::Chunks)
 }
 
@@ -17,7 +19,7 @@ fn chunk(kind: MessageKind, first: bool, last: bool, payload: &[u8]) -> Got {
 #[test]
 fn a_whole_message_is_one_chunk() {
     each_role(|role| {
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         let text = frame(other(role), Opcode::Text, b"Hello");
         let binary = frame(other(role), Opcode::Binary, &[7; 300]);
         assert_eq!(
@@ -35,7 +37,7 @@ fn a_whole_message_is_one_chunk() {
 #[test]
 fn an_empty_message_is_one_empty_chunk() {
     each_role(|role| {
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         let expected = [chunk(MessageKind::Text, true, true, b"")];
         assert_eq!(end.events(&frame(other(role), Opcode::Text, b"")), expected);
         let mut bytes = fragment(other(role), false, Opcode::Text, b"");
@@ -51,7 +53,7 @@ fn chunks_come_as_bytes_do() {
     use MessageKind::Text;
     each_role(|role| {
         let peer = other(role);
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         let bytes = fragment(peer, false, Opcode::Text, b"abcd");
         let header = bytes.len() - 4;
         assert_eq!(end.events(&bytes[..header]), []);
@@ -79,7 +81,7 @@ fn chunks_come_as_bytes_do() {
 fn byte_by_byte() {
     let text = "κόσμε 𐍈";
     each_role(|role| {
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         let mut received = Vec::new();
         for byte in frame(other(role), Opcode::Text, text.as_bytes()) {
             for got in end.events(&[byte]) {
@@ -101,11 +103,11 @@ fn byte_by_byte() {
 fn invalid_text_is_not_delivered() {
     each_role(|role| {
         let bytes = frame(other(role), Opcode::Text, b"abc\xff");
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         let events = end.assert_fails(&bytes, ProtocolError::InvalidUtf8);
         assert_eq!(events, [], "the piece with the invalid byte is not delivered");
 
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         let (head, last) = bytes.split_at(bytes.len() - 1);
         assert_eq!(end.events(head), [chunk(MessageKind::Text, true, false, b"abc")]);
         end.assert_fails(last, ProtocolError::InvalidUtf8);
@@ -115,7 +117,7 @@ fn invalid_text_is_not_delivered() {
 /// F-14: a message far larger than memory; what is held does not grow with it.
 #[test]
 fn a_message_larger_than_memory() {
-    let config = config().max_message_len(usize::MAX);
+    let config = Config::new().max_message_len(usize::MAX).delivery(Delivery::Chunks);
     each_role(|role| {
         let mut end = End::new(role, &config);
         let mut field = vec![127];
@@ -123,7 +125,7 @@ fn a_message_larger_than_memory() {
         assert_eq!(end.events(&raw_header(other(role), 0x82, &field)), []);
         for i in 0..1000 {
             end.rx.extend_from_slice(&[0; 10_000]);
-            let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
+            let event = end.poll().unwrap().unwrap();
             let Got::Chunk { first, last, payload, .. } = event.into() else { panic!("no chunk") };
             assert_eq!((first, last, payload.len()), (i == 0, false, 10_000));
         }
@@ -139,7 +141,7 @@ fn a_violation_after_a_chunk() {
         let mut bytes = fragment(peer, false, Opcode::Binary, b"part");
         bytes.extend(frame(peer, Opcode::Ping, b"ping"));
         bytes.extend(frame(peer, Opcode::Binary, b"wrong"));
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         let (events, result) = end.receive(&bytes);
         let first = chunk(MessageKind::Binary, true, false, b"part");
         assert_eq!(events, [first, Got::Ping(b"ping".into())]);
@@ -156,7 +158,7 @@ fn a_close_inside_a_message() {
         let mut bytes = fragment(peer, false, Opcode::Binary, b"part");
         bytes.extend(frame(peer, Opcode::Close, b""));
         bytes.extend(fragment(peer, true, Opcode::Continuation, b"rest"));
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         let first = chunk(MessageKind::Binary, true, false, b"part");
         assert_eq!(end.events(&bytes), [first, Got::Close(None)]);
     });
@@ -166,10 +168,40 @@ fn a_close_inside_a_message() {
 #[test]
 fn a_chunk_is_not_a_message() {
     each_role(|role| {
-        let mut end = End::new(role, &config());
+        let mut end = End::new(role, config());
         end.rx.extend_from_slice(&frame(other(role), Opcode::Text, b"Hello"));
-        let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap().unwrap();
-        assert!(event.as_message().is_none());
+        let event = end.poll().unwrap().unwrap();
+        assert!(event.as_message_ref().is_none());
         assert!(event.into_message().is_none());
+    });
+}
+
+/// What has arrived of a message that was to be delivered whole is its first chunk, and the message
+/// behind it is whole again.
+#[test]
+fn in_the_middle_of_a_message() {
+    each_role(|role| {
+        let peer = other(role);
+        let mut end = End::new(role, &Config::new());
+        let message = frame(peer, Opcode::Text, b"Hello world");
+        let (head, tail) = message.split_at(message.len() - 6);
+        assert_eq!(end.events(head), []);
+        end.delivery = Delivery::Chunks;
+        assert_eq!(end.events(b""), [chunk(MessageKind::Text, true, false, b"Hello")]);
+        assert_eq!(end.events(b""), []);
+        end.delivery = Delivery::Messages;
+        assert_eq!(end.events(tail), [chunk(MessageKind::Text, false, true, b" world")]);
+        let whole = frame(peer, Opcode::Text, b"Hello");
+        assert_eq!(end.events(&whole), [Got::Text("Hello".into())]);
+        // one that was found whole, and not taken
+        end.rx.extend_from_slice(&whole);
+        assert_eq!(end.conn.advance(&mut end.rx, &mut end.tx), Ok(true));
+        end.delivery = Delivery::Chunks;
+        assert_eq!(end.events(b""), [chunk(MessageKind::Text, true, true, b"Hello")]);
+        // asked for in chunks, and none has come: it is delivered whole
+        assert_eq!(end.events(head.split_at(2).0), []);
+        end.delivery = Delivery::Messages;
+        let rest = [&head[2..], tail].concat();
+        assert_eq!(end.events(&rest), [Got::Text("Hello world".into())]);
     });
 }

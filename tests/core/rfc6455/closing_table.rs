@@ -1,7 +1,9 @@
 //! Every cell of the closing table, through connections of both roles.
 
-use sansws::proto::{Config, Outcome, Role, SendError, State, Transport};
-use sansws::wire::{CloseCode, Opcode, ProtocolError};
+use sansws::Config;
+use sansws::proto::{Outcome, Role, SendError, State, Transport};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, ProtocolError};
 
 use sansws_test::pair::*;
 

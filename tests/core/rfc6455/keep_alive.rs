@@ -4,11 +4,9 @@
 use core::time::Duration;
 
 use sansws::bytes::Buf;
-use sansws::proto::{
-    CloseInfo, Config, Delivery, Initiator, KeepAlive, MessageKind, SendError, State, Timeout,
-    Transport,
-};
+use sansws::proto::{CloseInfo, Initiator, MessageKind, SendError, State, Timeout, Transport};
 use sansws::wire::Opcode;
+use sansws::{Config, KeepAlive};
 
 use sansws_test::pair::*;
 
@@ -38,8 +36,8 @@ fn the_ping(end: &mut End) -> Vec<u8> {
 
 #[test]
 fn off_in_the_core_unless_set() {
-    for keep_alive in [KeepAlive::Auto, KeepAlive::Off] {
-        both_roles_with(&Config::new().keep_alive(keep_alive), |mut end| {
+    for config in [Config::new(), Config::new().keep_alive(KeepAlive::Off)] {
+        both_roles_with(&config, |mut end| {
             assert_eq!(end.conn.poll_timeout(), None);
             end.tick(1_000_000 * SECOND);
             assert_eq!(end.sent(), b"");
@@ -203,7 +201,7 @@ fn a_message_that_stands_still_is_given_up() {
 /// Those who take chunks as they come hold no message.
 #[test]
 fn chunks_may_take_their_time() {
-    both_roles_with(&config().delivery(Delivery::Chunks), |end| {
+    both_roles_with(config().delivery(Delivery::Chunks), |end| {
         let peer = end.peer();
         let mut end = started(end, Duration::ZERO);
         let mut begin = frame(peer, Opcode::Binary, b"a log that goes on and on");

@@ -1,7 +1,10 @@
 //! Messages encoded once for many connections.
 
-use sansws::proto::{Config, MessageRef, PreparedMessage, Role, SendError};
-use sansws::wire::{CloseCode, Opcode};
+use sansws::CloseCode;
+use sansws::Config;
+use sansws::PreparedMessage;
+use sansws::proto::{MessageRef, Role, SendError};
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 

@@ -1,8 +1,11 @@
 //! §6, sending and receiving data.
 
+use sansws::Config;
+use sansws::ProtocolError;
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{Config, Event, Message, MessageKind, MessageRef, Role, SendError, Utf8Bytes};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{MessageKind, MessageRef, Role, SendError};
+use sansws::wire::Opcode;
+use sansws::{Event, Message, Utf8Bytes};
 
 use sansws_test::pair::*;
 
@@ -70,7 +73,7 @@ fn an_event_can_be_answered_while_it_is_held() {
         end.rx.extend_from_slice(&frame(other(role), Opcode::Text, b"text"));
         end.rx.extend_from_slice(&frame(other(role), Opcode::Binary, b"binary"));
         while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
-            end.conn.feed(&mut end.tx, event.as_message().unwrap()).unwrap();
+            end.conn.feed(&mut end.tx, event.as_message_ref().unwrap()).unwrap();
             match event {
                 Event::Text(text) => end.conn.feed(&mut end.tx, &text).unwrap(),
                 Event::Binary(binary) => end.conn.feed(&mut end.tx, &binary).unwrap(),
@@ -115,7 +118,7 @@ fn large_messages_are_not_copied() {
             let event = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap();
             let Some(Event::Text(text)) = event else { panic!("no text") };
             let at = text.as_ptr();
-            let owned = text.into_text();
+            let owned = text.into_owned();
             assert_eq!(owned.len(), len);
             assert_eq!(owned.as_ptr() != at, copied, "{len} bytes");
         }
@@ -207,8 +210,9 @@ fn an_echo_to_a_peer_that_never_reads_is_bounded() {
         for _ in 0..10_000 {
             end.rx.extend_from_slice(&message);
             while let Some(event) = end.conn.poll_event(&mut end.rx, &mut end.tx).unwrap() {
-                refused +=
-                    usize::from(end.conn.feed(&mut end.tx, event.as_message().unwrap()).is_err());
+                refused += usize::from(
+                    end.conn.feed(&mut end.tx, event.as_message_ref().unwrap()).is_err(),
+                );
             }
         }
         assert!(refused > 8000);

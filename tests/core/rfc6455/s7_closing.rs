@@ -2,11 +2,13 @@
 
 use core::time::Duration;
 
+use sansws::Config;
 use sansws::bytes::Buf;
 use sansws::proto::{
-    CloseInfo, Config, Initiator, MessageRef, Outcome, Role, SendError, State, Timeout, Transport,
+    CloseInfo, Initiator, MessageRef, Outcome, Role, SendError, State, Timeout, Transport,
 };
-use sansws::wire::{CloseCode, CloseFrame, Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, CloseFrame, ProtocolError};
 
 use sansws_test::pair::*;
 

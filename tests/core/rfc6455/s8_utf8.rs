@@ -1,7 +1,8 @@
 //! §8.1, errors in UTF-8-encoded data.
 
-use sansws::proto::{Config, Delivery};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::Config;
+use sansws::ProtocolError;
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 
@@ -34,7 +35,7 @@ const INVALID: [&[u8]; 19] = [
 const VALID: [&str; 8] =
     ["", "\0", "\u{fffe}", "\u{ffff}", "\u{10ffff}", "\u{feff}A", "κόσμε", "a\u{7f}\u{80}\u{800}𐀀"];
 
-fn with(delivery: Delivery) -> Config {
+fn with(delivery: Delivery) -> Setting {
     Config::new().delivery(delivery)
 }
 
@@ -45,12 +46,12 @@ fn invalid_text_fails() {
         each_role(|role| {
             let peer = other(role);
             for text in INVALID {
-                let mut end = End::new(role, &with(delivery));
+                let mut end = End::new(role, with(delivery));
                 end.assert_fails(&frame(peer, Opcode::Text, text), ProtocolError::InvalidUtf8);
                 for cut in 0..=text.len() {
                     let mut bytes = fragment(peer, false, Opcode::Text, &text[..cut]);
                     bytes.extend(fragment(peer, true, Opcode::Continuation, &text[cut..]));
-                    let mut end = End::new(role, &with(delivery));
+                    let mut end = End::new(role, with(delivery));
                     end.assert_fails(&bytes, ProtocolError::InvalidUtf8);
                 }
             }

@@ -4,10 +4,12 @@ use core::time::Duration;
 
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::proto::{
-    Config, Connection, Initiator, KeepAlive, Outcome, Receiver, Reply, Role, SendError, Sender,
-    State, Timeout, Transport,
+    Connection, Initiator, Outcome, Receiver, Reply, Role, SendError, Sender, State, Timeout,
+    Transport,
 };
-use sansws::wire::{CloseCode, Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, ProtocolError};
+use sansws::{Config, KeepAlive};
 
 use sansws_test::pair::*;
 

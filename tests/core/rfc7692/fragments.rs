@@ -1,7 +1,8 @@
 //! Messages sent in fragments: RFC 7692 §6.1, §7.2.1.
 
+use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, MessageKind, MessageRef, SendError};
+use sansws::proto::{MessageKind, MessageRef, SendError};
 use sansws::wire::Opcode;
 
 use crate::rfc7692::support::*;
@@ -45,7 +46,7 @@ fn fragments_of_a_compressed_message() {
 /// The peer can inflate all of a fragment when it arrives.
 #[test]
 fn every_fragment_is_flushed() {
-    let config = Config::new().delivery(sansws::proto::Delivery::Chunks);
+    let config = Config::new().delivery(Delivery::Chunks);
     each_role(|role| {
         let mut sender = end(role);
         let mut receiver = end_with(other(role), &config, Agreement::new(), &eager());

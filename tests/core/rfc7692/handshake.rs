@@ -1,11 +1,12 @@
 //! The opening handshake with compression on: what stands in the header, and what comes of it.
 
+use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::deflate::Deflate;
 use sansws::handshake::server::Accept;
 use sansws::handshake::{HandshakeError, client, server};
-use sansws::proto::{Config, Connection};
+use sansws::proto::Connection;
 
 use crate::rfc7692::support::*;
 use sansws_test::pair::*;
@@ -124,14 +125,19 @@ fn from_the_handshake_to_a_message() {
     let keeping =
         Deflate::new().server_no_context_takeover(false).client_no_context_takeover(false);
     for (client_settings, server_settings) in
-        [(Deflate::new(), Deflate::new()), (Deflate::new(), small), (small, keeping)]
+        [(Deflate::new(), Deflate::new()), (Deflate::new(), small.clone()), (small, keeping)]
     {
         let client_config = Config::new().deflate(client_settings.threshold(0));
         let server_config = Config::new().deflate(server_settings.threshold(0));
         let (offer, _) = ask(&client_config, &response(None));
         let (server, head) = serve(&server_config, &request(offer.as_deref()));
         let accepted = ask(&client_config, &head).1.unwrap();
-        let end = |conn| End { conn, rx: RecvBuffer::new(), tx: SendBuffer::new() };
+        let end = |conn| End {
+            conn,
+            delivery: Delivery::Messages,
+            rx: RecvBuffer::new(),
+            tx: SendBuffer::new(),
+        };
         let client = end(accepted.into_connection([7; 32]));
         let mut pair = Pair { client, server: end(server) };
         assert_eq!(pair.client.conn.deflate(), pair.server.conn.deflate());

@@ -2,7 +2,6 @@
 
 use sansws::deflate::{Agreement, Deflate};
 use sansws::handshake::deflate::{choose, confirm, offer};
-use sansws::handshake::extensions::InvalidExtensions;
 use sansws::handshake::{HandshakeError, extensions};
 
 /// A server that asks for nothing of its own.
@@ -96,7 +95,7 @@ fn server_declines() {
 fn server_fails_on_malformed_lines() {
     for offers in ["server_max_window_bits=", "permessage-deflate;;", "permessage-deflate, ;"] {
         let offers = format!("{PMD}, {PMD}; {offers}");
-        assert_eq!(choose([offers.as_bytes()], &lenient()), Err(InvalidExtensions), "{offers}");
+        assert!(choose([offers.as_bytes()], &lenient()).is_err(), "{offers}");
     }
 }
 
@@ -145,16 +144,16 @@ fn server_answers_by_its_settings() {
         ),
         (lenient().server_no_context_takeover(true), "", "; server_no_context_takeover"),
         (lenient().client_no_context_takeover(true), "", "; client_no_context_takeover"),
-        (small, "", "; server_max_window_bits=11"),
-        (small, "; server_max_window_bits=15", "; server_max_window_bits=11"),
-        (small, "; server_max_window_bits=9", "; server_max_window_bits=9"),
+        (small.clone(), "", "; server_max_window_bits=11"),
+        (small.clone(), "; server_max_window_bits=15", "; server_max_window_bits=11"),
+        (small.clone(), "; server_max_window_bits=9", "; server_max_window_bits=9"),
         (
-            small,
+            small.clone(),
             "; client_max_window_bits",
             "; server_max_window_bits=11; client_max_window_bits=10",
         ),
         (
-            small,
+            small.clone(),
             "; client_max_window_bits=12",
             "; server_max_window_bits=11; client_max_window_bits=10",
         ),
@@ -163,7 +162,7 @@ fn server_answers_by_its_settings() {
             "; client_max_window_bits=9",
             "; server_max_window_bits=11; client_max_window_bits=9",
         ),
-        (deaf, "; client_max_window_bits", ""),
+        (deaf.clone(), "; client_max_window_bits", ""),
         (deaf, "; client_max_window_bits=9", ""),
     ] {
         let answer = answer(&settings, &format!("{PMD}{offers}"));
@@ -224,7 +223,7 @@ fn the_smallest_window() {
     }
     for bits in [0, 7, 16] {
         let settings = Deflate::new().min_window_bits(bits);
-        let error = sansws::proto::Config::new().deflate(settings).check().unwrap_err();
+        let error = sansws::Config::new().deflate(settings).check().unwrap_err();
         assert!(error.to_string().contains("min_window_bits"));
     }
 }
@@ -251,9 +250,9 @@ fn client_fails() {
         (lenient(), ", permessage-deflate"),
         (lenient(), "; server_max_window_bits=9, permessage-deflate; server_max_window_bits=8"),
         (hints, "; client_max_window_bits=10"),
-        (asks, ""),
-        (asks, "; server_no_context_takeover"),
-        (asks, "; server_max_window_bits=10"),
+        (asks.clone(), ""),
+        (asks.clone(), "; server_no_context_takeover"),
+        (asks.clone(), "; server_max_window_bits=10"),
         (asks, "; server_no_context_takeover; server_max_window_bits=11"),
     ] {
         let answer = format!("{PMD}{params}");
@@ -287,7 +286,7 @@ fn client_takes() {
         (lenient(), "; server_max_window_bits=8"),
         (lenient(), "; server_max_window_bits=\"12\"; client_max_window_bits=12"),
         (lenient().client_max_window_bits(None), "; server_max_window_bits=12"),
-        (asks, "; server_no_context_takeover; server_max_window_bits=10"),
+        (asks.clone(), "; server_no_context_takeover; server_max_window_bits=10"),
         (asks, "; server_max_window_bits=8; server_no_context_takeover"),
     ] {
         let answer = format!("{PMD}{params}");
@@ -320,8 +319,12 @@ fn both_ends_agree() {
             for client_bits in [None, Some(8), Some(12), Some(15)] {
                 for client_takeover in [None, Some(false), Some(true)] {
                     let mut settings = Deflate::new().server_max_window_bits(bits);
-                    settings.server_no_context_takeover = takeover;
-                    settings.client_no_context_takeover = client_takeover;
+                    if let Some(yes) = takeover {
+                        settings = settings.server_no_context_takeover(yes);
+                    }
+                    if let Some(yes) = client_takeover {
+                        settings = settings.client_no_context_takeover(yes);
+                    }
                     all.push(settings.client_max_window_bits(client_bits));
                 }
             }

@@ -1,8 +1,9 @@
 //! Whole messages on their way out: RFC 7692 §6.1, §7.2.1.
 
+use sansws::Config;
 use sansws::bytes::Bytes;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, MessageRef, Role, SendError};
+use sansws::proto::{MessageRef, Role, SendError};
 use sansws::wire::Opcode;
 
 use crate::rfc7692::support::*;
@@ -219,7 +220,7 @@ fn two_ends_understand_each_other() {
 #[test]
 fn halves() {
     each_role(|role| {
-        let End { conn, mut rx, mut tx } = end(role);
+        let End { conn, mut rx, mut tx, .. } = end(role);
         let (mut receiver, mut sender) = conn.split();
         assert_eq!(receiver.deflate(), sender.deflate());
         assert!(sender.deflate().is_some());

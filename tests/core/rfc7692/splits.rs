@@ -1,9 +1,11 @@
 //! It does not matter how the bytes of compressed messages are cut, whole or broken.
 
 use proptest::prelude::*;
+use sansws::Config;
+use sansws::ProtocolError;
 use sansws::deflate::Agreement;
-use sansws::proto::{Config, Delivery, MessageKind, MessageRef, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{MessageKind, MessageRef, Role};
+use sansws::wire::Opcode;
 
 use crate::rfc7692::support::*;
 use sansws_test::pair::*;
@@ -106,7 +108,7 @@ struct Seen {
 }
 
 /// Feeds the bytes in pieces of these lengths, over and over. `look` polls with `advance` first.
-fn observe(role: Role, config: &Config, agreed: Agreement, bytes: &[u8], cut: &Cut<'_>) -> Seen {
+fn observe(role: Role, config: &Setting, agreed: Agreement, bytes: &[u8], cut: &Cut<'_>) -> Seen {
     let mut end = end_with(role, config, agreed, &eager());
     let (mut events, mut result) = (Vec::new(), Ok(()));
     let mut left = bytes;
@@ -166,9 +168,11 @@ fn whole_messages(events: Vec<Got>) -> Vec<Got> {
 
 fn check(role: Role, agreed: Agreement, bytes: &[u8], pieces: &[usize]) {
     let config = Config::new().max_message_len(20_000).max_pending_pongs(1000);
-    let first = observe(role, &config, agreed, bytes, &Cut { pieces: &[usize::MAX], look: false });
-    for delivery in [Delivery::Messages, Delivery::Chunks] {
-        let config = config.delivery(delivery);
+    let plain = Setting::from(&config);
+    let first = observe(role, &plain, agreed, bytes, &Cut { pieces: &[usize::MAX], look: false });
+    let seed = bytes.len() as u32;
+    for delivery in [Delivery::Messages, Delivery::Chunks, Delivery::Mixed(seed)] {
+        let config = config.clone().delivery(delivery);
         for pieces in [&[usize::MAX], &[1], pieces] {
             for look in [false, true] {
                 let seen = observe(role, &config, agreed, bytes, &Cut { pieces, look });

@@ -1,7 +1,8 @@
 //! Connections that compress, and frames for them.
 
+use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Config, Connection, Role};
+use sansws::proto::{Connection, Role};
 use sansws::wire::Opcode;
 
 use sansws_test::inflate::Inflater;
@@ -22,11 +23,16 @@ pub fn eager() -> Deflate {
     Deflate::new().threshold(0)
 }
 
-pub fn end_with(role: Role, config: &Config, agreed: Agreement, settings: &Deflate) -> End {
-    let End { conn, rx, tx } = End::new(role, config);
+pub fn end_with(
+    role: Role,
+    setting: impl Into<sansws_test::pair::Setting>,
+    agreed: Agreement,
+    settings: &Deflate,
+) -> End {
+    let End { conn, delivery, rx, tx } = End::new(role, setting);
     let conn: Connection = conn.with_deflate(agreed, settings);
     assert_eq!(conn.deflate(), Some(agreed));
-    End { conn, rx, tx }
+    End { conn, delivery, rx, tx }
 }
 
 /// With context takeover and the largest window.

@@ -13,9 +13,11 @@ use core::panic::PanicInfo;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use sansws::Config;
+use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::{client, server};
-use sansws::proto::{Config, Connection, Event};
+use sansws::proto::Connection;
 
 /// What the start files of C call.
 #[unsafe(no_mangle)]
@@ -77,7 +79,7 @@ fn echo(
     client.deliver(server);
 
     let event = server_conn.poll_event(&mut server.rx, &mut server.tx).unwrap().unwrap();
-    let message = event.as_message().expect("a message");
+    let message = event.as_message_ref().expect("a message");
     server_conn.feed(&mut server.tx, message).unwrap();
     server.deliver(client);
 

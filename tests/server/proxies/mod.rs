@@ -1,5 +1,5 @@
-//! The event server behind the proxies that most stand in front of: nginx and haproxy, each test with a
-//! process of its own and the configuration from the README.
+//! The event server behind the proxies that most stand in front of: nginx and haproxy, each test
+//! with a process of its own and the configuration from the README.
 //!
 //! Without nginx or haproxy the tests say that they have not run, and fail where `CI=true` is set.
 
@@ -54,7 +54,8 @@ behind_both! {
     a_slow_client_is_closed
 }
 
-/// What nginx does where nothing is said: HTTP/1.0, and no `Upgrade`. The client reads what to write.
+/// What nginx does where nothing is said: HTTP/1.0, and no `Upgrade`. The client reads what to
+/// write.
 #[tokio::test]
 async fn a_bare_proxy_pass_is_answered_with_what_is_missing() {
     let server = bind().await.route("/", handler_fn()).page("/", Response::html("<h1>Hello</h1>"));
@@ -109,7 +110,7 @@ async fn an_origin_needs_the_host() {
         let upstream = server.local_addr().unwrap();
         let Some((server, proxy)) = behind(snippet, server).await else { return };
         let origin = format!("http://{}", proxy.addr);
-        let request = server.request("/").with_origin(&origin).unwrap();
+        let request = server.request("/").origin(&origin);
         if refused {
             let (status, body) = server.refused(&request).await;
             assert_eq!(status, 403, "{host:?}: {body}");
@@ -144,8 +145,8 @@ async fn a_list_of_origins_needs_no_host() {
     let allowed = "https://example.com";
     let server = bind().await.route("/", handler_fn()).allow_origins([allowed]);
     let Some((server, _proxy)) = behind(snippet, server).await else { return };
-    server.try_connect(&server.request("/").with_origin(allowed).unwrap()).await.unwrap();
-    let foreign = server.request("/").with_origin("https://example.org").unwrap();
+    server.try_connect(&server.request("/").origin(allowed)).await.unwrap();
+    let foreign = server.request("/").origin("https://example.org");
     assert_eq!(server.refused(&foreign).await.0, 403);
     server.stop().await;
 }
@@ -158,7 +159,7 @@ async fn a_forwarded_host_is_compared_with_the_origin() {
         let server = bind().await.route("/", handler_fn()).trusted_proxies(proxies);
         let Some((server, proxy)) = behind(snippet, server).await else { return };
         let origin = format!("http://{}", proxy.addr);
-        let request = server.request("/").with_origin(&origin).unwrap();
+        let request = server.request("/").origin(&origin);
         match refused {
             true => assert_eq!(server.refused(&request).await.0, 403),
             false => drop(server.try_connect(&request).await.unwrap()),
@@ -183,7 +184,8 @@ async fn haproxy_may_close_after_requests() {
     server.stop().await;
 }
 
-/// The health check that the README gives: a server that drains gets no new clients, and keeps its own.
+/// The health check that the README gives: a server that drains gets no new clients, and keeps its
+/// own.
 #[tokio::test]
 async fn haproxy_checks_the_health() {
     const UPSTREAM: &str = "server sansws 127.0.0.1:8181";

@@ -1,4 +1,5 @@
-//! A proxy of its own for each test: nginx or haproxy, with the configuration that the README gives.
+//! A proxy of its own for each test: nginx or haproxy, with the configuration that the README
+//! gives.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -179,8 +180,8 @@ impl Proxy {
         self.process = None;
     }
 
-    /// Ends it as a service is ended. (Not by an interrupt: haproxy pays no heed to that where the shell
-    /// that started the tests has told its children not to.)
+    /// Ends it as a service is ended. (Not by an interrupt: haproxy pays no heed to that where the
+    /// shell that started the tests has told its children not to.)
     pub fn stop(&mut self) {
         let mut process = self.process.take().unwrap();
         process.terminate();
@@ -197,8 +198,8 @@ impl Drop for Proxy {
 
 static NUMBER: AtomicU16 = AtomicU16::new(0);
 
-/// An address for a program that has to be told its port. Below the ports that the system gives away,
-/// so that nothing else of this machine's tests takes it before that program does.
+/// An address for a program that has to be told its port. Below the ports that the system gives
+/// away, so that nothing else of this machine's tests takes it before that program does.
 fn free_addr() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..1000 {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use sansws::KeepAlive;
 use sansws::handshake::client::Request;
-use sansws::proto::{CloseInfo, KeepAlive};
+use sansws::proto::CloseInfo;
 use sansws::server::{Client, OriginPolicy, Received, Response, Server, handler_fn};
 use sansws::tokio::{WebSocket, connect_with};
 use sansws::{CloseCode, Config, Message};
@@ -209,8 +210,8 @@ pub async fn a_prefix_is_taken_off(kind: Kind) {
     server.stop().await;
 }
 
-/// The host, which origins are compared with, the client's address and whatever else it says; but not
-/// what it makes up.
+/// The host, which origins are compared with, the client's address and whatever else it says; but
+/// not what it makes up.
 pub async fn who_asks_is_passed_on(kind: Kind) {
     let server = bind().await.route("/", handler_fn()).trusted_proxies(1);
     let Some((server, proxy)) = behind(kind.readme(), server).await else { return };
@@ -240,14 +241,14 @@ pub async fn who_asks_is_passed_on(kind: Kind) {
     let request = wire::REQUEST.replacen("Host: server.example.com\r\n", secure, 1);
     server.raw_with(&request.replacen("/chat", "/", 1)).await;
 
-    let foreign = server.request("/").with_origin("http://evil.example").unwrap();
+    let foreign = server.request("/").origin("http://evil.example");
     let (status, body) = server.refused(&foreign).await;
     assert!(status == 403 && body.contains("http://evil.example"), "{status} {body}");
     server.stop().await;
 }
 
-/// Sites have names of their own, which a server on a loopback address learns from nobody else; it need
-/// not trust the proxy for that.
+/// Sites have names of their own, which a server on a loopback address learns from nobody else; it
+/// need not trust the proxy for that.
 pub async fn sites_of_any_name_pass(kind: Kind) {
     for trusted in [0, 1] {
         let server = bind().await.route("/", handler_fn()).trusted_proxies(trusted);

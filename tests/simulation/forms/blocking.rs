@@ -1,13 +1,14 @@
-//! `blocking::WebSocket` on a stream that never blocks, driven by hand: whoever is told `WouldBlock` comes
-//! back later.
+//! `blocking::WebSocket` on a stream that never blocks, driven by hand: whoever is told
+//! `WouldBlock` comes back later.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
+use sansws::KeepAlive;
 use sansws::blocking::{Plain, Transport, WebSocket};
 use sansws::buf::RecvBuffer;
-use sansws::proto::{KeepAlive, SendError, State};
+use sansws::proto::{SendError, State};
 use sansws::{CloseCode, Error, Event, Message};
 use tokio::time::sleep;
 
@@ -23,7 +24,7 @@ pub fn user(mut user: User) -> Running {
     let plain = user.rng.chance(40);
     // its clock is a real one, which must not decide anything here
     user.config =
-        user.config.keep_alive(KeepAlive::Off).close_timeout(Duration::from_secs(1 << 20));
+        user.config.clone().keep_alive(KeepAlive::Off).close_timeout(Duration::from_secs(1 << 20));
     Box::pin(async move {
         let end = user.take_end();
         // a stream with a buffer of its own cannot be shut down through a shared reference
@@ -78,7 +79,8 @@ struct Talk<S> {
 
 impl<S: Transport + Send + 'static> Talk<S> {
     fn new(io: S, mut user: User) -> Self {
-        let ws = WebSocket::from_parts(io, user.connection(), RecvBuffer::new());
+        let ws =
+            WebSocket::from_parts(sansws::Parts::new(io, user.connection(), RecvBuffer::new()));
         Self { ws, user, said: 0, heard_bye: false, refused: false }
     }
 
@@ -99,8 +101,9 @@ impl<S: Transport + Send + 'static> Talk<S> {
             if open && self.user.is_done(said_all, self.heard_bye) {
                 self.ws.start_close(code, "done")?;
             } else if open && !said_all && self.ws.unsent() == 0 {
-                // Two users who feed more and more while the other's bytes wait behind their own would wait
-                // for each other: `recv` takes in no more than the answer to it finds room for.
+                // Two users who feed more and more while the other's bytes wait behind their own
+                // would wait for each other: `recv` takes in no more than the answer to it finds
+                // room for.
                 self.speak()?;
             }
             self.user.doing("recv");

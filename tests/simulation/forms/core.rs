@@ -6,9 +6,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::proto::{Connection, Event, MessageKind, MessageRef, SendError, State, Transport};
+use sansws::proto::{Connection, MessageKind, MessageRef, SendError, State, Transport};
 use sansws::{CloseCode, CloseFrame, Error, PreparedMessage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
@@ -27,7 +28,7 @@ pub fn user(mut user: User) -> Running {
         let core = Core {
             io: user.take_end(),
             conn: user.connection(),
-            rx: RecvBuffer::with_read_ahead(user.config.read_ahead),
+            rx: RecvBuffer::with_read_ahead(user.read_ahead),
             tx: SendBuffer::new(),
             epoch: Instant::now(),
             shut: false,
@@ -91,7 +92,7 @@ impl Core {
     }
 
     fn has_room(&self) -> bool {
-        self.tx.remaining() < self.user.config.max_unsent
+        self.tx.remaining() < self.user.max_unsent
     }
 
     /// A bounded number of events; whether the rest has to wait for the next turn.
@@ -180,8 +181,8 @@ impl Core {
         Ok(())
     }
 
-    /// Writes, reads, and looks at the clock; waits until one of them has got anywhere. `false` when it is
-    /// time to end. `more`: there is something to do besides, so nobody waits.
+    /// Writes, reads, and looks at the clock; waits until one of them has got anywhere. `false`
+    /// when it is time to end. `more`: there is something to do besides, so nobody waits.
     async fn turn(&mut self, more: bool) -> Result<bool, Error> {
         let Self { io, conn, rx, tx, epoch, shut, flushed, blocked, .. } = self;
         let due = conn.poll_timeout();

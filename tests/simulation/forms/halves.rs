@@ -170,7 +170,8 @@ impl Speaker {
         story.doing(who, format!("send {item:?}"));
         story.sends(*side, item);
         let sent = match rng.below(4) {
-            // a call that is given up leaves a message that may have been taken, and nobody comes back
+            // a call that is given up leaves a message that may have been taken, and nobody comes
+            // back
             0 if *fickle && item.is_unique() => {
                 perhaps(rng, true, sender.send(item.message())).await.unwrap_or(Err(UNKNOWN))
             }

@@ -6,8 +6,9 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use sansws::KeepAlive;
 use sansws::buf::RecvBuffer;
-use sansws::proto::{Connection, KeepAlive};
+use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
 use sansws::{CloseCode, Config, Error, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,10 +81,10 @@ async fn play(world: World, mut rng: Rng) {
         },
         closes,
     };
-    // The kernels hold up to ten looks of what the reader takes, where a ping lies behind it, and three where
-    // a Close does, which has less of them: nobody can see what happens inside of them. Such a reader is
-    // given its time for what was written. One that takes less than 16 KiB in the 10 s that a Close is
-    // waited for has to come to its end within those.
+    // The kernels hold up to ten looks of what the reader takes, where a ping lies behind it, and
+    // three where a Close does, which has less of them: nobody can see what happens inside of them.
+    // Such a reader is given its time for what was written. One that takes less than 16 KiB in the
+    // 10 s that a Close is waited for has to come to its end within those.
     let most = match peer {
         Peer::Reads(rate) if closes && rate < 2000 => rate * 4,
         Peer::Reads(rate) if closes => rate * 15,
@@ -120,7 +121,7 @@ async fn play(world: World, mut rng: Rng) {
         true => Connection::server(&config),
         false => Connection::client(&config, [1; 32]),
     };
-    let ws = WebSocket::from_parts(here, conn, RecvBuffer::new());
+    let ws = WebSocket::from_parts(sansws::Parts::new(here, conn, RecvBuffer::new()));
     let start = Instant::now();
     let peer = tokio::spawn(peer_of(plan, there, world.story.clone()));
     world.story.doing("this end", format!("{plan:?}"));

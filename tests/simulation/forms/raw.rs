@@ -1,4 +1,5 @@
-//! A peer that speaks in bytes, and keeps all the rules: it sends fragments and pings as no adapter does.
+//! A peer that speaks in bytes, and keeps all the rules: it sends fragments and pings as no adapter
+//! does.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sansws::KeepAlive;
 use sansws::handshake::client::Request;
-use sansws::proto::{CloseInfo, KeepAlive, SendError};
+use sansws::proto::{CloseInfo, SendError};
 use sansws::server::{Client, ExternalStream, Handler, Received, Server, ServerHandle};
 use sansws::tokio::{Locked, Sender};
 use sansws::{CloseCode, Config, Error, Message};
@@ -102,7 +103,7 @@ async fn play(world: World, mut rng: Rng) {
         closed: Mutex::new(Vec::new()),
     };
     let hall = Arc::new(hall);
-    let (handle, server) = start(&hall, config).await;
+    let (handle, server) = start(&hall, config.clone()).await;
     // closed for "go"; a semaphore wakes in a certain order, other things do not
     let go = Arc::new(Semaphore::new(0));
     let (mut crowd, mut vanishing) = (Vec::new(), None);
@@ -121,7 +122,7 @@ async fn play(world: World, mut rng: Rng) {
             says,
             len: len as usize,
             burst: rng.chance(60),
-            config: config.keep_alive(KeepAlive::Off),
+            config: config.clone().keep_alive(KeepAlive::Off),
             story: world.story.clone(),
             go: Arc::clone(&go),
             rng: rng.fork(),
@@ -205,8 +206,8 @@ fn judge(
         if own && number as u64 >= speakers {
             continue;
         }
-        // A speaker that vanishes takes along what it has not said. So does one that reads nothing, when
-        // it is thrown out for that.
+        // A speaker that vanishes takes along what it has not said. So does one that reads nothing,
+        // when it is thrown out for that.
         let lasts = |kind: &Member| matches!(kind, Member::Healthy | Member::Steady);
         let lasting = members[..speakers as usize].iter().filter(|kind| lasts(kind)).count();
         let all_spoke = lasting == speakers as usize;

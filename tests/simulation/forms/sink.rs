@@ -145,7 +145,8 @@ async fn speak<S: Socket>(
                 room(&mut sink, &mut user).await?;
             }
             user.story.sends(user.side, item);
-            // `SplitSink` keeps one message to itself until it is flushed, so this alone says nothing
+            // `SplitSink` keeps one message to itself until it is flushed, so this alone says
+            // nothing
             sink.start_send_unpin(item.message().into())?;
             if user.rng.chance(70) {
                 user.story.doing(&who, format!("flush {item:?}"));

@@ -94,7 +94,7 @@ impl Talk {
             true => self.heard_bye || self.heard >= self.said + self.user.side,
             false => {
                 let unsent = self.ws.unsent();
-                unsent == 0 || unsent + item.len + 14 < self.user.config.max_unsent
+                unsent == 0 || unsent + item.len + 14 < self.user.max_unsent
             }
         }
     }
@@ -102,7 +102,7 @@ impl Talk {
     async fn speak(&mut self) -> Result<(), Error> {
         let item = self.user.says[self.said];
         self.user.story.sends(self.user.side, item);
-        let has_room = self.ws.unsent() < self.user.config.max_unsent;
+        let has_room = self.ws.unsent() < self.user.max_unsent;
         let result = if !self.user.takes_turns || has_room && self.user.rng.chance(30) {
             self.user.doing("feed");
             self.ws.feed(item.message())

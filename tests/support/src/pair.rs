@@ -4,8 +4,11 @@ use core::time::Duration;
 
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::proto::{Config, Connection, Event, MessageKind, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{Connection, MessageKind, Role};
+use sansws::Event;
+use sansws::Config;
+use sansws::wire::Opcode;
+use sansws::ProtocolError;
 
 use crate::wire;
 pub use crate::wire::{Frame, KEY};
@@ -43,23 +46,86 @@ impl From<Event<'_>> for Got {
     }
 }
 
+/// How an end takes messages: `poll_event`, or `poll_chunk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Delivery {
+    Messages,
+    Chunks,
+    /// Now the one, now the other, without a pattern.
+    Mixed(u32),
+}
+
+/// Settings, and how messages are taken.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Setting {
+    pub config: Config,
+    pub delivery: Delivery,
+}
+
+impl From<&Config> for Setting {
+    fn from(config: &Config) -> Self {
+        config.clone().delivery(Delivery::Messages)
+    }
+}
+
+impl From<&Self> for Setting {
+    fn from(setting: &Self) -> Self {
+        setting.clone()
+    }
+}
+
+/// Says how messages are taken under these settings.
+pub trait Deliver {
+    /// Adds the way.
+    fn delivery(self, delivery: Delivery) -> Setting;
+}
+
+impl Deliver for Config {
+    fn delivery(self, delivery: Delivery) -> Setting {
+        Setting { config: self, delivery }
+    }
+}
+
 /// One connection with its buffers.
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub struct End {
     pub conn: Connection,
+    pub delivery: Delivery,
     pub rx: RecvBuffer,
     pub tx: SendBuffer,
 }
 
 impl End {
     /// An end that has received nothing; a client has the same keys every time.
-    pub fn new(role: Role, config: &Config) -> Self {
+    pub fn new(role: Role, setting: impl Into<Setting>) -> Self {
+        let Setting { config, delivery } = setting.into();
         let conn = match role {
-            Role::Server => Connection::server(config),
-            Role::Client => Connection::client(config, [7; 32]),
+            Role::Server => Connection::server(&config),
+            Role::Client => Connection::client(&config, [7; 32]),
         };
-        Self { conn, rx: RecvBuffer::new(), tx: SendBuffer::new() }
+        let mut this = Self { conn, delivery, rx: RecvBuffer::new(), tx: SendBuffer::new() };
+        // `advance` looks for what was asked for last
+        assert!(matches!(this.poll(), Ok(None)));
+        this
+    }
+
+    /// Takes the next event, in the way that was chosen.
+    pub fn poll(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
+        match self.delivery {
+            Delivery::Messages => self.conn.poll_event(&mut self.rx, &mut self.tx),
+            Delivery::Chunks => self.conn.poll_chunk(&mut self.rx, &mut self.tx),
+            Delivery::Mixed(state) => {
+                let state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                self.delivery = Delivery::Mixed(state);
+                match state >> 31 {
+                    0 => self.conn.poll_event(&mut self.rx, &mut self.tx),
+                    _ => self.conn.poll_chunk(&mut self.rx, &mut self.tx),
+                }
+            }
+        }
     }
 
     /// A server with the default settings.
@@ -77,7 +143,7 @@ impl End {
         self.rx.extend_from_slice(bytes);
         let mut events = Vec::new();
         loop {
-            match self.conn.poll_event(&mut self.rx, &mut self.tx) {
+            match self.poll() {
                 Ok(Some(event)) => events.push(event.into()),
                 Ok(None) => return (events, Ok(())),
                 Err(error) => return (events, Err(error)),
@@ -230,7 +296,8 @@ pub fn both_roles(test: impl Fn(End)) {
 }
 
 /// The same with settings.
-pub fn both_roles_with(config: &Config, test: impl Fn(End)) {
-    test(End::new(Role::Server, config));
-    test(End::new(Role::Client, config));
+pub fn both_roles_with(setting: impl Into<Setting>, test: impl Fn(End)) {
+    let setting = setting.into();
+    test(End::new(Role::Server, &setting));
+    test(End::new(Role::Client, &setting));
 }

@@ -70,9 +70,10 @@ fn floor(case: &Case) -> Turn {
 }
 
 fn sansws(case: &Case) -> Turn {
+    use sansws::Config;
     use sansws::buf::{RecvBuffer, SendBuffer};
     use sansws::bytes::Buf;
-    use sansws::proto::{Config, Connection, MessageRef};
+    use sansws::proto::{Connection, MessageRef};
 
     let (case, burst, payload) = (*case, case.burst(), Bytes::from(case.payload()));
     let config = Config::new().max_unsent(usize::MAX);

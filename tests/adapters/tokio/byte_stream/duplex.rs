@@ -12,7 +12,7 @@ use sansws_test::wire;
 fn configs() -> Vec<Config> {
     let small = quiet().max_unsent(10_000);
     #[cfg(feature = "deflate")]
-    return vec![quiet(), small, small.deflate(Deflate::new().threshold(0))];
+    return vec![quiet(), small.clone(), small.deflate(Deflate::new().threshold(0))];
     #[cfg(not(feature = "deflate"))]
     vec![quiet(), small]
 }

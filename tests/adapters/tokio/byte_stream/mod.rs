@@ -11,8 +11,8 @@ use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 
 use sansws::Error;
-use sansws::proto::{Config, KeepAlive};
 use sansws::tokio::ByteStream;
+use sansws::{Config, KeepAlive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
 use crate::tokio::peer::{Peer, client_and_peer, server, within};

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 
 use futures_util::FutureExt;
-use sansws::proto::{Delivery, Event, Initiator};
+use sansws::Event;
+use sansws::proto::Initiator;
 use sansws::{CloseCode, Error, ProtocolError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
@@ -247,10 +248,10 @@ async fn nothing_is_lost_between_socket_and_stream() {
 /// The same where messages are delivered in chunks from the beginning.
 #[tokio::test]
 async fn chunks_that_were_not_taken_are_read() {
-    let (mut ws, mut peer) = server(&quiet().delivery(Delivery::Chunks), 1 << 16).await;
+    let (mut ws, mut peer) = server(&quiet(), 1 << 16).await;
     peer.send(&wire::client(wire::BINARY, b"first")).await;
     peer.send(&wire::client(wire::BINARY, b"second")).await;
-    assert!(matches!(within(ws.next_event()).await, Ok(Some((Event::Chunk(_), _)))));
+    assert!(matches!(within(ws.next_chunk()).await, Ok(Some((Event::Chunk(_), _)))));
     let mut stream = ws.into_byte_stream();
     let mut read = [0; 6];
     within(stream.read_exact(&mut read)).await.unwrap();

@@ -162,7 +162,7 @@ proptest! {
             let mut sent = raw(server, client).await;
             let rest = sent.split_off(arrived.min(sent.len()));
             let (near, mut far) = duplex(1 << 20);
-            let mut ws = fresh(near, &config);
+            let mut ws = fresh(near, &config, compress);
             far.write_all(&sent).await.unwrap();
             use futures_util::FutureExt;
             let whole = ws.recv().now_or_never();
@@ -190,17 +190,18 @@ async fn raw(server: WebSocket<DuplexStream>, client: WebSocket<DuplexStream>) -
 }
 
 /// A server's socket with what the handshake would have agreed on.
-fn fresh(io: DuplexStream, config: &Config) -> WebSocket<DuplexStream> {
+fn fresh(io: DuplexStream, config: &Config, compress: bool) -> WebSocket<DuplexStream> {
     use sansws::buf::RecvBuffer;
     use sansws::proto::Connection;
     let connection = Connection::server(config);
     #[cfg(feature = "deflate")]
-    if let Some(settings) = config.deflate {
+    if compress {
         let mut agreed = sansws::deflate::Agreement::new();
         agreed.server_no_context_takeover = true;
         agreed.client_no_context_takeover = true;
-        let connection = connection.with_deflate(agreed, &settings);
-        return WebSocket::from_parts(io, connection, RecvBuffer::new());
+        let connection = connection.with_deflate(agreed, &Deflate::new().threshold(0));
+        return WebSocket::from_parts(sansws::Parts::new(io, connection, RecvBuffer::new()));
     }
-    WebSocket::from_parts(io, connection, RecvBuffer::new())
+    let _ = compress;
+    WebSocket::from_parts(sansws::Parts::new(io, connection, RecvBuffer::new()))
 }

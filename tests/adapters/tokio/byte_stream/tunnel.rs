@@ -20,9 +20,10 @@ async fn tunnel(config: Config) -> (TcpStream, TcpStream, Copied, Copied) {
     let (entry, mut into_tunnel) = tcp().await;
     let (mut out_of_tunnel, exit) = tcp().await;
     let (listener, url): (TcpListener, String) = listen().await;
+    let far_config = config.clone();
     let far = tokio::spawn(async move {
         let (stream, _) = listener.accept().await?;
-        let mut stream = accept_with(stream, &config).await?.into_byte_stream();
+        let mut stream = accept_with(stream, &far_config).await?.into_byte_stream();
         copy_bidirectional(&mut stream, &mut out_of_tunnel).await
     });
     let near = tokio::spawn(async move {

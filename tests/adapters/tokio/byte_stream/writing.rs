@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sansws::proto::KeepAlive;
+use sansws::KeepAlive;
 use sansws::{Config, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 use tokio::task::yield_now;

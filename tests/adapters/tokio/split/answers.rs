@@ -1,7 +1,8 @@
 //! What leaves without anybody sending: pongs, and the reply to a Close.
 
+use sansws::Config;
 use sansws::Message;
-use sansws::proto::{Config, State};
+use sansws::proto::State;
 use tokio::io::{AsyncWriteExt, BufStream, duplex};
 
 use crate::tokio::split::peer::{Trickle, peer_on, piped, server, tcp_pair, within};

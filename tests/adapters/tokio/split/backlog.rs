@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use sansws::Error;
-use sansws::proto::{Config, KeepAlive, SendError};
+use sansws::proto::SendError;
+use sansws::{Config, KeepAlive};
 use tokio::time::sleep;
 
 use crate::tokio::split::peer::{piped, within};

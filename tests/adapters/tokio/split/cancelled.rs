@@ -5,7 +5,9 @@ use core::pin::pin;
 use core::task::Poll;
 
 use sansws::CloseCode;
-use sansws::proto::{Config, PreparedMessage, State};
+use sansws::Config;
+use sansws::PreparedMessage;
+use sansws::proto::State;
 use sansws::tokio::{Locked, Receiver, Sender};
 use tokio::io::{DuplexStream, duplex};
 

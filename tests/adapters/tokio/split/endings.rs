@@ -2,9 +2,11 @@
 
 use core::time::Duration;
 
-use sansws::proto::{Config, Event, KeepAlive, SendError, State};
+use sansws::Event;
+use sansws::proto::{SendError, State};
 use sansws::tokio::Sender;
 use sansws::{CloseCode, Error, ProtocolError};
+use sansws::{Config, KeepAlive};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};

@@ -1,8 +1,8 @@
 //! Two tasks on each end, both directions at once.
 
 use sansws::Message;
-use sansws::proto::{Config, KeepAlive};
 use sansws::tokio::{Receiver, Sender, SplitStream};
+use sansws::{Config, KeepAlive};
 use tokio::io::duplex;
 
 use crate::tokio::split::peer::{Trickle, client, server, tcp_pair, unix_pair, within};

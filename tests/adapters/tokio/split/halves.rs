@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FusedStream;
+use sansws::Config;
 use sansws::Message;
-use sansws::proto::Config;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 

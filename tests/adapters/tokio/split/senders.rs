@@ -1,7 +1,8 @@
 //! Clones of one sender in tasks that run in parallel.
 
+use sansws::Config;
 use sansws::Message;
-use sansws::proto::{Config, PreparedMessage};
+use sansws::PreparedMessage;
 use tokio::io::AsyncWriteExt;
 
 use crate::tokio::split::peer::{peer_on, piped, within};

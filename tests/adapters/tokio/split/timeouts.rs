@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use sansws::CloseCode;
-use sansws::proto::{Config, KeepAlive};
+use sansws::{Config, KeepAlive};
 use tokio::time::{Instant, sleep};
 
 use crate::tokio::split::peer::{piped, within};

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use sansws::proto::Config;
+use sansws::Config;
 use tokio::task::JoinHandle;
 
 use crate::tokio::split::peer::{peer_on, piped, tcp_pair, within};

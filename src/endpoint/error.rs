@@ -11,7 +11,7 @@ use crate::wire::ProtocolError;
 /// The text says all there is to say, that of the wrapped error included. Cheap to clone.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Failure {
+pub enum EndpointError {
     /// The opening handshake failed.
     Handshake(HandshakeError),
     /// The server refused the connection with this response.
@@ -24,7 +24,7 @@ pub enum Failure {
     Disconnected,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handshake(error) => error.fmt(f),
@@ -38,27 +38,27 @@ impl fmt::Display for Failure {
     }
 }
 
-impl core::error::Error for Failure {}
+impl core::error::Error for EndpointError {}
 
-impl From<HandshakeError> for Failure {
+impl From<HandshakeError> for EndpointError {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(error)
     }
 }
 
-impl From<Refused> for Failure {
+impl From<Refused> for EndpointError {
     fn from(response: Refused) -> Self {
         Self::Refused(Arc::new(response))
     }
 }
 
-impl From<ProtocolError> for Failure {
+impl From<ProtocolError> for EndpointError {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
     }
 }
 
-impl From<Timeout> for Failure {
+impl From<Timeout> for EndpointError {
     fn from(timeout: Timeout) -> Self {
         Self::Timeout(timeout)
     }

@@ -1,0 +1,125 @@
+//! Messages delivered as they arrive, in chunks.
+
+use super::{Ready, Receiver};
+use crate::buf::RecvBuffer;
+#[cfg(feature = "std")]
+use crate::proto::MessageKind;
+
+impl Receiver {
+    /// From now on payloads are delivered as they arrive, also that of a message under way: what
+    /// has arrived of it is the first chunk.
+    pub(crate) fn deliver_chunks(&mut self, rx: &RecvBuffer) {
+        if !self.in_chunks {
+            self.in_chunks = true;
+            self.refresh();
+            self.ready = match self.ready {
+                Some(Ready::Message(kind)) => Some(Ready::Chunk { kind, first: true, last: true }),
+                #[cfg(feature = "deflate")]
+                Some(Ready::InflatedMessage(kind)) => {
+                    Some(Ready::InflatedChunk { kind, first: true, last: true })
+                }
+                // a compressed one follows with the next byte, when it is inflated on
+                None if !self.message.is_compressed() && !rx.assembled().is_empty() => {
+                    self.message.begun = true;
+                    let kind = self.message.kind;
+                    kind.map(|kind| Ready::Chunk { kind, first: true, last: false })
+                }
+                ready => ready,
+            };
+        }
+    }
+
+    /// From now on messages are delivered whole, once the one that was begun in chunks has ended.
+    #[inline]
+    pub(crate) fn deliver_messages(&mut self) {
+        if self.in_chunks && !self.is_inside_chunks() {
+            self.in_chunks = false;
+            self.refresh();
+        }
+    }
+
+    /// Whether a part of a message was delivered, or lies there to be taken.
+    fn is_inside_chunks(&self) -> bool {
+        self.message.kind.is_some() && self.message.begun || self.ready.is_some_and(Ready::is_chunk)
+    }
+
+    /// How many bytes may be taken in before anybody asks for them: as many as a message may have,
+    /// where messages are held whole anyway.
+    #[cfg(feature = "std")]
+    pub(crate) fn max_ahead(&self) -> usize {
+        if self.in_chunks {
+            return SOME_AHEAD;
+        }
+        usize::try_from(self.max_message_len).unwrap_or(usize::MAX).max(SOME_AHEAD)
+    }
+}
+
+#[cfg(feature = "std")]
+impl Receiver {
+    /// The data that was found and not yet taken whole.
+    pub(crate) fn held(&self) -> Option<Ready> {
+        self.ready.filter(|ready| !ready.is_control())
+    }
+
+    /// What is left of the payload of `ready`, which is [held](Self::held).
+    pub(crate) fn held_payload(rx: &RecvBuffer, ready: Ready) -> &[u8] {
+        if ready.is_inflated() { inflated(rx) } else { rx.assembled() }
+    }
+
+    /// Counts the first `n` bytes of that as consumed. With the last of them the event is over.
+    pub(crate) fn consume_held(&mut self, rx: &mut RecvBuffer, ready: Ready, n: usize) {
+        if n >= Self::held_payload(rx, ready).len() {
+            self.ready = None;
+        }
+        #[cfg(feature = "deflate")]
+        if ready.is_inflated() {
+            return rx.consume_inflated(n);
+        }
+        rx.consume_assembled(n);
+    }
+}
+
+impl Ready {
+    pub(crate) fn is_chunk(self) -> bool {
+        #[cfg(feature = "deflate")]
+        return matches!(self, Self::Chunk { .. } | Self::InflatedChunk { .. });
+        #[cfg(not(feature = "deflate"))]
+        matches!(self, Self::Chunk { .. })
+    }
+}
+
+#[cfg(feature = "std")]
+impl Ready {
+    /// Whether it is data, and of which kind.
+    pub(crate) fn kind(self) -> Option<MessageKind> {
+        match self {
+            Self::Message(kind) | Self::Chunk { kind, .. } => Some(kind),
+            #[cfg(feature = "deflate")]
+            Self::InflatedMessage(kind) | Self::InflatedChunk { kind, .. } => Some(kind),
+            Self::Ping(_) | Self::Pong(_) | Self::Close(_) => None,
+        }
+    }
+
+    fn is_inflated(self) -> bool {
+        #[cfg(feature = "deflate")]
+        return matches!(self, Self::InflatedMessage(_) | Self::InflatedChunk { .. });
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+}
+
+#[cfg(feature = "std")]
+fn inflated(rx: &RecvBuffer) -> &[u8] {
+    #[cfg(feature = "deflate")]
+    return rx.inflated();
+    #[cfg(not(feature = "deflate"))]
+    {
+        let _ = rx;
+        &[]
+    }
+}
+
+/// Bytes that may be taken in ahead where nothing is held whole: what a busy connection's buffer
+/// has.
+#[cfg(feature = "std")]
+const SOME_AHEAD: usize = 4 * RecvBuffer::DEFAULT_READ_AHEAD;
