@@ -5,9 +5,9 @@ use super::link::{Direct, Link, ready_event};
 use super::split::SharedLink;
 use super::{Receiver, Sender, SplitTransport, Transport, WebSocket};
 use crate::buf::RecvBuffer;
+use crate::driver::take_event;
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, MessageKind, Ready, SendError};
-use crate::session::take_event;
 use crate::wire::CloseCode;
 
 /// A WebSocket as a stream of bytes: what binary messages carry, without their boundaries.
@@ -84,7 +84,7 @@ impl<S> WebSocket<S> {
     pub fn into_byte_stream(mut self) -> ByteStream<S> {
         self.receiver.deliver_chunks(&self.rx);
         self.link.max_ahead = self.receiver.max_ahead();
-        self.link.session.set_independent(true);
+        self.link.driver.set_independent(true);
         ByteStream { ws: self, refused: false }
     }
 }
@@ -105,7 +105,7 @@ impl<S> ByteStream<S> {
     ///
     /// A message of which a part was read goes on in [chunks](WebSocket::next_chunk) to its end.
     pub fn into_inner(mut self) -> WebSocket<S> {
-        self.ws.link.session.set_independent(false);
+        self.ws.link.driver.set_independent(false);
         self.ws
     }
 
@@ -195,7 +195,7 @@ impl<S: Transport> Write for ByteStream<S> {
         }
         let link = &mut self.ws.link;
         link.make_room()?;
-        let n = link.session.feed_piece(buf)?;
+        let n = link.driver.feed_piece(buf)?;
         match link.write_all() {
             // it was taken, so it must not be written again: it leaves with the next call
             Ok(()) | Err(Error::Io(_)) => Ok(n),
@@ -346,7 +346,7 @@ impl<'a, L: Link> Source<'a, L> {
                 }
                 Some(_) => return Ok(Some(ready)),
                 None => drop(take_event(receiver, rx, ready, |reply| {
-                    link.session(|session| session.reply(reply));
+                    link.driver(|driver| driver.reply(reply));
                 })),
             }
         }
@@ -371,11 +371,11 @@ impl<'a, L: Link> Source<'a, L> {
             }
             match next? {
                 None => {
-                    return self.link.session(|session| session.check_complete()).map(|()| None);
+                    return self.link.driver(|driver| driver.check_complete()).map(|()| None);
                 }
                 Some(ready) if ready.kind() == Some(MessageKind::Text) => {
                     *self.refused = true;
-                    self.link.session(|session| session.refuse_text());
+                    self.link.driver(|driver| driver.refuse_text());
                 }
                 Some(ready) => return Ok(Some(ready)),
             }

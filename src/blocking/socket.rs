@@ -8,12 +8,12 @@ use std::net::TcpStream;
 use super::Transport;
 use super::link::{Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::driver::{Driver, take_event, take_message};
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
 use crate::parts::Parts;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
-use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a blocking stream.
@@ -37,8 +37,8 @@ impl<S> WebSocket<S> {
     pub fn from_parts(parts: Parts<S>) -> Self {
         let Parts { io, connection, rx, tx, rest, subprotocol } = parts;
         let (receiver, sender) = connection.split();
-        let session = Session::from_parts(sender, LentTx::new(tx), rest);
-        let link = Direct::new(io, session, receiver.max_ahead());
+        let driver = Driver::from_parts(sender, PooledTx::new(tx), rest);
+        let link = Direct::new(io, driver, receiver.max_ahead());
         Self { rx, receiver, link, subprotocol }
     }
 
@@ -47,8 +47,8 @@ impl<S> WebSocket<S> {
     pub fn into_parts(self) -> Parts<S> {
         let Self { mut rx, receiver, mut link, subprotocol } = self;
         link.hand_over(&mut rx);
-        let Direct { io, session, .. } = link;
-        Parts { subprotocol, ..Parts::of(io, receiver, rx, session) }
+        let Direct { io, driver, .. } = link;
+        Parts { subprotocol, ..Parts::of(io, receiver, rx, driver) }
     }
 
     /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
@@ -83,22 +83,22 @@ impl<S> WebSocket<S> {
     /// What the handshake agreed on about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
-        self.link.session.sender.deflate()
+        self.link.driver.sender.deflate()
     }
 
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.session.sender.state()
+        self.link.driver.sender.state()
     }
 
     /// How the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
-        self.link.session.sender.close_info()
+        self.link.driver.sender.close_info()
     }
 
     /// The time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.session.sender.round_trip()
+        self.link.driver.sender.round_trip()
     }
 
     /// The stream.
@@ -113,7 +113,7 @@ impl<S> WebSocket<S> {
 
     /// The unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
@@ -128,7 +128,7 @@ impl<S> WebSocket<S> {
     /// it, because `recv` makes room first.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 
     /// Queues a Close frame and returns. The closing handshake goes on in [`recv`](Self::recv).
@@ -138,7 +138,7 @@ impl<S> WebSocket<S> {
     /// [`SendError::NotOpen`] when the connection is closing already,
     /// [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 }
 
@@ -160,7 +160,7 @@ impl<S: Transport> WebSocket<S> {
         self.deliver(false);
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            let pay = |reply| link.session.reply(reply);
+            let pay = |reply| link.driver.reply(reply);
             if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
@@ -209,7 +209,7 @@ impl<S: Transport> WebSocket<S> {
     fn take_next(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
-        let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx, ready, |reply| link.driver.reply(reply));
         Ok(Some((event, Outgoing { link })))
     }
 
@@ -259,7 +259,7 @@ impl<S: Transport> WebSocket<S> {
         }
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+            take_event(receiver, rx, ready, |reply| link.driver.reply(reply));
         }
         Ok(())
     }
@@ -300,7 +300,7 @@ impl<S> Outgoing<'_, S> {
     /// [`Error::Send`]; nothing was queued then.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 
     /// Queues a Close frame; the closing handshake goes on with the next event.
@@ -309,12 +309,12 @@ impl<S> Outgoing<'_, S> {
     ///
     /// [`SendError::NotOpen`] when the connection is closing already, [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 
     /// The unsent bytes.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 }
 

@@ -6,8 +6,8 @@ use core::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::lent::LentRx;
 use super::opening::Opening;
+use super::pooled::PooledRx;
 use super::{WebSocket, with_defaults};
 use crate::buf::RecvBuffer;
 use crate::config::Config;
@@ -15,7 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handshake::server::{Accept, Reject, Request};
 use crate::opening::Stop;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -173,9 +173,9 @@ where
 {
     config.validate()?;
     let config = with_defaults(config);
-    let mut rx = LentRx::empty(config.read_ahead);
+    let mut rx = PooledRx::empty(config.read_ahead);
     rx.fetch().extend_from_slice(received);
-    let mut opening = Opening::new(io, Endpoint::server(&config), rx, LentTx::default());
+    let mut opening = Opening::new(io, Endpoint::server(&config), rx, PooledTx::default());
     match poll_fn(|cx| opening.poll(cx, &mut arrived)).await {
         Stop::Request(request) => {
             Ok(Pending { opening, timeout: config.handshake_timeout, request })

@@ -8,9 +8,9 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use super::WebSocket;
 use super::link::{Direct, poll_ready_event};
 use super::waiting::Direction;
+use crate::driver::take_event;
 use crate::error::Error;
 use crate::proto::{CloseInfo, MessageKind, Ready, Receiver, SendError, State};
-use crate::session::take_event;
 use crate::wire::CloseCode;
 
 /// A WebSocket as a stream of bytes: what binary messages carry, without their boundaries.
@@ -107,7 +107,7 @@ impl<S> WebSocket<S> {
     /// [chunks](WebSocket::next_chunk) of it that were not taken yet. Costs an allocation.
     pub fn into_byte_stream(mut self) -> ByteStream<S> {
         self.receiver.deliver_chunks(self.rx.fetch());
-        self.link.session.set_independent(true);
+        self.link.driver.set_independent(true);
         ByteStream { ws: self, refused: false }
     }
 }
@@ -128,7 +128,7 @@ impl<S> ByteStream<S> {
     ///
     /// A message of which a part was read goes on in [chunks](WebSocket::next_chunk) to its end.
     pub fn into_inner(mut self) -> WebSocket<S> {
-        self.ws.link.session.set_independent(false);
+        self.ws.link.driver.set_independent(false);
         self.ws
     }
 
@@ -172,18 +172,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
             loop {
                 match ready!(this.poll_next(cx)) {
                     _ if this.refused => {
-                        if this.ws.link.session.is_over() {
+                        if this.ws.link.driver.is_over() {
                             return Poll::Ready(Err(Error::UnexpectedText));
                         }
                         this.drop_held();
                     }
                     Err(error) => return Poll::Ready(Err(error)),
                     Ok(None) => {
-                        return Poll::Ready(this.ws.link.session.check_complete().map(|()| None));
+                        return Poll::Ready(this.ws.link.driver.check_complete().map(|()| None));
                     }
                     Ok(Some(MessageKind::Text)) => {
                         this.refused = true;
-                        this.ws.link.session.refuse_text();
+                        this.ws.link.driver.refuse_text();
                     }
                     Ok(Some(MessageKind::Binary)) => return Poll::Ready(Ok(this.held())),
                 }
@@ -204,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
                     receiver.consume_held(rx, ready, 0);
                 }
                 Some(kind) => return Poll::Ready(Ok(Some(kind))),
-                None => drop(take_event(receiver, rx, ready, |reply| link.session.reply(reply))),
+                None => drop(take_event(receiver, rx, ready, |reply| link.driver.reply(reply))),
             }
         }
     }
@@ -233,33 +233,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
 
     fn poll_feed(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Error>> {
         self.listen(cx);
-        let Direct { session, .. } = &mut self.ws.link;
-        session.check_writable()?;
-        if session.sender.state() != State::Open {
+        let Direct { driver, .. } = &mut self.ws.link;
+        driver.check_writable()?;
+        if driver.sender.state() != State::Open {
             return Poll::Ready(Err(SendError::NotOpen.into()));
         }
-        while !self.ws.link.session.has_room() {
+        while !self.ws.link.driver.has_room() {
             ready!(self.ws.link.poll_write(cx));
-            self.ws.link.session.check_writable()?;
+            self.ws.link.driver.check_writable()?;
         }
-        let n = self.ws.link.session.feed_piece(buf)?;
+        let n = self.ws.link.driver.feed_piece(buf)?;
         // What the transport does not take now leaves with the next call; so does the news that it is
         // broken.
-        while !self.ws.link.session.is_flushed() && self.ws.link.poll_write(cx).is_ready() {}
+        while !self.ws.link.driver.is_flushed() && self.ws.link.poll_write(cx).is_ready() {}
         Poll::Ready(Ok(n))
     }
 
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.listen(cx);
         let link = &mut self.ws.link;
-        while !link.session.check_flushed()? {
+        while !link.driver.check_flushed()? {
             ready!(link.poll_write_or_flush(cx));
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match self.ws.link.session.start_close(CloseCode::NORMAL, "") {
+        match self.ws.link.driver.start_close(CloseCode::NORMAL, "") {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
@@ -267,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
             if self.refused {
                 self.drop_held();
             } else if self.ws.receiver.held().is_some() {
-                // only the peer's limits and its patience for ours bound this wait
+                // only the peer's limits and its time_left for ours bound this wait
                 return self.ws.poll_write_all(cx);
             }
             if ready!(self.poll_next(cx))?.is_none() {

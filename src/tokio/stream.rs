@@ -34,9 +34,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
             if !this.sink_waits {
                 return this.poll_recv(cx);
             }
-            let independent = this.link.session.set_independent(true);
+            let independent = this.link.driver.set_independent(true);
             let received = this.poll_recv(cx);
-            this.link.session.set_independent(independent);
+            this.link.driver.set_independent(independent);
             received
         });
         let item = ready!(received).transpose();

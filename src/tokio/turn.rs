@@ -2,7 +2,7 @@ use core::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
-use crate::session::Session;
+use crate::driver::Driver;
 
 /// What a task may still do with a connection before it asks tokio whether others should have a turn.
 ///
@@ -65,10 +65,10 @@ impl Turn {
 /// Until a message that was taken is compressed, if one is, doing a part of it for each share of the
 /// task's turn.
 #[inline]
-pub(super) fn poll_encoded(session: &mut Session, cx: &mut Context<'_>) -> Poll<()> {
-    while session.is_encoding() {
+pub(super) fn poll_encoded(driver: &mut Driver, cx: &mut Context<'_>) -> Poll<()> {
+    while driver.is_encoding() {
         ready!(poll_part(cx));
-        session.encode_part();
+        driver.encode_part();
     }
     Poll::Ready(())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const WIDTH: usize = 100;
 
 /// Where longer comments still stand. A folder leaves this list with the change that wraps them.
-const NOT_YET: &[&str] = &["src/blocking", "src/session.rs", "src/tokio"];
+const NOT_YET: &[&str] = &["src/blocking", "src/driver.rs", "src/tokio"];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {

@@ -3,9 +3,9 @@ use core::mem::ManuallyDrop;
 
 use super::client::Client;
 use super::queue::charge_of;
-use crate::pool::{LentTx, TakenTx};
+use crate::driver::Driver;
+use crate::pool::{PooledTx, TakenTx};
 use crate::proto::{MessageRef, Sender};
-use crate::session::Session;
 
 std::thread_local! {
     static THREAD: Thread = const {
@@ -42,28 +42,24 @@ const NOBODY: u64 = 0;
 
 /// Polls a call of a client's handler, which may send to the client directly meanwhile.
 #[inline]
-pub(crate) fn poll_direct<T>(
-    client: &Client,
-    session: &mut Session,
-    poll: impl FnOnce() -> T,
-) -> T {
+pub(crate) fn poll_direct<T>(client: &Client, driver: &mut Driver, poll: impl FnOnce() -> T) -> T {
     let is_outermost = THREAD.with(|thread| {
         // in a call inside another one, of a handler that runs a runtime of its own, all is queued
         let is_outermost = thread.client.get() == NOBODY;
         if is_outermost {
-            let (tx, max_unsent) = session.lend();
+            let (tx, max_unsent) = driver.lend();
             thread.client.set(client.id());
             thread.max_unsent.set(max_unsent);
             thread.set(tx);
         }
         is_outermost
     });
-    let _lent = is_outermost.then(|| Lent(session));
+    let _lent = is_outermost.then(|| Lent(driver));
     poll()
 }
 
-/// A session whose send buffer the thread has; given back when dropped.
-struct Lent<'a>(&'a mut Session);
+/// A driver whose send buffer the thread has; given back when dropped.
+struct Lent<'a>(&'a mut Driver);
 
 impl Drop for Lent<'_> {
     #[inline]
@@ -85,7 +81,7 @@ pub(crate) fn put(client: &Client, message: &mut Option<MessageRef<'_>>) -> bool
         }
         // the memory of a message may send something when it is dropped: that is queued
         thread.client.set(NOBODY);
-        let mut tx = thread.take().unwrap_or_else(LentTx::another);
+        let mut tx = thread.take().unwrap_or_else(PooledTx::another);
         let has_room = tx.len() < thread.max_unsent.get();
         if has_room && let Some(message) = message.take() {
             Sender::feed_plainly(&mut tx, message);

@@ -12,10 +12,10 @@ use super::quota::ReceiveQuota;
 pub(crate) use super::stream::Unread;
 use super::stream::{ClientStream, Observed};
 use super::turn::{Turn, give_way};
+use crate::driver::Driver;
 use crate::error::Error;
 use crate::proto::{Arrived, LINGER, Ready, Reply};
 use crate::server::accept::permits::ConnectionPermit;
-use crate::session::Session;
 use crate::tokio::{Outgoing, WebSocket};
 
 /// The state of a connection's task besides the socket and the handler: it finds the events, moves
@@ -156,7 +156,7 @@ impl Pump {
     ) -> Poll<Result<Next, Ended>> {
         let (outbox, limits) = (client.outbox(), client.context().limits());
         loop {
-            let deliver = match self.drain(client, ws.session()) {
+            let deliver = match self.drain(client, ws.driver()) {
                 Drained::Open => true,
                 Drained::CaughtUp => {
                     outbox.note_caught_up();
@@ -222,7 +222,7 @@ impl Pump {
     ) -> Poll<Result<Next, Ended>> {
         self.held = Some(ready);
         // What was answered so far need not wait for the rest. A failure shows in the next turn.
-        let _ = self.drain(client, ws.session());
+        let _ = self.drain(client, ws.driver());
         let _ = ws.outgoing().poll_flush(cx);
         self.turn.end();
         give_way(cx);
@@ -232,12 +232,12 @@ impl Pump {
     /// As [`Outbox::drain`](super::outbox::Outbox::drain), which costs nothing where there is
     /// nothing to drain: what its handler sends goes straight into the send buffer, or wakes nobody.
     #[inline]
-    fn drain(&mut self, client: &Client, session: &mut Session) -> Drained {
+    fn drain(&mut self, client: &Client, driver: &mut Driver) -> Drained {
         let outbox = client.outbox();
         if self.parked && outbox.is_quiet() {
             return Drained::Open;
         }
-        outbox.drain(session, client.context().limits())
+        outbox.drain(driver, client.context().limits())
     }
 
     /// Parks the task before it waits. Ready when there is something to do instead.
@@ -251,7 +251,7 @@ impl Pump {
         if self.parked && outbox.is_quiet() {
             return Poll::Pending;
         }
-        match outbox.park(cx.waker(), out.session().has_room(), limits) {
+        match outbox.park(cx.waker(), out.driver().has_room(), limits) {
             Wait::Parked => {
                 self.parked = true;
                 if self.held.is_none() {
@@ -315,7 +315,7 @@ impl Pump {
                     Poll::Ready(Aborted)
                 };
             }
-            if self.drain(client, out.session()) == Drained::Aborted {
+            if self.drain(client, out.driver()) == Drained::Aborted {
                 return Poll::Ready(Aborted);
             }
             let observed = out.io_mut().look_ahead(unread, cx);
@@ -374,7 +374,7 @@ impl Pump {
             }
             Stage::Over if ending.is_due(cx) => {
                 outbox.end();
-                out.io_mut().hang_up();
+                out.io_mut().try_shutdown();
                 self.permit = None;
                 self.stall = None;
                 client.hub().remove(client);
@@ -383,7 +383,7 @@ impl Pump {
             }
             Stage::Over if outbox.is_empty() => match ending.reply.take() {
                 Some(reply) => {
-                    out.session().reply(*reply);
+                    out.driver().reply(*reply);
                     ending.enter(Stage::Over, LINGER);
                     true
                 }
@@ -396,19 +396,19 @@ impl Pump {
 
 /// Tells keep-alive what has arrived.
 fn note_arrived(out: &mut Outgoing<'_, ClientStream>, unread: Unread, observed: &Observed) {
-    let session = out.session();
+    let driver = out.driver();
     if let Some(pong) = &observed.pong {
-        session.sender.pong_came(pong);
+        driver.sender.pong_came(pong);
     }
     let mut bytes = observed.arrived;
     // The pong may lie behind what nobody takes in now. A peer that takes no bytes is judged
     // nevertheless.
-    if (observed.full || unread == Unread::More) && session.is_flushed() {
-        session.sender.pong_came(&[]);
+    if (observed.full || unread == Unread::More) && driver.is_flushed() {
+        driver.sender.pong_came(&[]);
         bytes = bytes.max(1);
     }
     if bytes > 0 {
-        session.sender.note_arrived(Arrived { bytes, ..Arrived::default() });
+        driver.sender.note_arrived(Arrived { bytes, ..Arrived::default() });
     }
 }
 

@@ -201,7 +201,7 @@ fn poll_handler<'a>(
 ) -> impl Future<Output = Outcome> {
     let mut waited = false;
     poll_fn(move |cx| {
-        let polled = poll_direct(client, out.session(), || poll_caught(call.as_mut(), cx));
+        let polled = poll_direct(client, out.driver(), || poll_caught(call.as_mut(), cx));
         let outcome = match polled {
             Poll::Ready(Ok(())) => Outcome::Done,
             Poll::Ready(Err(Panicked)) => Outcome::Panicked,

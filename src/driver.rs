@@ -8,7 +8,7 @@ use bytes::Buf;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::{Action, Flow, Unsent};
 use crate::error::Error;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 use crate::proto::{
     Arrived, Event, Message, MessageRef, Outcome, Ready, Receiver, Reply, SendError, Sender,
     Timeout, Transport,
@@ -23,9 +23,9 @@ use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 /// ([`before_parsing`](Self::before_parsing)) and when it has found no event
 /// ([`after_parsing`](Self::after_parsing)).
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct Driver {
     pub(crate) sender: Sender,
-    tx: LentTx,
+    tx: PooledTx,
     flow: Flow,
     /// Byte-stream mode: events are delivered although there is no room for answers, as nobody answers
     /// to them. Two ends that send more than the other takes in would otherwise wait for each other.
@@ -39,7 +39,7 @@ pub(crate) struct Session {
     end: Option<Box<Result<(), Error>>>,
 }
 
-/// State of the transport that outlives a session, and how the connection ended.
+/// State of the transport that outlives a driver, and how the connection ended.
 #[derive(Debug)]
 pub(crate) struct Rest {
     flow: Flow,
@@ -64,8 +64,8 @@ pub(crate) struct Parsed {
     pub(crate) paused: bool,
 }
 
-impl Session {
-    pub(crate) fn from_parts(sender: Sender, mut tx: LentTx, rest: Rest) -> Self {
+impl Driver {
+    pub(crate) fn from_parts(sender: Sender, mut tx: PooledTx, rest: Rest) -> Self {
         tx.release();
         let Rest { flow, flush_pending, write_error, end } = rest;
         Self { sender, tx, flow, independent: false, flush_pending, in_flight: 0, write_error, end }
@@ -129,7 +129,7 @@ impl Session {
 
     /// Takes the send buffer out, for messages to be put into it as they are; returns with it how
     /// many bytes it may hold. None are to be put in if that is 0. Nothing else is done with the
-    /// session until the buffer is [given back](Self::give_back).
+    /// driver until the buffer is [given back](Self::give_back).
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn lend(&mut self) -> (Option<Box<SendBuffer>>, usize) {
@@ -289,7 +289,7 @@ impl Session {
         if self.flow.is_over() {
             return;
         }
-        self.tx = LentTx::default();
+        self.tx = PooledTx::default();
         self.in_flight = 0;
         self.flow.output_failed();
         self.sender.forget();
@@ -311,7 +311,7 @@ impl Session {
     pub(crate) fn reply(&mut self, reply: Reply) {
         self.sender.reply(self.tx.fetch(), reply);
         if self.flow.is_output_failed() {
-            self.tx = LentTx::default();
+            self.tx = PooledTx::default();
         }
     }
 
@@ -409,12 +409,12 @@ impl Session {
         };
         self.flow.end();
         self.end.get_or_insert_with(|| Box::new(result));
-        self.tx = LentTx::default();
+        self.tx = PooledTx::default();
         self.in_flight = 0;
     }
 }
 
-/// Looks for an event; otherwise says what the session has to know.
+/// Looks for an event; otherwise says what the driver has to know.
 #[inline]
 pub(crate) fn parse(receiver: &mut Receiver, rx: &mut RecvBuffer) -> Result<Ready, Parsed> {
     let violation = match receiver.advance(rx) {
