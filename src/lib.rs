@@ -61,6 +61,8 @@ pub mod buf;
 mod config;
 #[cfg(feature = "deflate")]
 pub mod deflate;
+#[cfg(feature = "std")]
+mod driver;
 pub mod endpoint;
 #[cfg(feature = "std")]
 mod entropy;
@@ -80,8 +82,6 @@ pub mod proto;
 mod race;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "std")]
-mod session;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 pub mod wire;

@@ -2,8 +2,8 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::driver::{Driver, Rest};
 use crate::proto::{Connection, Receiver};
-use crate::session::{Rest, Session};
 
 /// Parts of a WebSocket: the stream, the state of the connection, and the bytes on either side of
 /// it.
@@ -44,8 +44,8 @@ impl<S> Parts<S> {
     }
 
     /// Puts together what an adapter has taken apart.
-    pub(crate) fn of(io: S, receiver: Receiver, rx: RecvBuffer, session: Session) -> Self {
-        let (sender, mut tx, rest) = session.into_parts();
+    pub(crate) fn of(io: S, receiver: Receiver, rx: RecvBuffer, driver: Driver) -> Self {
+        let (sender, mut tx, rest) = driver.into_parts();
         let mut connection = Connection::join(receiver, sender, &rx, &mut tx);
         // whoever drives it next need not know of steps
         connection.work_in_steps(usize::MAX);

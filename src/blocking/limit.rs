@@ -58,8 +58,8 @@ impl Limit {
         Self { side, found: None, user: None, told: None, cannot: false, since: None }
     }
 
-    /// Bounds the next wait by `wait`, and by what the user has set. Setting a time-out costs system
-    /// calls, so a wait may end an eighth late instead.
+    /// Bounds the next wait by `wait`, and by what the user has set. Setting a time-out costs
+    /// system calls, so a wait may end an eighth late instead.
     pub(super) fn bound(
         &mut self,
         io: &impl Transport,
@@ -109,7 +109,7 @@ impl Limit {
 
     fn users_left(&self) -> Option<Duration> {
         let waited = self.since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.user.map(|user| user.saturating_sub(waited).max(GLANCE))
+        self.user.map(|user| user.saturating_sub(waited).max(POLL_TIMEOUT))
     }
 
     fn is_near(&self, limit: Option<Duration>) -> bool {
@@ -239,7 +239,7 @@ fn attempt(bound: Bound, mut act: impl FnMut() -> io::Result<usize>) -> Done {
         }
         let took = start.elapsed();
         let early = |error| {
-            if took < GLANCE { Done::WouldBlock(error) } else { Done::Expired(error) }
+            if took < POLL_TIMEOUT { Done::WouldBlock(error) } else { Done::Expired(error) }
         };
         let Some(limit) = bound.limit else { return early(error) };
         if took >= limit / 2 {
@@ -259,7 +259,7 @@ fn is_wait(error: &io::Error) -> bool {
 }
 
 /// The shortest wait that sockets know; they take no time-out of zero.
-pub(super) const GLANCE: Duration = Duration::from_millis(1);
+pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// The longest that kernels take between two looks at their clock.
 pub(super) const TICK: Duration = Duration::from_millis(10);

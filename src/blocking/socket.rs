@@ -8,19 +8,19 @@ use std::net::TcpStream;
 use super::Transport;
 use super::link::{Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::driver::{Driver, take_event, take_message};
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
 use crate::parts::Parts;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
-use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a blocking stream.
 ///
 /// Made by [`accept`](super::accept), [`connect`](super::connect) and their relatives. Dropping it
-/// drops the stream: the peer sees the connection break (1006). Call [`close`](Self::close) first to
-/// end it well.
+/// drops the stream: the peer sees the connection break (1006). Call [`close`](Self::close) first
+/// to end it well.
 pub struct WebSocket<S> {
     pub(super) rx: RecvBuffer,
     pub(super) receiver: Receiver,
@@ -37,8 +37,8 @@ impl<S> WebSocket<S> {
     pub fn from_parts(parts: Parts<S>) -> Self {
         let Parts { io, connection, rx, tx, rest, subprotocol } = parts;
         let (receiver, sender) = connection.split();
-        let session = Session::from_parts(sender, LentTx::new(tx), rest);
-        let link = Direct::new(io, session, receiver.max_ahead());
+        let driver = Driver::from_parts(sender, PooledTx::new(tx), rest);
+        let link = Direct::new(io, driver, receiver.max_ahead());
         Self { rx, receiver, link, subprotocol }
     }
 
@@ -47,16 +47,16 @@ impl<S> WebSocket<S> {
     pub fn into_parts(self) -> Parts<S> {
         let Self { mut rx, receiver, mut link, subprotocol } = self;
         link.hand_over(&mut rx);
-        let Direct { io, session, .. } = link;
-        Parts { subprotocol, ..Parts::of(io, receiver, rx, session) }
+        let Direct { io, driver, .. } = link;
+        Parts { subprotocol, ..Parts::of(io, receiver, rx, driver) }
     }
 
-    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
-    /// with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that were given to
-    /// [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has
+    /// been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that
+    /// were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
     ///
-    /// `received` are the bytes that the stack has read behind the head of the request: the first frames.
-    /// Empty if it hands them on through `io`.
+    /// `received` are the bytes that the stack has read behind the head of the request: the first
+    /// frames. Empty if it hands them on through `io`.
     pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
         let mut rx = RecvBuffer::with_read_ahead(upgrade.config_mut().read_ahead);
         rx.extend_from_slice(received);
@@ -83,22 +83,22 @@ impl<S> WebSocket<S> {
     /// What the handshake agreed on about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
-        self.link.session.sender.deflate()
+        self.link.driver.sender.deflate()
     }
 
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.session.sender.state()
+        self.link.driver.sender.state()
     }
 
     /// How the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
-        self.link.session.sender.close_info()
+        self.link.driver.sender.close_info()
     }
 
     /// The time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.session.sender.round_trip()
+        self.link.driver.sender.round_trip()
     }
 
     /// The stream.
@@ -113,7 +113,7 @@ impl<S> WebSocket<S> {
 
     /// The unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
@@ -124,11 +124,11 @@ impl<S> WebSocket<S> {
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
-    /// it, because `recv` makes room first.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one
+    /// `feed` for each message never meets it, because `recv` makes room first.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 
     /// Queues a Close frame and returns. The closing handshake goes on in [`recv`](Self::recv).
@@ -138,7 +138,7 @@ impl<S> WebSocket<S> {
     /// [`SendError::NotOpen`] when the connection is closing already,
     /// [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 }
 
@@ -153,14 +153,14 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Disconnected`] when the connection broke or ended without a closing handshake,
     /// [`Error::Protocol`] when the peer broke a rule (it was told so), [`Error::Timeout`] when it
     /// no longer answers. The same error for ever after. [`Error::Io`] with
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a read
-    /// time-out that you set on the stream yourself has passed without a byte, or the stream does not
-    /// wait and has nothing: nothing is lost, call again.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a
+    /// read time-out that you set on the stream yourself has passed without a byte, or the stream
+    /// does not wait and has nothing: nothing is lost, call again.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
         self.deliver(false);
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            let pay = |reply| link.session.reply(reply);
+            let pay = |reply| link.driver.reply(reply);
             if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
@@ -168,7 +168,8 @@ impl<S: Transport> WebSocket<S> {
         Ok(None)
     }
 
-    /// The next event, borrowed from the receive buffer, and the means to answer it while it is held.
+    /// The next event, borrowed from the receive buffer, and the means to answer it while it is
+    /// held.
     ///
     /// This is the path without copies and allocations. Writes what was fed before it waits.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -209,26 +210,27 @@ impl<S: Transport> WebSocket<S> {
     fn take_next(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
-        let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx, ready, |reply| link.driver.reply(reply));
         Ok(Some((event, Outgoing { link })))
     }
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent.
-    /// While the peer does not read, what it sends is taken in, for the next `recv`: two ends that send
-    /// to each other would otherwise wait for ever. That goes on up to
-    /// [`Config::max_message_len`](crate::Config::max_message_len) bytes; then this waits for the peer to
-    /// read.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
+    /// sent. While the peer does not read, what it sends is taken in, for the next `recv`: two ends
+    /// that send to each other would otherwise wait for ever. That goes on up to
+    /// [`Config::max_message_len`](crate::Config::max_message_len) bytes; then this waits for the
+    /// peer to read.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the message cannot be sent; the connection goes on. [`Error::Disconnected`]
-    /// or [`Error::Timeout`] if nothing reaches the peer any more. [`Error::Io`] when a time-out that
-    /// you set on the stream yourself has passed, or when the stream does not wait
-    /// ([`WouldBlock`](io::ErrorKind::WouldBlock)): what was taken stays queued, and leaves with
-    /// [`flush`](Self::flush) or any other call. A message that found no room was not taken; where you
-    /// need to tell the two apart, call [`feed`](Self::feed) and `flush`.
+    /// [`Error::Send`] if the message cannot be sent; the connection goes on.
+    /// [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// [`Error::Io`] when a time-out that you set on the stream yourself has passed, or when the
+    /// stream does not wait ([`WouldBlock`](io::ErrorKind::WouldBlock)): what was taken stays
+    /// queued, and leaves with [`flush`](Self::flush) or any other call. A message that found no
+    /// room was not taken; where you need to tell the two apart, call [`feed`](Self::feed) and
+    /// `flush`.
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.send(message.into())
     }
@@ -249,9 +251,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer does
-    /// not answer within [`Config::close_timeout`](crate::Config::close_timeout); [`Error::Disconnected`] when it hangs up
-    /// instead.
+    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer
+    /// does not answer within [`Config::close_timeout`](crate::Config::close_timeout);
+    /// [`Error::Disconnected`] when it hangs up instead.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         match self.start_close(code, reason) {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
@@ -259,7 +261,7 @@ impl<S: Transport> WebSocket<S> {
         }
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+            take_event(receiver, rx, ready, |reply| link.driver.reply(reply));
         }
         Ok(())
     }
@@ -300,7 +302,7 @@ impl<S> Outgoing<'_, S> {
     /// [`Error::Send`]; nothing was queued then.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 
     /// Queues a Close frame; the closing handshake goes on with the next event.
@@ -309,12 +311,12 @@ impl<S> Outgoing<'_, S> {
     ///
     /// [`SendError::NotOpen`] when the connection is closing already, [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 
     /// The unsent bytes.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 }
 

@@ -256,7 +256,7 @@ impl RecvBuffer {
     /// Unmasks a whole message that lies unparsed behind `header_len` bytes of header, between
     /// messages. All of it must be there.
     #[inline]
-    pub(crate) fn take_whole(
+    pub(crate) fn take_frame(
         &mut self,
         header_len: usize,
         len: usize,
@@ -274,9 +274,9 @@ impl RecvBuffer {
         payload
     }
 
-    /// Takes [`take_whole`](Self::take_whole) back.
+    /// Takes [`take_frame`](Self::take_frame) back.
     #[cold]
-    pub(crate) fn put_back_whole(&mut self, header_len: usize, len: usize, mask: Option<[u8; 4]>) {
+    pub(crate) fn put_frame_back(&mut self, header_len: usize, len: usize, mask: Option<[u8; 4]>) {
         let region = &mut self.region;
         if let Some(key) = mask {
             apply_mask(&mut region.memory[region.start..region.assembled], key, 0);

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::wire::{FrameHeader, apply_mask};
 
 #[cfg(feature = "deflate")]
-mod made;
+mod in_place;
 
 /// Frames on their way out, in the order in which they leave.
 ///

@@ -326,7 +326,7 @@ impl Endpoint {
                 if self.deaf { Step::Wait { until } } else { Step::Read { until } }
             }
             // the caller closes the transport for both
-            Action::HangUp | Action::End => Step::Close(match &mut self.phase {
+            Action::TryShutdown | Action::End => Step::Close(match &mut self.phase {
                 Phase::Open(connection) => {
                     self.flow.end();
                     result_of(connection)

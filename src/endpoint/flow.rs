@@ -14,10 +14,10 @@
 //! | unsent bytes | to do once they are gone | input | output | |
 //! |---|---|---|---|---|
 //! | that can be written | | | | Write |
-//! | | close | | open | HangUp |
+//! | | close | | open | TryShutdown |
 //! | | close | | shut down or failed | End |
 //! | blocked | anything else, closing | ended | | Wait |
-//! | | anything else | ended | open | HangUp |
+//! | | anything else | ended | open | TryShutdown |
 //! | | anything else | ended | shut down or failed | End |
 //! | none | shut down writing | open | open | ShutdownWrite |
 //! | | | open | | Read |
@@ -32,7 +32,7 @@ pub(crate) enum Action {
     /// Shut down the sending direction.
     ShutdownWrite,
     /// Shut down the sending direction as far as that goes without waiting; the end comes next.
-    HangUp,
+    TryShutdown,
     /// Read.
     Read,
     /// Go on parsing, once others have had their turn.
@@ -200,11 +200,11 @@ fn decide(
 ) -> Action {
     match (unsent, transport, input, output) {
         (Unsent::Some, ..) => Action::Write,
-        (_, Transport::Close, _, Output::Open) => Action::HangUp,
+        (_, Transport::Close, _, Output::Open) => Action::TryShutdown,
         (_, Transport::Close, ..) => Action::End,
         // The peer may have closed its direction only, and wait for our Close frame.
         (Unsent::Blocked, _, Input::Ended, _) if closing => Action::Wait,
-        (_, _, Input::Ended, Output::Open) => Action::HangUp,
+        (_, _, Input::Ended, Output::Open) => Action::TryShutdown,
         (_, _, Input::Ended, _) => Action::End,
         // RFC 6455 §7.1.1: the server closes first, and reads on until the peer has closed too:
         // "closing with unread data" would let TCP discard the Close frame on its way.
@@ -230,11 +230,11 @@ mod tests {
             (KeepOpen, false, Input::Open, [Read, Read, Read, Read, Read, Read]),
             (KeepOpen, true, Input::Open, [Read, Read, Read, Read, Read, Read]),
             (Shut, true, Input::Open, [ShutdownWrite, Read, Read, Read, Read, Read]),
-            (Close, true, Input::Open, [HangUp, End, End, HangUp, End, End]),
-            (KeepOpen, false, Input::Ended, [HangUp, End, End, HangUp, End, End]),
-            (KeepOpen, true, Input::Ended, [HangUp, End, End, Wait, Wait, Wait]),
-            (Shut, true, Input::Ended, [HangUp, End, End, Wait, Wait, Wait]),
-            (Close, true, Input::Ended, [HangUp, End, End, HangUp, End, End]),
+            (Close, true, Input::Open, [TryShutdown, End, End, TryShutdown, End, End]),
+            (KeepOpen, false, Input::Ended, [TryShutdown, End, End, TryShutdown, End, End]),
+            (KeepOpen, true, Input::Ended, [TryShutdown, End, End, Wait, Wait, Wait]),
+            (Shut, true, Input::Ended, [TryShutdown, End, End, Wait, Wait, Wait]),
+            (Close, true, Input::Ended, [TryShutdown, End, End, TryShutdown, End, End]),
         ];
         let outputs = [Output::Open, Output::ShutDown, Output::Failed];
         for (transport, closing, input, cells) in rows {

@@ -291,7 +291,7 @@ impl Sender {
             header.rsv1 = opcode != Opcode::Continuation;
             header
         };
-        let put = tx.put_made(payload.len(), |out| make(&mut deflation, out), header, masked);
+        let put = tx.put_frame_with(payload.len(), |out| make(&mut deflation, out), header, masked);
         self.deflation = Some(deflation);
         put
     }

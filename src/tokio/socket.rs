@@ -10,20 +10,20 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::lent::LentRx;
 use super::link::{Direct, message_in_hand, poll_ready_event};
+use super::pooled::PooledRx;
 use super::turn::{STEP, poll_encoded};
 use super::waiting::Waiting;
 use super::with_defaults;
 use crate::buf::RecvBuffer;
+use crate::driver::{Driver, Rest, take_event, take_message};
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
 use crate::parts::Parts;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
 #[cfg(feature = "server")]
 use crate::proto::{MessageKind, Ready};
-use crate::session::{Rest, Session, take_event, take_message};
 use crate::wire::CloseCode;
 #[cfg(feature = "server")]
 use crate::wire::ProtocolError;
@@ -36,7 +36,7 @@ use crate::wire::ProtocolError;
 /// Dropping it drops the stream: the peer sees the connection break (1006). Call
 /// [`close`](Self::close) first to end it well.
 pub struct WebSocket<S> {
-    pub(super) rx: LentRx,
+    pub(super) rx: PooledRx,
     pub(super) receiver: Receiver,
     pub(super) link: Direct<S>,
     pub(super) subprotocol: Subprotocol,
@@ -59,26 +59,26 @@ impl<S> WebSocket<S> {
     /// Keep-alive is as the connection was configured: off, unless that set it.
     pub fn from_parts(parts: Parts<S>) -> Self {
         let Parts { io, connection, rx, tx, rest, subprotocol } = parts;
-        let tx = if tx.is_empty() { LentTx::default() } else { LentTx::new(tx) };
+        let tx = if tx.is_empty() { PooledTx::default() } else { PooledTx::new(tx) };
         let subprotocol = subprotocol.map(Box::new);
-        Self { subprotocol, ..Self::assemble(io, connection, LentRx::new(rx), tx, rest) }
+        Self { subprotocol, ..Self::assemble(io, connection, PooledRx::new(rx), tx, rest) }
     }
 
     /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
     /// along. [`from_parts`](Self::from_parts) is the way back.
     pub fn into_parts(self) -> Parts<S> {
         let Self { rx, receiver, link, subprotocol, .. } = self;
-        let Direct { io, session, .. } = link;
-        let parts = Parts::of(io, receiver, rx.into_inner(), session);
+        let Direct { io, driver, .. } = link;
+        let parts = Parts::of(io, receiver, rx.into_inner(), driver);
         Parts { subprotocol: subprotocol.map(|it| *it), ..parts }
     }
 
-    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
-    /// with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that were given to
-    /// [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has
+    /// been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that
+    /// were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
     ///
-    /// `received` are the bytes that the stack has read behind the head of the request: the first frames.
-    /// Empty if it hands them on through `io`.
+    /// `received` are the bytes that the stack has read behind the head of the request: the first
+    /// frames. Empty if it hands them on through `io`.
     pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
         let config = upgrade.config_mut();
         *config = with_defaults(config);
@@ -90,15 +90,15 @@ impl<S> WebSocket<S> {
         ws
     }
 
-    pub(super) fn new(io: S, conn: Connection, rx: LentRx, tx: LentTx) -> Self {
+    pub(super) fn new(io: S, conn: Connection, rx: PooledRx, tx: PooledTx) -> Self {
         Self::assemble(io, conn, rx, tx, Rest::new())
     }
 
-    fn assemble(io: S, conn: Connection, mut rx: LentRx, tx: LentTx, rest: Rest) -> Self {
+    fn assemble(io: S, conn: Connection, mut rx: PooledRx, tx: PooledTx, rest: Rest) -> Self {
         let (mut receiver, mut sender) = conn.split();
         receiver.work_in_steps(STEP);
         sender.work_in_steps(STEP);
-        let link = Direct::new(io, Session::from_parts(sender, tx, rest));
+        let link = Direct::new(io, Driver::from_parts(sender, tx, rest));
         rx.release();
         Self {
             rx,
@@ -124,22 +124,22 @@ impl<S> WebSocket<S> {
     /// What the handshake agreed on about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
-        self.link.session.sender.deflate()
+        self.link.driver.sender.deflate()
     }
 
     /// What can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.session.sender.state()
+        self.link.driver.sender.state()
     }
 
     /// How the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
-        self.link.session.sender.close_info()
+        self.link.driver.sender.close_info()
     }
 
     /// The time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.session.sender.round_trip()
+        self.link.driver.sender.round_trip()
     }
 
     /// The stream.
@@ -154,24 +154,24 @@ impl<S> WebSocket<S> {
 
     /// The unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
     ///
     /// It leaves with the next [`flush`](Self::flush), [`send`](Self::send),
-    /// [`recv`](Self::recv) or [`next_event`](Self::next_event). If it is to be compressed and longer than
-    /// 64 KiB, it is kept as it is and compressed by that call, in steps; feeding another one behind it
-    /// does it at once, which takes milliseconds for each megabyte.
+    /// [`recv`](Self::recv) or [`next_event`](Self::next_event). If it is to be compressed and
+    /// longer than 64 KiB, it is kept as it is and compressed by that call, in steps; feeding
+    /// another one behind it does it at once, which takes milliseconds for each megabyte.
     ///
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
-    /// it, because `recv` makes room first.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one
+    /// `feed` for each message never meets it, because `recv` makes room first.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 }
 
@@ -194,7 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next event, borrowed from the receive buffer, and the means to answer it while it is held.
+    /// The next event, borrowed from the receive buffer, and the means to answer it while it is
+    /// held.
     ///
     /// This is the path without copies and allocations. Writes what was fed before it waits.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -228,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         receiver.deliver_messages();
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
-        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
         Ok(Some((event, Outgoing { link })))
     }
 
@@ -252,27 +253,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         receiver.deliver_chunks(rx.fetch());
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
-        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
         Ok(Some((event, Outgoing { link })))
     }
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent. While
-    /// it waits, pings are answered (pings and pongs are no events of [`next_event`](Self::next_event)
-    /// then), up to the first message or the peer's Close: that is kept for `recv`, and nothing is read
-    /// behind it.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
+    /// sent. While it waits, pings are answered (pings and pongs are no events of
+    /// [`next_event`](Self::next_event) then), up to the first message or the peer's Close: that is
+    /// kept for `recv`, and nothing is read behind it.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the message cannot be sent; the connection goes on. [`Error::Disconnected`]
-    /// or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// [`Error::Send`] if the message cannot be sent; the connection goes on.
+    /// [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future never tears a frame. The message is taken, whole, the first time that the
-    /// future is polled and there is room for it; it then leaves with the next call that flushes.
-    /// Before that it is not taken at all.
+    /// Dropping the future never tears a frame. The message is taken, whole, the first time that
+    /// the future is polled and there is room for it; it then leaves with the next call that
+    /// flushes. Before that it is not taken at all.
     pub async fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         poll_fn(|cx| self.poll_room(cx)).await?;
         self.feed(message)?;
@@ -299,15 +300,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer does
-    /// not answer within [`Config::close_timeout`](crate::Config::close_timeout); [`Error::Disconnected`] when it hangs up
-    /// instead.
+    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer
+    /// does not answer within [`Config::close_timeout`](crate::Config::close_timeout);
+    /// [`Error::Disconnected`] when it hangs up instead.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves a connection that is closing; call it again to go on waiting.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        poll_fn(|cx| poll_encoded(&mut self.link.session, cx)).await;
+        poll_fn(|cx| poll_encoded(&mut self.link.driver, cx)).await;
         match self.start_close(code, reason) {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Err(error),
@@ -322,13 +323,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`SendError::NotOpen`] when the connection is closing already,
     /// [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 
-    /// The session, for an owner that queues from more than one place.
+    /// The driver, for an owner that queues from more than one place.
     #[cfg(feature = "server")]
-    pub(crate) fn session(&mut self) -> &mut Session {
-        &mut self.link.session
+    pub(crate) fn driver(&mut self) -> &mut Driver {
+        &mut self.link.driver
     }
 
     /// The first half of [`next_event`](Self::next_event): until there is an event to
@@ -359,7 +360,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[inline]
     pub(crate) fn take_ready(&mut self, ready: Ready) -> (Event<'_>, Outgoing<'_, S>) {
         let Self { rx, receiver, link, .. } = self;
-        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
         (event, Outgoing { link })
     }
 
@@ -394,7 +395,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         loop {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
-            let pay = |reply| link.session.reply(reply);
+            let pay = |reply| link.driver.reply(reply);
             if let Some(message) = take_message(receiver, rx.fetch(), ready, pay)? {
                 return Poll::Ready(Ok(Some(message)));
             }
@@ -405,7 +406,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready!(poll_ready_event(receiver, rx, link, cx))? {
-            take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+            take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
         }
         Poll::Ready(Ok(()))
     }
@@ -446,7 +447,7 @@ impl<S> Outgoing<'_, S> {
     /// [`Error::Send`]; nothing was queued then.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 
     /// Queues a Close frame; the closing handshake goes on with the next event.
@@ -455,19 +456,19 @@ impl<S> Outgoing<'_, S> {
     ///
     /// [`SendError::NotOpen`] when the connection is closing already, [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 
     /// The unsent bytes.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 }
 
 impl<S: AsyncWrite + Unpin> Outgoing<'_, S> {
     #[cfg(feature = "server")]
-    pub(crate) fn session(&mut self) -> &mut Session {
-        &mut self.link.session
+    pub(crate) fn driver(&mut self) -> &mut Driver {
+        &mut self.link.driver
     }
 
     #[cfg(feature = "server")]

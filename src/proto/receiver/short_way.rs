@@ -41,9 +41,9 @@ impl Receiver {
             return None;
         }
         let mask = if masked { buf[len_end..].first_chunk::<4>().copied() } else { None };
-        let payload = rx.take_whole(header_len, len, mask);
+        let payload = rx.take_frame(header_len, len, mask);
         if kind == MessageKind::Text && !is_utf8(payload) {
-            rx.put_back_whole(header_len, len, mask);
+            rx.put_frame_back(header_len, len, mask);
             return None;
         }
         self.arrived = self.arrived.saturating_add((header_len + len) as u32); // below 64 KiB

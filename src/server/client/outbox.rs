@@ -11,11 +11,11 @@ use tokio::task::coop;
 
 use super::limits::{Limits, SlowClients};
 use super::queue::{Queue, charge_of};
+use crate::driver::Driver;
 use crate::proto::{MessageRef, SendError};
 use crate::server::context::Context;
 use crate::server::error::TrySendError;
 use crate::server::observe::stats::Counters;
-use crate::session::Session;
 use crate::wire::CloseCode;
 
 /// The messages and the Close that wait to be sent to one client. Any thread puts them in, the
@@ -335,7 +335,7 @@ impl Outbox {
     ///
     /// Locked for a few small messages at a time: those who broadcast do not wait for a long one
     /// that is being compressed and for all behind it.
-    pub(crate) fn drain(&self, session: &mut Session, limits: &Limits) -> Drained {
+    pub(crate) fn drain(&self, driver: &mut Driver, limits: &Limits) -> Drained {
         let mut left = DRAINED_AT_ONCE;
         let state = loop {
             let mut state = self.lock();
@@ -344,26 +344,26 @@ impl Outbox {
                 return Drained::Aborted;
             }
             let queue = &mut state.queue;
-            if !queue.is_empty() && session.check_writable().is_err() {
+            if !queue.is_empty() && driver.check_writable().is_err() {
                 queue.clear(); // nothing reaches the peer
             }
             let before = queue.bytes();
-            let at_once = if session.compresses() { 1 } else { MOVED_AT_ONCE };
-            while !queue.is_empty() && before - queue.bytes() < at_once && session.has_room() {
-                queue.send_first(session);
+            let at_once = if driver.compresses() { 1 } else { MOVED_AT_ONCE };
+            while !queue.is_empty() && before - queue.bytes() < at_once && driver.has_room() {
+                queue.send_first(driver);
             }
             left = left.saturating_sub(before - queue.bytes());
-            if queue.is_empty() || !session.has_room() || left == 0 {
+            if queue.is_empty() || !driver.has_room() || left == 0 {
                 break state;
             }
         };
-        self.end_drain(state, session, limits)
+        self.end_drain(state, driver, limits)
     }
 
     fn end_drain(
         &self,
         mut state: MutexGuard<'_, State>,
-        session: &mut Session,
+        driver: &mut Driver,
         limits: &Limits,
     ) -> Drained {
         let empty = state.queue.is_empty();
@@ -371,7 +371,7 @@ impl Outbox {
             state.stalled = false;
             if let Some(close) = state.gate.take_close() {
                 // fails if the peer was faster
-                let _ = session.start_close(close.0, &close.1);
+                let _ = driver.start_close(close.0, &close.1);
             }
             if state.gate.is_open() {
                 self.urgent.store(false, Ordering::Relaxed);

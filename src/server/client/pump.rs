@@ -146,7 +146,7 @@ impl Pump {
     ) -> Poll<Result<Next, Ended>> {
         let (outbox, limits) = (client.outbox(), client.context().limits());
         loop {
-            let deliver = match outbox.drain(ws.session(), limits) {
+            let deliver = match outbox.drain(ws.driver(), limits) {
                 Drained::Open => true,
                 Drained::CaughtUp => {
                     outbox.note_caught_up();
@@ -212,7 +212,7 @@ impl Pump {
     ) -> Poll<Result<Next, Ended>> {
         self.held = Some(ready);
         // What was answered so far need not wait for the rest. A failure shows in the next turn.
-        let _ = client.outbox().drain(ws.session(), client.context().limits());
+        let _ = client.outbox().drain(ws.driver(), client.context().limits());
         let _ = ws.outgoing().poll_flush(cx);
         self.turn.end();
         give_way(cx);
@@ -227,7 +227,7 @@ impl Pump {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let (outbox, limits) = (client.outbox(), client.context().limits());
-        match outbox.park(cx.waker(), out.session().has_room(), limits) {
+        match outbox.park(cx.waker(), out.driver().has_room(), limits) {
             Wait::Parked if self.held.is_none() => self.stall = None,
             Wait::Parked => {}
             Wait::Doubted => {
@@ -287,7 +287,7 @@ impl Pump {
                     Poll::Ready(Aborted)
                 };
             }
-            if outbox.drain(out.session(), client.context().limits()) == Drained::Aborted {
+            if outbox.drain(out.driver(), client.context().limits()) == Drained::Aborted {
                 return Poll::Ready(Aborted);
             }
             let observed = out.io_mut().look_ahead(unread, cx);
@@ -346,7 +346,7 @@ impl Pump {
             }
             Stage::Over if ending.is_due(cx) => {
                 outbox.end();
-                out.io_mut().hang_up();
+                out.io_mut().try_shutdown();
                 self.permit = None;
                 self.stall = None;
                 client.hub().remove(client);
@@ -355,7 +355,7 @@ impl Pump {
             }
             Stage::Over if outbox.is_empty() => match ending.reply.take() {
                 Some(reply) => {
-                    out.session().reply(*reply);
+                    out.driver().reply(*reply);
                     ending.enter(Stage::Over, LINGER);
                     true
                 }
@@ -368,19 +368,19 @@ impl Pump {
 
 /// Tells keep-alive what has arrived.
 fn note_arrived(out: &mut Outgoing<'_, ClientStream>, unread: Unread, observed: &Observed) {
-    let session = out.session();
+    let driver = out.driver();
     if let Some(pong) = &observed.pong {
-        session.sender.pong_came(pong);
+        driver.sender.pong_came(pong);
     }
     let mut bytes = observed.arrived;
     // The pong may lie behind what nobody takes in now. A peer that takes no bytes is judged
     // nevertheless.
-    if (observed.full || unread == Unread::More) && session.is_flushed() {
-        session.sender.pong_came(&[]);
+    if (observed.full || unread == Unread::More) && driver.is_flushed() {
+        driver.sender.pong_came(&[]);
         bytes = bytes.max(1);
     }
     if bytes > 0 {
-        session.sender.note_arrived(Arrived { bytes, ..Arrived::default() });
+        driver.sender.note_arrived(Arrived { bytes, ..Arrived::default() });
     }
 }
 

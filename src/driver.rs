@@ -8,7 +8,7 @@ use bytes::Buf;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::{Action, Flow, Unsent};
 use crate::error::Error;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 use crate::proto::{
     Arrived, Event, Message, MessageRef, Outcome, Ready, Receiver, Reply, SendError, Sender,
     Timeout, Transport,
@@ -18,17 +18,18 @@ use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 /// The sending half of an open connection, its send buffer and the state of its transport: what the
 /// adapters share.
 ///
-/// They differ in how they wait, and in nothing else: what to do next is decided by [`Flow`] or below.
-/// The receiving half parses on its own ([`Receiver`]) and asks in two places: before it parses
-/// ([`before_parsing`](Self::before_parsing)) and when it has found no event
+/// They differ in how they wait, and in nothing else: what to do next is decided by [`Flow`] or
+/// below. The receiving half parses on its own ([`Receiver`]) and asks in two places: before it
+/// parses ([`before_parsing`](Self::before_parsing)) and when it has found no event
 /// ([`after_parsing`](Self::after_parsing)).
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct Driver {
     pub(crate) sender: Sender,
-    tx: LentTx,
+    tx: PooledTx,
     flow: Flow,
-    /// Byte-stream mode: events are delivered although there is no room for answers, as nobody answers
-    /// to them. Two ends that send more than the other takes in would otherwise wait for each other.
+    /// Byte-stream mode: events are delivered although there is no room for answers, as nobody
+    /// answers to them. Two ends that send more than the other takes in would otherwise wait for
+    /// each other.
     independent: bool,
     /// The transport has bytes in a buffer of its own that it could not write yet.
     pub(crate) flush_pending: bool,
@@ -39,7 +40,7 @@ pub(crate) struct Session {
     end: Option<Box<Result<(), Error>>>,
 }
 
-/// State of the transport that outlives a session, and how the connection ended.
+/// State of the transport, without what the connection itself knows, and how the connection ended.
 #[derive(Debug)]
 pub(crate) struct Rest {
     flow: Flow,
@@ -64,8 +65,8 @@ pub(crate) struct Parsed {
     pub(crate) paused: bool,
 }
 
-impl Session {
-    pub(crate) fn from_parts(sender: Sender, mut tx: LentTx, rest: Rest) -> Self {
+impl Driver {
+    pub(crate) fn from_parts(sender: Sender, mut tx: PooledTx, rest: Rest) -> Self {
         tx.release();
         let Rest { flow, flush_pending, write_error, end } = rest;
         Self { sender, tx, flow, independent: false, flush_pending, in_flight: 0, write_error, end }
@@ -82,7 +83,8 @@ impl Session {
     /// `write_blocked`: the transport takes no bytes at the moment.
     #[inline]
     pub(crate) fn before_parsing(&self, write_blocked: bool) -> Option<Action> {
-        // Nothing is done behind a message that is being compressed: its time would come all at once.
+        // Nothing is done behind a message that is being compressed: its time would come all at
+        // once.
         let has_room = self.has_room() || self.independent && !self.is_encoding();
         self.flow.before_event(&self.sender, has_room, write_blocked)
     }
@@ -148,7 +150,8 @@ impl Session {
 
     /// Whether the end that came in good order is also the end of the data on a byte stream.
     ///
-    /// A peer that goes away or fails closes in good order too, and leaves a stream that is cut off.
+    /// A peer that goes away or fails closes in good order too, and leaves a stream that is cut
+    /// off.
     pub(crate) fn check_complete(&self) -> Result<(), Error> {
         let code = self.sender.close_info().and_then(|info| CloseCode::new(info.code));
         match code {
@@ -246,8 +249,8 @@ impl Session {
         }
     }
 
-    /// So many bytes came and wait to be parsed. There may be a pong among them, or they are those of a
-    /// frame that it is behind.
+    /// So many bytes came and wait to be parsed. There may be a pong among them, or they are those
+    /// of a frame that it is behind.
     pub(crate) fn unparsed_came(&mut self, n: usize) {
         let bytes = u32::try_from(n).unwrap_or(u32::MAX);
         self.sender.note_arrived(Arrived { bytes, in_frame: true, in_message: false });
@@ -270,7 +273,7 @@ impl Session {
         if self.flow.is_over() {
             return;
         }
-        self.tx = LentTx::default();
+        self.tx = PooledTx::default();
         self.in_flight = 0;
         self.flow.output_failed();
         self.sender.forget();
@@ -292,7 +295,7 @@ impl Session {
     pub(crate) fn reply(&mut self, reply: Reply) {
         self.sender.reply(self.tx.fetch(), reply);
         if self.flow.is_output_failed() {
-            self.tx = LentTx::default();
+            self.tx = PooledTx::default();
         }
     }
 
@@ -346,8 +349,8 @@ impl Session {
         }
     }
 
-    /// Whether there is nothing left to write or to flush; an error if what was queued did not all reach
-    /// the transport.
+    /// Whether there is nothing left to write or to flush; an error if what was queued did not all
+    /// reach the transport.
     ///
     /// Once the connection is over in good order, nobody waits for what the transport keeps.
     pub(crate) fn check_flushed(&self) -> Result<bool, Error> {
@@ -390,12 +393,12 @@ impl Session {
         };
         self.flow.end();
         self.end.get_or_insert_with(|| Box::new(result));
-        self.tx = LentTx::default();
+        self.tx = PooledTx::default();
         self.in_flight = 0;
     }
 }
 
-/// Looks for an event; otherwise says what the session has to know.
+/// Looks for an event; otherwise says what the driver has to know.
 #[inline]
 pub(crate) fn parse(receiver: &mut Receiver, rx: &mut RecvBuffer) -> Result<Ready, Parsed> {
     let violation = match receiver.advance(rx) {
@@ -442,8 +445,8 @@ pub(crate) fn take_message(
 }
 
 /// The longest message that a byte stream makes of a write, in bytes: long enough for headers and
-/// system calls to cost little, and short enough for every peer's limit on messages. A write that finds
-/// room is taken up to this length, so it is by so much that
+/// system calls to cost little, and short enough for every peer's limit on messages. A write that
+/// finds room is taken up to this length, so it is by so much that
 /// [`Config::max_unsent`](crate::Config::max_unsent) can be exceeded.
 pub(crate) const MAX_PIECE: usize = 32 * 1024;
 
