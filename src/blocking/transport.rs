@@ -11,8 +11,9 @@ use std::os::unix::net::UnixStream;
 /// socket below. Every method has a default that says [`Unsupported`](io::ErrorKind::Unsupported),
 /// which means "cannot"; connections get along with that:
 ///
-/// - Without time-outs, waits have no end, and a call waits in one direction at a time. A client ends
-///   as soon as the closing handshake is complete, without a look at whether the server closes first.
+/// - Without time-outs, waits have no end, and a call waits in one direction at a time. A client
+///   ends as soon as the closing handshake is complete, without a look at whether the server closes
+///   first.
 /// - If time-outs cannot be read back, those that you had set are taken off by the handshake and by
 ///   keep-alive.
 /// - If one direction cannot be ended, a server ends as soon as its last frame is written: drop it,
