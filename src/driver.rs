@@ -18,17 +18,18 @@ use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 /// The sending half of an open connection, its send buffer and the state of its transport: what the
 /// adapters share.
 ///
-/// They differ in how they wait, and in nothing else: what to do next is decided by [`Flow`] or below.
-/// The receiving half parses on its own ([`Receiver`]) and asks in two places: before it parses
-/// ([`before_parsing`](Self::before_parsing)) and when it has found no event
+/// They differ in how they wait, and in nothing else: what to do next is decided by [`Flow`] or
+/// below. The receiving half parses on its own ([`Receiver`]) and asks in two places: before it
+/// parses ([`before_parsing`](Self::before_parsing)) and when it has found no event
 /// ([`after_parsing`](Self::after_parsing)).
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) sender: Sender,
     tx: PooledTx,
     flow: Flow,
-    /// Byte-stream mode: events are delivered although there is no room for answers, as nobody answers
-    /// to them. Two ends that send more than the other takes in would otherwise wait for each other.
+    /// Byte-stream mode: events are delivered although there is no room for answers, as nobody
+    /// answers to them. Two ends that send more than the other takes in would otherwise wait for
+    /// each other.
     independent: bool,
     /// The transport has bytes in a buffer of its own that it could not write yet.
     pub(crate) flush_pending: bool,
@@ -39,7 +40,7 @@ pub(crate) struct Driver {
     end: Option<Box<Result<(), Error>>>,
 }
 
-/// State of the transport that outlives a driver, and how the connection ended.
+/// State of the transport, without what the connection itself knows, and how the connection ended.
 #[derive(Debug)]
 pub(crate) struct Rest {
     flow: Flow,
@@ -82,7 +83,8 @@ impl Driver {
     /// `write_blocked`: the transport takes no bytes at the moment.
     #[inline]
     pub(crate) fn before_parsing(&self, write_blocked: bool) -> Option<Action> {
-        // Nothing is done behind a message that is being compressed: its time would come all at once.
+        // Nothing is done behind a message that is being compressed: its time would come all at
+        // once.
         let has_room = self.has_room() || self.independent && !self.is_encoding();
         self.flow.before_event(&self.sender, has_room, write_blocked)
     }
@@ -167,7 +169,8 @@ impl Driver {
 
     /// Whether the end that came in good order is also the end of the data on a byte stream.
     ///
-    /// A peer that goes away or fails closes in good order too, and leaves a stream that is cut off.
+    /// A peer that goes away or fails closes in good order too, and leaves a stream that is cut
+    /// off.
     pub(crate) fn check_complete(&self) -> Result<(), Error> {
         let code = self.sender.close_info().and_then(|info| CloseCode::new(info.code));
         match code {
@@ -265,8 +268,8 @@ impl Driver {
         }
     }
 
-    /// So many bytes came and wait to be parsed. There may be a pong among them, or they are those of a
-    /// frame that it is behind.
+    /// So many bytes came and wait to be parsed. There may be a pong among them, or they are those
+    /// of a frame that it is behind.
     pub(crate) fn unparsed_came(&mut self, n: usize) {
         let bytes = u32::try_from(n).unwrap_or(u32::MAX);
         self.sender.note_arrived(Arrived { bytes, in_frame: true, in_message: false });
@@ -365,8 +368,8 @@ impl Driver {
         }
     }
 
-    /// Whether there is nothing left to write or to flush; an error if what was queued did not all reach
-    /// the transport.
+    /// Whether there is nothing left to write or to flush; an error if what was queued did not all
+    /// reach the transport.
     ///
     /// Once the connection is over in good order, nobody waits for what the transport keeps.
     pub(crate) fn check_flushed(&self) -> Result<bool, Error> {
@@ -461,8 +464,8 @@ pub(crate) fn take_message(
 }
 
 /// The longest message that a byte stream makes of a write, in bytes: long enough for headers and
-/// system calls to cost little, and short enough for every peer's limit on messages. A write that finds
-/// room is taken up to this length, so it is by so much that
+/// system calls to cost little, and short enough for every peer's limit on messages. A write that
+/// finds room is taken up to this length, so it is by so much that
 /// [`Config::max_unsent`](crate::Config::max_unsent) can be exceeded.
 pub(crate) const MAX_PIECE: usize = 32 * 1024;
 

@@ -41,8 +41,8 @@ pub fn accept_with<S: Transport>(io: S, config: &Config) -> Result<WebSocket<S>,
 ///
 /// `received` is everything that has been read from the stream: the head of the request as it came,
 /// to its empty line, and what came behind it, which is kept as the first frames. If it is only a
-/// part of the head, the rest is read: so a server can look at the first bytes, and decide that this
-/// connection is to be a WebSocket. It is copied.
+/// part of the head, the rest is read: so a server can look at the first bytes, and decide that
+/// this connection is to be a WebSocket. It is copied.
 ///
 /// Where the other server hands out parts of the request and writes the response itself, take
 /// [`Request::from_parts`] and [`WebSocket::from_upgrade`].
@@ -71,7 +71,8 @@ pub fn read_request<S: Transport>(io: S, config: &Config) -> Result<Incoming<S>,
     read_request_with_prefix(io, &[], config)
 }
 
-/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_with_prefix`].
+/// [`read_request`] for a stream whose request somebody else has read, as in
+/// [`accept_with_prefix`].
 ///
 /// # Errors
 ///
@@ -156,8 +157,8 @@ impl<S: Transport> Incoming<S> {
 
     /// Answers with anything else: an error, a redirect, a page.
     ///
-    /// The answer is followed by the end of the connection, in such a way that the peer gets to read
-    /// it.
+    /// The answer is followed by the end of the connection, in such a way that the peer gets to
+    /// read it.
     ///
     /// # Errors
     ///

@@ -37,33 +37,33 @@ use crate::wire::CloseCode;
 /// connection). Each byte is copied once, into the caller's buffer, and not even that with
 /// [`BufRead`]. Pings and the peer's Close are answered on the way.
 ///
-/// The end of file means that the peer has closed with 1000, or with a Close frame without a code, and
-/// that all of its data has been read. Everything else is an error, so that a stream that was cut off
-/// is never taken for a complete one:
+/// The end of file means that the peer has closed with 1000, or with a Close frame without a code,
+/// and that all of its data has been read. Everything else is an error, so that a stream that was
+/// cut off is never taken for a complete one:
 ///
 /// | what happened | [`io::ErrorKind`] | [`Error`] inside |
 /// |---|---|---|
-/// | the connection ended without a closing handshake | `UnexpectedEof`, or the kind of what broke it: `ConnectionReset`, … | [`Error::Disconnected`] |
-/// | the peer closed with another code, such as 1001 or 1011 | `ConnectionAborted` | [`Error::Closed`] |
+/// | no closing handshake | `UnexpectedEof`, `ConnectionReset`, … | [`Error::Disconnected`] |
+/// | another close code, such as 1001 | `ConnectionAborted` | [`Error::Closed`] |
 /// | a text message; the peer is told with 1003 | `InvalidData` | [`Error::UnexpectedText`] |
 /// | the peer broke a rule; it is told so | `InvalidData` | [`Error::Protocol`] |
 /// | the peer no longer answers | `TimedOut` | [`Error::Timeout`] |
-/// | a time-out that you set on the stream yourself | `WouldBlock` or `TimedOut` | [`Error::Io`]; nothing is lost, call again |
+/// | a time-out of your own on the stream | `WouldBlock`, `TimedOut` | [`Error::Io`]: call again |
 ///
 /// The [`Error`] is what [`io::Error::get_ref`] returns, to be downcast.
 ///
 /// # Writing
 ///
-/// A write makes one binary message, of at most 32 KiB, and waits until the transport has taken it. What
-/// arrives meanwhile is held up to 64 KiB, for the next read, which also answers pings. After the peer's Close was read, and after a
-/// shutdown, a write fails with `BrokenPipe`.
+/// A write makes one binary message, of at most 32 KiB, and waits until the transport has taken it.
+/// What arrives meanwhile is held up to 64 KiB, for the next read, which also answers pings. After
+/// the peer's Close was read, and after a shutdown, a write fails with `BrokenPipe`.
 ///
 /// # Shutting down
 ///
 /// A WebSocket has no half-closed state: after a Close frame its sender sends nothing more, and its
 /// receiver answers with a Close and sends nothing more either (RFC 6455 §5.5.1). So
-/// [`shutdown`](Self::shutdown) also ends the other direction soon: what the peer has sent until it sees
-/// the Close still arrives, what it would have sent after that never does.
+/// [`shutdown`](Self::shutdown) also ends the other direction soon: what the peer has sent until it
+/// sees the Close still arrives, what it would have sent after that never does.
 ///
 /// Dropping the stream without it is an abrupt end for the peer.
 ///
@@ -95,8 +95,8 @@ impl<S> ByteStream<S> {
         &self.ws
     }
 
-    /// The WebSocket, to close it with another code than 1000, for example. What it receives is missing
-    /// in the stream.
+    /// The WebSocket, to close it with another code than 1000, for example. What it receives is
+    /// missing in the stream.
     pub fn get_mut(&mut self) -> &mut WebSocket<S> {
         &mut self.ws
     }
@@ -121,17 +121,17 @@ impl<S> ByteStream<S> {
 }
 
 impl<S: Transport> ByteStream<S> {
-    /// Sends a Close with 1000 and waits for the end of the closing handshake, but not past data: as
-    /// soon as some has arrived that nobody has read, this returns, and reading goes on to the end of
-    /// file. No data is dropped.
+    /// Sends a Close with 1000 and waits for the end of the closing handshake, but not past data:
+    /// as soon as some has arrived that nobody has read, this returns, and reading goes on to the
+    /// end of file. No data is dropped.
     ///
-    /// Whoever drops the stream instead of reading on may cost the peer the end of what was written to
-    /// it, as with TCP. Later calls only wait.
+    /// Whoever drops the stream instead of reading on may cost the peer the end of what was written
+    /// to it, as with TCP. Later calls only wait.
     ///
     /// # Errors
     ///
-    /// Those of reading. [`Config::close_timeout`](crate::Config::close_timeout) bounds the wait for a
-    /// peer that does not answer.
+    /// Those of reading. [`Config::close_timeout`](crate::Config::close_timeout) bounds the wait
+    /// for a peer that does not answer.
     pub fn shutdown(&mut self) -> io::Result<()> {
         match self.ws.start_close(CloseCode::NORMAL, "") {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
@@ -265,12 +265,13 @@ pub struct ByteWriter<S> {
 }
 
 impl<S: SplitTransport> ByteWriter<S> {
-    /// Sends everything and a Close with 1000. The reading half brings what the peer has sent until it
-    /// sees the Close, and then the end of file.
+    /// Sends everything and a Close with 1000. The reading half brings what the peer has sent until
+    /// it sees the Close, and then the end of file.
     ///
-    /// This does not wait for the peer: only the reading half knows whether its silence is its own or
-    /// that of somebody who has not yet taken what was read. A read, also one that has begun before, waits
-    /// for the peer's Close no longer than [`Config::close_timeout`](crate::Config::close_timeout).
+    /// This does not wait for the peer: only the reading half knows whether its silence is its own
+    /// or that of somebody who has not yet taken what was read. A read, also one that has begun
+    /// before, waits for the peer's Close no longer than
+    /// [`Config::close_timeout`](crate::Config::close_timeout).
     ///
     /// # Errors
     ///

@@ -12,8 +12,8 @@ use crate::error::Error;
 
 /// The end of a handshake's time, and the time-outs of the stream until then.
 ///
-/// What the user has set on the stream does not count here: the handshake has its own end, and leaves
-/// the stream as it was.
+/// What the user has set on the stream does not count here: the handshake has its own end, and
+/// leaves the stream as it was.
 pub(super) struct Deadline {
     begin: Instant,
     at: Instant,

@@ -58,8 +58,8 @@ impl Limit {
         Self { side, found: None, user: None, told: None, cannot: false, since: None }
     }
 
-    /// Bounds the next wait by `wait`, and by what the user has set. Setting a time-out costs system
-    /// calls, so a wait may end an eighth late instead.
+    /// Bounds the next wait by `wait`, and by what the user has set. Setting a time-out costs
+    /// system calls, so a wait may end an eighth late instead.
     pub(super) fn bound(
         &mut self,
         io: &impl Transport,

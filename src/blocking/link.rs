@@ -86,7 +86,8 @@ pub(super) struct Direct<S> {
     pub(super) ahead: RecvBuffer,
     /// How much of that may be held, in bytes.
     pub(super) max_ahead: usize,
-    /// The most that was unsent since all had left, in bytes, as far as a `recv` had to wait for it.
+    /// The most that was unsent since all had left, in bytes, as far as a `recv` had to wait for
+    /// it.
     pub(super) most_unsent: usize,
     /// All bytes ever read.
     pub(super) read: u64,
@@ -172,8 +173,8 @@ impl<S: Transport> Direct<S> {
         Ok(())
     }
 
-    /// Writes once, and if that has to wait, takes in what arrives meanwhile: the peer may be waiting
-    /// for that before it reads. Holds up to `max` bytes.
+    /// Writes once, and if that has to wait, takes in what arrives meanwhile: the peer may be
+    /// waiting for that before it reads. Holds up to `max` bytes.
     fn write_and_take_in(&mut self, max: usize) -> Result<(), Error> {
         if self.driver.sender.state() != State::Open && self.clock.is_late(&self.driver) {
             self.take_in(max)?; // before the time-out strikes
@@ -193,8 +194,8 @@ impl<S: Transport> Direct<S> {
                 let _ = self.time_left(deaf);
             }
             Progress::WouldBlock(error) => {
-                // Whether the stream does not wait, or the time that the user has set is up, is told by the
-                // time that it took.
+                // Whether the stream does not wait, or the time that the user has set is up, is
+                // told by the time that it took.
                 match start.elapsed() < POLL_TIMEOUT {
                     true => self.take_in_at_once(max),
                     false => drop(self.take_in(max)?),
@@ -207,13 +208,13 @@ impl<S: Transport> Direct<S> {
 
     /// How much to hold of what arrives while nothing can be answered, in bytes.
     fn most_to_hold(&self) -> usize {
-        // Of two ends that wait for each other to read, one has read less than it has sent, ever: if
-        // neither had, each would have read more than the other has written. That one takes in what frees
-        // the other.
+        // Of two ends that wait for each other to read, one has read less than it has sent, ever:
+        // if neither had, each would have read more than the other has written. That one takes in
+        // what frees the other.
         let sent = self.written + self.driver.unsent() as u64;
         let owed = usize::try_from(sent.saturating_sub(self.read)).unwrap_or(usize::MAX);
-        // A peer of another kind may write everything before it reads: for that one, no more than what it
-        // leaves here.
+        // A peer of another kind may write everything before it reads: for that one, no more than
+        // what it leaves here.
         self.ahead.unparsed().len().saturating_add(owed).max(self.most_unsent)
     }
 
@@ -291,8 +292,8 @@ impl<S: Transport> Direct<S> {
         }
         if self.driver.is_flushed() && self.driver.flush_pending {
             self.most_unsent = 0;
-            // A socket has nothing to do here. The bytes are taken: they leave with the next flush if
-            // not with this one.
+            // A socket has nothing to do here. The bytes are taken: they leave with the next flush
+            // if not with this one.
             let flushed = flush(&mut self.io, bound);
             self.driver.flush_pending = !matches!(flushed, Done::Bytes(_) | Done::Failed(_));
             done = Some(flushed);
@@ -370,8 +371,8 @@ impl<S: Transport> Link for Direct<S> {
             Some(Ok(())) => return self.read_done(Done::Bytes(0), None),
             Some(Err(error)) => return self.read_done(Done::Failed(error), None),
         }
-        // What waits in the socket shows that the peer lives, however late somebody comes to read it:
-        // a look at that before a look at the clock.
+        // What waits in the socket shows that the peer lives, however late somebody comes to read
+        // it: a look at that before a look at the clock.
         self.drained = !self.drained && self.clock.is_late(&self.driver);
         let wait = if self.drained {
             Some(POLL_TIMEOUT)
@@ -387,8 +388,8 @@ impl<S: Transport> Link for Direct<S> {
         let bound = self.read_limit.bound(&self.io, wait)?;
         let has_left = self.driver.is_flushed() && !self.driver.flush_pending;
         if self.read_limit.is_impossible() && self.driver.is_clean() && has_left {
-            // RFC 6455 §7.1.1: the server closes TCP first, but a client "MAY close the connection at any
-            // time" if it must; a wait without an end is no way to find out.
+            // RFC 6455 §7.1.1: the server closes TCP first, but a client "MAY close the connection
+            // at any time" if it must; a wait without an end is no way to find out.
             self.driver.read_eof();
             return Ok(());
         }
@@ -468,8 +469,8 @@ impl Clock {
         Self(Instant::now())
     }
 
-    /// Lets the timers act, and says how long the next wait may take; `None` is for ever. `deaf`: nobody
-    /// has looked at what may have come.
+    /// Lets the timers act, and says how long the next wait may take; `None` is for ever. `deaf`:
+    /// nobody has read what may have come.
     pub(super) fn time_left(
         self,
         driver: &mut Driver,
@@ -510,8 +511,8 @@ impl Clock {
 
     /// As [`time_left`](Self::time_left), before a write.
     ///
-    /// While the connection is open, the timers act only after a write that took too long: until then
-    /// there may be a pong that nobody has read.
+    /// While the connection is open, the timers act only after a write that took too long: until
+    /// then there may be a pong that nobody has read.
     pub(super) fn time_left_to_write(self, driver: &mut Driver) -> Result<Option<Duration>, Over> {
         if driver.is_over() || driver.sender.state() != State::Open {
             return self.time_left(driver, false);

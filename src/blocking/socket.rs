@@ -19,8 +19,8 @@ use crate::wire::CloseCode;
 /// A WebSocket on a blocking stream.
 ///
 /// Made by [`accept`](super::accept), [`connect`](super::connect) and their relatives. Dropping it
-/// drops the stream: the peer sees the connection break (1006). Call [`close`](Self::close) first to
-/// end it well.
+/// drops the stream: the peer sees the connection break (1006). Call [`close`](Self::close) first
+/// to end it well.
 pub struct WebSocket<S> {
     pub(super) rx: RecvBuffer,
     pub(super) receiver: Receiver,
@@ -51,12 +51,12 @@ impl<S> WebSocket<S> {
         Parts { subprotocol, ..Parts::of(io, receiver, rx, driver) }
     }
 
-    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
-    /// with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that were given to
-    /// [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has
+    /// been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that
+    /// were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
     ///
-    /// `received` are the bytes that the stack has read behind the head of the request: the first frames.
-    /// Empty if it hands them on through `io`.
+    /// `received` are the bytes that the stack has read behind the head of the request: the first
+    /// frames. Empty if it hands them on through `io`.
     pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
         let mut rx = RecvBuffer::with_read_ahead(upgrade.config_mut().read_ahead);
         rx.extend_from_slice(received);
@@ -124,8 +124,8 @@ impl<S> WebSocket<S> {
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
-    /// it, because `recv` makes room first.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one
+    /// `feed` for each message never meets it, because `recv` makes room first.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.driver.feed(message.into())
@@ -153,9 +153,9 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Disconnected`] when the connection broke or ended without a closing handshake,
     /// [`Error::Protocol`] when the peer broke a rule (it was told so), [`Error::Timeout`] when it
     /// no longer answers. The same error for ever after. [`Error::Io`] with
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a read
-    /// time-out that you set on the stream yourself has passed without a byte, or the stream does not
-    /// wait and has nothing: nothing is lost, call again.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a
+    /// read time-out that you set on the stream yourself has passed without a byte, or the stream
+    /// does not wait and has nothing: nothing is lost, call again.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
         self.deliver(false);
         let Self { rx, receiver, link, .. } = self;
@@ -168,7 +168,8 @@ impl<S: Transport> WebSocket<S> {
         Ok(None)
     }
 
-    /// The next event, borrowed from the receive buffer, and the means to answer it while it is held.
+    /// The next event, borrowed from the receive buffer, and the means to answer it while it is
+    /// held.
     ///
     /// This is the path without copies and allocations. Writes what was fed before it waits.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -215,20 +216,21 @@ impl<S: Transport> WebSocket<S> {
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent.
-    /// While the peer does not read, what it sends is taken in, for the next `recv`: two ends that send
-    /// to each other would otherwise wait for ever. That goes on up to
-    /// [`Config::max_message_len`](crate::Config::max_message_len) bytes; then this waits for the peer to
-    /// read.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
+    /// sent. While the peer does not read, what it sends is taken in, for the next `recv`: two ends
+    /// that send to each other would otherwise wait for ever. That goes on up to
+    /// [`Config::max_message_len`](crate::Config::max_message_len) bytes; then this waits for the
+    /// peer to read.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the message cannot be sent; the connection goes on. [`Error::Disconnected`]
-    /// or [`Error::Timeout`] if nothing reaches the peer any more. [`Error::Io`] when a time-out that
-    /// you set on the stream yourself has passed, or when the stream does not wait
-    /// ([`WouldBlock`](io::ErrorKind::WouldBlock)): what was taken stays queued, and leaves with
-    /// [`flush`](Self::flush) or any other call. A message that found no room was not taken; where you
-    /// need to tell the two apart, call [`feed`](Self::feed) and `flush`.
+    /// [`Error::Send`] if the message cannot be sent; the connection goes on.
+    /// [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// [`Error::Io`] when a time-out that you set on the stream yourself has passed, or when the
+    /// stream does not wait ([`WouldBlock`](io::ErrorKind::WouldBlock)): what was taken stays
+    /// queued, and leaves with [`flush`](Self::flush) or any other call. A message that found no
+    /// room was not taken; where you need to tell the two apart, call [`feed`](Self::feed) and
+    /// `flush`.
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.send(message.into())
     }
@@ -249,9 +251,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer does
-    /// not answer within [`Config::close_timeout`](crate::Config::close_timeout); [`Error::Disconnected`] when it hangs up
-    /// instead.
+    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer
+    /// does not answer within [`Config::close_timeout`](crate::Config::close_timeout);
+    /// [`Error::Disconnected`] when it hangs up instead.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         match self.start_close(code, reason) {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}

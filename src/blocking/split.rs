@@ -30,8 +30,8 @@ impl<S: SplitTransport> WebSocket<S> {
     /// sends learns from its next call that the connection is over. No lock is held during IO.
     /// Dropping one half does not disturb the other; the stream goes when both are gone.
     ///
-    /// What a `send` leaves behind because your own write time-out has passed is written by the half that
-    /// receives, if that is receiving: it notices within that time, or
+    /// What a `send` leaves behind because your own write time-out has passed is written by the
+    /// half that receives, if that is receiving: it notices within that time, or
     /// [`Config::close_timeout`](crate::Config::close_timeout) for a time-out that you set later.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
         let Self { mut rx, receiver, mut link, subprotocol } = self;
@@ -66,9 +66,9 @@ struct Shared<S> {
     io: S,
     subprotocol: Option<Box<str>>,
     clock: Clock,
-    /// How long the receiving half reads at most before it looks at what has become of the connection:
-    /// a sender that closes leaves the wait for the answer to it, and one whose write took too long for
-    /// its user leaves the rest of the bytes.
+    /// How long the receiving half reads at most before it looks at what has become of the
+    /// connection: a sender that closes leaves the wait for the answer to it, and one whose write
+    /// took too long for its user leaves the rest of the bytes.
     look_up: Duration,
     /// The receiving half reads, so that nothing lies unread in the transport.
     reading: AtomicBool,
@@ -83,8 +83,8 @@ struct SharedState {
     unwritten: Option<SendBuffer>,
     /// All bytes ever written.
     written: u64,
-    /// Whoever is writing judges the peer, as nobody else knows how he gets on: the others give him so
-    /// much more time.
+    /// Whoever is writing judges the peer, as nobody else knows how he gets on: the others give him
+    /// so much more time.
     grace: Duration,
     /// Threads that wait for their bytes to be written.
     waiting: usize,
@@ -284,8 +284,8 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         let shared = &*self.shared;
         let wait = {
             let mut state = shared.lock();
-            // Whoever was writing may have come to the end of it since this half drained: then there is
-            // something else to do than to read, such as to shut down.
+            // Whoever was writing may have come to the end of it since this half looked: then
+            // there is something else to do than to read, such as to shut down.
             if state.driver.after_parsing(Parsed::default(), true) != Action::Read {
                 return Ok(());
             }
@@ -295,7 +295,8 @@ impl<S: SplitTransport> Link for SharedLink<S> {
             if wait.is_ok() && state.driver.unsent() > unsent {
                 return Ok(()); // a ping, which has to leave before the wait for its pong
             }
-            // whoever is writing takes along what is unsent; without anybody, it waits for this half
+            // whoever is writing takes along what is unsent; without anybody, it waits for this
+            // half
             let is_unsent = !state.driver.is_flushed();
             let is_mine = state.unwritten.is_some() && is_unsent;
             // and after it there is a direction to shut down
@@ -355,11 +356,13 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         match self.shared.write(state, unwritten, Some(POLL_TIMEOUT)) {
             Ok(state) if state.written > before || state.driver.is_flushed() => Ok(true),
             Ok(_) => {
-                // It must not wait for a peer that does the same: two such ends would never read again.
+                // It must not wait for a peer that does the same: two such ends would never read
+                // again.
                 self.stalled = Some(Instant::now());
                 Ok(false)
             }
-            // A stream that does not wait costs nothing to ask, and reading has the last word about it.
+            // A stream that does not wait costs nothing to ask, and reading has the last word about
+            // it.
             Err(_) => Ok(false),
         }
     }
@@ -512,8 +515,8 @@ pub struct Sender<S> {
 impl<S: SplitTransport> Sender<S> {
     /// Sends a message, and waits until it is written.
     ///
-    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
-    /// sent.
+    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to
+    /// be sent.
     ///
     /// # Errors
     ///
@@ -527,8 +530,8 @@ impl<S: SplitTransport> Sender<S> {
     ///
     /// # Errors
     ///
-    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait,
-    /// and as [`WebSocket::send`].
+    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes
+    /// wait, and as [`WebSocket::send`].
     pub fn feed<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.shared.lock().driver.feed(message.into())
     }
@@ -548,14 +551,14 @@ impl<S: SplitTransport> Sender<S> {
     }
 
     /// Sends everything that is queued and a Close frame, and returns once that is written. The
-    /// receiving half finishes the closing handshake and reports the end; a peer that does not answer
-    /// is given up there after [`Config::close_timeout`](crate::Config::close_timeout). Without a thread
-    /// that receives, nobody waits for the peer.
+    /// receiving half finishes the closing handshake and reports the end; a peer that does not
+    /// answer is given up there after [`Config::close_timeout`](crate::Config::close_timeout).
+    /// Without a thread that receives, nobody waits for the peer.
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is closing
-    /// already stays as it is.
+    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is
+    /// closing already stays as it is.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let closed = self.shared.lock().driver.start_close(code, reason);
         match closed {

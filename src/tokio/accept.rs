@@ -67,8 +67,8 @@ where
 ///
 /// `received` is everything that has been read from the stream: the head of the request as it came,
 /// to its empty line, and what came behind it, which is kept as the first frames. If it is only a
-/// part of the head, the rest is read: so a server can look at the first bytes, and decide that this
-/// connection is to be a WebSocket. It is copied.
+/// part of the head, the rest is read: so a server can look at the first bytes, and decide that
+/// this connection is to be a WebSocket. It is copied.
 ///
 /// Where the other server hands out parts of the request and writes the response itself, take
 /// [`Request::from_parts`] and [`WebSocket::from_upgrade`].
@@ -93,7 +93,8 @@ where
     Box::pin(handshake).await // as above
 }
 
-/// Reads the request and leaves the answer to the caller, who may look at it for as long as it takes.
+/// Reads the request and leaves the answer to the caller, who may look at it for as long as it
+/// takes.
 ///
 /// ```no_run
 /// use sansws::handshake::server::{Accept, Reject};
@@ -128,7 +129,8 @@ where
     Box::pin(async { read(io, &[], config, || ()).await.map(Incoming::new) }).await
 }
 
-/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_with_prefix`].
+/// [`read_request`] for a stream whose request somebody else has read, as in
+/// [`accept_with_prefix`].
 ///
 /// # Errors
 ///
@@ -158,7 +160,8 @@ pub(crate) async fn read_and_tell<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    Box::pin(async { read(io, received, config, arrived).await.map(Incoming::new) }).await // as above
+    // in a box, as above
+    Box::pin(async { read(io, received, config, arrived).await.map(Incoming::new) }).await
 }
 
 /// Reads the request on a stream from which `received` has been read already.
@@ -245,8 +248,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 
     /// Answers with anything else: an error, a redirect, a page.
     ///
-    /// The answer is followed by the end of the connection, in such a way that the peer gets to read
-    /// it.
+    /// The answer is followed by the end of the connection, in such a way that the peer gets to
+    /// read it.
     ///
     /// # Errors
     ///

@@ -37,14 +37,14 @@ use crate::wire::CloseCode;
 /// connection). Each byte is copied once, into the caller's buffer, and not even that with
 /// [`AsyncBufRead`]. Pings and the peer's Close are answered on the way.
 ///
-/// The end of file means that the peer has closed with 1000, or with a Close frame without a code, and
-/// that all of its data has been read. Everything else is an error, so that a stream that was cut off
-/// is never taken for a complete one:
+/// The end of file means that the peer has closed with 1000, or with a Close frame without a code,
+/// and that all of its data has been read. Everything else is an error, so that a stream that was
+/// cut off is never taken for a complete one:
 ///
 /// | what happened | [`io::ErrorKind`] | [`Error`] inside |
 /// |---|---|---|
-/// | the connection ended without a closing handshake | `UnexpectedEof`, or the kind of what broke it: `ConnectionReset`, … | [`Error::Disconnected`] |
-/// | the peer closed with another code, such as 1001 or 1011 | `ConnectionAborted` | [`Error::Closed`] |
+/// | no closing handshake | `UnexpectedEof`, `ConnectionReset`, … | [`Error::Disconnected`] |
+/// | another close code, such as 1001 | `ConnectionAborted` | [`Error::Closed`] |
 /// | a text message; the peer is told with 1003 | `InvalidData` | [`Error::UnexpectedText`] |
 /// | the peer broke a rule; it is told so | `InvalidData` | [`Error::Protocol`] |
 /// | the peer no longer answers | `TimedOut` | [`Error::Timeout`] |
@@ -53,11 +53,12 @@ use crate::wire::CloseCode;
 ///
 /// # Writing
 ///
-/// A write makes one binary message, of at most 32 KiB, and writes as much of it as the transport takes
-/// at once; flushing writes the rest. A write waits while
-/// [`Config::max_unsent`](crate::Config::max_unsent) bytes are unsent. Reading does not wait for that,
-/// so two ends that send a lot at the same time do not block each other. While one task only writes,
-/// pings are answered and keep-alive goes on as well, up to the first data that nobody has read.
+/// A write makes one binary message, of at most 32 KiB, and writes as much of it as the transport
+/// takes at once; flushing writes the rest. A write waits while
+/// [`Config::max_unsent`](crate::Config::max_unsent) bytes are unsent. Reading does not wait for
+/// that, so two ends that send a lot at the same time do not block each other. While one task only
+/// writes, pings are answered and keep-alive goes on as well, up to the first data that nobody has
+/// read.
 ///
 /// After the peer's Close, and after a shutdown, a write fails with `BrokenPipe`.
 ///
@@ -65,35 +66,36 @@ use crate::wire::CloseCode;
 ///
 /// A WebSocket has no half-closed state: after a Close frame its sender sends nothing more, and its
 /// receiver answers with a Close and sends nothing more either (RFC 6455 §5.5.1). So
-/// [`poll_shutdown`](AsyncWrite::poll_shutdown), which sends everything and then a Close with 1000, also
-/// ends the other direction soon: what the peer has sent until it sees the Close still arrives, what it
-/// would have sent after that never does.
+/// [`poll_shutdown`](AsyncWrite::poll_shutdown), which sends everything and then a Close with 1000,
+/// also ends the other direction soon: what the peer has sent until it sees the Close still
+/// arrives, what it would have sent after that never does.
 ///
-/// Shutting down then waits for the end of the closing handshake, but not past data: as soon as some
-/// has arrived that nobody has read, it is done, and reading goes on to the end of file. No data is
-/// dropped. Whoever drops the stream instead of reading on may cost the peer the end of what was
-/// written to it, as with TCP. [`Config::close_timeout`](crate::Config::close_timeout) bounds the wait
-/// for a peer that does not answer.
+/// Shutting down then waits for the end of the closing handshake, but not past data: as soon as
+/// some has arrived that nobody has read, it is done, and reading goes on to the end of file. No
+/// data is dropped. Whoever drops the stream instead of reading on may cost the peer the end of
+/// what was written to it, as with TCP. [`Config::close_timeout`](crate::Config::close_timeout)
+/// bounds the wait for a peer that does not answer.
 ///
 /// With [`copy_bidirectional`](::tokio::io::copy_bidirectional) between a stream `tcp` and the byte
 /// stream:
 ///
-/// - when `tcp` ends, the Close goes out; what the peer had sent until it got there is copied to `tcp`,
-///   and the copy ends. A client that half-closes to say that its request is complete, and then waits
-///   for the response, is therefore no match for a tunnel through WebSockets;
-/// - when the peer closes, `tcp` is shut down, and the copy waits for the end of `tcp`. It ends well
-///   with it, and with `BrokenPipe` if `tcp` brings another byte: that cannot reach anybody. Where `tcp`
-///   stays open after it has been shut down, let the first direction that is over end both.
+/// - when `tcp` ends, the Close goes out; what the peer had sent until it got there is copied to
+///   `tcp`, and the copy ends. A client that half-closes to say that its request is complete, and
+///   then waits for the response, is therefore no match for a tunnel through WebSockets;
+/// - when the peer closes, `tcp` is shut down, and the copy waits for the end of `tcp`. It ends
+///   well with it, and with `BrokenPipe` if `tcp` brings another byte: that cannot reach anybody.
+///   Where `tcp` stays open after it has been shut down, let the first direction that is over end
+///   both.
 ///
 /// # Two tasks
 ///
-/// [`tokio::io::split`](::tokio::io::split) works: one task may wait for a read while another waits for a
-/// write. Both are woken for whatever happens.
+/// [`tokio::io::split`](::tokio::io::split) works: one task may wait for a read while another waits
+/// for a write. Both are woken for whatever happens.
 ///
 /// # Cancel safety
 ///
-/// All state is in the stream. A read or write that was given up has read or taken nothing; the bytes of
-/// one that is complete are accounted for.
+/// All state is in the stream. A read or write that was given up has read or taken nothing; the
+/// bytes of one that is complete are accounted for.
 pub struct ByteStream<S> {
     ws: WebSocket<S>,
     /// A text message came: there is no more data.
@@ -118,8 +120,8 @@ impl<S> ByteStream<S> {
         &self.ws
     }
 
-    /// The WebSocket, to close it with another code than 1000, for example. What it receives is missing
-    /// in the stream.
+    /// The WebSocket, to close it with another code than 1000, for example. What it receives is
+    /// missing in the stream.
     pub fn get_mut(&mut self) -> &mut WebSocket<S> {
         &mut self.ws
     }
@@ -221,9 +223,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         self.ws.receiver.consume_held(self.ws.rx.fetch(), ready, n);
     }
 
-    /// Answers pings and a Close and lets the timers act, while somebody writes. Stops at data: that is
-    /// for those who read. While it lies there, the peer's pong may lie behind it, so nobody judges the
-    /// peer.
+    /// Answers pings and a Close and lets the timers act, while somebody writes. Stops at data:
+    /// that is for those who read. While it lies there, the peer's pong may lie behind it, so
+    /// nobody judges the peer.
     fn listen(&mut self, cx: &mut Context<'_>) {
         if self.held().is_none() {
             // an error comes again
@@ -243,8 +245,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
             self.ws.link.driver.check_writable()?;
         }
         let n = self.ws.link.driver.feed_piece(buf)?;
-        // What the transport does not take now leaves with the next call; so does the news that it is
-        // broken.
+        // What the transport does not take now leaves with the next call; so does the news that it
+        // is broken.
         while !self.ws.link.driver.is_flushed() && self.ws.link.poll_write(cx).is_ready() {}
         Poll::Ready(Ok(n))
     }

@@ -27,14 +27,14 @@ use crate::race::{Next, Race};
 /// [Tunes](tune) the socket. For `wss://` connect a TLS stream and hand it to [`client`].
 ///
 /// A host with several addresses is connected to at the one that answers first (RFC 8305): they are
-/// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after the
-/// one before or as soon as that has failed, at most eight at the same time. All of that happens in
-/// this future.
+/// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after
+/// the one before or as soon as that has failed, at most eight at the same time. All of that
+/// happens in this future.
 ///
 /// # Errors
 ///
-/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses have
-/// failed, with all of them in its text),
+/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses
+/// have failed, with all of them in its text),
 /// [`Error::Handshake`], [`Error::Refused`] with the response of a server that answered anything
 /// but 101, [`Error::HandshakeTimeout`].
 ///

@@ -39,8 +39,9 @@ pub(super) trait Link {
         MAX_LOOK
     }
 
-    /// Whether this end has read less than it has to send, ever. Of two ends that wait for each other to
-    /// read, one has: if neither had, each would have read more than the other has written.
+    /// Whether this end has read less than it has to send, ever. Of two ends that wait for each
+    /// other to read, one has: if neither had, each would have read more than the other has
+    /// written.
     fn is_behind(&self) -> bool {
         false
     }
@@ -63,8 +64,8 @@ pub(super) trait Link {
     fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()>;
 }
 
-/// A message that lies whole in what was read before: the rest of a burst, as a rule. It is to be taken
-/// at once ([`Receiver::take_message`]).
+/// A message that lies whole in what was read before: the rest of a burst, as a rule. It is to be
+/// taken at once ([`Receiver::take_message`]).
 #[inline]
 pub(super) fn message_in_hand(
     receiver: &mut Receiver,
@@ -138,9 +139,9 @@ fn poll_ready_event_in(
                 }
             }
             Action::Wait => {
-                // Before the peer is judged by its silence, a look at what has come. More than one only
-                // where it may wait for that itself: an echo to a peer that never reads would hold twice
-                // as much.
+                // Before the peer is judged by its silence, a look at what has come. More than one
+                // only where it may wait for that itself: an echo to a peer that never reads would
+                // hold twice as much.
                 let deaf = if link.is_behind() {
                     poll_ahead(receiver, rx, link, cx)
                 } else {
@@ -159,8 +160,8 @@ fn poll_ready_event_in(
     }
 }
 
-/// Reads ahead of what can be taken in now: before the peer is judged by its silence, a look at what has
-/// come, and it may wait for this end to read. Whether there may be more.
+/// Reads ahead of what can be taken in now: before the peer is judged by its silence, a look at
+/// what has come, and it may wait for this end to read. Whether there may be more.
 pub(super) fn poll_ahead(
     receiver: &mut Receiver,
     rx: &mut RecvBuffer,
@@ -222,7 +223,8 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         Poll::Ready(())
     }
 
-    /// Until there is room for a message, without a look at what comes: an event is borrowed from there.
+    /// Until there is room for a message, without a look at what comes: an event is borrowed from
+    /// there.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.driver.check_writable()?;
@@ -314,8 +316,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     }
 
     fn most_ahead(&mut self) -> usize {
-        // Of two ends that wait for each other to read, one has as much unsent as the other, or more:
-        // it takes in what frees the other.
+        // Of two ends that wait for each other to read, one has as much unsent as the other, or
+        // more: it takes in what frees the other.
         let unsent = u32::try_from(self.driver.unsent()).unwrap_or(u32::MAX);
         self.most_unsent = self.most_unsent.max(unsent);
         MAX_LOOK.max(self.most_unsent as usize)
@@ -393,8 +395,8 @@ fn clamp(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
 }
 
-/// How many bytes are read ahead, while there is too much unsent to take any in, to see whether the peer
-/// lives.
+/// How many bytes are read ahead, while there is too much unsent to take any in, to see whether the
+/// peer lives.
 const MAX_LOOK: usize = 16 * 1024;
 
 /// Slices in one vectored write. Messages by reference take two each; a burst of more than that

@@ -37,7 +37,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
         Self { io, endpoint, rx, tx, timer, flush_pending: false, error: None }
     }
 
-    /// Takes steps until one is for the caller. `arrived` is called for every read that brings something.
+    /// Takes steps until one is for the caller. `arrived` is called for every read that brings
+    /// something.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut arrived: impl FnMut()) -> Poll<Stop> {
         loop {
             match self.endpoint.step(self.rx.fetch(), self.tx.fetch()) {

@@ -51,8 +51,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Pending // as listening is
     }
 
-    /// Answers pings and lets the timers act, while somebody writes. Stops at a message or a Close: those
-    /// are for those who receive.
+    /// Answers pings and lets the timers act, while somebody writes. Stops at a message or a Close:
+    /// those are for those who receive.
     fn listen(&mut self, cx: &mut Context<'_>) {
         // Two ends that send more than the other takes in would otherwise wait for each other.
         let independent = self.link.driver.set_independent(true);
@@ -62,16 +62,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Poll::Ready(Ok(Some(ready))) if ready.is_ping_or_pong() => {
                     take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
                 }
-                // An error comes again. A Close waits with its answer until it is received: messages that
-                // are to be sent before that would be refused.
+                // An error comes again. A Close waits with its answer until it is received:
+                // messages that are to be sent before that would be refused.
                 Poll::Ready(_) | Poll::Pending => break,
             }
         }
         self.link.driver.set_independent(independent);
     }
 
-    /// Until the connection is over, or a message has come that nobody has received and our Close is
-    /// written.
+    /// Until the connection is over, or a message has come that nobody has received and our Close
+    /// is written.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.receiver.is_ready() {
             let Self { rx, receiver, link, .. } = self;

@@ -96,8 +96,8 @@ impl<W> Shared<W> {
         self.change(|driver| driver.reply(reply));
     }
 
-    /// Does what may begin to close the connection. Those who are blocked have to look at the timers
-    /// then: the receiving half may never do it again.
+    /// Does what may begin to close the connection. Those who are blocked have to look at the
+    /// timers then: the receiving half may never do it again.
     fn change<T>(&self, change: impl FnOnce(&mut Driver) -> T) -> T {
         let mut state = self.lock();
         let before = state.driver.sender.state();
@@ -162,8 +162,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
-    /// Until what is queued is all in the send buffer: how many bytes will have been written in all when
-    /// everything is that is queued then.
+    /// Until what is queued is all in the send buffer: how many bytes will have been written in all
+    /// when everything is that is queued then.
     pub(super) fn poll_end_of_queue(
         &self,
         place: u64,
@@ -219,8 +219,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
-    /// Acts on the time for the receiving half; ready when that changed something, or when the connection
-    /// is over. `deaf`: there may be bytes that it has not read before this.
+    /// Acts on the time for the receiving half; ready when that changed something, or when the
+    /// connection is over. `deaf`: there may be bytes that it has not read before this.
     fn poll_receivers_timer(
         &self,
         timer: &mut Timer,
@@ -273,8 +273,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
-    /// Writes once; `Pending` when the transport takes nothing. The task is woken when it does, or when
-    /// it has passed on what it kept in a buffer of its own.
+    /// Writes once; `Pending` when the transport takes nothing. The task is woken when it does, or
+    /// when it has passed on what it kept in a buffer of its own.
     pub(super) fn poll_write(&self, place: u64, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_encoded(place, cx));
         let first = self.try_write();
@@ -449,9 +449,9 @@ const RECEIVERS_PLACE: u64 = 0;
 /// The time by which a sender lets the receiving half go first when a deadline has come.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// A sender's place in the line of those who wait for room. It is left when this is dropped: the waker
-/// of a task that gave up would keep the task's memory for as long as there is no room. What it has
-/// queued, and perhaps written half of, is left to the receiving half then.
+/// A sender's place in the line of those who wait for room. It is left when this is dropped: the
+/// waker of a task that gave up would keep the task's memory for as long as there is no room. What
+/// it has queued, and perhaps written half of, is left to the receiving half then.
 pub(super) struct Place<'a> {
     wakers: &'a Wakers,
     pub(super) number: u64,
@@ -483,8 +483,8 @@ impl Wakers {
         drop(replaced);
     }
 
-    /// Leaves the line. If the place was in it, its owner has given up, and the receiving half sees to what
-    /// is unsent.
+    /// Leaves the line. If the place was in it, its owner has given up, and the receiving half sees
+    /// to what is unsent.
     fn leave_to_receiver(&self, place: u64) {
         let mut lists = self.lock();
         let at = lists.waiting.iter().position(|(other, _)| *other == place);
@@ -519,8 +519,8 @@ impl Wakers {
     }
 }
 
-/// What the transport calls when it takes bytes again. The receiving half is among those it is for: whoever
-/// waited to write may have given up, and half a frame may be left.
+/// What the transport calls when it takes bytes again. The receiving half is among those it is for:
+/// whoever waited to write may have given up, and half a frame may be left.
 impl Wake for Wakers {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();

@@ -73,12 +73,12 @@ impl<S> WebSocket<S> {
         Parts { subprotocol: subprotocol.map(|it| *it), ..parts }
     }
 
-    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
-    /// with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that were given to
-    /// [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has
+    /// been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that
+    /// were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
     ///
-    /// `received` are the bytes that the stack has read behind the head of the request: the first frames.
-    /// Empty if it hands them on through `io`.
+    /// `received` are the bytes that the stack has read behind the head of the request: the first
+    /// frames. Empty if it hands them on through `io`.
     pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
         let config = upgrade.config_mut();
         *config = with_defaults(config);
@@ -160,15 +160,15 @@ impl<S> WebSocket<S> {
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
     ///
     /// It leaves with the next [`flush`](Self::flush), [`send`](Self::send),
-    /// [`recv`](Self::recv) or [`next_event`](Self::next_event). If it is to be compressed and longer than
-    /// 64 KiB, it is kept as it is and compressed by that call, in steps; feeding another one behind it
-    /// does it at once, which takes milliseconds for each megabyte.
+    /// [`recv`](Self::recv) or [`next_event`](Self::next_event). If it is to be compressed and
+    /// longer than 64 KiB, it is kept as it is and compressed by that call, in steps; feeding
+    /// another one behind it does it at once, which takes milliseconds for each megabyte.
     ///
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
-    /// it, because `recv` makes room first.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one
+    /// `feed` for each message never meets it, because `recv` makes room first.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.driver.feed(message.into())
@@ -194,7 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next event, borrowed from the receive buffer, and the means to answer it while it is held.
+    /// The next event, borrowed from the receive buffer, and the means to answer it while it is
+    /// held.
     ///
     /// This is the path without copies and allocations. Writes what was fed before it waits.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -258,21 +259,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent. While
-    /// it waits, pings are answered (pings and pongs are no events of [`next_event`](Self::next_event)
-    /// then), up to the first message or the peer's Close: that is kept for `recv`, and nothing is read
-    /// behind it.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
+    /// sent. While it waits, pings are answered (pings and pongs are no events of
+    /// [`next_event`](Self::next_event) then), up to the first message or the peer's Close: that is
+    /// kept for `recv`, and nothing is read behind it.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the message cannot be sent; the connection goes on. [`Error::Disconnected`]
-    /// or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// [`Error::Send`] if the message cannot be sent; the connection goes on.
+    /// [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future never tears a frame. The message is taken, whole, the first time that the
-    /// future is polled and there is room for it; it then leaves with the next call that flushes.
-    /// Before that it is not taken at all.
+    /// Dropping the future never tears a frame. The message is taken, whole, the first time that
+    /// the future is polled and there is room for it; it then leaves with the next call that
+    /// flushes. Before that it is not taken at all.
     pub async fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         poll_fn(|cx| self.poll_room(cx)).await?;
         self.feed(message)?;
@@ -299,9 +300,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer does
-    /// not answer within [`Config::close_timeout`](crate::Config::close_timeout); [`Error::Disconnected`] when it hangs up
-    /// instead.
+    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer
+    /// does not answer within [`Config::close_timeout`](crate::Config::close_timeout);
+    /// [`Error::Disconnected`] when it hangs up instead.
     ///
     /// # Cancel safety
     ///

@@ -30,8 +30,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `TcpStream` or `UnixStream`, [`into_split`](Self::into_split) does it without a lock on the
     /// stream.
     ///
-    /// A task that only receives still answers pings and the peer's Close. Dropping one half does not
-    /// disturb the other; the stream goes when both are gone.
+    /// A task that only receives still answers pings and the peer's Close. Dropping one half does
+    /// not disturb the other; the stream goes when both are gone.
     pub fn split(self) -> (Receiver<Locked<S>>, Sender<Locked<S>>) {
         split(self)
     }
@@ -217,8 +217,8 @@ impl<S: SplitStream> fmt::Debug for Receiver<S> {
 /// All clones may send at the same time: messages go out whole, one after the other, and replies to
 /// the peer pass between them. No lock is held while anything waits.
 ///
-/// It is a [`Sink`] too, for `StreamExt::forward` and its like: closing that sends a Close with 1000, and
-/// the receiving half does the rest of the closing handshake.
+/// It is a [`Sink`] too, for `StreamExt::forward` and its like: closing that sends a Close with
+/// 1000, and the receiving half does the rest of the closing handshake.
 pub struct Sender<S: SplitStream> {
     shared: Arc<Shared<S::WriteHalf>>,
     /// As a `Sink`, its alarm; a clock to all else.
@@ -236,8 +236,8 @@ impl<S: SplitStream> Sender<S> {
 
     /// Sends a message, and waits until it is written.
     ///
-    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
-    /// sent.
+    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to
+    /// be sent.
     ///
     /// # Errors
     ///
@@ -252,13 +252,13 @@ impl<S: SplitStream> Sender<S> {
         self.queue(|driver| message.take().map_or(Ok(()), |message| driver.feed(message))).await
     }
 
-    /// Sends a message without waiting. What the transport does not take at once, the receiving half
-    /// writes. A long message is compressed in one go, unlike with [`send`](Self::send).
+    /// Sends a message without waiting. What the transport does not take at once, the receiving
+    /// half writes. A long message is compressed in one go, unlike with [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait,
-    /// and as [`WebSocket::send`].
+    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes
+    /// wait, and as [`WebSocket::send`].
     pub fn try_send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         {
             let mut state = self.shared.lock();

@@ -13,7 +13,8 @@ pub(super) struct Timer {
     epoch: Instant,
     /// Made when it is first needed.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Whom the alarm will wake. Telling it again before every wait would cost four atomic operations.
+    /// Whom the alarm will wake. Telling it again before every wait would cost four atomic
+    /// operations.
     waker: Option<Waker>,
 }
 
@@ -57,9 +58,9 @@ impl Timer {
             alarm.as_mut().reset(deadline);
         }
         if alarm.as_mut().poll(cx).is_pending() {
-            // A task that has used up its share of time gets no answer from the alarm, however late it
-            // is, and the alarm takes no note of it: a peer that never stops sending could put off
-            // every deadline.
+            // A task that has used up its share of time gets no answer from the alarm, however late
+            // it is, and the alarm takes no note of it: a peer that never stops sending could put
+            // off every deadline.
             if coop::has_budget_remaining() {
                 self.waker = Some(cx.waker().clone());
                 return Poll::Pending;

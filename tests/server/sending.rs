@@ -57,9 +57,9 @@ async fn what_a_handler_sends_is_in_order_whatever_it_is() {
     server.stop().await;
 }
 
-/// From threads that are not of the runtime; no message is torn or lost, each sender's are in order.
 /// From threads that are not of the runtime; no message is torn or lost, each sender's are in
-/// order.
+/// order. From threads that are not of the runtime; no message is torn or lost, each sender's are
+/// in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_threads_send_to_one_client() {
     const THREADS: usize = 4;

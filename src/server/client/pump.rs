@@ -230,7 +230,8 @@ impl Pump {
     }
 
     /// As [`Outbox::drain`](super::outbox::Outbox::drain), which costs nothing where there is
-    /// nothing to drain: what its handler sends goes straight into the send buffer, or wakes nobody.
+    /// nothing to drain: what its handler sends goes straight into the send buffer, or wakes
+    /// nobody.
     #[inline]
     fn drain(&mut self, client: &Client, driver: &mut Driver) -> Drained {
         let outbox = client.outbox();
