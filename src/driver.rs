@@ -72,13 +72,13 @@ impl Driver {
         Self { sender, tx, flow, independent: false, flush_pending, in_flight: 0, write_error, end }
     }
 
-    /// The way back. All that is unsent is in the buffer.
+    /// Takes the driver apart. All that is unsent is in the buffer.
     pub(crate) fn into_parts(self) -> (Sender, SendBuffer, Rest) {
         let Self { sender, tx, flow, flush_pending, write_error, end, .. } = self;
         (sender, tx.into_inner(), Rest { flow, flush_pending, write_error, end })
     }
 
-    /// Whether there is something to do before the next event may be delivered.
+    /// Returns whether there is something to do before the next event may be delivered.
     ///
     /// `write_blocked`: the transport takes no bytes at the moment.
     #[inline]
@@ -89,7 +89,7 @@ impl Driver {
         self.flow.before_event(&self.sender, has_room, write_blocked)
     }
 
-    /// The next action needed to produce an event, as there is none.
+    /// Returns the next action needed to produce an event, as there is none.
     #[inline]
     pub(crate) fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
         if self.flow.is_over() {
@@ -115,12 +115,12 @@ impl Driver {
         action
     }
 
-    /// How it ended: `Ok` after a closing handshake. The same answer for ever.
+    /// Returns how it ended: `Ok` after a closing handshake. The same answer for ever.
     pub(crate) fn result(&self) -> Result<(), Error> {
         self.end.as_ref().map_or(Ok(()), |end| (**end).clone())
     }
 
-    /// Whether messages are compressed when they are fed, which takes a while.
+    /// Returns whether messages are compressed when they are fed, which takes a while.
     #[cfg(feature = "server")]
     pub(crate) fn compresses(&self) -> bool {
         #[cfg(feature = "deflate")]
@@ -167,7 +167,8 @@ impl Driver {
         let _ = self.start_close(CloseCode::UNSUPPORTED_DATA, "binary messages only");
     }
 
-    /// Whether the end that came in good order is also the end of the data on a byte stream.
+    /// Returns whether the end that came in good order is also the end of the data on a byte
+    /// stream.
     ///
     /// A peer that goes away or fails closes in good order too, and leaves a stream that is cut
     /// off.
@@ -179,13 +180,14 @@ impl Driver {
         }
     }
 
-    /// Whether a message would be taken, as far as room goes, and would be the next to leave.
+    /// Returns whether a message would be taken, as far as room goes, and would be the next to
+    /// leave.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         !self.is_encoding() && self.unsent() < self.sender.max_unsent()
     }
 
-    /// The unsent bytes.
+    /// Returns the unsent bytes.
     #[inline]
     pub(crate) fn unsent(&self) -> usize {
         #[cfg(feature = "deflate")]
@@ -200,7 +202,8 @@ impl Driver {
         self.in_flight == 0 && self.tx.get().is_none_or(SendBuffer::is_empty) && !self.is_encoding()
     }
 
-    /// Whether a message was taken that is not in the send buffer yet: it is being compressed.
+    /// Returns whether a message was taken that is not in the send buffer yet: it is being
+    /// compressed.
     #[inline]
     pub(crate) fn is_encoding(&self) -> bool {
         self.sender.is_paused()
@@ -236,7 +239,7 @@ impl Driver {
         self.in_flight = 0;
     }
 
-    /// Whether both Close frames are out.
+    /// Returns whether both Close frames are out.
     pub(crate) fn is_clean(&self) -> bool {
         self.sender.close_info().is_some_and(|info| info.clean)
     }
@@ -321,9 +324,9 @@ impl Driver {
     /// Lets the timers act. The connection may be over then.
     ///
     /// `deaf`: what may have come was not read before this.
-    /// `in_transport`: the transport has bytes in a buffer of its own that it could not write yet.
-    pub(crate) fn handle_timeout(&mut self, now: Duration, deaf: bool, in_transport: bool) {
-        let in_flight = self.in_flight + usize::from(in_transport);
+    pub(crate) fn handle_timeout(&mut self, now: Duration, deaf: bool) {
+        // what the transport keeps in a buffer of its own has not left either
+        let in_flight = self.in_flight + usize::from(self.flush_pending);
         match self.sender.handle_timeout_with(now, self.tx.fetch(), in_flight, deaf) {
             Err(timeout) => self.timed_out(timeout),
             // Said at once: a sender that is blocked has nobody to say it later.
@@ -332,12 +335,18 @@ impl Driver {
         }
     }
 
-    /// Whether the end came with a time-out.
+    /// Returns whether everything has left: nothing is unsent, and the transport keeps nothing in a
+    /// buffer of its own.
+    pub(crate) fn has_left(&self) -> bool {
+        self.is_flushed() && !self.flush_pending
+    }
+
+    /// Returns whether the end came with a time-out.
     pub(crate) fn is_timed_out(&self) -> bool {
         matches!(self.end.as_deref(), Some(Err(Error::Timeout(_))))
     }
 
-    /// What is unsent, for writing.
+    /// Returns what is unsent, for writing.
     #[inline]
     pub(crate) fn tx(&mut self) -> &SendBuffer {
         self.tx.fetch()
@@ -355,7 +364,7 @@ impl Driver {
         Ok(self.sender.close(self.tx.fetch(), Some(CloseFrame { code, reason }))?)
     }
 
-    /// An error if nothing can reach the peer any more.
+    /// Returns an error if nothing can reach the peer any more.
     #[inline]
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
         if self.flow.is_output_failed() {
@@ -368,8 +377,8 @@ impl Driver {
         }
     }
 
-    /// Whether there is nothing left to write or to flush; an error if what was queued did not all
-    /// reach the transport.
+    /// Returns whether there is nothing left to write or to flush; an error if what was queued did
+    /// not all reach the transport.
     ///
     /// Once the connection is over in good order, nobody waits for what the transport keeps.
     pub(crate) fn check_flushed(&self) -> Result<bool, Error> {
@@ -377,7 +386,7 @@ impl Driver {
             return Ok(true);
         }
         self.check_writable()?;
-        Ok(self.is_flushed() && !self.flush_pending)
+        Ok(self.has_left())
     }
 
     /// Gives the memory of an empty send buffer back before a wait.
@@ -469,7 +478,8 @@ pub(crate) fn take_message(
 /// [`Config::max_unsent`](crate::Config::max_unsent) can be exceeded.
 pub(crate) const MAX_PIECE: usize = 32 * 1024;
 
-/// A transport that is at its end takes no bytes; one that lies takes more than it was given.
+/// Checks what a write says: a transport at its end takes no bytes; one that lies takes more than
+/// it was given.
 pub(crate) fn check_written(n: usize, given: usize) -> io::Result<()> {
     let text = match n {
         0 => "the transport takes no more bytes",

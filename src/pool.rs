@@ -37,25 +37,25 @@ impl PooledTx {
         core::mem::forget(core::mem::replace(&mut self.0, buffer));
     }
 
-    /// A buffer as one that is fetched.
+    /// Returns a buffer as one that is fetched.
     #[cfg(feature = "server")]
     #[cold]
     pub(crate) fn another() -> TakenTx {
         Pool::take(&POOL).unwrap_or_default()
     }
 
-    /// The buffer for good.
+    /// Takes the buffer for good.
     pub(crate) fn into_inner(mut self) -> SendBuffer {
         self.0.take().map_or_else(SendBuffer::new, |tx| *tx)
     }
 
-    /// The buffer, if it is there: otherwise nothing is unsent.
+    /// Returns the buffer, if it is there: otherwise nothing is unsent.
     #[inline]
     pub(crate) fn get(&self) -> Option<&SendBuffer> {
         self.0.as_deref()
     }
 
-    /// The buffer, fetched if need be.
+    /// Returns the buffer, fetched if need be.
     #[inline]
     pub(crate) fn fetch(&mut self) -> &mut SendBuffer {
         self.0.get_or_insert_with(|| Pool::take(&POOL).unwrap_or_default())
@@ -79,7 +79,7 @@ impl Drop for PooledTx {
 
 /// What a pool keeps.
 pub(crate) trait Buffer {
-    /// The bytes of memory held.
+    /// Returns the bytes of memory held.
     fn capacity(&self) -> usize;
 }
 
@@ -99,7 +99,7 @@ impl<T: Buffer> Pool<T> {
         Self(RefCell::new(Vec::new()))
     }
 
-    /// A buffer from the pool of this thread.
+    /// Returns a buffer from the pool of this thread.
     #[inline]
     pub(crate) fn take(pool: &'static LocalKey<Self>) -> Option<Box<T>> {
         pool.try_with(|pool| pool.0.borrow_mut().pop()).ok().flatten()

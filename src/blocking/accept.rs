@@ -107,17 +107,17 @@ pub struct Incoming<S> {
 }
 
 impl<S> Incoming<S> {
-    /// The request.
+    /// Returns the request.
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.opening.io
     }
 
-    /// The stream. Reading or writing bytes behind the handshake's back breaks it.
+    /// Returns the stream. Reading or writing bytes behind the handshake's back breaks it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.opening.io
     }

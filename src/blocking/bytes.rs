@@ -77,7 +77,7 @@ pub struct ByteStream<S> {
 }
 
 impl<S> WebSocket<S> {
-    /// The connection as a stream of bytes.
+    /// Returns the connection as a stream of bytes.
     ///
     /// Data that has arrived is read first. A message that is under way is part of it, also the
     /// [chunks](WebSocket::next_chunk) of it that were not taken yet.
@@ -90,18 +90,18 @@ impl<S> WebSocket<S> {
 }
 
 impl<S> ByteStream<S> {
-    /// The WebSocket.
+    /// Returns the WebSocket.
     pub fn get_ref(&self) -> &WebSocket<S> {
         &self.ws
     }
 
-    /// The WebSocket, to close it with another code than 1000, for example. What it receives is
-    /// missing in the stream.
+    /// Returns the WebSocket, to close it with another code than 1000, for example. What it
+    /// receives is missing in the stream.
     pub fn get_mut(&mut self) -> &mut WebSocket<S> {
         &mut self.ws
     }
 
-    /// The WebSocket. Nothing is lost: what has arrived and was not read is its next event.
+    /// Returns the WebSocket. Nothing is lost: what has arrived and was not read is its next event.
     ///
     /// A message of which a part was read goes on in [chunks](WebSocket::next_chunk) to its end.
     pub fn into_inner(mut self) -> WebSocket<S> {
@@ -109,7 +109,7 @@ impl<S> ByteStream<S> {
         self.ws
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         self.ws.close_info()
     }
@@ -223,7 +223,7 @@ pub struct ByteReader<S> {
 }
 
 impl<S: SplitTransport> ByteReader<S> {
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
         self.receiver.close_info()
     }
@@ -280,12 +280,12 @@ impl<S: SplitTransport> ByteWriter<S> {
         Ok(self.sender.close(CloseCode::NORMAL, "")?)
     }
 
-    /// The sender below, to close with another code than 1000, for example.
+    /// Returns the sender below, to close with another code than 1000, for example.
     pub fn get_ref(&self) -> &Sender<S> {
         &self.sender
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
         self.sender.close_info()
     }

@@ -29,7 +29,7 @@ impl Deadline {
         Self { begin: now, at, read_limit: Limit::read(), write_limit: Limit::write() }
     }
 
-    /// The time since it was made.
+    /// Returns the time since it was made.
     pub(super) fn now(&self) -> Duration {
         self.begin.elapsed()
     }
@@ -39,13 +39,13 @@ impl Deadline {
         self.at = self.begin.checked_add(until).unwrap_or(self.at);
     }
 
-    /// The time left.
+    /// Returns the time left.
     pub(super) fn left(&self) -> Result<Duration, Error> {
         let left = self.at.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(Error::HandshakeTimeout) } else { Ok(left) }
     }
 
-    /// One read; zero is the end of file.
+    /// Does one read; zero is the end of file.
     pub(super) fn read<S: Transport>(
         &mut self,
         io: &mut S,
@@ -87,7 +87,7 @@ impl Deadline {
         }
     }
 
-    /// What became of one try; `None` for another one.
+    /// Returns what became of one try; `None` for another one.
     fn done(&self, done: Done, pause: &mut Duration) -> Result<Option<usize>, Error> {
         match done {
             Done::Bytes(n) => return Ok(Some(n)),

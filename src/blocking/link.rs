@@ -206,7 +206,7 @@ impl<S: Transport> Direct<S> {
         Ok(())
     }
 
-    /// How much to hold of what arrives while nothing can be answered, in bytes.
+    /// Returns how much to hold of what arrives while nothing can be answered, in bytes.
     fn most_to_hold(&self) -> usize {
         // Of two ends that wait for each other to read, one has read less than it has sent, ever:
         // if neither had, each would have read more than the other has written. That one takes in
@@ -318,7 +318,7 @@ impl<S: Transport> Direct<S> {
         Ok(Progress::Made)
     }
 
-    /// How long the next wait may take; `None` when the connection is over.
+    /// Returns how long the next wait may take; `None` when the connection is over.
     fn time_left(&mut self, deaf: bool) -> Option<Option<Duration>> {
         if let Ok(wait) = self.clock.time_left(&mut self.driver, deaf) {
             return Some(wait);
@@ -382,11 +382,11 @@ impl<S: Transport> Link for Direct<S> {
             if self.driver.unsent() > unsent {
                 return Ok(()); // a ping has become due: it goes out before the wait for its pong
             }
-            let is_unsent = !self.driver.is_flushed() || self.driver.flush_pending;
+            let is_unsent = !self.driver.has_left();
             [wait, is_unsent.then_some(MEANWHILE)].into_iter().flatten().min()
         };
         let bound = self.read_limit.bound(&self.io, wait)?;
-        let has_left = self.driver.is_flushed() && !self.driver.flush_pending;
+        let has_left = self.driver.has_left();
         if self.read_limit.is_impossible() && self.driver.is_clean() && has_left {
             // RFC 6455 §7.1.1: the server closes TCP first, but a client "MAY close the connection
             // at any time" if it must; a wait without an end is no way to find out.
@@ -479,7 +479,7 @@ impl Clock {
         self.time_left_with(driver, deaf, Duration::ZERO)
     }
 
-    /// The same for somebody who leaves it to another one to be in time, but for `grace`.
+    /// Does the same, for somebody who leaves it to another one to be in time, but for `grace`.
     pub(super) fn time_left_with(
         self,
         driver: &mut Driver,
@@ -499,11 +499,11 @@ impl Clock {
                 return Ok(Some(due - now));
             }
             // at most one timer is due at a time, but arming one takes a turn
-            driver.handle_timeout(now, deaf, false);
+            driver.handle_timeout(now, deaf);
         }
     }
 
-    /// Whether a deadline has passed.
+    /// Returns whether a deadline has passed.
     pub(super) fn is_late(self, driver: &Driver) -> bool {
         let due = driver.sender.poll_timeout();
         due.is_some_and(|due| !due.is_zero() && due <= self.0.elapsed())

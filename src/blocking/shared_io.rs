@@ -18,14 +18,14 @@ use super::Transport;
 /// nobody could write, and time-outs short enough to make up for that would keep a processor busy
 /// with nothing.
 pub trait SplitTransport: Transport {
-    /// One read, as [`Read::read`].
+    /// Does one read, as [`Read::read`].
     ///
     /// # Errors
     ///
     /// Those of the stream.
     fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize>;
 
-    /// One vectored write, as [`Write::write_vectored`].
+    /// Does one vectored write, as [`Write::write_vectored`].
     ///
     /// # Errors
     ///

@@ -51,9 +51,9 @@ impl<S> WebSocket<S> {
         Parts { subprotocol, ..Parts::of(io, receiver, rx, driver) }
     }
 
-    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has
-    /// been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that
-    /// were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    /// Makes a WebSocket that an HTTP stack of your own has upgraded: the response to the request
+    /// has been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those
+    /// that were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
     ///
     /// `received` are the bytes that the stack has read behind the head of the request: the first
     /// frames. Empty if it hands them on through `io`.
@@ -75,43 +75,45 @@ impl<S> WebSocket<S> {
         self
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
         self.link.driver.sender.deflate()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.link.driver.sender.state()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         self.link.driver.sender.close_info()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         self.link.driver.sender.round_trip()
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.link.io
     }
 
-    /// The stream. Reading or writing bytes behind the connection's back breaks the connection.
+    /// Returns the stream. Reading or writing bytes behind the connection's back breaks the
+    /// connection.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.link.io
     }
 
-    /// The unsent bytes: what was fed, and replies to the peer.
+    /// Returns the unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
         self.link.driver.unsent()
     }
@@ -143,7 +145,7 @@ impl<S> WebSocket<S> {
 }
 
 impl<S: Transport> WebSocket<S> {
-    /// The next message, owned. Small payloads are copied, large ones handed over.
+    /// Returns the next message, owned. Small payloads are copied, large ones handed over.
     ///
     /// Writes what was fed before it waits; answers pings and the peer's Close on the way.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -168,8 +170,8 @@ impl<S: Transport> WebSocket<S> {
         Ok(None)
     }
 
-    /// The next event, borrowed from the receive buffer, and the means to answer it while it is
-    /// held.
+    /// Returns the next event, borrowed from the receive buffer, and the means to answer it while
+    /// it is held.
     ///
     /// This is the path without copies and allocations. Writes what was fed before it waits.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -182,7 +184,7 @@ impl<S: Transport> WebSocket<S> {
         self.take_next()
     }
 
-    /// The next event, the payload of a message as it arrives: [`Event::Chunk`].
+    /// Returns the next event, the payload of a message as it arrives: [`Event::Chunk`].
     ///
     /// Nothing is kept, so that messages may be far larger than memory;
     /// [`Config::max_message_len`](crate::Config::max_message_len) still holds. In the middle of a
@@ -268,7 +270,7 @@ impl<S: Transport> WebSocket<S> {
 }
 
 impl WebSocket<TcpStream> {
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
@@ -314,7 +316,7 @@ impl<S> Outgoing<'_, S> {
         self.link.driver.start_close(code, reason)
     }
 
-    /// The unsent bytes.
+    /// Returns the unsent bytes.
     pub fn unsent(&self) -> usize {
         self.link.driver.unsent()
     }

@@ -393,14 +393,14 @@ pub struct Receiver<S> {
 }
 
 impl<S> Receiver<S> {
-    /// What it is made of.
+    /// Returns what it is made of.
     pub(super) fn parts(&mut self) -> (&mut RecvBuffer, &mut proto::Receiver, &mut SharedLink<S>) {
         (&mut self.rx, &mut self.receiver, &mut self.link)
     }
 }
 
 impl<S: SplitTransport> Receiver<S> {
-    /// The next message, owned. See [`WebSocket::recv`].
+    /// Returns the next message, owned. See [`WebSocket::recv`].
     ///
     /// Also answers pings, and does its part of the closing handshake.
     ///
@@ -419,8 +419,8 @@ impl<S: SplitTransport> Receiver<S> {
         Ok(None)
     }
 
-    /// The next event, borrowed from the receive buffer. See [`WebSocket::next_event`]; answers go
-    /// through the [`Sender`].
+    /// Returns the next event, borrowed from the receive buffer. See [`WebSocket::next_event`];
+    /// answers go through the [`Sender`].
     ///
     /// # Errors
     ///
@@ -430,7 +430,8 @@ impl<S: SplitTransport> Receiver<S> {
         self.take_next()
     }
 
-    /// The next event, the payload of a message as it arrives. See [`WebSocket::next_chunk`].
+    /// Returns the next event, the payload of a message as it arrives. See
+    /// [`WebSocket::next_chunk`].
     ///
     /// # Errors
     ///
@@ -447,27 +448,28 @@ impl<S: SplitTransport> Receiver<S> {
         Ok(Some(take_event(receiver, rx, ready, pay)))
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.link.shared.subprotocol.as_deref()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
         self.link.shared.lock().driver.sender.close_info().map(CloseInfo::into_owned)
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         self.link.shared.lock().driver.sender.round_trip()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.link.shared.lock().driver.sender.state()
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
         self.link.shared.lock().driver.sender.deflate()
@@ -582,33 +584,34 @@ impl<S: SplitTransport> Sender<S> {
         }
     }
 
-    /// The unsent bytes: of all senders, and replies to the peer.
+    /// Returns the unsent bytes: of all senders, and replies to the peer.
     pub fn unsent(&self) -> usize {
         self.shared.lock().driver.unsent()
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.shared.subprotocol.as_deref()
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
         self.shared.lock().driver.sender.deflate()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.shared.lock().driver.sender.state()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         self.shared.lock().driver.sender.round_trip()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
         self.shared.lock().driver.sender.close_info().map(CloseInfo::into_owned)
     }
@@ -629,7 +632,7 @@ impl<S: SplitTransport> Sender<S> {
 }
 
 impl SharedState {
-    /// How many bytes will have been written when all that is queued now is.
+    /// Returns how many bytes will have been written when all that is queued now is.
     fn end_of_queue(&self) -> u64 {
         self.written + self.driver.unsent() as u64
     }
@@ -651,7 +654,7 @@ impl<S> fmt::Debug for Sender<S> {
 pub struct ReuniteError<S>(Box<(Receiver<S>, Sender<S>)>);
 
 impl<S> ReuniteError<S> {
-    /// The halves.
+    /// Returns the halves.
     pub fn into_halves(self) -> (Receiver<S>, Sender<S>) {
         *self.0
     }
@@ -672,7 +675,7 @@ impl<S> fmt::Display for ReuniteError<S> {
 impl<S> core::error::Error for ReuniteError<S> {}
 
 impl Receiver<TcpStream> {
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
@@ -683,7 +686,7 @@ impl Receiver<TcpStream> {
 }
 
 impl Sender<TcpStream> {
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///

@@ -65,7 +65,7 @@ use std::os::unix::net::UnixStream;
 /// }
 /// ```
 pub trait Transport: Read + Write {
-    /// The time-out that is set for reading.
+    /// Returns the time-out that is set for reading.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ pub trait Transport: Read + Write {
         cannot()
     }
 
-    /// The time-out that is set for writing.
+    /// Returns the time-out that is set for writing.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ fn cannot<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Whether an error says that the stream cannot do what it was asked for.
+/// Returns whether an error says that the stream cannot do what it was asked for.
 pub(super) fn is_cannot(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }

@@ -62,12 +62,12 @@ impl RecvBuffer {
     /// buffers that lie like that.
     pub const DEFAULT_READ_AHEAD: usize = 16 * 1024;
 
-    /// An empty buffer. Allocates nothing.
+    /// Makes an empty buffer. Allocates nothing.
     pub fn new() -> Self {
         Self::with_read_ahead(Self::DEFAULT_READ_AHEAD)
     }
 
-    /// An empty buffer that reserves `read_ahead` bytes (256 to 64 MiB) ahead of the data.
+    /// Makes an empty buffer that reserves `read_ahead` bytes (256 to 64 MiB) ahead of the data.
     /// Allocates nothing yet.
     pub fn with_read_ahead(read_ahead: usize) -> Self {
         Self {
@@ -118,7 +118,8 @@ impl RecvBuffer {
         self.cut = self.region.filled == self.region.memory.len();
     }
 
-    /// The [`space`](Self::space) as an owned buffer, for IO that needs to own what it writes to.
+    /// Returns the [`space`](Self::space) as an owned buffer, for IO that needs to own what it
+    /// writes to.
     ///
     /// Its length is the number of bytes that may be written. Give it back with
     /// [`put_space`](Self::put_space); until then the connection can go on parsing what is there.
@@ -156,7 +157,7 @@ impl RecvBuffer {
         }
     }
 
-    /// Whether nothing is held: no unparsed byte, no part of a message.
+    /// Returns whether nothing is held: no unparsed byte, no part of a message.
     ///
     /// An idle buffer carries no state: it may serve another connection.
     #[inline]
@@ -168,8 +169,8 @@ impl RecvBuffer {
         self.region.is_idle()
     }
 
-    /// The bytes of memory held, all of what a payload that was handed over shares with this
-    /// buffer.
+    /// Returns the bytes of memory held, all of what a payload that was handed over shares with
+    /// this buffer.
     pub fn capacity(&self) -> usize {
         #[cfg(feature = "deflate")]
         return self.region.memory.capacity() + self.inflated_capacity();
@@ -177,7 +178,7 @@ impl RecvBuffer {
         self.region.memory.capacity()
     }
 
-    /// The bytes that are in it: of a message that is not complete, and not parsed yet.
+    /// Returns the bytes that are in it: of a message that is not complete, and not parsed yet.
     #[cfg(feature = "server")]
     pub(crate) fn held(&self) -> usize {
         let held = self.region.filled - self.region.start;
@@ -285,7 +286,7 @@ impl RecvBuffer {
         region.release();
     }
 
-    /// The last `n` bytes of the assembled payload.
+    /// Returns the last `n` bytes of the assembled payload.
     #[inline]
     pub(crate) fn assembled_tail(&self, n: usize) -> &[u8] {
         &self.region.memory[self.region.assembled - n..self.region.assembled]
@@ -311,7 +312,7 @@ impl RecvBuffer {
         &region.memory[payload..region.parsed]
     }
 
-    /// The payload of the control frame just taken, `len` bytes.
+    /// Returns the payload of the control frame just taken, `len` bytes.
     #[inline]
     pub(crate) fn control(&self, len: usize) -> &[u8] {
         &self.region.memory[self.region.parsed.saturating_sub(len)..self.region.parsed]
@@ -354,7 +355,7 @@ mod tests {
 
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-    /// A buffer with the first byte of a message that goes on.
+    /// Returns a buffer with the first byte of a message that goes on.
     fn with_message_under_way(read_ahead: usize) -> RecvBuffer {
         let mut rx = RecvBuffer::with_read_ahead(read_ahead);
         rx.extend_from_slice(b"m");

@@ -26,7 +26,7 @@ impl Pool {
     }
 }
 
-/// A compressor that has compressed nothing.
+/// Returns a compressor that has compressed nothing.
 pub(crate) fn take_compressor(kind: CompressorKind) -> Box<Compressor> {
     let found = with_pool(|pool| {
         let at = pool.compressors.iter().rposition(|it| it.kind == kind)?;
@@ -53,7 +53,7 @@ pub(crate) fn keep_compressor(compressor: Box<Compressor>) {
     });
 }
 
-/// A decompressor that has decompressed nothing, for a peer with such a window.
+/// Returns a decompressor that has decompressed nothing, for a peer with such a window.
 pub(crate) fn take_decompressor(window_bits: u8) -> Box<Decompressor> {
     let mut decompressor =
         with_pool(|pool| pool.decompressors.pop()).unwrap_or_else(|| Box::new(Decompressor::new()));

@@ -98,7 +98,7 @@ impl Flow {
         Self { output: Output::Open, input: Input::Open, stalled: false, over: false }
     }
 
-    /// Whether there is something to do before the next event may be delivered.
+    /// Returns whether there is something to do before the next event may be delivered.
     ///
     /// `has_room`: what the application answers to the event finds room.
     #[inline]
@@ -132,13 +132,13 @@ impl Flow {
         self.input = Input::Ended;
     }
 
-    /// Whether nothing more comes from the peer.
+    /// Returns whether nothing more comes from the peer.
     #[inline]
     pub(crate) fn is_input_ended(&self) -> bool {
         self.input == Input::Ended
     }
 
-    /// Whether the sending direction is neither shut down nor broken.
+    /// Returns whether the sending direction is neither shut down nor broken.
     pub(crate) fn is_output_open(&self) -> bool {
         self.output == Output::Open
     }
@@ -170,7 +170,7 @@ impl Flow {
         self.output = Output::Failed;
     }
 
-    /// Whether a write has failed.
+    /// Returns whether a write has failed.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_output_failed(&self) -> bool {
@@ -182,14 +182,14 @@ impl Flow {
         self.over = true;
     }
 
-    /// Whether the connection has ended.
+    /// Returns whether the connection has ended.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.over
     }
 }
 
-/// The table above.
+/// Decides by the table above.
 #[inline]
 fn decide(
     transport: Transport,

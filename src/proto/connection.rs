@@ -68,7 +68,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The server's end of a connection whose opening handshake is done.
+    /// Returns the server's end of a connection whose opening handshake is done.
     ///
     /// [`handshake::server`](crate::handshake::server) calls this; call it yourself when another
     /// HTTP stack did the handshake.
@@ -76,7 +76,7 @@ impl Connection {
         Self::new(Receiver::new(Role::Server, config), Sender::server(config))
     }
 
-    /// The client's end of a connection whose opening handshake is done.
+    /// Returns the client's end of a connection whose opening handshake is done.
     ///
     /// `mask_seed` drives the cipher that makes the masking keys. Take it from the operating system
     /// and never use it twice: RFC 6455 §10.3 needs the keys to be unpredictable.
@@ -88,9 +88,9 @@ impl Connection {
         Self { receiver, sender }
     }
 
-    /// The same connection with compression, as it was agreed on in an opening handshake done
-    /// elsewhere ([`handshake::deflate`](crate::handshake::deflate) reads and writes the header for
-    /// that).
+    /// Returns the same connection with compression, as it was agreed on in an opening handshake
+    /// done elsewhere ([`handshake::deflate`](crate::handshake::deflate) reads and writes the
+    /// header for that).
     ///
     /// Of `settings`, the level, the memory and the threshold are used. Call it before anything is
     /// sent or received.
@@ -109,7 +109,7 @@ impl Connection {
         self.sender.deflate()
     }
 
-    /// The next event, or `None` when `rx` holds no complete one.
+    /// Returns the next event, or `None` when `rx` holds no complete one.
     ///
     /// Pongs and the reply to a Close are written to `tx` before the event is returned. The event
     /// borrows `rx` alone. Cost: a header parse and one pass over the payload (two for text).
@@ -176,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Whether [`poll_event`](Self::poll_event) has an event to return.
+    /// Returns whether [`poll_event`](Self::poll_event) has an event to return.
     ///
     /// Does the same work, including replies, but borrows nothing afterwards: a loop can read more
     /// bytes as long as this is `false` and take the event behind the loop.
@@ -256,9 +256,9 @@ impl Connection {
         self.sender.work_in_steps(bytes);
     }
 
-    /// Whether there is more to do that needs nothing from the peer: a message is being inflated
-    /// ([`poll_event`](Self::poll_event) goes on) or compressed ([`proceed`](Self::proceed)). Only
-    /// with [`work_in_steps`](Self::work_in_steps).
+    /// Returns whether there is more to do that needs nothing from the peer: a message is being
+    /// inflated ([`poll_event`](Self::poll_event) goes on) or compressed
+    /// ([`proceed`](Self::proceed)). Only with [`work_in_steps`](Self::work_in_steps).
     #[inline]
     pub fn is_paused(&self) -> bool {
         self.receiver.is_paused() || self.sender.is_paused()
@@ -307,7 +307,7 @@ impl Connection {
         self.sender.close(tx, close)
     }
 
-    /// The transport reached its end, or broke.
+    /// Notes that the transport reached its end, or broke.
     ///
     /// Events that are complete in the receive buffer should be taken first; this discards the
     /// rest. Closes the connection: cleanly if the closing handshake was complete (RFC 6455
@@ -371,17 +371,17 @@ impl Connection {
         self.sender.close_info()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         self.sender.round_trip()
     }
 
-    /// Which end this is.
+    /// Returns which end this is.
     pub fn role(&self) -> Role {
         self.sender.role()
     }
 
-    /// The two directions, for two owners. They share nothing.
+    /// Returns the two directions, for two owners. They share nothing.
     ///
     /// Answers that the receiver owes come out of it as a [`Reply`](super::Reply); closing and
     /// the timers are the sender's.

@@ -128,8 +128,8 @@ impl Receiver {
             && self.message.kind.is_none()
     }
 
-    /// The next event and what is owed to the peer for it, or `None` when `rx` holds no complete
-    /// event.
+    /// Returns the next event and what is owed to the peer for it, or `None` when `rx` holds no
+    /// complete event.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Receiver {
         Ok(Some((event, reply)))
     }
 
-    /// What is owed for an event that was just taken.
+    /// Returns what is owed for an event that was just taken.
     pub(crate) fn reply_to(&mut self, event: &Event<'_>) -> Reply {
         if core::mem::take(&mut self.answered) { Reply::none() } else { Reply::to(event) }
     }
@@ -196,7 +196,7 @@ impl Receiver {
         let _ = bytes;
     }
 
-    /// Whether the last call of [`poll_event`](Self::poll_event) stopped in the middle of a
+    /// Returns whether the last call of [`poll_event`](Self::poll_event) stopped in the middle of a
     /// message, as it had inflated enough for once: call it again, without another byte from the
     /// peer, once others had their turn.
     #[inline]
@@ -207,18 +207,19 @@ impl Receiver {
         false
     }
 
-    /// Whether nothing more can come: after the peer's Close, a violation or EOF.
+    /// Returns whether nothing more can come: after the peer's Close, a violation or EOF.
     pub fn is_finished(&self) -> bool {
         self.has_ended() && self.ready.is_none()
     }
 
-    /// Whether a peer goes on sending long after the end, and has lost the right to be listened to:
-    /// close the transport ([`Sender::receive_eof`](super::Sender::receive_eof)).
+    /// Returns whether a peer goes on sending long after the end, and has lost the right to be
+    /// listened to: close the transport ([`Sender::receive_eof`](super::Sender::receive_eof)).
     pub fn is_flooded(&self) -> bool {
         self.drained > MAX_DRAINED
     }
 
-    /// What came since the last call. Tell [`Sender::note_arrived`], so that keep-alive knows.
+    /// Returns what came since the last call. Tell [`Sender::note_arrived`], so that keep-alive
+    /// knows.
     ///
     /// [`Sender::note_arrived`]: super::Sender::note_arrived
     pub fn take_arrived(&mut self) -> Arrived {
@@ -293,7 +294,7 @@ impl Receiver {
         }
     }
 
-    /// Whether `advance` has nothing new to find: its last event is still to be taken.
+    /// Returns whether `advance` has nothing new to find: its last event is still to be taken.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.is_some()
     }
@@ -303,14 +304,15 @@ impl Receiver {
         self.answered = self.ready.is_some_and(Ready::is_control);
     }
 
-    /// The control frame that was found and neither taken nor answered. It counts as answered then.
+    /// Returns the control frame that was found and neither taken nor answered. It counts as
+    /// answered then.
     #[cfg(feature = "std")]
     pub(crate) fn unanswered(&mut self) -> Option<Ready> {
         let answered = core::mem::take(&mut self.answered);
         self.ready.filter(|ready| ready.is_control() && !answered)
     }
 
-    /// The event that [`advance`](Self::advance) found.
+    /// Returns the event that [`advance`](Self::advance) found.
     #[inline]
     pub(crate) fn take_event<'b>(&mut self, rx: &'b mut RecvBuffer, ready: Ready) -> Event<'b> {
         self.ready = None;
@@ -329,7 +331,7 @@ impl Receiver {
         }
     }
 
-    /// The message that was assembled in `rx`. Text has been validated to its end.
+    /// Returns the message that was assembled in `rx`. Text has been validated to its end.
     #[inline]
     pub(crate) fn take_message(kind: MessageKind, rx: &mut RecvBuffer) -> Event<'_> {
         match kind {

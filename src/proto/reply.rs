@@ -28,7 +28,7 @@ pub(super) enum Owed {
 }
 
 impl Reply {
-    /// Whether there is nothing to hand over.
+    /// Returns whether there is nothing to hand over.
     pub fn is_none(&self) -> bool {
         matches!(self.0, Owed::Nothing)
     }

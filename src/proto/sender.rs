@@ -100,8 +100,8 @@ impl Sender {
         put_with(tx, &header, payload);
     }
 
-    /// Whether a message becomes a frame as it is, whatever else the state: this is an open server
-    /// that does not compress, and no message is unfinished.
+    /// Returns whether a message becomes a frame as it is, whatever else the state: this is an open
+    /// server that does not compress, and no message is unfinished.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn sends_plainly(&self) -> bool {
@@ -137,7 +137,7 @@ impl Sender {
         let _ = bytes;
     }
 
-    /// Whether a message is taken that is not in the send buffer yet:
+    /// Returns whether a message is taken that is not in the send buffer yet:
     /// [`proceed`](Self::proceed) with it once others had their turn.
     #[inline]
     pub fn is_paused(&self) -> bool {
@@ -283,7 +283,8 @@ impl Sender {
         }
     }
 
-    /// The transport ended. See [`Connection::receive_eof`](super::Connection::receive_eof).
+    /// Notes that the transport ended. See
+    /// [`Connection::receive_eof`](super::Connection::receive_eof).
     pub fn receive_eof(&mut self) -> Outcome {
         self.end(Initiator::Network);
         match self.phase {
@@ -326,8 +327,8 @@ impl Sender {
         self.handle_timeout_with(now, tx, 0, false)
     }
 
-    /// The same, where `in_flight` bytes have been taken out of `tx` and are not written yet, and,
-    /// if this end is `deaf`, nobody has read what may have come.
+    /// Does the same, where `in_flight` bytes have been taken out of `tx` and are not written
+    /// yet, and, if this end is `deaf`, nobody has read what may have come.
     pub(crate) fn handle_timeout_with(
         &mut self,
         now: Duration,
@@ -399,12 +400,12 @@ impl Sender {
         }
     }
 
-    /// The time between the last keep-alive ping that was answered and its pong.
+    /// Returns the time between the last keep-alive ping that was answered and its pong.
     pub fn round_trip(&self) -> Option<Duration> {
         self.timers.round_trip()
     }
 
-    /// Which end this is.
+    /// Returns which end this is.
     pub fn role(&self) -> Role {
         if self.mask_keys.is_some() { Role::Client } else { Role::Server }
     }
@@ -517,18 +518,18 @@ impl Sender {
         self.timers.close_timeout()
     }
 
-    /// Whether the peer's Close came or the connection failed: there are no more events.
+    /// Returns whether the peer's Close came or the connection failed: there are no more events.
     #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         !matches!(self.phase, Phase::Open | Phase::CloseSent)
     }
 
-    /// The time-out that ended the connection.
+    /// Returns the time-out that ended the connection.
     pub(crate) fn timed_out(&self) -> Option<Timeout> {
         self.timers.timed_out
     }
 
-    /// The rule that the peer broke.
+    /// Returns the rule that the peer broke.
     pub(crate) fn violated(&self) -> Option<ProtocolError> {
         self.record.as_ref().and_then(|record| record.error)
     }
@@ -547,7 +548,7 @@ impl Sender {
         self.phase == Phase::Open
     }
 
-    /// A header with FIN set, and a fresh key where this end masks.
+    /// Returns a header with FIN set, and a fresh key where this end masks.
     #[inline]
     pub(super) fn header(&mut self, opcode: Opcode, len: usize) -> FrameHeader {
         let mask = self.mask_keys.as_mut().map(|keys| keys.next_key());

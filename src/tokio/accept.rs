@@ -206,17 +206,17 @@ impl<S> Incoming<S> {
         Self(Box::new(pending))
     }
 
-    /// The request.
+    /// Returns the request.
     pub fn request(&self) -> &Request {
         &self.0.request
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.0.opening.io
     }
 
-    /// The stream. Reading or writing bytes behind the handshake's back breaks it.
+    /// Returns the stream. Reading or writing bytes behind the handshake's back breaks it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.0.opening.io
     }

@@ -103,7 +103,7 @@ pub struct ByteStream<S> {
 }
 
 impl<S> WebSocket<S> {
-    /// The connection as a stream of bytes.
+    /// Returns the connection as a stream of bytes.
     ///
     /// Data that has arrived is read first. A message that is under way is part of it, also the
     /// [chunks](WebSocket::next_chunk) of it that were not taken yet. Costs an allocation.
@@ -115,18 +115,18 @@ impl<S> WebSocket<S> {
 }
 
 impl<S> ByteStream<S> {
-    /// The WebSocket.
+    /// Returns the WebSocket.
     pub fn get_ref(&self) -> &WebSocket<S> {
         &self.ws
     }
 
-    /// The WebSocket, to close it with another code than 1000, for example. What it receives is
-    /// missing in the stream.
+    /// Returns the WebSocket, to close it with another code than 1000, for example. What it
+    /// receives is missing in the stream.
     pub fn get_mut(&mut self) -> &mut WebSocket<S> {
         &mut self.ws
     }
 
-    /// The WebSocket. Nothing is lost: what has arrived and was not read is its next event.
+    /// Returns the WebSocket. Nothing is lost: what has arrived and was not read is its next event.
     ///
     /// A message of which a part was read goes on in [chunks](WebSocket::next_chunk) to its end.
     pub fn into_inner(mut self) -> WebSocket<S> {
@@ -134,7 +134,7 @@ impl<S> ByteStream<S> {
         self.ws
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         self.ws.close_info()
     }
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         result
     }
 
-    /// Until there is data, or none will come (`None`).
+    /// Waits until there is data, or none will come (`None`).
     fn poll_held(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Ready>, Error>> {
         if let Some(ready) = self.held() {
             return Poll::Ready(Ok(Some(ready)));
@@ -193,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         })
     }
 
-    /// Until data is held. Control frames and empty messages are dealt with on the way.
+    /// Waits until data is held. Control frames and empty messages are dealt with on the way.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<MessageKind>, Error>> {
         let WebSocket { rx, receiver, link, .. } = &mut self.ws;
         loop {

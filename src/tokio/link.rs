@@ -15,6 +15,7 @@ use crate::buf::{RecvBuffer, SendBuffer};
 use crate::driver::{Driver, Parsed, parse};
 use crate::endpoint::Action;
 use crate::error::Error;
+use crate::io::MAX_SLICES;
 use crate::proto::{MessageKind, MessageRef, Ready, Receiver};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
@@ -34,13 +35,13 @@ pub(super) trait Link {
     /// Writes once; `Pending` when the transport takes nothing.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// How many bytes to read ahead while there is too much unsent to take any in.
+    /// Returns how many bytes to read ahead while there is too much unsent to take any in.
     fn most_ahead(&mut self) -> usize {
         MAX_LOOK
     }
 
-    /// Whether this end has read less than it has to send, ever. Of two ends that wait for each
-    /// other to read, one has: if neither had, each would have read more than the other has
+    /// Returns whether this end has read less than it has to send, ever. Of two ends that wait for
+    /// each other to read, one has: if neither had, each would have read more than the other has
     /// written.
     fn is_behind(&self) -> bool {
         false
@@ -64,8 +65,8 @@ pub(super) trait Link {
     fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()>;
 }
 
-/// A message that lies whole in what was read before: the rest of a burst, as a rule. It is to be
-/// taken at once ([`Receiver::take_message`]).
+/// Returns a message that lies whole in what was read before: the rest of a burst, as a rule. It is
+/// to be taken at once ([`Receiver::take_message`]).
 #[inline]
 pub(super) fn message_in_hand(
     receiver: &mut Receiver,
@@ -80,7 +81,7 @@ pub(super) fn message_in_hand(
     Some(kind)
 }
 
-/// Until there is an event to take, or the connection is over in good order (`None`).
+/// Waits until there is an event to take, or the connection is over in good order (`None`).
 ///
 /// While it waits, the connection has a receive buffer only if that holds something.
 pub(super) fn poll_ready_event(
@@ -215,7 +216,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
             self.driver.release_memory();
             return Poll::Pending;
         };
-        self.driver.handle_timeout(now, deaf, self.driver.flush_pending);
+        self.driver.handle_timeout(now, deaf);
         if self.driver.is_timed_out() && !self.driver.is_flushed() {
             // a last word, if the transport takes it
             let _ = self.poll_write(cx);
@@ -223,8 +224,8 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         Poll::Ready(())
     }
 
-    /// Until there is room for a message, without a look at what comes: an event is borrowed from
-    /// there.
+    /// Waits until there is room for a message, without a look at what comes: an event is borrowed
+    /// from there.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.driver.check_writable()?;
@@ -237,7 +238,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         }
     }
 
-    /// Until everything is written and flushed, in the same way.
+    /// Waits until everything is written and flushed, in the same way.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.driver.check_flushed()? {
             if self.poll_write_or_flush(cx).is_pending() {
@@ -360,7 +361,7 @@ impl<S: fmt::Debug> fmt::Debug for Direct<S> {
     }
 }
 
-/// One read of as much as there is room for.
+/// Does one read of as much as there is room for.
 pub(super) fn poll_read_some<R: AsyncRead + Unpin>(
     io: &mut R,
     cx: &mut Context<'_>,
@@ -375,7 +376,7 @@ pub(super) fn poll_read_some<R: AsyncRead + Unpin>(
     }))
 }
 
-/// One write of as much as there is.
+/// Does one write of as much as there is.
 pub(super) fn poll_write_some<W: AsyncWrite + Unpin>(
     io: &mut W,
     cx: &mut Context<'_>,
@@ -398,7 +399,3 @@ fn clamp(bytes: usize) -> i32 {
 /// How many bytes are read ahead, while there is too much unsent to take any in, to see whether the
 /// peer lives.
 const MAX_LOOK: usize = 16 * 1024;
-
-/// Slices in one vectored write. Messages by reference take two each; a burst of more than that
-/// takes one more system call.
-const MAX_SLICES: usize = 64;

@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// The time `after` from now, on the clock of this handshake.
+    /// Returns the time `after` from now, on the clock of this handshake.
     pub(super) fn in_time(&mut self, after: Duration) -> Duration {
         self.timer.now().saturating_add(after)
     }

@@ -30,14 +30,14 @@ impl PooledRx {
         Self { buffer: None, read_ahead, turn: Turn::default() }
     }
 
-    /// The buffer for good.
+    /// Takes the buffer for good.
     pub(super) fn into_inner(mut self) -> RecvBuffer {
         let read_ahead = self.read_ahead as usize;
         let buffer = self.buffer.take();
         buffer.map_or_else(|| RecvBuffer::with_read_ahead(read_ahead), |rx| *rx)
     }
 
-    /// The buffer, if it is there: otherwise nothing is held.
+    /// Returns the buffer, if it is there: otherwise nothing is held.
     #[inline]
     pub(super) fn get(&mut self) -> Option<&mut RecvBuffer> {
         self.buffer.as_deref_mut()
@@ -48,13 +48,13 @@ impl PooledRx {
         self.buffer.as_deref()
     }
 
-    /// The buffer, fetched if need be.
+    /// Returns the buffer, fetched if need be.
     #[inline]
     pub(super) fn fetch(&mut self) -> &mut RecvBuffer {
         self.fetch_with_turn().0
     }
 
-    /// The same, and the turn beside it.
+    /// Returns the buffer and the turn beside it.
     #[inline]
     pub(super) fn fetch_with_turn(&mut self) -> (&mut RecvBuffer, &mut Turn) {
         let read_ahead = self.read_ahead as usize;

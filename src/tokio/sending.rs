@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::proto::State;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Until there is room for a message, or none will be taken.
+    /// Waits until there is room for a message, or none will be taken.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.link.driver.check_writable()?;
@@ -26,7 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Until everything is written and flushed.
+    /// Waits until everything is written and flushed.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.link.driver.check_flushed()? {
             if self.link.poll_write_or_flush(cx).is_pending() {
@@ -36,7 +36,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// The transport takes nothing at the moment. Ready when something has changed all the same.
+    /// Notes that the transport takes nothing at the moment. Ready when something has changed all
+    /// the same.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let before = (self.unsent(), self.link.driver.flush_pending);
         self.listen(cx);
@@ -70,8 +71,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.link.driver.set_independent(independent);
     }
 
-    /// Until the connection is over, or a message has come that nobody has received and our Close
-    /// is written.
+    /// Waits until the connection is over, or a message has come that nobody has received and our
+    /// Close is written.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.receiver.is_ready() {
             let Self { rx, receiver, link, .. } = self;
@@ -109,11 +110,31 @@ impl<S> WebSocket<S> {
         Arc::clone(self.waiting.get_or_insert_default())
     }
 
-    /// What the other direction may be waiting for.
-    pub(super) fn situation(&self) -> (State, bool, bool, bool, bool) {
+    /// Returns what the other direction may be waiting for.
+    pub(super) fn situation(&self) -> Situation {
         let driver = &self.link.driver;
-        let state = driver.sender.state();
-        let held = self.receiver.is_ready();
-        (state, driver.is_over(), driver.has_room(), driver.is_flushed(), held)
+        Situation {
+            state: driver.sender.state(),
+            is_over: driver.is_over(),
+            has_room: driver.has_room(),
+            has_left: driver.has_left(),
+            is_ready: self.receiver.is_ready(),
+        }
     }
+}
+
+/// What one direction may do that the other waits for: it is woken when any of this has changed. A
+/// new kind of wait needs a field here.
+#[derive(PartialEq, Eq)]
+pub(super) struct Situation {
+    /// Whoever sends learns that the peer closes; whoever receives, that this end does.
+    state: State,
+    /// Both learn that it is over.
+    is_over: bool,
+    /// A writer waits for room, which the reader makes by writing.
+    has_room: bool,
+    /// A flush waits for the last byte, which the reader may have written.
+    has_left: bool,
+    /// A reader waits for an event, which a writer that had to wait may have found.
+    is_ready: bool,
 }

@@ -44,16 +44,16 @@ pub(super) struct State {
 }
 
 impl State {
-    /// How many bytes will have been written in all when everything is that is queued now; unknown
-    /// while a message is being compressed.
+    /// Returns how many bytes will have been written in all when everything is that is queued now;
+    /// unknown while a message is being compressed.
     pub(super) fn end_of_queue(&self) -> Option<u64> {
         let is_known = !self.driver.is_encoding();
         is_known.then(|| self.written + self.driver.unsent() as u64)
     }
 
-    /// Whether something has not reached the end of the transport.
+    /// Returns whether something has not reached the end of the transport.
     pub(super) fn is_unsent(&self) -> bool {
-        !self.driver.is_flushed() || self.driver.flush_pending
+        !self.driver.has_left()
     }
 }
 
@@ -83,7 +83,7 @@ impl<W> Shared<W> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The write half and the driver, which has everything unsent in its `tx` again.
+    /// Returns the write half and the driver, which has everything unsent in its `tx` again.
     pub(super) fn into_parts(self) -> (W, Driver, Subprotocol) {
         let State { mut driver, .. } = into_inner(self.state);
         let Outlet { io, unwritten } = into_inner(self.outlet);
@@ -110,12 +110,12 @@ impl<W> Shared<W> {
         result
     }
 
-    /// A place in the line of those who wait to write.
+    /// Returns a place in the line of those who wait to write.
     pub(super) fn place(&self) -> Place<'_> {
         Place { wakers: &self.wakers, number: self.new_place() }
     }
 
-    /// The number of a place, to be [left](Self::leave) in the end.
+    /// Returns the number of a place, to be [left](Self::leave) in the end.
     pub(super) fn new_place(&self) -> u64 {
         let mut lists = self.wakers.lock();
         lists.places += 1;
@@ -140,7 +140,8 @@ impl<W> Shared<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Shared<W> {
-    /// Until there is room for a message: does something with it at once, before somebody else can.
+    /// Waits until there is room for a message: does something with it at once, before somebody
+    /// else can.
     pub(super) fn poll_room<T>(
         &self,
         place: u64,
@@ -162,8 +163,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
-    /// Until what is queued is all in the send buffer: how many bytes will have been written in all
-    /// when everything is that is queued then.
+    /// Waits until what is queued is all in the send buffer: how many bytes will have been written
+    /// in all when everything is that is queued then.
     pub(super) fn poll_end_of_queue(
         &self,
         place: u64,
@@ -180,7 +181,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
-    /// Until a message that was taken is compressed, if one is. Whoever comes does a part of it.
+    /// Waits until a message that was taken is compressed, if one is. Whoever comes does a part of
+    /// it.
     fn poll_encoded(&self, place: u64, cx: &mut Context<'_>) -> Poll<()> {
         while self.lock().driver.is_encoding() {
             if poll_part(cx).is_pending() {
@@ -193,7 +195,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         Poll::Ready(())
     }
 
-    /// Until so many bytes have been written in all.
+    /// Waits until so many bytes have been written in all.
     pub(super) fn poll_written(
         &self,
         until: u64,
@@ -237,7 +239,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         Poll::Ready(())
     }
 
-    /// The same for a sender.
+    /// Does the same, for a sender.
     ///
     /// What has come is for the receiving half to read, so that goes first if it waits for more.
     pub(super) fn poll_timer(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
@@ -261,8 +263,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     }
 
     fn handle_timeout(&self, mut state: MutexGuard<'_, State>, now: Duration, deaf: bool) {
-        let in_transport = state.driver.flush_pending;
-        state.driver.handle_timeout(now, deaf, in_transport);
+        state.driver.handle_timeout(now, deaf);
         if state.driver.is_over() {
             let end_output = state.driver.is_timed_out();
             drop(state);

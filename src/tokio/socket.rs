@@ -73,9 +73,9 @@ impl<S> WebSocket<S> {
         Parts { subprotocol: subprotocol.map(|it| *it), ..parts }
     }
 
-    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has
-    /// been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that
-    /// were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    /// Makes a WebSocket that an HTTP stack of your own has upgraded: the response to the request
+    /// has been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those
+    /// that were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
     ///
     /// `received` are the bytes that the stack has read behind the head of the request: the first
     /// frames. Empty if it hands them on through `io`.
@@ -116,43 +116,45 @@ impl<S> WebSocket<S> {
         self
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_ref().map(|it| &***it)
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
         self.link.driver.sender.deflate()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.link.driver.sender.state()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         self.link.driver.sender.close_info()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         self.link.driver.sender.round_trip()
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.link.io
     }
 
-    /// The stream. Reading or writing bytes behind the connection's back breaks the connection.
+    /// Returns the stream. Reading or writing bytes behind the connection's back breaks the
+    /// connection.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.link.io
     }
 
-    /// The unsent bytes: what was fed, and replies to the peer.
+    /// Returns the unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
         self.link.driver.unsent()
     }
@@ -176,7 +178,7 @@ impl<S> WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// The next message, owned. Small payloads are copied, large ones handed over.
+    /// Returns the next message, owned. Small payloads are copied, large ones handed over.
     ///
     /// Writes what was fed before it waits; answers pings and the peer's Close on the way.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -194,8 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next event, borrowed from the receive buffer, and the means to answer it while it is
-    /// held.
+    /// Returns the next event, borrowed from the receive buffer, and the means to answer it while
+    /// it is held.
     ///
     /// This is the path without copies and allocations. Writes what was fed before it waits.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -233,7 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Ok(Some((event, Outgoing { link })))
     }
 
-    /// The next event, the payload of a message as it arrives: [`Event::Chunk`].
+    /// Returns the next event, the payload of a message as it arrives: [`Event::Chunk`].
     ///
     /// Nothing is kept, so that messages may be far larger than memory;
     /// [`Config::max_message_len`](crate::Config::max_message_len) still holds. In the middle of a
@@ -326,13 +328,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.link.driver.start_close(code, reason)
     }
 
-    /// The driver, for an owner that queues from more than one place.
+    /// Returns the driver, for an owner that queues from more than one place.
     #[cfg(feature = "server")]
     pub(crate) fn driver(&mut self) -> &mut Driver {
         &mut self.link.driver
     }
 
-    /// The first half of [`next_event`](Self::next_event): until there is an event to
+    /// Does the first half of [`next_event`](Self::next_event): until there is an event to
     /// [take](Self::take_ready), or the connection is over in good order (`None`).
     #[cfg(feature = "server")]
     pub(crate) fn poll_ready(
@@ -343,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_ready_event(receiver, rx, link, cx)
     }
 
-    /// The bytes of a message that is not complete. To be asked while there is no event.
+    /// Returns the bytes of a message that is not complete. To be asked while there is no event.
     #[cfg(feature = "server")]
     pub(crate) fn held(&self) -> usize {
         self.rx.look().map_or(0, RecvBuffer::held)
@@ -355,7 +357,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.receiver.fail(error, self.rx.fetch());
     }
 
-    /// The second half.
+    /// Takes the event that was found.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn take_ready(&mut self, ready: Ready) -> (Event<'_>, Outgoing<'_, S>) {
@@ -364,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         (event, Outgoing { link })
     }
 
-    /// A message that came with the one before, if there is one: it is to be
+    /// Returns a message that came with the one before, if there is one: it is to be
     /// [taken](Self::take_ready) at once.
     #[cfg(feature = "server")]
     #[inline]
@@ -373,14 +375,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         message_in_hand(&mut self.receiver, &mut self.rx, &mut self.link)
     }
 
-    /// What has arrived and is not parsed; `None` in the middle of a message.
+    /// Returns what has arrived and is not parsed; `None` in the middle of a message.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn unparsed(&self) -> Option<&[u8]> {
         self.receiver.takes_short_way().then(|| self.rx.look().map_or(&[][..], |rx| rx.unparsed()))
     }
 
-    /// The sending side while there is no event.
+    /// Returns the sending side while there is no event.
     #[cfg(feature = "server")]
     pub(crate) fn outgoing(&mut self) -> Outgoing<'_, S> {
         Outgoing { link: &mut self.link }
@@ -402,7 +404,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Until the connection is over, events dropped.
+    /// Waits until the connection is over, events dropped.
     pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready!(poll_ready_event(receiver, rx, link, cx))? {
@@ -413,7 +415,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 impl WebSocket<TcpStream> {
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
@@ -459,7 +461,7 @@ impl<S> Outgoing<'_, S> {
         self.link.driver.start_close(code, reason)
     }
 
-    /// The unsent bytes.
+    /// Returns the unsent bytes.
     pub fn unsent(&self) -> usize {
         self.link.driver.unsent()
     }

@@ -64,7 +64,7 @@ pub struct Receiver<S: SplitStream> {
 }
 
 impl<S: SplitStream> Receiver<S> {
-    /// The next message, owned. See [`WebSocket::recv`].
+    /// Returns the next message, owned. See [`WebSocket::recv`].
     ///
     /// Also writes what the senders have fed, and does its part of the closing handshake.
     ///
@@ -79,8 +79,8 @@ impl<S: SplitStream> Receiver<S> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next event, borrowed from the receive buffer. See [`WebSocket::next_event`]; answers go
-    /// through the [`Sender`].
+    /// Returns the next event, borrowed from the receive buffer. See [`WebSocket::next_event`];
+    /// answers go through the [`Sender`].
     ///
     /// # Errors
     ///
@@ -94,7 +94,8 @@ impl<S: SplitStream> Receiver<S> {
         self.take_next().await
     }
 
-    /// The next event, the payload of a message as it arrives. See [`WebSocket::next_chunk`].
+    /// Returns the next event, the payload of a message as it arrives. See
+    /// [`WebSocket::next_chunk`].
     ///
     /// # Errors
     ///
@@ -116,27 +117,28 @@ impl<S: SplitStream> Receiver<S> {
         Ok(Some(take_event(receiver, rx.fetch(), ready, pay)))
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.link.shared.subprotocol.as_ref().map(|it| &***it)
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
         self.link.shared.lock().driver.sender.close_info().map(CloseInfo::into_owned)
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         self.link.shared.lock().driver.sender.round_trip()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.link.shared.lock().driver.sender.state()
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
         self.link.shared.lock().driver.sender.deflate()
@@ -334,33 +336,34 @@ impl<S: SplitStream> Sender<S> {
         Ok(())
     }
 
-    /// The unsent bytes: of all senders, and replies to the peer.
+    /// Returns the unsent bytes: of all senders, and replies to the peer.
     pub fn unsent(&self) -> usize {
         self.shared.lock().driver.unsent()
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.shared.subprotocol.as_ref().map(|it| &***it)
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
         self.shared.lock().driver.sender.deflate()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
         self.shared.lock().driver.sender.state()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         self.shared.lock().driver.sender.round_trip()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
         self.shared.lock().driver.sender.close_info().map(CloseInfo::into_owned)
     }
@@ -474,7 +477,7 @@ impl<S: SplitStream> fmt::Debug for Sender<S> {
 pub struct ReuniteError<S: SplitStream>(Box<(Receiver<S>, Sender<S>)>);
 
 impl<S: SplitStream> ReuniteError<S> {
-    /// The halves.
+    /// Returns the halves.
     pub fn into_halves(self) -> (Receiver<S>, Sender<S>) {
         *self.0
     }
@@ -495,7 +498,7 @@ impl<S: SplitStream> fmt::Display for ReuniteError<S> {
 impl<S: SplitStream> core::error::Error for ReuniteError<S> {}
 
 impl Receiver<TcpStream> {
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
@@ -506,7 +509,7 @@ impl Receiver<TcpStream> {
 }
 
 impl Sender<TcpStream> {
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
@@ -517,7 +520,7 @@ impl Sender<TcpStream> {
 }
 
 impl Receiver<Locked<TcpStream>> {
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
@@ -528,7 +531,7 @@ impl Receiver<Locked<TcpStream>> {
 }
 
 impl Sender<Locked<TcpStream>> {
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ impl Timer {
         Self { epoch: self.epoch, alarm: None, waker: None }
     }
 
-    /// The present time.
+    /// Returns the present time.
     pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }

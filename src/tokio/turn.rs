@@ -18,7 +18,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Whether there is work left to do without a question.
+    /// Returns whether there is work left to do without a question.
     #[inline]
     pub(super) fn goes_on(&self) -> bool {
         self.credit > 0
@@ -63,8 +63,8 @@ impl Turn {
     }
 }
 
-/// Until a message that was taken is compressed, if one is, doing a part of it for each share of
-/// the task's turn.
+/// Waits until a message that was taken is compressed, if one is, doing a part of it for each share
+/// of the task's turn.
 #[inline]
 pub(super) fn poll_encoded(driver: &mut Driver, cx: &mut Context<'_>) -> Poll<()> {
     while driver.is_encoding() {

@@ -92,31 +92,31 @@ pub struct WithControl<W> {
 }
 
 impl<S> WebSocket<S> {
-    /// The socket as a `Sink` of messages and control frames.
+    /// Returns the socket as a `Sink` of messages and control frames.
     pub fn with_control(self) -> WithControl<Self> {
         WithControl { inner: self }
     }
 }
 
 impl<S: SplitStream> Sender<S> {
-    /// The sending half as a `Sink` of messages and control frames.
+    /// Returns the sending half as a `Sink` of messages and control frames.
     pub fn with_control(self) -> WithControl<Self> {
         WithControl { inner: self }
     }
 }
 
 impl<W> WithControl<W> {
-    /// What it was made of.
+    /// Returns what it was made of.
     pub fn get_ref(&self) -> &W {
         &self.inner
     }
 
-    /// What it was made of.
+    /// Returns what it was made of.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.inner
     }
 
-    /// What it was made of. What was queued stays so.
+    /// Returns what it was made of. What was queued stays so.
     pub fn into_inner(self) -> W {
         self.inner
     }

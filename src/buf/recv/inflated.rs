@@ -28,7 +28,7 @@ pub(crate) struct Inflated {
 }
 
 impl Inflated {
-    /// The number of bytes in it.
+    /// Returns the number of bytes in it.
     pub(crate) fn len(&self) -> usize {
         self.joined.len() + self.in_pieces + self.filled
     }
@@ -62,7 +62,7 @@ impl Inflated {
         self.filled = (self.filled + n).min(self.piece.len());
     }
 
-    /// What has been written from position `from` on.
+    /// Returns what has been written from position `from` on.
     pub(crate) fn since(&self, from: usize) -> impl Iterator<Item = &[u8]> {
         let last = &self.piece[..self.filled];
         let all = self.pieces.iter().map(|piece| &piece[..]).chain([last]);
@@ -115,7 +115,7 @@ impl Inflated {
         self.whole = Region::with_assembled(storage.into(), len);
     }
 
-    /// The memory of the last message, which was taken, unless that is large.
+    /// Returns the memory of the last message, which was taken, unless that is large.
     fn take_kept(&mut self) -> Option<BytesMut> {
         let memory = mem::take(&mut self.whole).memory.into_bytes_mut();
         (!memory.is_empty() && memory.capacity() <= MAX_KEPT).then_some(memory)
@@ -141,7 +141,7 @@ const LARGEST_PIECE: usize = 512 * 1024;
 const MAX_KEPT: usize = 64 * 1024;
 
 impl RecvBuffer {
-    /// The compressed bytes that were assembled and not yet
+    /// Returns the compressed bytes that were assembled and not yet
     /// [`consumed`](Self::consume_assembled), and where to inflate them to.
     pub(crate) fn inflation(&mut self) -> (&[u8], &mut Inflated) {
         let compressed = self.region.assembled();
@@ -158,7 +158,7 @@ impl RecvBuffer {
         self.inflated.get_or_insert_default().whole.take_assembled()
     }
 
-    /// The complete inflated payload, as far as it was not consumed.
+    /// Returns the complete inflated payload, as far as it was not consumed.
     pub(crate) fn inflated(&self) -> &[u8] {
         self.inflated.as_ref().map_or(&[], |inflated| inflated.whole.assembled())
     }
@@ -168,12 +168,12 @@ impl RecvBuffer {
         self.inflated.get_or_insert_default().whole.consume_assembled(n);
     }
 
-    /// Whether the second region holds nothing.
+    /// Returns whether the second region holds nothing.
     pub(super) fn is_inflated_idle(&self) -> bool {
         self.inflated.as_ref().is_none_or(|inflated| inflated.is_idle())
     }
 
-    /// The memory of the second region.
+    /// Returns the memory of the second region.
     pub(super) fn inflated_capacity(&self) -> usize {
         self.inflated.as_ref().map_or(0, |inflated| inflated.capacity())
     }

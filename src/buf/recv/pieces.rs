@@ -3,7 +3,7 @@
 use super::RecvBuffer;
 
 impl RecvBuffer {
-    /// The assembled payload, as far as it was not [`consumed`](Self::consume_assembled).
+    /// Returns the assembled payload, as far as it was not [`consumed`](Self::consume_assembled).
     pub(crate) fn assembled(&self) -> &[u8] {
         self.region.assembled()
     }

@@ -37,7 +37,7 @@ impl Region {
         Self { memory, start: 0, assembled: len, parsed: len, filled: len }
     }
 
-    /// The assembled payload.
+    /// Returns the assembled payload.
     pub(super) fn assembled(&self) -> &[u8] {
         &self.memory[self.start..self.assembled]
     }
@@ -51,13 +51,13 @@ impl Region {
         }
     }
 
-    /// Whether nothing is in it that anybody needs.
+    /// Returns whether nothing is in it that anybody needs.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
         self.start == self.filled
     }
 
-    /// Whether the cursors are as the drawing has them.
+    /// Returns whether the cursors are as the drawing has them.
     pub(super) fn is_in_order(&self) -> bool {
         self.start <= self.assembled
             && self.assembled <= self.parsed
@@ -80,7 +80,8 @@ impl Region {
         Payload { region: self, start, end }
     }
 
-    /// Whether `len` bytes are handed over: a small payload must not keep a large buffer alive.
+    /// Returns whether `len` bytes are handed over: a small payload must not keep a large buffer
+    /// alive.
     #[inline]
     fn hands_over(&self, len: usize) -> bool {
         len >= Self::HAND_OVER_MIN && len >= self.memory.capacity() / 2

@@ -25,7 +25,7 @@ pub(crate) enum Ready {
 }
 
 impl Ready {
-    /// Whether the peer is owed something for it.
+    /// Returns whether the peer is owed something for it.
     #[inline]
     pub(crate) fn is_control(self) -> bool {
         matches!(self, Self::Ping(_) | Self::Pong(_) | Self::Close(_))

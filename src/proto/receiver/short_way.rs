@@ -6,8 +6,8 @@ use crate::proto::{MessageKind, Role};
 use crate::wire::is_utf8;
 
 impl Receiver {
-    /// The common case by itself: the next message is there in one frame, header and all, and there
-    /// is nothing wrong with it. Anything else is left as it was.
+    /// Takes the common case by itself: the next message is there in one frame, header and all,
+    /// and there is nothing wrong with it. Anything else is left as it was.
     ///
     /// What it returns is to be given to [`take_message`](Self::take_message) at once.
     #[inline]
@@ -51,7 +51,7 @@ impl Receiver {
         Some(kind)
     }
 
-    /// Whether the next byte begins a frame that is no continuation.
+    /// Returns whether the next byte begins a frame that is no continuation.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn takes_short_way(&self) -> bool {
