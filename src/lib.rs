@@ -70,6 +70,8 @@ mod entropy;
 mod error;
 pub mod handshake;
 #[cfg(feature = "std")]
+mod intake;
+#[cfg(feature = "std")]
 mod io;
 #[cfg(feature = "std")]
 mod opening;

@@ -5,9 +5,9 @@ use super::link::{Direct, Link, ready_event};
 use super::split::SharedLink;
 use super::{Receiver, Sender, SplitTransport, Transport, WebSocket};
 use crate::buf::RecvBuffer;
-use crate::driver::take_event;
 use crate::error::Error;
-use crate::proto::{self, CloseInfo, MessageKind, Ready, SendError};
+use crate::intake::{Intake, Verdict};
+use crate::proto::{self, CloseInfo, Ready, SendError};
 use crate::wire::CloseCode;
 
 /// A WebSocket as a stream of bytes: what binary messages carry, without their boundaries.
@@ -72,8 +72,7 @@ use crate::wire::CloseCode;
 /// [`split`](Self::split) gives a half that reads and one that writes, as a tunnel needs.
 pub struct ByteStream<S> {
     ws: WebSocket<S>,
-    /// A text message came: there is no more data.
-    refused: bool,
+    intake: Intake,
 }
 
 impl<S> WebSocket<S> {
@@ -85,7 +84,7 @@ impl<S> WebSocket<S> {
         self.receiver.deliver_chunks(&self.rx);
         self.link.max_ahead = self.receiver.max_ahead();
         self.link.driver.set_independent(true);
-        ByteStream { ws: self, refused: false }
+        ByteStream { ws: self, intake: Intake::default() }
     }
 }
 
@@ -116,7 +115,7 @@ impl<S> ByteStream<S> {
 
     fn source(&mut self) -> Source<'_, Direct<S>> {
         let WebSocket { rx, receiver, link, .. } = &mut self.ws;
-        Source { rx, receiver, link, refused: &mut self.refused }
+        Source { rx, receiver, link, intake: &mut self.intake }
     }
 }
 
@@ -137,13 +136,14 @@ impl<S: Transport> ByteStream<S> {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Err(error.into()),
         }
-        let refused = self.refused;
+        let refused = self.intake.is_refused();
         while let Some(ready) = self.source().next()? {
             if !refused {
                 self.ws.flush()?;
                 break;
             }
-            self.source().consume(ready, usize::MAX);
+            let source = self.source();
+            source.receiver.consume_held(source.rx, ready, usize::MAX);
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl<S: SplitTransport> ByteStream<S> {
     /// ```
     pub fn split(self) -> (ByteReader<S>, ByteWriter<S>) {
         let (receiver, sender) = self.ws.split();
-        (ByteReader { receiver, refused: self.refused }, ByteWriter { sender })
+        (ByteReader { receiver, intake: self.intake }, ByteWriter { sender })
     }
 }
 
@@ -219,7 +219,7 @@ impl<S: fmt::Debug> fmt::Debug for ByteStream<S> {
 /// Reads as [`ByteStream`] does, and also answers pings and the peer's Close.
 pub struct ByteReader<S> {
     receiver: Receiver<S>,
-    refused: bool,
+    intake: Intake,
 }
 
 impl<S: SplitTransport> ByteReader<S> {
@@ -230,7 +230,7 @@ impl<S: SplitTransport> ByteReader<S> {
 
     fn source(&mut self) -> Source<'_, SharedLink<S>> {
         let (rx, receiver, link) = self.receiver.parts();
-        Source { rx, receiver, link, refused: &mut self.refused }
+        Source { rx, receiver, link, intake: &mut self.intake }
     }
 }
 
@@ -312,24 +312,17 @@ struct Source<'a, L> {
     rx: &'a mut RecvBuffer,
     receiver: &'a mut proto::Receiver,
     link: &'a mut L,
-    refused: &'a mut bool,
+    intake: &'a mut Intake,
 }
 
 impl<'a, L> Source<'a, L> {
-    /// Data that has arrived. It is there until it was read, whatever becomes of the connection.
     fn held(&self) -> Option<Ready> {
-        let ready = self.receiver.held().filter(|_| !*self.refused)?;
-        let is_data = ready.kind() == Some(MessageKind::Binary);
-        (is_data && !proto::Receiver::held_payload(self.rx, ready).is_empty()).then_some(ready)
-    }
-
-    fn consume(&mut self, ready: Ready, n: usize) {
-        self.receiver.consume_held(self.rx, ready, n);
+        self.intake.held(self.receiver, self.rx)
     }
 
     fn consume_read(&mut self, n: usize) {
         if let Some(ready) = self.held() {
-            self.consume(ready, n);
+            self.receiver.consume_held(self.rx, ready, n);
         }
     }
 }
@@ -339,16 +332,9 @@ impl<'a, L: Link> Source<'a, L> {
     fn next(&mut self) -> Result<Option<Ready>, Error> {
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, *link)? {
-            match ready.kind() {
-                Some(MessageKind::Binary)
-                    if proto::Receiver::held_payload(rx, ready).is_empty() =>
-                {
-                    receiver.consume_held(rx, ready, 0);
-                }
-                Some(_) => return Ok(Some(ready)),
-                None => drop(take_event(receiver, rx, ready, |reply| {
-                    link.driver(|driver| driver.reply(reply));
-                })),
+            let pay = |reply| link.driver(|driver| driver.reply(reply));
+            if let Some(ready) = Intake::take_in(receiver, rx, ready, pay) {
+                return Ok(Some(ready));
             }
         }
         Ok(None)
@@ -360,25 +346,14 @@ impl<'a, L: Link> Source<'a, L> {
             return Ok(Some(ready));
         }
         loop {
-            let next = self.next();
-            if *self.refused {
-                match next {
-                    Ok(Some(ready)) => self.consume(ready, usize::MAX),
-                    // a time-out of the user's: the wait for the peer's Close goes on
-                    Err(Error::Io(error)) => return Err(Error::Io(error)),
-                    Ok(None) | Err(_) => return Err(Error::UnexpectedText),
-                }
-                continue;
-            }
-            match next? {
-                None => {
+            let found = self.next();
+            match self.intake.judge(found)? {
+                Verdict::Data(ready) => return Ok(Some(ready)),
+                Verdict::End => {
                     return self.link.driver(|driver| driver.check_complete()).map(|()| None);
                 }
-                Some(ready) if ready.kind() == Some(MessageKind::Text) => {
-                    *self.refused = true;
-                    self.link.driver(|driver| driver.refuse_text());
-                }
-                Some(ready) => return Ok(Some(ready)),
+                Verdict::RefuseText => self.link.driver(|driver| driver.refuse_text()),
+                Verdict::Drop(ready) => self.receiver.consume_held(self.rx, ready, usize::MAX),
             }
         }
     }
@@ -387,22 +362,14 @@ impl<'a, L: Link> Source<'a, L> {
         if buf.is_empty() {
             return Ok(0);
         }
+        let ready = self.wait()?;
         let mut filled = 0;
-        let mut held = self.wait()?;
-        // one read takes as many messages as are there
-        while let Some(ready) = held {
-            let payload = proto::Receiver::held_payload(self.rx, ready);
+        self.intake.read(self.receiver, self.rx, ready, |payload| {
             let n = payload.len().min(buf.len() - filled);
             buf[filled..filled + n].copy_from_slice(&payload[..n]);
-            self.consume(ready, n);
             filled += n;
-            if filled == buf.len() {
-                break;
-            }
-            // what is wrong is found again by the next read
-            let _ = self.receiver.advance(self.rx);
-            held = self.held();
-        }
+            n
+        });
         Ok(filled)
     }
 

@@ -8,9 +8,9 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use super::WebSocket;
 use super::link::{Direct, poll_ready_event};
 use super::waiting::Direction;
-use crate::driver::take_event;
 use crate::error::Error;
-use crate::proto::{CloseInfo, MessageKind, Ready, Receiver, SendError, State};
+use crate::intake::{Intake, Verdict};
+use crate::proto::{CloseInfo, Ready, Receiver, SendError, State};
 use crate::wire::CloseCode;
 
 /// A WebSocket as a stream of bytes: what binary messages carry, without their boundaries.
@@ -98,8 +98,7 @@ use crate::wire::CloseCode;
 /// bytes of one that is complete are accounted for.
 pub struct ByteStream<S> {
     ws: WebSocket<S>,
-    /// A text message came: there is no more data.
-    refused: bool,
+    intake: Intake,
 }
 
 impl<S> WebSocket<S> {
@@ -110,7 +109,7 @@ impl<S> WebSocket<S> {
     pub fn into_byte_stream(mut self) -> ByteStream<S> {
         self.receiver.deliver_chunks(self.rx.fetch());
         self.link.driver.set_independent(true);
-        ByteStream { ws: self, refused: false }
+        ByteStream { ws: self, intake: Intake::default() }
     }
 }
 
@@ -141,10 +140,7 @@ impl<S> ByteStream<S> {
 
     /// Data that has arrived. It is there until it was read, whatever becomes of the connection.
     fn held(&self) -> Option<Ready> {
-        let ready = self.ws.receiver.held().filter(|_| !self.refused)?;
-        let rx = self.ws.rx.look()?;
-        let is_data = ready.kind() == Some(MessageKind::Binary);
-        (is_data && !Receiver::held_payload(rx, ready).is_empty()).then_some(ready)
+        self.intake.held(&self.ws.receiver, self.ws.rx.look()?)
     }
 }
 
@@ -172,50 +168,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         }
         self.poll_for(Direction::Read, cx, |this, cx| {
             loop {
-                match ready!(this.poll_next(cx)) {
-                    _ if this.refused => {
-                        if this.ws.link.driver.is_over() {
-                            return Poll::Ready(Err(Error::UnexpectedText));
-                        }
-                        this.drop_held();
-                    }
-                    Err(error) => return Poll::Ready(Err(error)),
-                    Ok(None) => {
+                let found = ready!(this.poll_next(cx));
+                match this.intake.judge(found)? {
+                    Verdict::Data(ready) => return Poll::Ready(Ok(Some(ready))),
+                    Verdict::End => {
                         return Poll::Ready(this.ws.link.driver.check_complete().map(|()| None));
                     }
-                    Ok(Some(MessageKind::Text)) => {
-                        this.refused = true;
-                        this.ws.link.driver.refuse_text();
-                    }
-                    Ok(Some(MessageKind::Binary)) => return Poll::Ready(Ok(this.held())),
+                    Verdict::RefuseText => this.ws.link.driver.refuse_text(),
+                    Verdict::Drop(ready) => this.consume_held(ready, usize::MAX),
                 }
             }
         })
     }
 
     /// Waits until data is held. Control frames and empty messages are dealt with on the way.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<MessageKind>, Error>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Ready>, Error>> {
         let WebSocket { rx, receiver, link, .. } = &mut self.ws;
         loop {
             let Some(ready) = ready!(poll_ready_event(receiver, rx, link, cx))? else {
                 return Poll::Ready(Ok(None));
             };
-            let rx = rx.fetch();
-            match ready.kind() {
-                Some(MessageKind::Binary) if Receiver::held_payload(rx, ready).is_empty() => {
-                    receiver.consume_held(rx, ready, 0);
-                }
-                Some(kind) => return Poll::Ready(Ok(Some(kind))),
-                None => drop(take_event(receiver, rx, ready, |reply| link.driver.reply(reply))),
+            let pay = |reply| link.driver.reply(reply);
+            if let Some(ready) = Intake::take_in(receiver, rx.fetch(), ready, pay) {
+                return Poll::Ready(Ok(Some(ready)));
             }
-        }
-    }
-
-    fn drop_held(&mut self) {
-        if let Some(ready) = self.ws.receiver.held() {
-            let rx = self.ws.rx.fetch();
-            let all = Receiver::held_payload(rx, ready).len();
-            self.ws.receiver.consume_held(rx, ready, all);
         }
     }
 
@@ -266,10 +242,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
             Err(error) => return Poll::Ready(Err(error)),
         }
         loop {
-            if self.refused {
-                self.drop_held();
+            if self.intake.is_refused() {
+                if let Some(ready) = self.ws.receiver.held() {
+                    self.consume_held(ready, usize::MAX);
+                }
             } else if self.ws.receiver.held().is_some() {
-                // only the peer's limits and its time_left for ours bound this wait
+                // only the peer's limits and its patience with ours bound this wait
                 return self.ws.poll_write_all(cx);
             }
             if ready!(self.poll_next(cx))?.is_none() {
@@ -290,22 +268,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ByteStream<S> {
         }
         let this = &mut *self;
         ready!(this.ws.rx.turn.poll(cx));
-        let mut held = ready!(this.poll_held(cx))?;
-        // one read takes as many messages as are there
-        while let Some(ready) = held {
-            let (rx, turn) = this.ws.rx.fetch_with_turn();
-            let payload = Receiver::held_payload(rx, ready);
+        let ready = ready!(this.poll_held(cx))?;
+        let (rx, turn) = this.ws.rx.fetch_with_turn();
+        this.intake.read(&mut this.ws.receiver, rx, ready, |payload| {
             let n = payload.len().min(buf.remaining());
-            buf.put_slice(&payload[..n]);
-            this.ws.receiver.consume_held(rx, ready, n);
-            turn.spend_event();
-            if buf.remaining() == 0 {
-                break;
+            if n > 0 {
+                turn.spend_event();
             }
-            // what is wrong is found again by the next read
-            let _ = this.ws.receiver.advance(rx);
-            held = this.held();
-        }
+            buf.put_slice(&payload[..n]);
+            n
+        });
         Poll::Ready(Ok(()))
     }
 }

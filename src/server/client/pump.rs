@@ -375,7 +375,7 @@ impl Pump {
             }
             Stage::Over if ending.is_due(cx) => {
                 outbox.end();
-                out.io_mut().try_shutdown();
+                out.io_mut().drop_stream();
                 self.permit = None;
                 self.stall = None;
                 client.hub().remove(client);
