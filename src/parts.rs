@@ -1,5 +1,7 @@
 use alloc::boxed::Box;
 use core::fmt;
+use core::time::Duration;
+use std::time::Instant;
 
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::driver::{Driver, Rest};
@@ -11,7 +13,8 @@ use crate::proto::{Connection, Receiver};
 /// [`WebSocket::into_parts`](crate::blocking::WebSocket::into_parts) of either adapter takes a
 /// socket apart, at any moment and without losing a byte; `from_parts` of the same or the other one
 /// puts it together again. In between, a program of its own can drive the connection, or take the
-/// stream: to end TLS in good order behind the closing handshake, for example.
+/// stream: to end TLS in good order behind the closing handshake, for example. A Close of the peer
+/// that was found and not delivered yet is answered then.
 ///
 /// A `WebSocket` whose opening handshake was done elsewhere begins with [`new`](Self::new).
 #[non_exhaustive]
@@ -24,6 +27,8 @@ pub struct Parts<S> {
     pub rx: RecvBuffer,
     /// Bytes that are to be written to the stream before any other.
     pub tx: SendBuffer,
+    /// Beginning of the connection's time; that is still to come while this is `None`.
+    pub(crate) epoch: Option<Instant>,
     pub(crate) rest: Rest,
     pub(crate) subprotocol: Option<Box<str>>,
 }
@@ -33,24 +38,36 @@ impl<S> Parts<S> {
     /// into `rx` first ([`RecvBuffer::extend_from_slice`]).
     pub fn new(io: S, connection: Connection, rx: RecvBuffer) -> Self {
         let (tx, rest) = (SendBuffer::new(), Rest::new());
-        Self { io, connection, rx, tx, rest, subprotocol: None }
+        Self { io, connection, rx, tx, epoch: None, rest, subprotocol: None }
+    }
+
+    /// Returns the time of the connection, for
+    /// [`handle_timeout`](Connection::handle_timeout): zero for one that no adapter has driven.
+    pub fn now(&self) -> Duration {
+        self.epoch.map_or(Duration::ZERO, |epoch| epoch.elapsed())
     }
 
     /// Exchanges the stream for what `map` makes of it: the same one for another runtime, or with a
     /// layer less.
     pub fn map_io<T>(self, map: impl FnOnce(S) -> T) -> Parts<T> {
-        let Self { io, connection, rx, tx, rest, subprotocol } = self;
-        Parts { io: map(io), connection, rx, tx, rest, subprotocol }
+        let Self { io, connection, rx, tx, epoch, rest, subprotocol } = self;
+        Parts { io: map(io), connection, rx, tx, epoch, rest, subprotocol }
     }
 
     /// Puts together what an adapter has taken apart.
-    pub(crate) fn of(io: S, receiver: Receiver, rx: RecvBuffer, driver: Driver) -> Self {
+    pub(crate) fn of(
+        io: S,
+        receiver: Receiver,
+        rx: RecvBuffer,
+        driver: Driver,
+        epoch: Instant,
+    ) -> Self {
         let (sender, mut tx, rest) = driver.into_parts();
         let mut connection = Connection::join(receiver, sender, &rx, &mut tx);
         // whoever drives it next need not know of steps
         connection.work_in_steps(usize::MAX);
         while !connection.proceed(&mut tx) {}
-        Self { io, connection, rx, tx, rest, subprotocol: None }
+        Self { io, connection, rx, tx, epoch: Some(epoch), rest, subprotocol: None }
     }
 }
 

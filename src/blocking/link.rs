@@ -469,6 +469,15 @@ impl Clock {
         Self(Instant::now())
     }
 
+    /// Continues the time that began then.
+    pub(super) const fn since(begin: Instant) -> Self {
+        Self(begin)
+    }
+
+    pub(super) const fn begin(self) -> Instant {
+        self.0
+    }
+
     /// Lets the timers act, and says how long the next wait may take; `None` is for ever. `deaf`:
     /// nobody has read what may have come.
     pub(super) fn time_left(

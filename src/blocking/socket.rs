@@ -6,7 +6,7 @@ use std::io;
 use std::net::TcpStream;
 
 use super::Transport;
-use super::link::{Direct, ready_event};
+use super::link::{Clock, Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::driver::{Driver, take_event, take_message};
 use crate::error::Error;
@@ -35,20 +35,12 @@ impl<S> WebSocket<S> {
     ///
     /// Keep-alive is as the connection was configured: off, unless that set it.
     pub fn from_parts(parts: Parts<S>) -> Self {
-        let Parts { io, connection, rx, tx, rest, subprotocol } = parts;
+        let Parts { io, connection, rx, tx, epoch, rest, subprotocol } = parts;
         let (receiver, sender) = connection.split();
         let driver = Driver::from_parts(sender, PooledTx::new(tx), rest);
-        let link = Direct::new(io, driver, receiver.max_ahead());
+        let mut link = Direct::new(io, driver, receiver.max_ahead());
+        link.clock = epoch.map_or(link.clock, Clock::since);
         Self { rx, receiver, link, subprotocol }
-    }
-
-    /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
-    /// along. [`from_parts`](Self::from_parts) is the way back.
-    pub fn into_parts(self) -> Parts<S> {
-        let Self { mut rx, receiver, mut link, subprotocol } = self;
-        link.hand_over(&mut rx);
-        let Direct { io, driver, .. } = link;
-        Parts { subprotocol, ..Parts::of(io, receiver, rx, driver) }
     }
 
     /// Makes a WebSocket that an HTTP stack of your own has upgraded: the response to the request
@@ -145,6 +137,18 @@ impl<S> WebSocket<S> {
 }
 
 impl<S: Transport> WebSocket<S> {
+    /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
+    /// along. [`from_parts`](Self::from_parts) is the way back. The stream has its own time-outs
+    /// again.
+    pub fn into_parts(self) -> Parts<S> {
+        let Self { mut rx, receiver, mut link, subprotocol } = self;
+        link.hand_over(&mut rx);
+        let Direct { io, driver, clock, mut read_limit, mut write_limit, .. } = link;
+        // one that takes none back has said so before
+        let _ = read_limit.restore(&io).and_then(|()| write_limit.restore(&io));
+        Parts { subprotocol, ..Parts::of(io, receiver, rx, driver, clock.begin()) }
+    }
+
     /// Returns the next message, owned. Small payloads are copied, large ones handed over.
     ///
     /// Writes what was fed before it waits; answers pings and the peer's Close on the way.

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::link::{Direct, message_in_hand, poll_ready_event};
 use super::pooled::PooledRx;
+use super::timer::Timer;
 use super::turn::{STEP, poll_encoded};
 use super::waiting::Waiting;
 use super::with_defaults;
@@ -58,18 +59,22 @@ impl<S> WebSocket<S> {
     ///
     /// Keep-alive is as the connection was configured: off, unless that set it.
     pub fn from_parts(parts: Parts<S>) -> Self {
-        let Parts { io, connection, rx, tx, rest, subprotocol } = parts;
+        let Parts { io, connection, rx, tx, epoch, rest, subprotocol } = parts;
         let tx = if tx.is_empty() { PooledTx::default() } else { PooledTx::new(tx) };
         let subprotocol = subprotocol.map(Box::new);
-        Self { subprotocol, ..Self::assemble(io, connection, PooledRx::new(rx), tx, rest) }
+        let mut this = Self::assemble(io, connection, PooledRx::new(rx), tx, rest);
+        if let Some(epoch) = epoch {
+            this.link.timer = Timer::since(epoch);
+        }
+        Self { subprotocol, ..this }
     }
 
     /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
     /// along. [`from_parts`](Self::from_parts) is the way back.
     pub fn into_parts(self) -> Parts<S> {
         let Self { rx, receiver, link, subprotocol, .. } = self;
-        let Direct { io, driver, .. } = link;
-        let parts = Parts::of(io, receiver, rx.into_inner(), driver);
+        let Direct { io, driver, timer, .. } = link;
+        let parts = Parts::of(io, receiver, rx.into_inner(), driver, timer.begin());
         Parts { subprotocol: subprotocol.map(|it| *it), ..parts }
     }
 

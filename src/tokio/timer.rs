@@ -23,6 +23,15 @@ impl Timer {
         Self { epoch: Instant::now(), alarm: None, waker: None }
     }
 
+    /// Continues the time that began then.
+    pub(super) fn since(begin: std::time::Instant) -> Self {
+        Self { epoch: begin.into(), alarm: None, waker: None }
+    }
+
+    pub(super) fn begin(&self) -> std::time::Instant {
+        self.epoch.into_std()
+    }
+
     /// Another alarm on the same clock.
     pub(super) fn another(&self) -> Self {
         Self { epoch: self.epoch, alarm: None, waker: None }

@@ -3,11 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use sansws::buf::RecvBuffer;
 use sansws::bytes::Buf;
 use sansws::proto::{Connection, State};
-use sansws::{CloseCode, Config, Error, Event, Parts, blocking};
+use sansws::{CloseCode, Config, Error, Event, KeepAlive, Parts, blocking};
 use sansws_test::blocking::within;
 use sansws_test::wire;
 
@@ -99,6 +100,31 @@ fn after_the_end() {
     });
 }
 
+/// Time-outs that keep-alive has set on the stream go with it.
+#[test]
+fn the_stream_has_its_own_time_outs_again() {
+    within(|| {
+        let (near, mut far) = streams();
+        let own = Some(Duration::from_secs(100));
+        near.set_read_timeout(own).unwrap();
+        let config = Config::new().keep_alive(KeepAlive::Every(Duration::from_secs(60)));
+        let connection = Connection::server(&config);
+        let mut ws =
+            blocking::WebSocket::from_parts(Parts::new(near, connection, RecvBuffer::new()));
+        far.write_all(&wire::client(wire::TEXT, b"one")[..5]).unwrap();
+        let sending = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            far.write_all(&wire::client(wire::TEXT, b"one")[5..]).unwrap();
+            far
+        });
+        assert_eq!(ws.recv().unwrap(), Some("one".into()));
+        assert!(ws.get_ref().read_timeout().unwrap() < own, "keep-alive waits for less");
+        let parts = ws.into_parts();
+        assert_eq!(parts.io.read_timeout().unwrap(), own);
+        drop(sending.join().unwrap());
+    });
+}
+
 #[cfg(feature = "tokio")]
 mod with_tokio {
     use sansws::tokio as adapter;
@@ -144,6 +170,24 @@ mod with_tokio {
             io.set_nonblocking(false).unwrap();
             io
         })
+    }
+
+    /// The time of the connection goes on: a ping is due when it was due.
+    #[tokio::test(start_paused = true)]
+    async fn keep_alive_goes_on() {
+        peer::clock_is_paused();
+        let (near, far) = tokio::io::duplex(1 << 10);
+        let mut peer = peer::Peer::new(far);
+        let config = Config::new().keep_alive(KeepAlive::Every(Duration::from_secs(20)));
+        let parts = Parts::new(near, Connection::server(&config), RecvBuffer::new());
+        assert_eq!(parts.now(), Duration::ZERO);
+        let mut ws = adapter::WebSocket::from_parts(parts);
+        let ten = Duration::from_secs(10);
+        assert!(tokio::time::timeout(ten, ws.recv()).await.is_err());
+        let mut ws = adapter::WebSocket::from_parts(ws.into_parts());
+        assert!(tokio::time::timeout(ten + ten / 10, ws.recv()).await.is_err());
+        let ping = tokio::time::timeout(ten / 10, peer.frame()).await;
+        assert_eq!(ping.unwrap().unwrap().opcode, wire::PING);
     }
 
     /// A Close that a `send` has found and kept is answered when the socket is taken apart.
