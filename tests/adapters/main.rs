@@ -4,5 +4,7 @@
 
 #[cfg(feature = "std")]
 mod blocking;
+#[cfg(feature = "std")]
+mod parts;
 #[cfg(feature = "tokio")]
 mod tokio;

@@ -12,11 +12,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, TestRunner};
 use sansws::Config;
+use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::deflate::Deflate;
 use sansws::handshake::deflate::choose;
-use sansws::proto::{Connection, Event, MessageRef};
+use sansws::proto::{Connection, MessageRef};
 use sansws::wire::{FrameHeader, Opcode};
 
 /// The other end; it ends with its standard input.

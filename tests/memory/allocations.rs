@@ -4,8 +4,9 @@ use core::sync::atomic::Ordering::Relaxed;
 use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{Connection, Event, PreparedMessage, Role};
+use sansws::proto::{Connection, Role};
 use sansws::wire::Opcode;
+use sansws::{Event, PreparedMessage};
 
 use sansws_test::counting::{COUNT, HELD, PEAK};
 use sansws_test::pair::*;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sansws::Event;
 use sansws::KeepAlive;
-use sansws::proto::{CloseInfo, Event, MessageRef};
+use sansws::proto::{CloseInfo, MessageRef};
 use sansws::server::{Accept, Client, Handler, Received, Request, Response, Server, handler_fn};
 use sansws::{CloseCode, Message};
 use tokio::io::AsyncWriteExt;

@@ -144,7 +144,11 @@ impl User {
 
     /// The WebSocket on its end, without an opening handshake.
     pub fn socket(&mut self) -> WebSocket<End> {
-        WebSocket::from_parts(self.take_end(), self.connection(), RecvBuffer::new())
+        WebSocket::from_parts(sansws::Parts::new(
+            self.take_end(),
+            self.connection(),
+            RecvBuffer::new(),
+        ))
     }
 
     pub fn take_end(&mut self) -> End {

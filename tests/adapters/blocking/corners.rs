@@ -30,7 +30,7 @@ fn a_ping_behind_a_message_that_was_found_before() {
         assert_eq!(conn.advance(&mut rx, &mut tx), Ok(true));
         let io = Script::new([], []);
         let log = io.log.clone();
-        let mut ws = WebSocket::from_parts(Plain(io), conn, rx);
+        let mut ws = WebSocket::from_parts(sansws::Parts::new(Plain(io), conn, rx));
         assert_eq!(ws.recv().unwrap(), Some("m".into()));
         ws.recv().unwrap_err(); // the end of the stream
         assert_eq!(log.written(), wire::server(wire::PONG, b"p"));

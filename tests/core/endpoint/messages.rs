@@ -1,5 +1,6 @@
 use sansws::Config;
-use sansws::proto::{MessageKind, MessageRef, PreparedMessage, SendError};
+use sansws::PreparedMessage;
+use sansws::proto::{MessageKind, MessageRef, SendError};
 
 use crate::endpoint::driver::{End, Pair, ROLES, Stop};
 

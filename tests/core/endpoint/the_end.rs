@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use sansws::CloseCode;
+use sansws::CloseFrame;
 use sansws::proto::SendError;
-use sansws::wire::CloseFrame;
 use sansws::{Config, KeepAlive};
 
 use crate::endpoint::driver::{Pair, ROLES, Stop};

@@ -3,9 +3,11 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
+use sansws::PreparedMessage;
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{MessageKind, MessageRef, PreparedMessage, Role};
-use sansws::wire::{CloseCode, CloseFrame, Opcode};
+use sansws::proto::{MessageKind, MessageRef, Role};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, CloseFrame};
 use sansws::{Config, KeepAlive};
 
 use crate::properties::reference::read_frames;

@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 use sansws::Config;
+use sansws::PreparedMessage;
+use sansws::ProtocolError;
 use sansws::bytes::Bytes;
-use sansws::proto::{MessageKind, MessageRef, PreparedMessage, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{MessageKind, MessageRef, Role};
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use sansws::Config;
+use sansws::ProtocolError;
 use sansws::proto::{MessageKind, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 

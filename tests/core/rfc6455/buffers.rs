@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 use sansws::Config;
+use sansws::PreparedMessage;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes, BytesMut};
-use sansws::proto::{MessageRef, PreparedMessage, Role};
+use sansws::proto::{MessageRef, Role};
 use sansws::wire::Opcode;
 
 use sansws_test::pair::*;

@@ -1,8 +1,9 @@
 //! `poll_chunk`: messages delivered as they arrive.
 
 use sansws::Config;
+use sansws::ProtocolError;
 use sansws::proto::MessageKind;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 

@@ -2,7 +2,8 @@
 
 use sansws::Config;
 use sansws::proto::{Outcome, Role, SendError, State, Transport};
-use sansws::wire::{CloseCode, Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,8 +1,10 @@
 //! §5.4 and §6.1: messages that we send in fragments.
 
+use sansws::CloseCode;
 use sansws::Config;
-use sansws::proto::{MessageKind, MessageRef, PreparedMessage, SendError};
-use sansws::wire::{CloseCode, Opcode};
+use sansws::PreparedMessage;
+use sansws::proto::{MessageKind, MessageRef, SendError};
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 

@@ -1,8 +1,10 @@
 //! Messages encoded once for many connections.
 
+use sansws::CloseCode;
 use sansws::Config;
-use sansws::proto::{MessageRef, PreparedMessage, Role, SendError};
-use sansws::wire::{CloseCode, Opcode};
+use sansws::PreparedMessage;
+use sansws::proto::{MessageRef, Role, SendError};
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use sansws::wire::{FrameHeader, Opcode, ProtocolError};
+use sansws::ProtocolError;
+use sansws::wire::{FrameHeader, Opcode};
 use sansws::{Config, KeepAlive};
 
 use sansws_test::pair::*;

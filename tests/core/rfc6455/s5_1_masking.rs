@@ -1,8 +1,10 @@
 //! §5.1 and §5.3, masking.
 
+use sansws::PreparedMessage;
 use sansws::bytes::Bytes;
-use sansws::proto::{Connection, MessageKind, MessageRef, PreparedMessage, Role};
-use sansws::wire::{CloseCode, FrameHeader, Opcode, ProtocolError, apply_mask};
+use sansws::proto::{Connection, MessageKind, MessageRef, Role};
+use sansws::wire::{FrameHeader, Opcode, apply_mask};
+use sansws::{CloseCode, ProtocolError};
 use sansws::{Config, KeepAlive};
 
 use sansws_test::pair::*;

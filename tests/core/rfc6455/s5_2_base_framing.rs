@@ -1,8 +1,9 @@
 //! §5.2, the base framing protocol, and the examples of §5.7.
 
 use sansws::Config;
+use sansws::ProtocolError;
 use sansws::proto::Role;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 

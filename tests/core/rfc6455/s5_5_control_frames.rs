@@ -2,9 +2,10 @@
 //! `s7_closing`.
 
 use sansws::Config;
+use sansws::ProtocolError;
 use sansws::bytes::Buf;
 use sansws::proto::{MessageKind, MessageRef, SendError};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
 
 use sansws_test::pair::*;
 

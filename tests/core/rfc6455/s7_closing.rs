@@ -7,7 +7,8 @@ use sansws::bytes::Buf;
 use sansws::proto::{
     CloseInfo, Initiator, MessageRef, Outcome, Role, SendError, State, Timeout, Transport,
 };
-use sansws::wire::{CloseCode, CloseFrame, Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, CloseFrame, ProtocolError};
 
 use sansws_test::pair::*;
 

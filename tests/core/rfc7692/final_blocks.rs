@@ -2,8 +2,9 @@
 //! §7.2.3.4. And what else a message may end with.
 
 use sansws::Config;
+use sansws::ProtocolError;
 use sansws::deflate::Agreement;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
 
 use crate::rfc7692::support::*;
 use sansws_test::pair::*;

@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 use sansws::Config;
+use sansws::ProtocolError;
 use sansws::deflate::Agreement;
 use sansws::proto::{MessageKind, MessageRef, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
 
 use crate::rfc7692::support::*;
 use sansws_test::pair::*;

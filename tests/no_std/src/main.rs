@@ -14,9 +14,10 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use sansws::Config;
+use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::{client, server};
-use sansws::proto::{Connection, Event};
+use sansws::proto::Connection;
 
 /// What the start files of C call.
 #[unsafe(no_mangle)]

@@ -79,7 +79,8 @@ struct Talk<S> {
 
 impl<S: Transport + Send + 'static> Talk<S> {
     fn new(io: S, mut user: User) -> Self {
-        let ws = WebSocket::from_parts(io, user.connection(), RecvBuffer::new());
+        let ws =
+            WebSocket::from_parts(sansws::Parts::new(io, user.connection(), RecvBuffer::new()));
         Self { ws, user, said: 0, heard_bye: false, refused: false }
     }
 

@@ -121,7 +121,7 @@ async fn play(world: World, mut rng: Rng) {
         true => Connection::server(&config),
         false => Connection::client(&config, [1; 32]),
     };
-    let ws = WebSocket::from_parts(here, conn, RecvBuffer::new());
+    let ws = WebSocket::from_parts(sansws::Parts::new(here, conn, RecvBuffer::new()));
     let start = Instant::now();
     let peer = tokio::spawn(peer_of(plan, there, world.story.clone()));
     world.story.doing("this end", format!("{plan:?}"));

@@ -7,8 +7,9 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
+use sansws::Event;
 use sansws::blocking::{Sender, Transport};
-use sansws::proto::{Event, SendError, State};
+use sansws::proto::{SendError, State};
 use sansws::{CloseCode, Error};
 use sansws::{Config, KeepAlive};
 

@@ -8,9 +8,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use sansws::Event;
 use sansws::blocking::{Receiver, Sender, SplitTransport, WebSocket};
 use sansws::buf::RecvBuffer;
-use sansws::proto::{Connection, Event, MessageRef};
+use sansws::proto::{Connection, MessageRef};
 use sansws::{CloseCode, Error, Message};
 use sansws::{Config, KeepAlive};
 
@@ -59,11 +60,15 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
 }
 
 pub fn server<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::server(config), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(io, Connection::server(config), RecvBuffer::new()))
 }
 
 pub fn client<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::client(config, [7; 32]), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(
+        io,
+        Connection::client(config, [7; 32]),
+        RecvBuffer::new(),
+    ))
 }
 
 /// The halves of a server's socket and its client. No read of the client waits for ever.

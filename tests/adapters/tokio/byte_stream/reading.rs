@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 
 use futures_util::FutureExt;
-use sansws::proto::{Event, Initiator};
+use sansws::Event;
+use sansws::proto::Initiator;
 use sansws::{CloseCode, Error, ProtocolError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 

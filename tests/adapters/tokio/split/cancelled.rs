@@ -6,7 +6,8 @@ use core::task::Poll;
 
 use sansws::CloseCode;
 use sansws::Config;
-use sansws::proto::{PreparedMessage, State};
+use sansws::PreparedMessage;
+use sansws::proto::State;
 use sansws::tokio::{Locked, Receiver, Sender};
 use tokio::io::{DuplexStream, duplex};
 

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use sansws::proto::{Event, SendError, State};
+use sansws::Event;
+use sansws::proto::{SendError, State};
 use sansws::tokio::Sender;
 use sansws::{CloseCode, Error, ProtocolError};
 use sansws::{Config, KeepAlive};

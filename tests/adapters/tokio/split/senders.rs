@@ -2,7 +2,7 @@
 
 use sansws::Config;
 use sansws::Message;
-use sansws::proto::PreparedMessage;
+use sansws::PreparedMessage;
 use tokio::io::AsyncWriteExt;
 
 use crate::tokio::split::peer::{peer_on, piped, within};
