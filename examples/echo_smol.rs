@@ -7,11 +7,10 @@ use std::error::Error;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::{client::Request, server::Accept};
-use sansws::{Config, KeepAlive};
+use sansws::{Config, Event, KeepAlive};
 use smol::{Async, Timer, future};
 
 /// The steps after which other tasks have their turn.

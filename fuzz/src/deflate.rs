@@ -1,11 +1,9 @@
 use super::Input;
-use sansws::Config;
-use sansws::ProtocolError;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::deflate::{Agreement, Deflate};
 use sansws::proto::{Connection, Role};
 use sansws::wire::{FrameHeader, Opcode};
-use sansws::{Event, Message};
+use sansws::{Config, Event, Message, ProtocolError};
 
 /// Compressed payloads, right or wrong: the same verdict and the same messages however they are cut
 /// and delivered, within the limits; and what came out comes out again when it is compressed by us.

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "std")]
 mod blocking;
+#[cfg(feature = "tokio")]
+mod contracts;
 #[cfg(feature = "std")]
 mod parts;
 #[cfg(feature = "tokio")]

@@ -7,12 +7,11 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use sansws::CloseCode;
 use sansws::buf::RecvBuffer;
 use sansws::handshake::client::Request;
 use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
-use sansws::{Config, KeepAlive};
+use sansws::{CloseCode, Config, KeepAlive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 

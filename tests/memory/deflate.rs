@@ -5,12 +5,10 @@ mod support;
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use sansws::Config;
-use sansws::PreparedMessage;
-use sansws::ProtocolError;
 use sansws::deflate::{Agreement, Deflate};
 use sansws::proto::{Connection, Role};
 use sansws::wire::Opcode;
+use sansws::{Config, PreparedMessage, ProtocolError};
 
 use self::support::*;
 use sansws_test::counting::{HELD, PEAK};

@@ -7,12 +7,11 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use sansws::Config;
-use sansws::KeepAlive;
 use sansws::buf::RecvBuffer;
 use sansws::deflate::{Agreement, Deflate};
 use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
+use sansws::{Config, KeepAlive};
 use tokio::time::{sleep, timeout};
 
 use crate::conditions::{Cut, Manners, Path};

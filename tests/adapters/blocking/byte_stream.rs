@@ -6,9 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sansws::Event;
 use sansws::blocking::{ByteStream, Plain, Transport};
-use sansws::{CloseCode, Config, Error, ProtocolError};
+use sansws::{CloseCode, Config, Error, Event, ProtocolError};
 
 use crate::blocking::peer::{Peer, client_and_peer, pair, server, server_on, tcp, within};
 use crate::blocking::script::{Op, Script};

@@ -4,12 +4,11 @@ use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sansws::KeepAlive;
 use sansws::blocking::{Plain, WebSocket, read_request};
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::server::Accept;
 use sansws::proto::Connection;
-use sansws::{CloseCode, Config, Error};
+use sansws::{CloseCode, Config, Error, KeepAlive};
 
 use crate::blocking::peer::{Peer, client_and_peer, server, server_on, tcp, within};
 use crate::blocking::script::{Op, Script};

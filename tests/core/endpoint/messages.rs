@@ -1,6 +1,5 @@
-use sansws::Config;
-use sansws::PreparedMessage;
 use sansws::proto::{MessageKind, MessageRef, SendError};
+use sansws::{Config, PreparedMessage};
 
 use crate::endpoint::driver::{End, Pair, ROLES, Stop};
 

@@ -3,12 +3,10 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
-use sansws::PreparedMessage;
 use sansws::bytes::{Buf, Bytes};
 use sansws::proto::{MessageKind, MessageRef, Role};
 use sansws::wire::Opcode;
-use sansws::{CloseCode, CloseFrame};
-use sansws::{Config, KeepAlive};
+use sansws::{CloseCode, CloseFrame, Config, KeepAlive, PreparedMessage};
 
 use crate::properties::reference::read_frames;
 use sansws_test::pair::*;

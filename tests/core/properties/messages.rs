@@ -1,12 +1,10 @@
 //! Messages, whatever way they travel.
 
 use proptest::prelude::*;
-use sansws::Config;
-use sansws::PreparedMessage;
-use sansws::ProtocolError;
 use sansws::bytes::Bytes;
 use sansws::proto::{MessageKind, MessageRef, Role};
 use sansws::wire::Opcode;
+use sansws::{Config, PreparedMessage, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,10 +1,9 @@
 //! F-30: it does not matter how the bytes are cut.
 
 use proptest::prelude::*;
-use sansws::Config;
-use sansws::ProtocolError;
 use sansws::proto::{MessageKind, Role};
 use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,10 +1,8 @@
 //! Messages encoded once for many connections.
 
-use sansws::CloseCode;
-use sansws::Config;
-use sansws::PreparedMessage;
 use sansws::proto::{MessageRef, Role, SendError};
 use sansws::wire::Opcode;
+use sansws::{CloseCode, Config, PreparedMessage};
 
 use sansws_test::pair::*;
 

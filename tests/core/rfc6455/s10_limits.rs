@@ -2,9 +2,8 @@
 
 use core::time::Duration;
 
-use sansws::ProtocolError;
 use sansws::wire::{FrameHeader, Opcode};
-use sansws::{Config, KeepAlive};
+use sansws::{Config, KeepAlive, ProtocolError};
 
 use sansws_test::pair::*;
 

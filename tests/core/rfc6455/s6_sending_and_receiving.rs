@@ -1,11 +1,9 @@
 //! §6, sending and receiving data.
 
-use sansws::Config;
-use sansws::ProtocolError;
 use sansws::bytes::{Buf, Bytes};
 use sansws::proto::{MessageKind, MessageRef, Role, SendError};
 use sansws::wire::Opcode;
-use sansws::{Event, Message, Utf8Bytes};
+use sansws::{Config, Event, Message, ProtocolError, Utf8Bytes};
 
 use sansws_test::pair::*;
 

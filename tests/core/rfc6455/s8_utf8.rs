@@ -1,8 +1,7 @@
 //! §8.1, errors in UTF-8-encoded data.
 
-use sansws::Config;
-use sansws::ProtocolError;
 use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use sansws_test::pair::*;
 

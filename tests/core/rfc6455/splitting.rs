@@ -8,8 +8,7 @@ use sansws::proto::{
     Transport,
 };
 use sansws::wire::Opcode;
-use sansws::{CloseCode, ProtocolError};
-use sansws::{Config, KeepAlive};
+use sansws::{CloseCode, Config, KeepAlive, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,12 +1,10 @@
 //! Work in steps: however long a message is, one call inflates or compresses only so much of it.
 
-use sansws::Config;
-use sansws::Event;
 use sansws::bytes::Buf;
 use sansws::deflate::{Agreement, Deflate};
 use sansws::proto::{MessageKind, MessageRef, Role, SendError};
 use sansws::wire::Opcode;
-use sansws::{CloseCode, CloseFrame};
+use sansws::{CloseCode, CloseFrame, Config, Event};
 
 use crate::rfc7692::support::*;
 use sansws_test::inflate::Inflater;

@@ -5,11 +5,10 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use sansws::KeepAlive;
 use sansws::blocking::{Plain, Transport, WebSocket};
 use sansws::buf::RecvBuffer;
 use sansws::proto::{SendError, State};
-use sansws::{CloseCode, Error, Event, Message};
+use sansws::{CloseCode, Error, Event, KeepAlive, Message};
 use tokio::time::sleep;
 
 use crate::end::End;

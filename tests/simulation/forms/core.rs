@@ -6,11 +6,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sansws::Event;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::proto::{Connection, MessageKind, MessageRef, SendError, State, Transport};
-use sansws::{CloseCode, CloseFrame, Error, PreparedMessage};
+use sansws::{CloseCode, CloseFrame, Error, Event, PreparedMessage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 

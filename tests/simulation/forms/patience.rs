@@ -6,11 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use sansws::KeepAlive;
 use sansws::buf::RecvBuffer;
 use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
-use sansws::{CloseCode, Config, Error, Message};
+use sansws::{CloseCode, Config, Error, KeepAlive, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -5,10 +5,8 @@ use core::time::Duration;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::proto::{Connection, MessageKind, Role};
-use sansws::Event;
-use sansws::Config;
 use sansws::wire::Opcode;
-use sansws::ProtocolError;
+use sansws::{Config, Event, ProtocolError};
 
 use crate::wire;
 pub use crate::wire::{Frame, KEY};

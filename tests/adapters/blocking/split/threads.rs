@@ -8,12 +8,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use sansws::Event;
 use sansws::blocking::{Receiver, Sender, SplitTransport, WebSocket};
 use sansws::buf::RecvBuffer;
 use sansws::proto::{Connection, MessageRef};
-use sansws::{CloseCode, Error, Message};
-use sansws::{Config, KeepAlive};
+use sansws::{CloseCode, Config, Error, Event, KeepAlive, Message};
 
 use sansws_test::blocking::Peer;
 use sansws_test::wire::{self, BINARY, CLOSE, Frame, PING, PONG, TEXT, close_payload};
