@@ -1,4 +1,4 @@
-//! The sending side of a split socket: one driver and one outlet, shared by all halves.
+//! The sending side of a split socket: one driver and one side to write to, shared by all halves.
 
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -25,11 +25,11 @@ use crate::proto::{Receiver, Reply};
 
 /// What the halves share.
 ///
-/// `state` is locked for moments, never across IO. `outlet` is locked for single writes that do not
-/// wait. Where both are needed, `outlet` is locked first.
+/// `state` is locked for moments, never across IO. `write_side` is locked for single writes that do
+/// not wait. Where both are needed, `write_side` is locked first.
 pub(super) struct Shared<W> {
     state: Mutex<State>,
-    outlet: Mutex<Outlet<W>>,
+    write_side: Mutex<WriteSide<W>>,
     /// Apart, because the transport keeps a reference to it: together it would be a cycle.
     wakers: Arc<Wakers>,
     pub(super) subprotocol: Subprotocol,
@@ -57,7 +57,7 @@ impl State {
     }
 }
 
-struct Outlet<W> {
+struct WriteSide<W> {
     io: W,
     /// Taken out of the driver to be written; what is queued meanwhile comes after it.
     unwritten: SendBuffer,
@@ -67,7 +67,7 @@ impl<W> Shared<W> {
     pub(super) fn new(io: W, driver: Driver, subprotocol: Subprotocol) -> Self {
         Self {
             state: Mutex::new(State { driver, written: 0, receiver_waits: false }),
-            outlet: Mutex::new(Outlet { io, unwritten: SendBuffer::new() }),
+            write_side: Mutex::new(WriteSide { io, unwritten: SendBuffer::new() }),
             wakers: Arc::new(Wakers::default()),
             subprotocol,
         }
@@ -75,7 +75,7 @@ impl<W> Shared<W> {
 
     /// Asks something of the write half, between two writes.
     pub(super) fn ask<T>(&self, question: impl FnOnce(&W) -> T) -> T {
-        question(&self.outlet.lock().unwrap_or_else(PoisonError::into_inner).io)
+        question(&self.write_side.lock().unwrap_or_else(PoisonError::into_inner).io)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,7 +86,7 @@ impl<W> Shared<W> {
     /// Returns the write half and the driver, which has everything unsent in its `tx` again.
     pub(super) fn into_parts(self) -> (W, Driver, Subprotocol) {
         let State { mut driver, .. } = into_inner(self.state);
-        let Outlet { io, unwritten } = into_inner(self.outlet);
+        let WriteSide { io, unwritten } = into_inner(self.write_side);
         driver.take_back(unwritten);
         (io, driver, self.subprotocol)
     }
@@ -293,8 +293,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     pub(super) fn try_write(&self) -> Poll<()> {
         let waker = Waker::from(Arc::clone(&self.wakers));
         let mut cx = Context::from_waker(&waker);
-        let mut outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
-        let Outlet { io, unwritten } = &mut *outlet;
+        let mut write_side = self.write_side.lock().unwrap_or_else(PoisonError::into_inner);
+        let WriteSide { io, unwritten } = &mut *write_side;
         if unwritten.is_empty() {
             self.lock().driver.take_unsent(unwritten);
         }
@@ -345,9 +345,9 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     }
 
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut write_side = self.write_side.lock().unwrap_or_else(PoisonError::into_inner);
         // an error means that the other end is gone, which reading will show
-        let _ = ready!(Pin::new(&mut outlet.io).poll_shutdown(cx));
+        let _ = ready!(Pin::new(&mut write_side.io).poll_shutdown(cx));
         self.lock().driver.was_shut_down();
         Poll::Ready(())
     }

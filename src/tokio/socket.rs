@@ -479,7 +479,7 @@ impl<S: AsyncWrite + Unpin> Outgoing<'_, S> {
     }
 
     #[cfg(feature = "server")]
-    pub(crate) fn io_mut(&mut self) -> &mut S {
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
         &mut self.link.io
     }
 

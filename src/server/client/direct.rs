@@ -54,14 +54,14 @@ pub(crate) fn poll_direct<T>(client: &Client, driver: &mut Driver, poll: impl Fn
         }
         is_outermost
     });
-    let _lent = is_outermost.then(|| Lent(driver));
+    let _guard = is_outermost.then(|| Guard(driver));
     poll()
 }
 
 /// A driver whose send buffer the thread has; given back when dropped.
-struct Lent<'a>(&'a mut Driver);
+struct Guard<'a>(&'a mut Driver);
 
-impl Drop for Lent<'_> {
+impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
         THREAD.with(|thread| {

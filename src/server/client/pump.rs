@@ -280,7 +280,7 @@ impl Pump {
         out: &mut Outgoing<'_, ClientStream>,
         cx: &mut Context<'_>,
     ) -> bool {
-        let took = out.io_mut().took();
+        let took = out.stream_mut().took();
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(time)));
         if took {
             stall.set(sleep(time));
@@ -319,7 +319,7 @@ impl Pump {
             if self.drain(client, out.driver()) == Drained::Aborted {
                 return Poll::Ready(Aborted);
             }
-            let observed = out.io_mut().look_ahead(unread, cx);
+            let observed = out.stream_mut().look_ahead(unread, cx);
             note_arrived(out, *unread, &observed);
             let flushed = out.poll_flush(cx);
             if matches!(flushed, Poll::Ready(Ok(()))) && out.poll_timer(cx).is_ready() {
@@ -375,7 +375,7 @@ impl Pump {
             }
             Stage::Over if ending.is_due(cx) => {
                 outbox.end();
-                out.io_mut().drop_stream();
+                out.stream_mut().drop_stream();
                 self.permit = None;
                 self.stall = None;
                 client.hub().remove(client);
