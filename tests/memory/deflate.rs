@@ -87,7 +87,7 @@ fn idle_connections() {
         connections.collect::<Vec<_>>()
     });
     assert!(kept / COUNT < 1024, "{} bytes each", kept / COUNT);
-    // with takeover it holds both; the first ones come from the shelf
+    // with takeover it holds both; the first ones come from the pool
     let with_takeover = || exchange(Role::Server, agreed(false, 15), &eager()).conn;
     let _first: Vec<Connection> = (0..4).map(|_| with_takeover()).collect();
     let (_connection, _, kept) = measure(with_takeover);

@@ -183,7 +183,7 @@ fn the_core_does_not_know_the_outside() {
 }
 
 /// The core needs no standard library: all that it uses of it is the type of vectored writes, under
-/// a feature, and the shelves of each thread in a layer that is a feature with `std`.
+/// a feature, and the pools of each thread in a layer that is a feature with `std`.
 #[test]
 fn the_core_needs_no_standard_library() {
     let mut exceptions = 0;
@@ -191,9 +191,9 @@ fn the_core_needs_no_standard_library() {
         for line in source.code.lines().filter(|line| line.contains("std::")) {
             let vectored =
                 source.path.ends_with("buf/send.rs") && line.contains("std::io::IoSlice");
-            let shelf =
+            let pool =
                 source.path.ends_with("deflate/pool.rs") && line.contains("std::thread_local!");
-            assert!(vectored || shelf, "{}: {line}", source.path.display());
+            assert!(vectored || pool, "{}: {line}", source.path.display());
             exceptions += 1;
         }
         if source.layer == "deflate" {
