@@ -27,12 +27,11 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::endpoint::{Endpoint, Step};
 use sansws::handshake::server::Accept;
-use sansws::proto::Event;
+use sansws::{Config, Event};
 
 const LISTENER: Token = Token(usize::MAX);
 

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::{client::Request, server::Accept};
-use sansws::proto::Event;
-use sansws::{Config, KeepAlive};
+use sansws::{Config, Event, KeepAlive};
 use smol::{Async, Timer, future};
 
 /// The steps after which other tasks have their turn.

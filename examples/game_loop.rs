@@ -8,11 +8,10 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::{client::Request, server::Accept};
-use sansws::proto::Event;
+use sansws::{Config, Event};
 
 const FRAME: Duration = Duration::from_micros(16_667);
 

@@ -56,7 +56,7 @@ pub enum KeepAlive {
 }
 
 impl Config {
-    /// The defaults.
+    /// Returns the defaults.
     pub const fn new() -> Self {
         Self {
             max_head_len: 16 * 1024,

@@ -13,7 +13,7 @@ pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
 }
 
 impl Endpoint {
-    /// A seed for [`client`](Self::client), from the operating system. Each serves once.
+    /// Returns a seed for [`client`](Self::client), from the operating system. Each serves once.
     ///
     /// # Errors
     ///

@@ -59,12 +59,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the transport broke, or ended without a closing handshake or within the opening one.
+    /// Returns whether the transport broke, or ended without a closing handshake or within the
+    /// opening one.
     pub fn is_disconnect(&self) -> bool {
         matches!(self, Self::Disconnected(_) | Self::Handshake(HandshakeError::Incomplete))
     }
 
-    /// Whether the peer, or the network, took too long.
+    /// Returns whether the peer, or the network, took too long.
     pub fn is_timeout(&self) -> bool {
         // the last one can only be written by hand
         matches!(
@@ -73,7 +74,7 @@ impl Error {
         )
     }
 
-    /// The code of the Close frame that told the peer about this, if one did.
+    /// Returns the code of the Close frame that told the peer about this, if one did.
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {
             Self::Protocol(error) => Some(error.close_code()),
@@ -295,7 +296,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    /// An error of the operating system's kind that has a source, as TLS libraries make them.
+    /// Returns an error of the operating system's kind that has a source, as TLS libraries make
+    /// them.
     fn broken() -> io::Error {
         #[derive(Debug)]
         struct Outer(UsageError);

@@ -81,5 +81,6 @@ fn is_not_now(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Slices in one vectored write; a burst of more takes one more system call.
-const MAX_SLICES: usize = 64;
+/// Slices in one vectored write. Messages by reference take two each; a burst of more than that
+/// takes one more system call.
+pub(crate) const MAX_SLICES: usize = 64;

@@ -61,6 +61,8 @@ pub mod buf;
 mod config;
 #[cfg(feature = "deflate")]
 pub mod deflate;
+#[cfg(feature = "std")]
+mod driver;
 pub mod endpoint;
 #[cfg(feature = "std")]
 mod entropy;
@@ -68,9 +70,13 @@ mod entropy;
 mod error;
 pub mod handshake;
 #[cfg(feature = "std")]
+mod intake;
+#[cfg(feature = "std")]
 mod io;
 #[cfg(feature = "std")]
 mod opening;
+#[cfg(feature = "std")]
+mod parts;
 #[cfg(feature = "std")]
 mod pool;
 pub mod proto;
@@ -78,8 +84,6 @@ pub mod proto;
 mod race;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "std")]
-mod session;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 pub mod wire;
@@ -88,8 +92,14 @@ pub use bytes;
 pub use config::{Config, ConfigError, KeepAlive};
 #[cfg(feature = "std")]
 pub use error::Error;
-pub use proto::{Event, Message, PreparedMessage, Utf8Bytes};
-pub use wire::{CloseCode, CloseFrame, ProtocolError};
+#[cfg(feature = "std")]
+pub use parts::Parts;
+pub use proto::event::Event;
+pub use proto::message::Message;
+pub use proto::prepared::PreparedMessage;
+pub use proto::text::Utf8Bytes;
+pub use wire::close::{CloseCode, CloseFrame};
+pub use wire::error::ProtocolError;
 
 /// The programs in the README.
 #[cfg(all(doctest, feature = "server"))]

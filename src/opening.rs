@@ -13,8 +13,8 @@ pub(crate) enum Stop {
     Over(Result<(), Error>),
 }
 
-/// The result of an endpoint, with the reason why its stream failed in place of the bare end that
-/// this shows as. What came before the failure counts.
+/// Returns the result of an endpoint, with the reason why its stream failed in place of the bare
+/// end that this shows as. What came before the failure counts.
 pub(crate) fn with_reason(
     result: Result<(), EndpointError>,
     reason: &mut Option<Error>,

@@ -6,49 +6,80 @@ use std::thread::LocalKey;
 use crate::buf::SendBuffer;
 
 std::thread_local! {
-    static SHELF: Shelf<SendBuffer> = const { Shelf::new() };
+    static POOL: Pool<SendBuffer> = const { Pool::new() };
 }
+
+/// The buffer of a [`PooledTx`] that was taken out of it.
+#[cfg(feature = "server")]
+pub(crate) type TakenTx = Box<SendBuffer>;
 
 /// A send buffer that is there only while it holds something.
 #[derive(Debug, Default)]
-pub(crate) struct LentTx(Option<Box<SendBuffer>>);
+pub(crate) struct PooledTx(Option<Box<SendBuffer>>);
 
-impl LentTx {
+impl PooledTx {
     pub(crate) fn new(tx: SendBuffer) -> Self {
         Self(Some(Box::new(tx)))
     }
 
-    /// The buffer, if it is there: otherwise nothing is unsent.
+    /// Takes the buffer out, if it is there, until it is [put back](Self::put_back).
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn take_out(&mut self) -> Option<TakenTx> {
+        self.0.take()
+    }
+
+    /// Puts back what was taken out.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn put_back(&mut self, buffer: Option<TakenTx>) {
+        // Nothing is there, and so nothing is forgotten; an assignment would call what drops it.
+        core::mem::forget(core::mem::replace(&mut self.0, buffer));
+    }
+
+    /// Returns a buffer as one that is fetched.
+    #[cfg(feature = "server")]
+    #[cold]
+    pub(crate) fn another() -> TakenTx {
+        Pool::take(&POOL).unwrap_or_default()
+    }
+
+    /// Takes the buffer for good.
+    pub(crate) fn into_inner(mut self) -> SendBuffer {
+        self.0.take().map_or_else(SendBuffer::new, |tx| *tx)
+    }
+
+    /// Returns the buffer, if it is there: otherwise nothing is unsent.
     #[inline]
     pub(crate) fn get(&self) -> Option<&SendBuffer> {
         self.0.as_deref()
     }
 
-    /// The buffer, fetched if need be.
+    /// Returns the buffer, fetched if need be.
     #[inline]
     pub(crate) fn fetch(&mut self) -> &mut SendBuffer {
-        self.0.get_or_insert_with(|| Shelf::take(&SHELF).unwrap_or_default())
+        self.0.get_or_insert_with(|| Pool::take(&POOL).unwrap_or_default())
     }
 
     /// Gives the buffer back before a wait, unless it holds something.
     #[inline]
     pub(crate) fn release(&mut self) {
         if let Some(tx) = self.0.take_if(|tx| tx.is_empty()) {
-            Shelf::keep(&SHELF, tx);
+            Pool::keep(&POOL, tx);
         }
     }
 }
 
 /// The memory of a buffer with nothing in it outlives the connection.
-impl Drop for LentTx {
+impl Drop for PooledTx {
     fn drop(&mut self) {
         self.release();
     }
 }
 
-/// What a shelf keeps.
+/// What a pool keeps.
 pub(crate) trait Buffer {
-    /// The bytes of memory held.
+    /// Returns the bytes of memory held.
     fn capacity(&self) -> usize;
 }
 
@@ -61,37 +92,37 @@ impl Buffer for SendBuffer {
 /// The buffers of a thread that no connection needs at the moment.
 // Boxes, because they are handed over as they are.
 #[allow(clippy::vec_box)]
-pub(crate) struct Shelf<T>(RefCell<Vec<Box<T>>>);
+pub(crate) struct Pool<T>(RefCell<Vec<Box<T>>>);
 
-impl<T: Buffer> Shelf<T> {
+impl<T: Buffer> Pool<T> {
     pub(crate) const fn new() -> Self {
         Self(RefCell::new(Vec::new()))
     }
 
-    /// A buffer from the shelf of this thread.
+    /// Returns a buffer from the pool of this thread.
     #[inline]
-    pub(crate) fn take(shelf: &'static LocalKey<Self>) -> Option<Box<T>> {
-        shelf.try_with(|shelf| shelf.0.borrow_mut().pop()).ok().flatten()
+    pub(crate) fn take(pool: &'static LocalKey<Self>) -> Option<Box<T>> {
+        pool.try_with(|pool| pool.0.borrow_mut().pop()).ok().flatten()
     }
 
-    /// Puts an empty buffer on it. Without a shelf, at the end of the thread, or where that has
+    /// Puts an empty buffer on it. Without a pool, at the end of the thread, or where that has
     /// enough, the buffer goes to the allocator.
     #[inline]
-    pub(crate) fn keep(shelf: &'static LocalKey<Self>, buffer: Box<T>) {
-        let _ = shelf.try_with(|shelf| shelf.put(buffer));
+    pub(crate) fn keep(pool: &'static LocalKey<Self>, buffer: Box<T>) {
+        let _ = pool.try_with(|pool| pool.put(buffer));
     }
 
     #[inline]
     fn put(&self, buffer: Box<T>) {
-        let mut shelf = self.0.borrow_mut();
+        let mut pool = self.0.borrow_mut();
         let is_large = |buffer: &T| buffer.capacity() > MAX_CAPACITY;
-        if shelf.len() == MAX_BUFFERS
+        if pool.len() == MAX_BUFFERS
             || is_large(&buffer)
-                && (buffer.capacity() > MAX_LARGE || shelf.iter().any(|it| is_large(it)))
+                && (buffer.capacity() > MAX_LARGE || pool.iter().any(|it| is_large(it)))
         {
             return;
         }
-        shelf.push(buffer);
+        pool.push(buffer);
     }
 }
 

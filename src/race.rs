@@ -38,7 +38,7 @@ impl Race {
         Self { addresses, started: 0, failures: Vec::new(), next: Duration::ZERO }
     }
 
-    /// The only address, for which there is no race.
+    /// Returns the only address, for which there is no race.
     pub(crate) fn only(&self) -> Option<SocketAddr> {
         match self.addresses[..] {
             [address] => Some(address),
@@ -141,7 +141,7 @@ pub(crate) mod black_hole {
         }
     }
 
-    /// A listener that accepts nobody, its queue full.
+    /// Returns a listener that accepts nobody, its queue full.
     pub(crate) fn black_hole() -> BlackHole {
         let runtime = ::tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let _entered = runtime.enter();

@@ -1,9 +1,9 @@
 use super::Input;
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Connection, Event, Message, Role};
-use sansws::wire::{FrameHeader, Opcode, ProtocolError};
+use sansws::proto::{Connection, Role};
+use sansws::wire::{FrameHeader, Opcode};
+use sansws::{Config, Event, Message, ProtocolError};
 
 /// Compressed payloads, right or wrong: the same verdict and the same messages however they are cut
 /// and delivered, within the limits; and what came out comes out again when it is compressed by us.

@@ -1,12 +1,10 @@
 use sansws::bytes::Buf;
 
 use super::{Input, Piece, check_memory};
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
-use sansws::proto::{
-    Connection, Event, Message, MessageKind, Receiver, Reply, Role, Sender, State,
-};
-use sansws::wire::{CloseCode, CloseFrame, FrameHeader, Opcode, ProtocolError, apply_mask};
+use sansws::proto::{Connection, MessageKind, Receiver, Reply, Role, Sender, State};
+use sansws::wire::{FrameHeader, Opcode, apply_mask};
+use sansws::{CloseCode, CloseFrame, Config, Event, Message, ProtocolError};
 
 /// What a client sends to a server.
 pub fn frame_stream_server(data: &[u8]) {

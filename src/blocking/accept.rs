@@ -1,6 +1,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::deadline::Deadline;
 use super::opening::Opening;
 use super::{Transport, WebSocket};
@@ -39,8 +41,8 @@ pub fn accept_with<S: Transport>(io: S, config: &Config) -> Result<WebSocket<S>,
 ///
 /// `received` is everything that has been read from the stream: the head of the request as it came,
 /// to its empty line, and what came behind it, which is kept as the first frames. If it is only a
-/// part of the head, the rest is read: so a server can look at the first bytes, and decide that this
-/// connection is to be a WebSocket. It is copied.
+/// part of the head, the rest is read: so a server can look at the first bytes, and decide that
+/// this connection is to be a WebSocket. It is copied.
 ///
 /// Where the other server hands out parts of the request and writes the response itself, take
 /// [`Request::from_parts`] and [`WebSocket::from_upgrade`].
@@ -69,7 +71,8 @@ pub fn read_request<S: Transport>(io: S, config: &Config) -> Result<Incoming<S>,
     read_request_with_prefix(io, &[], config)
 }
 
-/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_with_prefix`].
+/// [`read_request`] for a stream whose request somebody else has read, as in
+/// [`accept_with_prefix`].
 ///
 /// # Errors
 ///
@@ -104,19 +107,27 @@ pub struct Incoming<S> {
 }
 
 impl<S> Incoming<S> {
-    /// The request.
+    /// Returns the request.
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.opening.io
     }
 
-    /// The stream. Reading or writing bytes behind the handshake's back breaks it.
+    /// Returns the stream. Reading or writing bytes behind the handshake's back breaks it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.opening.io
+    }
+
+    /// Takes the stream back without an answer: for a tunnel, or a handshake of one's own. With it
+    /// come the request, and the bytes that were read behind its head.
+    pub fn into_parts(self) -> (S, Request, Bytes) {
+        let Self { opening, request, .. } = self;
+        let read = Bytes::copy_from_slice(opening.rx.unparsed());
+        (opening.io, request, read)
     }
 }
 
@@ -146,8 +157,8 @@ impl<S: Transport> Incoming<S> {
 
     /// Answers with anything else: an error, a redirect, a page.
     ///
-    /// The answer is followed by the end of the connection, in such a way that the peer gets to read
-    /// it.
+    /// The answer is followed by the end of the connection, in such a way that the peer gets to
+    /// read it.
     ///
     /// # Errors
     ///

@@ -6,8 +6,8 @@ use super::split::SharedLink;
 use super::{Receiver, Sender, SplitTransport, Transport, WebSocket};
 use crate::buf::RecvBuffer;
 use crate::error::Error;
-use crate::proto::{self, CloseInfo, MessageKind, Ready, SendError};
-use crate::session::take_event;
+use crate::intake::{Intake, Verdict};
+use crate::proto::{self, CloseInfo, Ready, SendError};
 use crate::wire::CloseCode;
 
 /// A WebSocket as a stream of bytes: what binary messages carry, without their boundaries.
@@ -37,33 +37,33 @@ use crate::wire::CloseCode;
 /// connection). Each byte is copied once, into the caller's buffer, and not even that with
 /// [`BufRead`]. Pings and the peer's Close are answered on the way.
 ///
-/// The end of file means that the peer has closed with 1000, or with a Close frame without a code, and
-/// that all of its data has been read. Everything else is an error, so that a stream that was cut off
-/// is never taken for a complete one:
+/// The end of file means that the peer has closed with 1000, or with a Close frame without a code,
+/// and that all of its data has been read. Everything else is an error, so that a stream that was
+/// cut off is never taken for a complete one:
 ///
 /// | what happened | [`io::ErrorKind`] | [`Error`] inside |
 /// |---|---|---|
-/// | the connection ended without a closing handshake | `UnexpectedEof`, or the kind of what broke it: `ConnectionReset`, … | [`Error::Disconnected`] |
-/// | the peer closed with another code, such as 1001 or 1011 | `ConnectionAborted` | [`Error::Closed`] |
+/// | no closing handshake | `UnexpectedEof`, `ConnectionReset`, … | [`Error::Disconnected`] |
+/// | another close code, such as 1001 | `ConnectionAborted` | [`Error::Closed`] |
 /// | a text message; the peer is told with 1003 | `InvalidData` | [`Error::UnexpectedText`] |
 /// | the peer broke a rule; it is told so | `InvalidData` | [`Error::Protocol`] |
 /// | the peer no longer answers | `TimedOut` | [`Error::Timeout`] |
-/// | a time-out that you set on the stream yourself | `WouldBlock` or `TimedOut` | [`Error::Io`]; nothing is lost, call again |
+/// | a time-out of your own on the stream | `WouldBlock`, `TimedOut` | [`Error::Io`]: call again |
 ///
 /// The [`Error`] is what [`io::Error::get_ref`] returns, to be downcast.
 ///
 /// # Writing
 ///
-/// A write makes one binary message, of at most 32 KiB, and waits until the transport has taken it. What
-/// arrives meanwhile is held up to 64 KiB, for the next read, which also answers pings. After the peer's Close was read, and after a
-/// shutdown, a write fails with `BrokenPipe`.
+/// A write makes one binary message, of at most 32 KiB, and waits until the transport has taken it.
+/// What arrives meanwhile is held up to 64 KiB, for the next read, which also answers pings. After
+/// the peer's Close was read, and after a shutdown, a write fails with `BrokenPipe`.
 ///
 /// # Shutting down
 ///
 /// A WebSocket has no half-closed state: after a Close frame its sender sends nothing more, and its
 /// receiver answers with a Close and sends nothing more either (RFC 6455 §5.5.1). So
-/// [`shutdown`](Self::shutdown) also ends the other direction soon: what the peer has sent until it sees
-/// the Close still arrives, what it would have sent after that never does.
+/// [`shutdown`](Self::shutdown) also ends the other direction soon: what the peer has sent until it
+/// sees the Close still arrives, what it would have sent after that never does.
 ///
 /// Dropping the stream without it is an abrupt end for the peer.
 ///
@@ -72,78 +72,78 @@ use crate::wire::CloseCode;
 /// [`split`](Self::split) gives a half that reads and one that writes, as a tunnel needs.
 pub struct ByteStream<S> {
     ws: WebSocket<S>,
-    /// A text message came: there is no more data.
-    refused: bool,
+    intake: Intake,
 }
 
 impl<S> WebSocket<S> {
-    /// The connection as a stream of bytes.
+    /// Returns the connection as a stream of bytes.
     ///
     /// Data that has arrived is read first. A message that is under way is part of it, also the
     /// [chunks](WebSocket::next_chunk) of it that were not taken yet.
     pub fn into_byte_stream(mut self) -> ByteStream<S> {
         self.receiver.deliver_chunks(&self.rx);
         self.link.max_ahead = self.receiver.max_ahead();
-        self.link.session.set_independent(true);
-        ByteStream { ws: self, refused: false }
+        self.link.driver.set_independent(true);
+        ByteStream { ws: self, intake: Intake::default() }
     }
 }
 
 impl<S> ByteStream<S> {
-    /// The WebSocket.
+    /// Returns the WebSocket.
     pub fn get_ref(&self) -> &WebSocket<S> {
         &self.ws
     }
 
-    /// The WebSocket, to close it with another code than 1000, for example. What it receives is missing
-    /// in the stream.
+    /// Returns the WebSocket, to close it with another code than 1000, for example. What it
+    /// receives is missing in the stream.
     pub fn get_mut(&mut self) -> &mut WebSocket<S> {
         &mut self.ws
     }
 
-    /// The WebSocket. Nothing is lost: what has arrived and was not read is its next event.
+    /// Returns the WebSocket. Nothing is lost: what has arrived and was not read is its next event.
     ///
     /// A message of which a part was read goes on in [chunks](WebSocket::next_chunk) to its end.
     pub fn into_inner(mut self) -> WebSocket<S> {
-        self.ws.link.session.set_independent(false);
+        self.ws.link.driver.set_independent(false);
         self.ws
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
         self.ws.close_info()
     }
 
     fn source(&mut self) -> Source<'_, Direct<S>> {
         let WebSocket { rx, receiver, link, .. } = &mut self.ws;
-        Source { rx, receiver, link, refused: &mut self.refused }
+        Source { rx, receiver, link, intake: &mut self.intake }
     }
 }
 
 impl<S: Transport> ByteStream<S> {
-    /// Sends a Close with 1000 and waits for the end of the closing handshake, but not past data: as
-    /// soon as some has arrived that nobody has read, this returns, and reading goes on to the end of
-    /// file. No data is dropped.
+    /// Sends a Close with 1000 and waits for the end of the closing handshake, but not past data:
+    /// as soon as some has arrived that nobody has read, this returns, and reading goes on to the
+    /// end of file. No data is dropped.
     ///
-    /// Whoever drops the stream instead of reading on may cost the peer the end of what was written to
-    /// it, as with TCP. Later calls only wait.
+    /// Whoever drops the stream instead of reading on may cost the peer the end of what was written
+    /// to it, as with TCP. Later calls only wait.
     ///
     /// # Errors
     ///
-    /// Those of reading. [`Config::close_timeout`](crate::Config::close_timeout) bounds the wait for a
-    /// peer that does not answer.
+    /// Those of reading. [`Config::close_timeout`](crate::Config::close_timeout) bounds the wait
+    /// for a peer that does not answer.
     pub fn shutdown(&mut self) -> io::Result<()> {
         match self.ws.start_close(CloseCode::NORMAL, "") {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Err(error.into()),
         }
-        let refused = self.refused;
+        let refused = self.intake.is_refused();
         while let Some(ready) = self.source().next()? {
             if !refused {
                 self.ws.flush()?;
                 break;
             }
-            self.source().consume(ready, usize::MAX);
+            let source = self.source();
+            source.receiver.consume_held(source.rx, ready, usize::MAX);
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl<S: SplitTransport> ByteStream<S> {
     /// ```
     pub fn split(self) -> (ByteReader<S>, ByteWriter<S>) {
         let (receiver, sender) = self.ws.split();
-        (ByteReader { receiver, refused: self.refused }, ByteWriter { sender })
+        (ByteReader { receiver, intake: self.intake }, ByteWriter { sender })
     }
 }
 
@@ -195,7 +195,7 @@ impl<S: Transport> Write for ByteStream<S> {
         }
         let link = &mut self.ws.link;
         link.make_room()?;
-        let n = link.session.feed_piece(buf)?;
+        let n = link.driver.feed_piece(buf)?;
         match link.write_all() {
             // it was taken, so it must not be written again: it leaves with the next call
             Ok(()) | Err(Error::Io(_)) => Ok(n),
@@ -219,18 +219,18 @@ impl<S: fmt::Debug> fmt::Debug for ByteStream<S> {
 /// Reads as [`ByteStream`] does, and also answers pings and the peer's Close.
 pub struct ByteReader<S> {
     receiver: Receiver<S>,
-    refused: bool,
+    intake: Intake,
 }
 
 impl<S: SplitTransport> ByteReader<S> {
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
         self.receiver.close_info()
     }
 
     fn source(&mut self) -> Source<'_, SharedLink<S>> {
         let (rx, receiver, link) = self.receiver.parts();
-        Source { rx, receiver, link, refused: &mut self.refused }
+        Source { rx, receiver, link, intake: &mut self.intake }
     }
 }
 
@@ -265,12 +265,13 @@ pub struct ByteWriter<S> {
 }
 
 impl<S: SplitTransport> ByteWriter<S> {
-    /// Sends everything and a Close with 1000. The reading half brings what the peer has sent until it
-    /// sees the Close, and then the end of file.
+    /// Sends everything and a Close with 1000. The reading half brings what the peer has sent until
+    /// it sees the Close, and then the end of file.
     ///
-    /// This does not wait for the peer: only the reading half knows whether its silence is its own or
-    /// that of somebody who has not yet taken what was read. A read, also one that has begun before, waits
-    /// for the peer's Close no longer than [`Config::close_timeout`](crate::Config::close_timeout).
+    /// This does not wait for the peer: only the reading half knows whether its silence is its own
+    /// or that of somebody who has not yet taken what was read. A read, also one that has begun
+    /// before, waits for the peer's Close no longer than
+    /// [`Config::close_timeout`](crate::Config::close_timeout).
     ///
     /// # Errors
     ///
@@ -279,12 +280,12 @@ impl<S: SplitTransport> ByteWriter<S> {
         Ok(self.sender.close(CloseCode::NORMAL, "")?)
     }
 
-    /// The sender below, to close with another code than 1000, for example.
+    /// Returns the sender below, to close with another code than 1000, for example.
     pub fn get_ref(&self) -> &Sender<S> {
         &self.sender
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
         self.sender.close_info()
     }
@@ -311,24 +312,17 @@ struct Source<'a, L> {
     rx: &'a mut RecvBuffer,
     receiver: &'a mut proto::Receiver,
     link: &'a mut L,
-    refused: &'a mut bool,
+    intake: &'a mut Intake,
 }
 
 impl<'a, L> Source<'a, L> {
-    /// Data that has arrived. It is there until it was read, whatever becomes of the connection.
     fn held(&self) -> Option<Ready> {
-        let ready = self.receiver.held().filter(|_| !*self.refused)?;
-        let is_data = ready.kind() == Some(MessageKind::Binary);
-        (is_data && !proto::Receiver::held_payload(self.rx, ready).is_empty()).then_some(ready)
-    }
-
-    fn consume(&mut self, ready: Ready, n: usize) {
-        self.receiver.consume_held(self.rx, ready, n);
+        self.intake.held(self.receiver, self.rx)
     }
 
     fn consume_read(&mut self, n: usize) {
         if let Some(ready) = self.held() {
-            self.consume(ready, n);
+            self.receiver.consume_held(self.rx, ready, n);
         }
     }
 }
@@ -338,16 +332,9 @@ impl<'a, L: Link> Source<'a, L> {
     fn next(&mut self) -> Result<Option<Ready>, Error> {
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, *link)? {
-            match ready.kind() {
-                Some(MessageKind::Binary)
-                    if proto::Receiver::held_payload(rx, ready).is_empty() =>
-                {
-                    receiver.consume_held(rx, ready, 0);
-                }
-                Some(_) => return Ok(Some(ready)),
-                None => drop(take_event(receiver, rx, ready, |reply| {
-                    link.session(|session| session.reply(reply));
-                })),
+            let pay = |reply| link.driver(|driver| driver.reply(reply));
+            if let Some(ready) = Intake::take_in(receiver, rx, ready, pay) {
+                return Ok(Some(ready));
             }
         }
         Ok(None)
@@ -359,25 +346,14 @@ impl<'a, L: Link> Source<'a, L> {
             return Ok(Some(ready));
         }
         loop {
-            let next = self.next();
-            if *self.refused {
-                match next {
-                    Ok(Some(ready)) => self.consume(ready, usize::MAX),
-                    // a time-out of the user's: the wait for the peer's Close goes on
-                    Err(Error::Io(error)) => return Err(Error::Io(error)),
-                    Ok(None) | Err(_) => return Err(Error::UnexpectedText),
+            let found = self.next();
+            match self.intake.judge(found)? {
+                Verdict::Data(ready) => return Ok(Some(ready)),
+                Verdict::End => {
+                    return self.link.driver(|driver| driver.check_complete()).map(|()| None);
                 }
-                continue;
-            }
-            match next? {
-                None => {
-                    return self.link.session(|session| session.check_complete()).map(|()| None);
-                }
-                Some(ready) if ready.kind() == Some(MessageKind::Text) => {
-                    *self.refused = true;
-                    self.link.session(|session| session.refuse_text());
-                }
-                Some(ready) => return Ok(Some(ready)),
+                Verdict::RefuseText => self.link.driver(|driver| driver.refuse_text()),
+                Verdict::Drop(ready) => self.receiver.consume_held(self.rx, ready, usize::MAX),
             }
         }
     }
@@ -386,22 +362,14 @@ impl<'a, L: Link> Source<'a, L> {
         if buf.is_empty() {
             return Ok(0);
         }
+        let ready = self.wait()?;
         let mut filled = 0;
-        let mut held = self.wait()?;
-        // one read takes as many messages as are there
-        while let Some(ready) = held {
-            let payload = proto::Receiver::held_payload(self.rx, ready);
+        self.intake.read(self.receiver, self.rx, ready, |payload| {
             let n = payload.len().min(buf.len() - filled);
             buf[filled..filled + n].copy_from_slice(&payload[..n]);
-            self.consume(ready, n);
             filled += n;
-            if filled == buf.len() {
-                break;
-            }
-            // what is wrong is found again by the next read
-            let _ = self.receiver.advance(self.rx);
-            held = self.held();
-        }
+            n
+        });
         Ok(filled)
     }
 

@@ -23,15 +23,15 @@ use crate::race::{Next, Race};
 /// Sets `TCP_NODELAY`. For `wss://` connect a TLS stream and hand it to [`client`].
 ///
 /// A host with several addresses is connected to at the one that answers first (RFC 8305): they are
-/// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after the
-/// one before or as soon as that has failed, at most eight at the same time. Each attempt then has a
-/// thread, which ends with it, after [`Config::handshake_timeout`] at the latest; with a single address
-/// there is none. Looking up the name takes as long as the system lets it.
+/// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after
+/// the one before or as soon as that has failed, at most eight at the same time. Each attempt then
+/// has a thread, which ends with it, after [`Config::handshake_timeout`] at the latest; with a
+/// single address there is none. Looking up the name takes as long as the system lets it.
 ///
 /// # Errors
 ///
-/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses have
-/// failed, with all of them in its text),
+/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses
+/// have failed, with all of them in its text),
 /// [`Error::Handshake`], [`Error::Refused`] with the response of a server that answered anything
 /// but 101, [`Error::HandshakeTimeout`].
 pub fn connect(url: &str) -> Result<WebSocket<TcpStream>, Error> {
@@ -155,8 +155,8 @@ fn connect_to(
 
 type Attempt = (SocketAddr, io::Result<TcpStream>);
 
-/// Connects in a thread: `std` has no other way to have several attempts under way. It ends with its
-/// attempt, in `left` at the latest. A stream that nobody waits for any more is closed at once.
+/// Connects in a thread: `std` has no other way to have several attempts under way. It ends with
+/// its attempt, in `left` at the latest. A stream that nobody waits for any more is closed at once.
 fn attempt(address: SocketAddr, left: Duration, ended: &mpsc::Sender<Attempt>) {
     let result = ended.clone();
     let connect = move || {

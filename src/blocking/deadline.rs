@@ -5,15 +5,15 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::Transport;
-use super::limit::{Done, GLANCE, Limit, flush, read_some, write_some};
+use super::limit::{Done, Limit, POLL_TIMEOUT, flush, read_some, write_some};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::driver::check_written;
 use crate::error::Error;
-use crate::session::check_written;
 
 /// The end of a handshake's time, and the time-outs of the stream until then.
 ///
-/// What the user has set on the stream does not count here: the handshake has its own end, and leaves
-/// the stream as it was.
+/// What the user has set on the stream does not count here: the handshake has its own end, and
+/// leaves the stream as it was.
 pub(super) struct Deadline {
     begin: Instant,
     at: Instant,
@@ -29,7 +29,7 @@ impl Deadline {
         Self { begin: now, at, read_limit: Limit::read(), write_limit: Limit::write() }
     }
 
-    /// The time since it was made.
+    /// Returns the time since it was made.
     pub(super) fn now(&self) -> Duration {
         self.begin.elapsed()
     }
@@ -39,19 +39,19 @@ impl Deadline {
         self.at = self.begin.checked_add(until).unwrap_or(self.at);
     }
 
-    /// The time left.
+    /// Returns the time left.
     pub(super) fn left(&self) -> Result<Duration, Error> {
         let left = self.at.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(Error::HandshakeTimeout) } else { Ok(left) }
     }
 
-    /// One read; zero is the end of file.
+    /// Does one read; zero is the end of file.
     pub(super) fn read<S: Transport>(
         &mut self,
         io: &mut S,
         rx: &mut RecvBuffer,
     ) -> Result<usize, Error> {
-        let mut pause = GLANCE;
+        let mut pause = POLL_TIMEOUT;
         loop {
             let bound = self.read_limit.bound(io, Some(self.left()?))?;
             if let Some(n) = self.done(read_some(io, rx, bound), &mut pause)? {
@@ -66,7 +66,7 @@ impl Deadline {
         io: &mut S,
         tx: &SendBuffer,
     ) -> Result<usize, Error> {
-        let mut pause = GLANCE;
+        let mut pause = POLL_TIMEOUT;
         loop {
             let bound = self.write_limit.bound(io, Some(self.left()?))?;
             if let Some(n) = self.done(write_some(io, tx, bound), &mut pause)? {
@@ -78,7 +78,7 @@ impl Deadline {
 
     /// Empties a buffer of the stream's own, if it has one.
     pub(super) fn flush<S: Transport>(&mut self, io: &mut S) -> Result<(), Error> {
-        let mut pause = GLANCE;
+        let mut pause = POLL_TIMEOUT;
         loop {
             let bound = self.write_limit.bound(io, Some(self.left()?))?;
             if self.done(flush(io, bound), &mut pause)?.is_some() {
@@ -87,7 +87,7 @@ impl Deadline {
         }
     }
 
-    /// What became of one try; `None` for another one.
+    /// Returns what became of one try; `None` for another one.
     fn done(&self, done: Done, pause: &mut Duration) -> Result<Option<usize>, Error> {
         match done {
             Done::Bytes(n) => return Ok(Some(n)),

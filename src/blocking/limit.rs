@@ -10,6 +10,7 @@ use super::Transport;
 use super::transport::is_cannot;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::error::Error;
+use crate::io::MAX_SLICES;
 
 /// The time-out of one direction of a stream: the user's own, and ours while that is shorter.
 pub(super) struct Limit {
@@ -58,8 +59,8 @@ impl Limit {
         Self { side, found: None, user: None, told: None, cannot: false, since: None }
     }
 
-    /// Bounds the next wait by `wait`, and by what the user has set. Setting a time-out costs system
-    /// calls, so a wait may end an eighth late instead.
+    /// Bounds the next wait by `wait`, and by what the user has set. Setting a time-out costs
+    /// system calls, so a wait may end an eighth late instead.
     pub(super) fn bound(
         &mut self,
         io: &impl Transport,
@@ -86,7 +87,7 @@ impl Limit {
         Ok(())
     }
 
-    /// Whether the stream is known to take no time-outs.
+    /// Returns whether the stream is known to take no time-outs.
     pub(super) fn is_impossible(&self) -> bool {
         self.cannot
     }
@@ -109,7 +110,7 @@ impl Limit {
 
     fn users_left(&self) -> Option<Duration> {
         let waited = self.since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.user.map(|user| user.saturating_sub(waited).max(GLANCE))
+        self.user.map(|user| user.saturating_sub(waited).max(POLL_TIMEOUT))
     }
 
     fn is_near(&self, limit: Option<Duration>) -> bool {
@@ -181,7 +182,7 @@ pub(super) enum Done {
     Failed(io::Error),
 }
 
-/// One read of as much as there is room for.
+/// Does one read of as much as there is room for.
 pub(super) fn read_some(io: &mut impl Read, rx: &mut RecvBuffer, bound: Bound) -> Done {
     attempt(bound, || {
         let space = rx.space();
@@ -198,7 +199,7 @@ pub(super) fn read_some(io: &mut impl Read, rx: &mut RecvBuffer, bound: Bound) -
     })
 }
 
-/// One write of as much as there is, which must not be nothing, up to [`MAX_WRITE`].
+/// Does one write of as much as there is, which must not be nothing, up to [`MAX_WRITE`].
 pub(super) fn write_some(io: &mut impl Write, tx: &SendBuffer, bound: Bound) -> Done {
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let count = tx.chunks_vectored(&mut slices);
@@ -239,7 +240,7 @@ fn attempt(bound: Bound, mut act: impl FnMut() -> io::Result<usize>) -> Done {
         }
         let took = start.elapsed();
         let early = |error| {
-            if took < GLANCE { Done::WouldBlock(error) } else { Done::Expired(error) }
+            if took < POLL_TIMEOUT { Done::WouldBlock(error) } else { Done::Expired(error) }
         };
         let Some(limit) = bound.limit else { return early(error) };
         if took >= limit / 2 {
@@ -259,7 +260,7 @@ fn is_wait(error: &io::Error) -> bool {
 }
 
 /// The shortest wait that sockets know; they take no time-out of zero.
-pub(super) const GLANCE: Duration = Duration::from_millis(1);
+pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// The longest that kernels take between two looks at their clock.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -267,6 +268,3 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// Bytes in one write. A kernel may keep a longer one for as long as the peer reads at all, and say
 /// nothing about how much it has taken, by which a slow peer is told from a dead one.
 const MAX_WRITE: usize = 128 * 1024;
-
-/// Slices in one vectored write.
-const MAX_SLICES: usize = 64;

@@ -6,23 +6,23 @@ use std::io;
 use std::time::Instant;
 
 use super::Transport;
-use super::limit::{Bound, Done, GLANCE, Limit, flush, read_some, write_some};
+use super::limit::{Bound, Done, Limit, POLL_TIMEOUT, flush, read_some, write_some};
 use super::transport::is_cannot;
 use crate::buf::RecvBuffer;
+use crate::driver::{Driver, Parsed, parse};
 use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{MessageRef, Ready, Receiver, State};
-use crate::session::{Parsed, Session, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
 pub(super) trait Link {
-    /// As [`Session::before_parsing`].
+    /// As [`Driver::before_parsing`].
     fn before_parsing(&mut self, write_blocked: bool) -> Option<Action>;
 
-    /// As [`Session::after_parsing`].
+    /// As [`Driver::after_parsing`].
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action;
 
-    /// As [`Session::result`].
+    /// As [`Driver::result`].
     fn result(&mut self) -> Result<(), Error>;
 
     /// Reads once into `rx`.
@@ -37,8 +37,8 @@ pub(super) trait Link {
     /// Shuts down the sending direction.
     fn shutdown_write(&mut self);
 
-    /// Does something to the session.
-    fn session<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> T;
+    /// Does something to the driver.
+    fn driver<T>(&mut self, act: impl FnOnce(&mut Driver) -> T) -> T;
 }
 
 /// Waits until there is an event to take, or the connection is over in good order (`None`).
@@ -63,7 +63,7 @@ pub(super) fn ready_event(
                 link.wait_for_writer()?;
                 write_blocked = false;
             }
-            Action::ShutdownWrite | Action::HangUp => link.shutdown_write(),
+            Action::ShutdownWrite | Action::TryShutdown => link.shutdown_write(),
             Action::Again => {}
             Action::Read => {
                 link.read(rx)?;
@@ -73,20 +73,21 @@ pub(super) fn ready_event(
     }
 }
 
-/// A transport and a session with one owner.
+/// A transport and a driver with one owner.
 pub(super) struct Direct<S> {
     pub(super) io: S,
-    pub(super) session: Session,
+    pub(super) driver: Driver,
     pub(super) clock: Clock,
     pub(super) read_limit: Limit,
     pub(super) write_limit: Limit,
     /// A deadline has passed, and what had arrived by then has been taken in.
-    pub(super) looked: bool,
+    pub(super) drained: bool,
     /// What arrived while a write had to wait; it is read before anything else.
     pub(super) ahead: RecvBuffer,
     /// How much of that may be held, in bytes.
     pub(super) max_ahead: usize,
-    /// The most that was unsent since all had left, in bytes, as far as a `recv` had to wait for it.
+    /// The most that was unsent since all had left, in bytes, as far as a `recv` had to wait for
+    /// it.
     pub(super) most_unsent: usize,
     /// All bytes ever read.
     pub(super) read: u64,
@@ -101,29 +102,46 @@ pub(super) struct Direct<S> {
 }
 
 impl<S> Direct<S> {
-    pub(super) fn new(io: S, session: Session, max_ahead: usize) -> Self {
+    pub(super) fn new(io: S, driver: Driver, max_ahead: usize) -> Self {
         Self {
             io,
-            session,
+            driver,
             clock: Clock::new(),
             read_limit: Limit::read(),
             write_limit: Limit::write(),
-            looked: false,
+            drained: false,
             ahead: RecvBuffer::new(),
             max_ahead,
             most_unsent: 0,
             read: 0,
             written: 0,
             ended: None,
-            turn: GLANCE,
+            turn: POLL_TIMEOUT,
             stalled: None,
+        }
+    }
+}
+
+impl<S> Direct<S> {
+    /// Moves what was read ahead into `rx`, and tells the driver how reading ended.
+    pub(super) fn hand_over(&mut self, rx: &mut RecvBuffer) {
+        rx.extend_from_slice(self.ahead.unparsed());
+        self.ahead = RecvBuffer::new();
+        match self.ended.take() {
+            None => {}
+            Some(Ok(())) => self.driver.read_eof(),
+            Some(Err(error)) => {
+                // behind what has arrived before it
+                self.driver.write_failed(error);
+                self.driver.read_eof();
+            }
         }
     }
 }
 
 /// How one write went.
 enum Progress {
-    /// Something was written, or the session knows that nothing can be.
+    /// Something was written, or the driver knows that nothing can be.
     Made,
     /// The transport took nothing for as long as that was waited for.
     Blocked,
@@ -134,14 +152,14 @@ enum Progress {
 impl<S: Transport> Direct<S> {
     pub(super) fn send(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
         self.make_room()?;
-        self.session.feed(message)?;
+        self.driver.feed(message)?;
         self.write_all()
     }
 
     pub(super) fn make_room(&mut self) -> Result<(), Error> {
         loop {
-            self.session.check_writable()?;
-            if self.session.has_room() {
+            self.driver.check_writable()?;
+            if self.driver.has_room() {
                 return Ok(());
             }
             self.write_and_take_in(self.max_ahead)?;
@@ -149,16 +167,16 @@ impl<S: Transport> Direct<S> {
     }
 
     pub(super) fn write_all(&mut self) -> Result<(), Error> {
-        while !self.session.check_flushed()? {
+        while !self.driver.check_flushed()? {
             self.write_and_take_in(self.max_ahead)?;
         }
         Ok(())
     }
 
-    /// Writes once, and if that has to wait, takes in what arrives meanwhile: the peer may be waiting
-    /// for that before it reads. Holds up to `max` bytes.
+    /// Writes once, and if that has to wait, takes in what arrives meanwhile: the peer may be
+    /// waiting for that before it reads. Holds up to `max` bytes.
     fn write_and_take_in(&mut self, max: usize) -> Result<(), Error> {
-        if self.session.sender.state() != State::Open && self.clock.is_late(&self.session) {
+        if self.driver.sender.state() != State::Open && self.clock.is_late(&self.driver) {
             self.take_in(max)?; // before the time-out strikes
         }
         let at_most = self.can_take_in(max).then_some(self.turn);
@@ -166,19 +184,19 @@ impl<S: Transport> Direct<S> {
         match self.write_once(at_most)? {
             Progress::Made => {
                 self.write_limit.rewind();
-                self.turn = GLANCE;
+                self.turn = POLL_TIMEOUT;
             }
             Progress::Blocked => {
                 self.write_limit.waited(start);
-                self.turn = if self.take_in(max)? { GLANCE } else { MEANWHILE };
+                self.turn = if self.take_in(max)? { POLL_TIMEOUT } else { MEANWHILE };
                 // not before that look: there may have been a pong that nobody had read
                 let deaf = !self.ahead.is_idle() || !self.can_take_in(max);
-                let _ = self.patience(deaf);
+                let _ = self.time_left(deaf);
             }
             Progress::WouldBlock(error) => {
-                // Whether the stream does not wait, or the time that the user has set is up, is told by the
-                // time that it took.
-                match start.elapsed() < GLANCE {
+                // Whether the stream does not wait, or the time that the user has set is up, is
+                // told by the time that it took.
+                match start.elapsed() < POLL_TIMEOUT {
                     true => self.take_in_at_once(max),
                     false => drop(self.take_in(max)?),
                 }
@@ -188,15 +206,15 @@ impl<S: Transport> Direct<S> {
         Ok(())
     }
 
-    /// How much to hold of what arrives while nothing can be answered, in bytes.
+    /// Returns how much to hold of what arrives while nothing can be answered, in bytes.
     fn most_to_hold(&self) -> usize {
-        // Of two ends that wait for each other to read, one has read less than it has sent, ever: if
-        // neither had, each would have read more than the other has written. That one takes in what frees
-        // the other.
-        let sent = self.written + self.session.unsent() as u64;
+        // Of two ends that wait for each other to read, one has read less than it has sent, ever:
+        // if neither had, each would have read more than the other has written. That one takes in
+        // what frees the other.
+        let sent = self.written + self.driver.unsent() as u64;
         let owed = usize::try_from(sent.saturating_sub(self.read)).unwrap_or(usize::MAX);
-        // A peer of another kind may write everything before it reads: for that one, no more than what it
-        // leaves here.
+        // A peer of another kind may write everything before it reads: for that one, no more than
+        // what it leaves here.
         self.ahead.unparsed().len().saturating_add(owed).max(self.most_unsent)
     }
 
@@ -222,7 +240,7 @@ impl<S: Transport> Direct<S> {
         let n = self.ahead.unparsed().len() - before;
         if n > 0 {
             self.read += n as u64;
-            self.session.unparsed_came(n);
+            self.driver.unparsed_came(n);
         }
     }
 
@@ -231,7 +249,7 @@ impl<S: Transport> Direct<S> {
         let before = self.ahead.unparsed().len();
         // A part of it, and then back to the write: the peer may have come to read.
         while self.can_take_in(max) && self.ahead.unparsed().len() - before < A_LOT {
-            let bound = self.read_limit.bound(&self.io, Some(GLANCE))?;
+            let bound = self.read_limit.bound(&self.io, Some(POLL_TIMEOUT))?;
             if self.read_limit.is_impossible() {
                 break; // this might wait for ever
             }
@@ -246,71 +264,71 @@ impl<S: Transport> Direct<S> {
         let n = self.ahead.unparsed().len() - before;
         if n > 0 {
             self.read += n as u64;
-            self.session.unparsed_came(n);
+            self.driver.unparsed_came(n);
         }
         Ok(n > 0)
     }
 
     /// Writes what is unsent, or flushes the stream, once and for `at_most` so long.
     fn write_once(&mut self, at_most: Option<Duration>) -> Result<Progress, Error> {
-        let Ok(wait) = self.clock.patience_to_write(&mut self.session) else {
+        let Ok(wait) = self.clock.time_left_to_write(&mut self.driver) else {
             return Ok(Progress::Made);
         };
         let wait = [wait, at_most].into_iter().flatten().min();
         let bound = self.write_limit.bound(&self.io, wait)?;
         let mut done = None;
-        if !self.session.is_flushed() {
+        if !self.driver.is_flushed() {
             let start = Instant::now();
-            let written = write_some(&mut self.io, self.session.tx(), bound);
+            let written = write_some(&mut self.io, self.driver.tx(), bound);
             if let Done::Bytes(n) = written {
-                if start.elapsed() >= GLANCE {
-                    self.session.write_stalled(); // until it did not
+                if start.elapsed() >= POLL_TIMEOUT {
+                    self.driver.write_stalled(); // until it did not
                 }
-                self.session.was_written(n);
+                self.driver.was_written(n);
                 self.written += n as u64;
-                self.session.flush_pending = true;
+                self.driver.flush_pending = true;
             }
             done = Some(written);
         }
-        if self.session.is_flushed() && self.session.flush_pending {
+        if self.driver.is_flushed() && self.driver.flush_pending {
             self.most_unsent = 0;
-            // A socket has nothing to do here. The bytes are taken: they leave with the next flush if
-            // not with this one.
+            // A socket has nothing to do here. The bytes are taken: they leave with the next flush
+            // if not with this one.
             let flushed = flush(&mut self.io, bound);
-            self.session.flush_pending = !matches!(flushed, Done::Bytes(_) | Done::Failed(_));
+            self.driver.flush_pending = !matches!(flushed, Done::Bytes(_) | Done::Failed(_));
             done = Some(flushed);
         }
         match done {
             None | Some(Done::Bytes(_)) => {}
             Some(Done::Nothing) => {
-                self.session.write_stalled();
+                self.driver.write_stalled();
                 return Ok(Progress::Blocked);
             }
             Some(Done::WouldBlock(error)) => {
-                self.session.write_stalled();
+                self.driver.write_stalled();
                 return Ok(Progress::WouldBlock(error));
             }
             Some(Done::Expired(error)) => {
-                self.session.write_stalled();
+                self.driver.write_stalled();
                 self.write_limit.rewind();
                 return Err(error.into());
             }
-            Some(Done::Failed(error)) => self.session.write_failed(error),
+            Some(Done::Failed(error)) => self.driver.write_failed(error),
         }
         Ok(Progress::Made)
     }
 
-    /// How long the next wait may take; `None` when the connection is over.
-    fn patience(&mut self, deaf: bool) -> Option<Option<Duration>> {
-        if let Ok(wait) = self.clock.patience(&mut self.session, deaf) {
+    /// Returns how long the next wait may take; `None` when the connection is over.
+    fn time_left(&mut self, deaf: bool) -> Option<Option<Duration>> {
+        if let Ok(wait) = self.clock.time_left(&mut self.driver, deaf) {
             return Some(wait);
         }
-        if self.session.is_timed_out() && !self.session.is_flushed() {
+        if self.driver.is_timed_out() && !self.driver.is_flushed() {
             // a last word, if the transport takes it at once
-            if let Ok(bound) = self.write_limit.bound(&self.io, Some(GLANCE))
+            if let Ok(bound) = self.write_limit.bound(&self.io, Some(POLL_TIMEOUT))
                 && !self.write_limit.is_impossible()
             {
-                let _ = write_some(&mut self.io, self.session.tx(), bound);
+                let _ = write_some(&mut self.io, self.driver.tx(), bound);
             }
         }
         None
@@ -319,24 +337,22 @@ impl<S: Transport> Direct<S> {
 
 impl<S: Transport> Link for Direct<S> {
     fn before_parsing(&mut self, write_blocked: bool) -> Option<Action> {
-        self.session.before_parsing(write_blocked)
+        self.driver.before_parsing(write_blocked)
     }
 
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
-        match self.session.after_parsing(parsed, write_blocked) {
+        match self.driver.after_parsing(parsed, write_blocked) {
             // what has been written may still lie in the stream
-            Action::Read | Action::ShutdownWrite
-                if self.session.flush_pending && !write_blocked =>
-            {
+            Action::Read | Action::ShutdownWrite if self.driver.flush_pending && !write_blocked => {
                 Action::Write
             }
-            Action::ShutdownWrite if self.session.flush_pending => Action::Read,
+            Action::ShutdownWrite if self.driver.flush_pending => Action::Read,
             step => step,
         }
     }
 
     fn result(&mut self) -> Result<(), Error> {
-        self.session.result()
+        self.driver.result()
     }
 
     fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
@@ -355,26 +371,26 @@ impl<S: Transport> Link for Direct<S> {
             Some(Ok(())) => return self.read_done(Done::Bytes(0), None),
             Some(Err(error)) => return self.read_done(Done::Failed(error), None),
         }
-        // What waits in the socket shows that the peer lives, however late somebody comes to read it:
-        // a look at that before a look at the clock.
-        self.looked = !self.looked && self.clock.is_late(&self.session);
-        let wait = if self.looked {
-            Some(GLANCE)
+        // What waits in the socket shows that the peer lives, however late somebody comes to read
+        // it: a look at that before a look at the clock.
+        self.drained = !self.drained && self.clock.is_late(&self.driver);
+        let wait = if self.drained {
+            Some(POLL_TIMEOUT)
         } else {
-            let unsent = self.session.unsent();
-            let Some(wait) = self.patience(false) else { return Ok(()) };
-            if self.session.unsent() > unsent {
+            let unsent = self.driver.unsent();
+            let Some(wait) = self.time_left(false) else { return Ok(()) };
+            if self.driver.unsent() > unsent {
                 return Ok(()); // a ping has become due: it goes out before the wait for its pong
             }
-            let is_unsent = !self.session.is_flushed() || self.session.flush_pending;
+            let is_unsent = !self.driver.has_left();
             [wait, is_unsent.then_some(MEANWHILE)].into_iter().flatten().min()
         };
         let bound = self.read_limit.bound(&self.io, wait)?;
-        let has_left = self.session.is_flushed() && !self.session.flush_pending;
-        if self.read_limit.is_impossible() && self.session.is_clean() && has_left {
-            // RFC 6455 §7.1.1: the server closes TCP first, but a client "MAY close the connection at any
-            // time" if it must; a wait without an end is no way to find out.
-            self.session.read_eof();
+        let has_left = self.driver.has_left();
+        if self.read_limit.is_impossible() && self.driver.is_clean() && has_left {
+            // RFC 6455 §7.1.1: the server closes TCP first, but a client "MAY close the connection
+            // at any time" if it must; a wait without an end is no way to find out.
+            self.driver.read_eof();
             return Ok(());
         }
         let start = Instant::now();
@@ -385,10 +401,10 @@ impl<S: Transport> Link for Direct<S> {
     fn write(&mut self) -> Result<bool, Error> {
         let is_waiting = self.stalled.is_some_and(|at| at.elapsed() < MEANWHILE);
         // the time-out of a peer that is closing waits for the look of `read`
-        if is_waiting || !self.looked && self.clock.is_late(&self.session) {
+        if is_waiting || !self.drained && self.clock.is_late(&self.driver) {
             return Ok(false);
         }
-        let progress = self.write_once(Some(GLANCE))?;
+        let progress = self.write_once(Some(POLL_TIMEOUT))?;
         // a stream that does not wait costs nothing to ask
         self.stalled = matches!(progress, Progress::Blocked).then(Instant::now);
         Ok(matches!(progress, Progress::Made))
@@ -396,23 +412,23 @@ impl<S: Transport> Link for Direct<S> {
 
     fn wait_for_writer(&mut self) -> Result<(), Error> {
         // There is no other.
-        self.most_unsent = self.most_unsent.max(self.session.unsent());
+        self.most_unsent = self.most_unsent.max(self.driver.unsent());
         self.write_and_take_in(self.max_ahead.min(self.most_to_hold()))
     }
 
     fn shutdown_write(&mut self) {
         let shut = self.io.shutdown_write();
-        self.session.was_shut_down();
+        self.driver.was_shut_down();
         match shut {
             // Nothing tells the peer that this is the end but the end of the stream.
-            Err(error) if is_cannot(&error) => self.session.read_eof(),
+            Err(error) if is_cannot(&error) => self.driver.read_eof(),
             // any other error means that the other end is gone, which reading will show
             _ => {}
         }
     }
 
-    fn session<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> T {
-        act(&mut self.session)
+    fn driver<T>(&mut self, act: impl FnOnce(&mut Driver) -> T) -> T {
+        act(&mut self.driver)
     }
 }
 
@@ -425,9 +441,9 @@ impl<S> Direct<S> {
                 }
                 return Ok(());
             }
-            Done::Bytes(0) => self.session.read_eof(),
+            Done::Bytes(0) => self.driver.read_eof(),
             Done::Bytes(n) => self.read += n as u64,
-            Done::Failed(error) => self.session.read_failed(error),
+            Done::Failed(error) => self.driver.read_failed(error),
             Done::Expired(error) | Done::WouldBlock(error) => {
                 self.read_limit.rewind();
                 return Err(error.into());
@@ -453,28 +469,37 @@ impl Clock {
         Self(Instant::now())
     }
 
-    /// Lets the timers act, and says how long the next wait may take; `None` is for ever. `deaf`: nobody
-    /// has looked at what may have come.
-    pub(super) fn patience(
-        self,
-        session: &mut Session,
-        deaf: bool,
-    ) -> Result<Option<Duration>, Over> {
-        self.patience_with(session, deaf, Duration::ZERO)
+    /// Continues the time that began then.
+    pub(super) const fn since(begin: Instant) -> Self {
+        Self(begin)
     }
 
-    /// The same for somebody who leaves it to another one to be in time, but for `grace`.
-    pub(super) fn patience_with(
+    pub(super) const fn begin(self) -> Instant {
+        self.0
+    }
+
+    /// Lets the timers act, and says how long the next wait may take; `None` is for ever. `deaf`:
+    /// nobody has read what may have come.
+    pub(super) fn time_left(
         self,
-        session: &mut Session,
+        driver: &mut Driver,
+        deaf: bool,
+    ) -> Result<Option<Duration>, Over> {
+        self.time_left_with(driver, deaf, Duration::ZERO)
+    }
+
+    /// Does the same, for somebody who leaves it to another one to be in time, but for `grace`.
+    pub(super) fn time_left_with(
+        self,
+        driver: &mut Driver,
         deaf: bool,
         grace: Duration,
     ) -> Result<Option<Duration>, Over> {
         loop {
-            if session.is_over() {
+            if driver.is_over() {
                 return Err(Over);
             }
-            let Some(mut due) = session.sender.poll_timeout() else { return Ok(None) };
+            let Some(mut due) = driver.sender.poll_timeout() else { return Ok(None) };
             let now = self.0.elapsed();
             if !due.is_zero() {
                 due += grace;
@@ -483,30 +508,30 @@ impl Clock {
                 return Ok(Some(due - now));
             }
             // at most one timer is due at a time, but arming one takes a turn
-            session.handle_timeout(now, deaf, false);
+            driver.handle_timeout(now, deaf);
         }
     }
 
-    /// Whether a deadline has passed.
-    pub(super) fn is_late(self, session: &Session) -> bool {
-        let due = session.sender.poll_timeout();
+    /// Returns whether a deadline has passed.
+    pub(super) fn is_late(self, driver: &Driver) -> bool {
+        let due = driver.sender.poll_timeout();
         due.is_some_and(|due| !due.is_zero() && due <= self.0.elapsed())
     }
 
-    /// As [`patience`](Self::patience), before a write.
+    /// As [`time_left`](Self::time_left), before a write.
     ///
-    /// While the connection is open, the timers act only after a write that took too long: until then
-    /// there may be a pong that nobody has read.
-    pub(super) fn patience_to_write(self, session: &mut Session) -> Result<Option<Duration>, Over> {
-        if session.is_over() || session.sender.state() != State::Open {
-            return self.patience(session, false);
+    /// While the connection is open, the timers act only after a write that took too long: until
+    /// then there may be a pong that nobody has read.
+    pub(super) fn time_left_to_write(self, driver: &mut Driver) -> Result<Option<Duration>, Over> {
+        if driver.is_over() || driver.sender.state() != State::Open {
+            return self.time_left(driver, false);
         }
-        let due = session.sender.poll_timeout();
-        Ok(due.map(|due| due.saturating_sub(self.0.elapsed()).max(GLANCE)))
+        let due = driver.sender.poll_timeout();
+        Ok(due.map(|due| due.saturating_sub(self.0.elapsed()).max(POLL_TIMEOUT)))
     }
 }
 
-/// The connection is over: there is nothing to wait for, and the session says how it ended.
+/// The connection is over: there is nothing to wait for, and the driver says how it ended.
 #[derive(Debug)]
 pub(super) struct Over;
 

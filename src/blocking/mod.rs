@@ -37,30 +37,30 @@
 //! # Both directions
 //!
 //! No call waits for one direction while the other could get on. [`recv`](WebSocket::recv) goes on
-//! reading while what is queued cannot be written, and [`send`](WebSocket::send) takes in what arrives
-//! while the peer does not read, so that two ends that send to each other get through. What is taken in
-//! has a bound: as many bytes as a message may have
+//! reading while what is queued cannot be written, and [`send`](WebSocket::send) takes in what
+//! arrives while the peer does not read, so that two ends that send to each other get through. What
+//! is taken in has a bound: as many bytes as a message may have
 //! ([`Config::max_message_len`](crate::Config::max_message_len)), 64 KiB where messages are
-//! delivered in pieces. Two ends that both send more than that before they receive wait for each other,
-//! as they would on TCP: take [`split`](WebSocket::split) and two threads there.
+//! delivered in pieces. Two ends that both send more than that before they receive wait for each
+//! other, as they would on TCP: take [`split`](WebSocket::split) and two threads there.
 //!
 //! # Streams that do not wait
 //!
 //! On a stream that is non-blocking every method does what can be done at once and then returns
-//! [`Error::Io`](crate::Error::Io) with [`WouldBlock`](std::io::ErrorKind::WouldBlock). Nothing is lost:
-//! make the same call again when the stream is ready. Only `send` does two things, of which the first may
-//! be done: take [`feed`](WebSocket::feed), which takes the message or says that there is no room, and
-//! [`flush`](WebSocket::flush).
-//! The opening handshake is the exception: it waits, and asks such a stream every few milliseconds, up to
-//! [`Config::handshake_timeout`](crate::Config::handshake_timeout). Make the stream non-blocking
-//! after it if there are others to be served meanwhile.
+//! [`Error::Io`](crate::Error::Io) with [`WouldBlock`](std::io::ErrorKind::WouldBlock). Nothing is
+//! lost: make the same call again when the stream is ready. Only `send` does two things, of which
+//! the first may be done: take [`feed`](WebSocket::feed), which takes the message or says that
+//! there is no room, and [`flush`](WebSocket::flush).
+//! The opening handshake is the exception: it waits, and asks such a stream every few milliseconds,
+//! up to [`Config::handshake_timeout`](crate::Config::handshake_timeout). Make the stream
+//! non-blocking after it if there are others to be served meanwhile.
 //!
 //! # Two threads
 //!
 //! [`split`](WebSocket::split) gives a [`Receiver`] and a [`Sender`] that can be cloned, for
 //! `TcpStream`, `UnixStream` and any [`SplitTransport`]. A thread that only receives still answers
-//! pings and the peer's Close; a thread that only sends learns from its next call that the connection
-//! is over. Whole messages never interleave, and no lock is held during IO.
+//! pings and the peer's Close; a thread that only sends learns from its next call that the
+//! connection is over. Whole messages never interleave, and no lock is held during IO.
 //!
 //! ```no_run
 //! # fn run(ws: sansws::blocking::WebSocket<std::net::TcpStream>) -> Result<(), sansws::Error> {
@@ -76,33 +76,33 @@
 //! # A stream of bytes
 //!
 //! [`into_byte_stream`](WebSocket::into_byte_stream) makes a [`Read`](std::io::Read),
-//! [`BufRead`](std::io::BufRead) and [`Write`](std::io::Write) of the binary messages, for other protocols
-//! inside.
+//! [`BufRead`](std::io::BufRead) and [`Write`](std::io::Write) of the binary messages, for other
+//! protocols inside.
 //!
 //! # Another HTTP server
 //!
 //! [`accept_with_prefix`] and [`read_request_with_prefix`] go on where another HTTP server has read
 //! the request.
-//! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
-//! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
+//! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response
+//! itself, with [`Request::from_parts`](crate::handshake::server::Request::from_parts).
 //!
 //! # When the network dies
 //!
 //! A blocking stream can only be interrupted by the time-outs of its socket. [`Transport`] is how
-//! they are set; for `TcpStream` and `UnixStream` that works by itself, so the handshake and closing
-//! time-outs hold. Keep-alive is off unless
+//! they are set; for `TcpStream` and `UnixStream` that works by itself, so the handshake and
+//! closing time-outs hold. Keep-alive is off unless
 //! [`Config::keep_alive`](crate::Config::keep_alive) turns it on: without it, `recv` on a dead
-//! network waits for ever, as a blocking `read` does. With it, the call that waits ends with an error
-//! whose [`is_timeout`](crate::Error::is_timeout) is true, an eighth later at most than interval and
-//! time-out say.
+//! network waits for ever, as a blocking `read` does. With it, the call that waits ends with an
+//! error whose [`is_timeout`](crate::Error::is_timeout) is true, an eighth later at most than
+//! interval and time-out say.
 //!
-//! Other streams go in through [`Plain`], without time-outs, or bring a [`Transport`] of their own, which
-//! a stream of a TLS library should: its `close_notify` is sent there, and a stream that was cut off
-//! without one shows as [`Error::Disconnected`](crate::Error::Disconnected) with
+//! Other streams go in through [`Plain`], without time-outs, or bring a [`Transport`] of their own,
+//! which a stream of a TLS library should: its `close_notify` is sent there, and a stream that was
+//! cut off without one shows as [`Error::Disconnected`](crate::Error::Disconnected) with
 //! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) inside.
 //! A time-out that you set on the stream yourself stays as it is, also beside keep-alive. It ends
-//! `recv` (reading) or `send` and `flush` (writing) with [`Error::Io`](crate::Error::Io); nothing is lost,
-//! and they can be called again. The opening handshake has its own time-out and no other.
+//! `recv` (reading) or `send` and `flush` (writing) with [`Error::Io`](crate::Error::Io); nothing
+//! is lost, and they can be called again. The opening handshake has its own time-out and no other.
 //!
 //! An end of file without a closing handshake, and a connection reset, end in an error whose
 //! [`is_disconnect`](crate::Error::is_disconnect) is true.
@@ -114,9 +114,9 @@
 //! a peer can make it hold besides is bounded: a message of
 //! [`Config::max_message_len`](crate::Config::max_message_len) that is arriving, in a buffer of
 //! at most twice what has arrived, and [`Config::max_unsent`](crate::Config::max_unsent) bytes
-//! and one message that it does not read. A `send` that waits for a peer that does not read holds up to
-//! `max_message_len` bytes of what that one sends meanwhile, and a `recv` that has no room for answers as
-//! many as are unsent.
+//! and one message that it does not read. A `send` that waits for a peer that does not read holds
+//! up to `max_message_len` bytes of what that one sends meanwhile, and a `recv` that has no room
+//! for answers as many as are unsent.
 
 mod accept;
 mod bytes;

@@ -25,7 +25,7 @@ pub(super) struct Opening<S> {
 }
 
 impl<S: Transport> Opening<S> {
-    /// The time of the handshake began when `deadline` was made.
+    /// Begins an opening, whose time began when `deadline` was made.
     pub(super) fn new(
         io: S,
         mut endpoint: Endpoint,

@@ -7,24 +7,25 @@ use super::Transport;
 
 /// A stream that one thread may read while another writes.
 ///
-/// `TcpStream` and `UnixStream` are such streams. Implement it for one of your own that has a socket
-/// below and needs no exclusive access for IO.
+/// `TcpStream` and `UnixStream` are such streams. Implement it for one of your own that has a
+/// socket below and needs no exclusive access for IO.
 ///
-/// The stream of a TLS library needs that for its state, but not while it waits. Give the state a mutex
-/// that is locked to encrypt and to decrypt, never during a read or write of the socket below:
-/// `read_shared` reads records from the socket and then takes the lock, `write_shared` takes the lock and
-/// a second one that keeps records in order, and writes to the socket with that one alone. A single mutex
-/// around the whole stream does not do: while one thread waits in a read, nobody could write, and time-outs
-/// short enough to make up for that would keep a processor busy with nothing.
+/// The stream of a TLS library needs that for its state, but not while it waits. Give the state a
+/// mutex that is locked to encrypt and to decrypt, never during a read or write of the socket
+/// below: `read_shared` reads records from the socket and then takes the lock, `write_shared` takes
+/// the lock and a second one that keeps records in order, and writes to the socket with that one
+/// alone. A single mutex around the whole stream does not do: while one thread waits in a read,
+/// nobody could write, and time-outs short enough to make up for that would keep a processor busy
+/// with nothing.
 pub trait SplitTransport: Transport {
-    /// One read, as [`Read::read`].
+    /// Does one read, as [`Read::read`].
     ///
     /// # Errors
     ///
     /// Those of the stream.
     fn read_shared(&self, buf: &mut [u8]) -> std::io::Result<usize>;
 
-    /// One vectored write, as [`Write::write_vectored`].
+    /// Does one vectored write, as [`Write::write_vectored`].
     ///
     /// # Errors
     ///

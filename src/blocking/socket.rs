@@ -1,24 +1,26 @@
 use alloc::boxed::Box;
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
-#[cfg(doc)]
 use std::io;
+use std::net::TcpStream;
 
 use super::Transport;
-use super::link::{Direct, ready_event};
+use super::link::{Clock, Direct, ready_event};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::driver::{Driver, take_event, take_message};
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
-use crate::pool::LentTx;
+use crate::parts::Parts;
+use crate::pool::PooledTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
-use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 
 /// A WebSocket on a blocking stream.
 ///
 /// Made by [`accept`](super::accept), [`connect`](super::connect) and their relatives. Dropping it
-/// drops the stream: the peer sees the connection break (1006). Call [`close`](Self::close) first to
-/// end it well.
+/// drops the stream: the peer sees the connection break (1006). Call [`close`](Self::close) first
+/// to end it well.
 pub struct WebSocket<S> {
     pub(super) rx: RecvBuffer,
     pub(super) receiver: Receiver,
@@ -27,35 +29,37 @@ pub struct WebSocket<S> {
 }
 
 impl<S> WebSocket<S> {
-    /// A WebSocket whose opening handshake was done elsewhere.
+    /// Makes a WebSocket of its [`Parts`]: of a stream whose opening handshake was done elsewhere
+    /// ([`Parts::new`]), or of those that [`into_parts`](Self::into_parts) of either adapter has
+    /// returned.
     ///
-    /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::extend_from_slice`]). Keep-alive is as the connection was configured:
-    /// off, unless that set it.
-    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
-        Self::new(io, conn, rx, SendBuffer::new())
+    /// Keep-alive is as the connection was configured: off, unless that set it.
+    pub fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { io, connection, rx, tx, epoch, rest, subprotocol } = parts;
+        let (receiver, sender) = connection.split();
+        let driver = Driver::from_parts(sender, PooledTx::new(tx), rest);
+        let mut link = Direct::new(io, driver, receiver.max_ahead());
+        link.clock = epoch.map_or(link.clock, Clock::since);
+        Self { rx, receiver, link, subprotocol }
     }
 
-    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
-    /// with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that were given to
-    /// [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    /// Makes a WebSocket that an HTTP stack of your own has upgraded: the response to the request
+    /// has been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those
+    /// that were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
     ///
-    /// `received` are the bytes that the stack has read behind the head of the request: the first frames.
-    /// Empty if it hands them on through `io`.
+    /// `received` are the bytes that the stack has read behind the head of the request: the first
+    /// frames. Empty if it hands them on through `io`.
     pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
         let mut rx = RecvBuffer::with_read_ahead(upgrade.config_mut().read_ahead);
         rx.extend_from_slice(received);
         let subprotocol = upgrade.subprotocol().map(Box::from);
-        let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
+        let mut ws = Self::from_parts(Parts::new(io, upgrade.into_connection(), rx));
         ws.subprotocol = subprotocol;
         ws
     }
 
     pub(super) fn new(io: S, conn: Connection, rx: RecvBuffer, tx: SendBuffer) -> Self {
-        let (receiver, sender) = conn.split();
-        let session = Session::new(sender, LentTx::new(tx));
-        let link = Direct::new(io, session, receiver.max_ahead());
-        Self { rx, receiver, link, subprotocol: None }
+        Self::from_parts(Parts { tx, ..Parts::new(io, conn, rx) })
     }
 
     pub(super) fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
@@ -63,45 +67,47 @@ impl<S> WebSocket<S> {
         self
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
-        self.link.session.sender.deflate()
+        self.link.driver.sender.deflate()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.session.sender.state()
+        self.link.driver.sender.state()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
-        self.link.session.sender.close_info()
+        self.link.driver.sender.close_info()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.session.sender.round_trip()
+        self.link.driver.sender.round_trip()
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.link.io
     }
 
-    /// The stream. Reading or writing bytes behind the connection's back breaks the connection.
+    /// Returns the stream. Reading or writing bytes behind the connection's back breaks the
+    /// connection.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.link.io
     }
 
-    /// The unsent bytes: what was fed, and replies to the peer.
+    /// Returns the unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
@@ -112,11 +118,11 @@ impl<S> WebSocket<S> {
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
-    /// it, because `recv` makes room first.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one
+    /// `feed` for each message never meets it, because `recv` makes room first.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 
     /// Queues a Close frame and returns. The closing handshake goes on in [`recv`](Self::recv).
@@ -126,12 +132,24 @@ impl<S> WebSocket<S> {
     /// [`SendError::NotOpen`] when the connection is closing already,
     /// [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 }
 
 impl<S: Transport> WebSocket<S> {
-    /// The next message, owned. Small payloads are copied, large ones handed over.
+    /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
+    /// along. [`from_parts`](Self::from_parts) is the way back. The stream has its own time-outs
+    /// again.
+    pub fn into_parts(self) -> Parts<S> {
+        let Self { mut rx, receiver, mut link, subprotocol } = self;
+        link.hand_over(&mut rx);
+        let Direct { io, driver, clock, mut read_limit, mut write_limit, .. } = link;
+        // one that takes none back has said so before
+        let _ = read_limit.restore(&io).and_then(|()| write_limit.restore(&io));
+        Parts { subprotocol, ..Parts::of(io, receiver, rx, driver, clock.begin()) }
+    }
+
+    /// Returns the next message, owned. Small payloads are copied, large ones handed over.
     ///
     /// Writes what was fed before it waits; answers pings and the peer's Close on the way.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -141,14 +159,14 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Disconnected`] when the connection broke or ended without a closing handshake,
     /// [`Error::Protocol`] when the peer broke a rule (it was told so), [`Error::Timeout`] when it
     /// no longer answers. The same error for ever after. [`Error::Io`] with
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a read
-    /// time-out that you set on the stream yourself has passed without a byte, or the stream does not
-    /// wait and has nothing: nothing is lost, call again.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when a
+    /// read time-out that you set on the stream yourself has passed without a byte, or the stream
+    /// does not wait and has nothing: nothing is lost, call again.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
         self.deliver(false);
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            let pay = |reply| link.session.reply(reply);
+            let pay = |reply| link.driver.reply(reply);
             if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
@@ -156,7 +174,8 @@ impl<S: Transport> WebSocket<S> {
         Ok(None)
     }
 
-    /// The next event, borrowed from the receive buffer, and the means to answer it while it is held.
+    /// Returns the next event, borrowed from the receive buffer, and the means to answer it while
+    /// it is held.
     ///
     /// This is the path without copies and allocations. Writes what was fed before it waits.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -169,7 +188,7 @@ impl<S: Transport> WebSocket<S> {
         self.take_next()
     }
 
-    /// The next event, the payload of a message as it arrives: [`Event::Chunk`].
+    /// Returns the next event, the payload of a message as it arrives: [`Event::Chunk`].
     ///
     /// Nothing is kept, so that messages may be far larger than memory;
     /// [`Config::max_message_len`](crate::Config::max_message_len) still holds. In the middle of a
@@ -197,26 +216,27 @@ impl<S: Transport> WebSocket<S> {
     fn take_next(&mut self) -> Result<Option<(Event<'_>, Outgoing<'_, S>)>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
-        let event = take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx, ready, |reply| link.driver.reply(reply));
         Ok(Some((event, Outgoing { link })))
     }
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent.
-    /// While the peer does not read, what it sends is taken in, for the next `recv`: two ends that send
-    /// to each other would otherwise wait for ever. That goes on up to
-    /// [`Config::max_message_len`](crate::Config::max_message_len) bytes; then this waits for the peer to
-    /// read.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
+    /// sent. While the peer does not read, what it sends is taken in, for the next `recv`: two ends
+    /// that send to each other would otherwise wait for ever. That goes on up to
+    /// [`Config::max_message_len`](crate::Config::max_message_len) bytes; then this waits for the
+    /// peer to read.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the message cannot be sent; the connection goes on. [`Error::Disconnected`]
-    /// or [`Error::Timeout`] if nothing reaches the peer any more. [`Error::Io`] when a time-out that
-    /// you set on the stream yourself has passed, or when the stream does not wait
-    /// ([`WouldBlock`](io::ErrorKind::WouldBlock)): what was taken stays queued, and leaves with
-    /// [`flush`](Self::flush) or any other call. A message that found no room was not taken; where you
-    /// need to tell the two apart, call [`feed`](Self::feed) and `flush`.
+    /// [`Error::Send`] if the message cannot be sent; the connection goes on.
+    /// [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// [`Error::Io`] when a time-out that you set on the stream yourself has passed, or when the
+    /// stream does not wait ([`WouldBlock`](io::ErrorKind::WouldBlock)): what was taken stays
+    /// queued, and leaves with [`flush`](Self::flush) or any other call. A message that found no
+    /// room was not taken; where you need to tell the two apart, call [`feed`](Self::feed) and
+    /// `flush`.
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.link.send(message.into())
     }
@@ -237,9 +257,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer does
-    /// not answer within [`Config::close_timeout`](crate::Config::close_timeout); [`Error::Disconnected`] when it hangs up
-    /// instead.
+    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer
+    /// does not answer within [`Config::close_timeout`](crate::Config::close_timeout);
+    /// [`Error::Disconnected`] when it hangs up instead.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         match self.start_close(code, reason) {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
@@ -247,9 +267,20 @@ impl<S: Transport> WebSocket<S> {
         }
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            take_event(receiver, rx, ready, |reply| link.session.reply(reply));
+            take_event(receiver, rx, ready, |reply| link.driver.reply(reply));
         }
         Ok(())
+    }
+}
+
+impl WebSocket<TcpStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.get_ref().peer_addr()
     }
 }
 
@@ -277,7 +308,7 @@ impl<S> Outgoing<'_, S> {
     /// [`Error::Send`]; nothing was queued then.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 
     /// Queues a Close frame; the closing handshake goes on with the next event.
@@ -286,12 +317,12 @@ impl<S> Outgoing<'_, S> {
     ///
     /// [`SendError::NotOpen`] when the connection is closing already, [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 
-    /// The unsent bytes.
+    /// Returns the unsent bytes.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 }
 

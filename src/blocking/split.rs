@@ -1,24 +1,26 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::net::Shutdown;
+use std::io;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Buf;
 
 use super::WebSocket;
-use super::limit::{Done, GLANCE, Limit, TICK, read_some, write_some};
+use super::limit::{Done, Limit, POLL_TIMEOUT, TICK, read_some, write_some};
 use super::link::{Clock, Direct, Link, MEANWHILE, Over, ready_event};
 use super::shared_io::{SharedIo, SplitTransport};
 use super::transport::is_cannot;
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::driver::{Driver, Parsed, check_written, take_event, take_message};
 use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
-use crate::session::{Parsed, Session, check_written, take_event, take_message};
 use crate::wire::CloseCode;
 
 impl<S: SplitTransport> WebSocket<S> {
@@ -28,31 +30,23 @@ impl<S: SplitTransport> WebSocket<S> {
     /// sends learns from its next call that the connection is over. No lock is held during IO.
     /// Dropping one half does not disturb the other; the stream goes when both are gone.
     ///
-    /// What a `send` leaves behind because your own write time-out has passed is written by the half that
-    /// receives, if that is receiving: it notices within that time, or
+    /// What a `send` leaves behind because your own write time-out has passed is written by the
+    /// half that receives, if that is receiving: it notices within that time, or
     /// [`Config::close_timeout`](crate::Config::close_timeout) for a time-out that you set later.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
-        let Self { mut rx, receiver, link, subprotocol } = self;
-        let Direct { io, mut session, clock, read_limit, write_limit, ahead, ended, .. } = link;
-        rx.extend_from_slice(ahead.unparsed());
-        match ended {
-            None => {}
-            Some(Ok(())) => session.read_eof(),
-            Some(Err(error)) => {
-                // behind what has arrived before it
-                session.write_failed(error);
-                session.read_eof();
-            }
-        }
-        let patience = session.sender.close_timeout();
-        let users = io.write_timeout().ok().flatten().unwrap_or(patience);
+        let Self { mut rx, receiver, mut link, subprotocol } = self;
+        link.hand_over(&mut rx);
+        let Direct { io, driver, clock, read_limit, write_limit, .. } = link;
+        let time_left = driver.sender.close_timeout();
+        let users = io.write_timeout().ok().flatten().unwrap_or(time_left);
         let shared = Arc::new(Shared {
             io,
+            subprotocol,
             clock,
-            look_up: patience.min(users).max(MEANWHILE),
+            look_up: time_left.min(users).max(MEANWHILE),
             reading: AtomicBool::new(false),
-            state: Mutex::new(Shelf {
-                session,
+            state: Mutex::new(SharedState {
+                driver,
                 unwritten: Some(SendBuffer::new()),
                 written: 0,
                 grace: Duration::ZERO,
@@ -63,33 +57,34 @@ impl<S: SplitTransport> WebSocket<S> {
         });
         let sender = Sender { shared: Arc::clone(&shared) };
         let link = SharedLink { shared, read_limit, stalled: None };
-        (Receiver { rx, receiver, link, subprotocol }, sender)
+        (Receiver { rx, receiver, link }, sender)
     }
 }
 
 /// What the halves share. `state` is locked for moments, never during IO.
 struct Shared<S> {
     io: S,
+    subprotocol: Option<Box<str>>,
     clock: Clock,
-    /// How long the receiving half reads at most before it looks at what has become of the connection:
-    /// a sender that closes leaves the wait for the answer to it, and one whose write took too long for
-    /// its user leaves the rest of the bytes.
+    /// How long the receiving half reads at most before it looks at what has become of the
+    /// connection: a sender that closes leaves the wait for the answer to it, and one whose write
+    /// took too long for its user leaves the rest of the bytes.
     look_up: Duration,
     /// The receiving half reads, so that nothing lies unread in the transport.
     reading: AtomicBool,
-    state: Mutex<Shelf>,
+    state: Mutex<SharedState>,
     /// Bytes were written, or the connection is over.
     changed: Condvar,
 }
 
-struct Shelf {
-    session: Session,
+struct SharedState {
+    driver: Driver,
     /// What is to be written next. Whoever takes it is the one who writes.
     unwritten: Option<SendBuffer>,
     /// All bytes ever written.
     written: u64,
-    /// Whoever is writing judges the peer, as nobody else knows how he gets on: the others give him so
-    /// much more time.
+    /// Whoever is writing judges the peer, as nobody else knows how he gets on: the others give him
+    /// so much more time.
     grace: Duration,
     /// Threads that wait for their bytes to be written.
     waiting: usize,
@@ -97,7 +92,7 @@ struct Shelf {
 }
 
 impl<S> Shared<S> {
-    fn lock(&self) -> MutexGuard<'_, Shelf> {
+    fn lock(&self) -> MutexGuard<'_, SharedState> {
         // nothing in here panics half-way through a change
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,29 +100,29 @@ impl<S> Shared<S> {
 
 impl<S: SplitTransport> Shared<S> {
     /// Waits until so many bytes have been written in all, writing them if nobody else does.
-    fn write_until(&self, until: impl Fn(&Shelf) -> bool) -> Result<(), Error> {
-        let mut shelf = self.lock();
+    fn write_until(&self, until: impl Fn(&SharedState) -> bool) -> Result<(), Error> {
+        let mut state = self.lock();
         loop {
-            if until(&shelf) {
+            if until(&state) {
                 break;
             }
-            shelf.session.check_writable()?;
-            if shelf.session.is_flushed() {
+            state.driver.check_writable()?;
+            if state.driver.is_flushed() {
                 break; // a pong has given way to a shorter one meanwhile
             }
-            match shelf.unwritten.take() {
-                Some(unwritten) => shelf = self.write(shelf, unwritten, None)?,
+            match state.unwritten.take() {
+                Some(unwritten) => state = self.write(state, unwritten, None)?,
                 None => {
-                    shelf.waiting += 1;
-                    shelf = self.wait(shelf);
-                    shelf.waiting -= 1;
+                    state.waiting += 1;
+                    state = self.wait(state);
+                    state.waiting -= 1;
                 }
             }
         }
         // What came in meanwhile, such as a pong, must not be left lying about.
-        while shelf.waiting == 0 && !shelf.session.is_flushed() && !shelf.session.is_over() {
-            let Some(unwritten) = shelf.unwritten.take() else { break };
-            shelf = self.write(shelf, unwritten, None)?;
+        while state.waiting == 0 && !state.driver.is_flushed() && !state.driver.is_over() {
+            let Some(unwritten) = state.unwritten.take() else { break };
+            state = self.write(state, unwritten, None)?;
         }
         Ok(())
     }
@@ -137,42 +132,42 @@ impl<S: SplitTransport> Shared<S> {
     /// The error is that of a user's time-out, or of a stream that does not wait.
     fn write<'s>(
         &'s self,
-        mut shelf: MutexGuard<'s, Shelf>,
+        mut state: MutexGuard<'s, SharedState>,
         mut unwritten: SendBuffer,
         at_most: Option<Duration>,
-    ) -> Result<MutexGuard<'s, Shelf>, Error> {
+    ) -> Result<MutexGuard<'s, SharedState>, Error> {
         if unwritten.is_empty() {
-            shelf.session.take_unsent(&mut unwritten);
+            state.driver.take_unsent(&mut unwritten);
         }
-        let Ok(wait) = self.clock.patience_to_write(&mut shelf.session) else {
-            shelf.unwritten = Some(unwritten);
-            drop(shelf);
-            self.last_word();
+        let Ok(wait) = self.clock.time_left_to_write(&mut state.driver) else {
+            state.unwritten = Some(unwritten);
+            drop(state);
+            self.end_output();
             return Ok(self.lock());
         };
         if unwritten.is_empty() {
-            shelf.unwritten = Some(unwritten);
-            return Ok(shelf);
+            state.unwritten = Some(unwritten);
+            return Ok(state);
         }
         // However it has begun, the connection may begin to close while it lasts.
         let wait = [wait, at_most].into_iter().flatten().fold(self.look_up, Duration::min);
-        shelf.grace = wait / 7 + TICK; // it may end an eighth late
-        let mut limit = core::mem::replace(&mut shelf.write_limit, Limit::write());
-        drop(shelf);
+        state.grace = wait / 7 + TICK; // it may end an eighth late
+        let mut limit = core::mem::replace(&mut state.write_limit, Limit::write());
+        drop(state);
 
         let start = Instant::now();
         let result = limit
             .bound(&self.io, Some(wait))
             .map(|bound| write_some(&mut &SharedIo(&self.io), &unwritten, bound));
 
-        let mut shelf = self.lock();
+        let mut state = self.lock();
         let mut failure = None;
         match result {
             Ok(Done::Nothing) => {
                 limit.waited(start);
-                shelf.session.write_stalled();
+                state.driver.write_stalled();
                 let deaf = !self.reading.load(Ordering::Relaxed);
-                if let Err(Over) = self.clock.patience(&mut shelf.session, deaf) {
+                if let Err(Over) = self.clock.time_left(&mut state.driver, deaf) {
                     self.over(); // the socket is full: there is no room for a last word
                 }
             }
@@ -180,50 +175,50 @@ impl<S: SplitTransport> Shared<S> {
                 Ok(()) => {
                     limit.rewind();
                     unwritten.advance(n);
-                    shelf.written += n as u64;
-                    shelf.session.in_flight = unwritten.remaining();
-                    if start.elapsed() >= GLANCE {
-                        shelf.session.write_stalled(); // until it did not
+                    state.written += n as u64;
+                    state.driver.in_flight = unwritten.remaining();
+                    if start.elapsed() >= POLL_TIMEOUT {
+                        state.driver.write_stalled(); // until it did not
                     }
-                    shelf.session.write_went_through(n);
+                    state.driver.write_went_through(n);
                 }
-                Err(error) => shelf.session.write_failed(error),
+                Err(error) => state.driver.write_failed(error),
             },
-            Ok(Done::Failed(error)) => shelf.session.write_failed(error),
+            Ok(Done::Failed(error)) => state.driver.write_failed(error),
             Ok(Done::Expired(error) | Done::WouldBlock(error)) => {
                 limit.rewind();
-                shelf.session.write_stalled();
+                state.driver.write_stalled();
                 failure = Some(error.into());
             }
             Err(error) => failure = Some(error),
         }
-        shelf.write_limit = limit;
-        shelf.grace = Duration::ZERO;
-        if shelf.session.in_flight == 0 {
+        state.write_limit = limit;
+        state.grace = Duration::ZERO;
+        if state.driver.in_flight == 0 {
             unwritten = SendBuffer::new();
         }
-        shelf.unwritten = Some(unwritten);
+        state.unwritten = Some(unwritten);
         self.changed.notify_all();
         match failure {
             Some(error) => Err(error),
-            None => Ok(shelf),
+            None => Ok(state),
         }
     }
 
     /// After a time-out: tells the peer, if nobody is writing and the transport takes it at
     /// once.
-    fn last_word(&self) {
-        let mut shelf = self.lock();
-        let unwritten = shelf.unwritten.take().map(|mut unwritten| {
+    fn end_output(&self) {
+        let mut state = self.lock();
+        let unwritten = state.unwritten.take().map(|mut unwritten| {
             if unwritten.is_empty() {
-                shelf.session.take_unsent(&mut unwritten);
+                state.driver.take_unsent(&mut unwritten);
             }
             unwritten
         });
-        let timed_out = shelf.session.is_timed_out();
-        drop(shelf);
+        let timed_out = state.driver.is_timed_out();
+        drop(state);
         if let Some(unwritten) = unwritten.filter(|unwritten| timed_out && !unwritten.is_empty())
-            && let Ok(bound) = Limit::write().bound(&self.io, Some(GLANCE))
+            && let Ok(bound) = Limit::write().bound(&self.io, Some(POLL_TIMEOUT))
         {
             let _ = write_some(&mut &SharedIo(&self.io), &unwritten, bound);
         }
@@ -231,25 +226,25 @@ impl<S: SplitTransport> Shared<S> {
     }
 
     /// Waits for a change, or for the time to bring one about.
-    fn wait<'s>(&'s self, mut shelf: MutexGuard<'s, Shelf>) -> MutexGuard<'s, Shelf> {
-        match self.patience(&mut shelf) {
-            Ok(Some(wait)) => match self.changed.wait_timeout(shelf, wait) {
-                Ok((shelf, _)) => shelf,
+    fn wait<'s>(&'s self, mut state: MutexGuard<'s, SharedState>) -> MutexGuard<'s, SharedState> {
+        match self.time_left(&mut state) {
+            Ok(Some(wait)) => match self.changed.wait_timeout(state, wait) {
+                Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
             },
-            Ok(None) => self.changed.wait(shelf).unwrap_or_else(PoisonError::into_inner),
+            Ok(None) => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             Err(Over) => {
-                drop(shelf);
-                self.last_word();
+                drop(state);
+                self.end_output();
                 self.lock()
             }
         }
     }
 
-    /// As [`Clock::patience`], for those who neither read nor write.
-    fn patience(&self, shelf: &mut Shelf) -> Result<Option<Duration>, Over> {
+    /// As [`Clock::time_left`], for those who neither read nor write.
+    fn time_left(&self, state: &mut SharedState) -> Result<Option<Duration>, Over> {
         let deaf = !self.reading.load(Ordering::Relaxed);
-        self.clock.patience_with(&mut shelf.session, deaf, shelf.grace)
+        self.clock.time_left_with(&mut state.driver, deaf, state.grace)
     }
 
     /// Tells those who wait, and wakes those who read or write.
@@ -270,11 +265,11 @@ pub(super) struct SharedLink<S> {
 impl<S: SplitTransport> Link for SharedLink<S> {
     fn before_parsing(&mut self, _write_blocked: bool) -> Option<Action> {
         // The senders make their own way through a full buffer; receiving does not wait for them.
-        self.shared.lock().session.is_over().then_some(Action::End)
+        self.shared.lock().driver.is_over().then_some(Action::End)
     }
 
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
-        let step = self.shared.lock().session.after_parsing(parsed, write_blocked);
+        let step = self.shared.lock().driver.after_parsing(parsed, write_blocked);
         if step == Action::End {
             self.shared.over();
         }
@@ -282,35 +277,36 @@ impl<S: SplitTransport> Link for SharedLink<S> {
     }
 
     fn result(&mut self) -> Result<(), Error> {
-        self.shared.lock().session.result()
+        self.shared.lock().driver.result()
     }
 
     fn read(&mut self, rx: &mut RecvBuffer) -> Result<(), Error> {
         let shared = &*self.shared;
         let wait = {
-            let mut shelf = shared.lock();
-            // Whoever was writing may have come to the end of it since this half looked: then there is
-            // something else to do than to read, such as to shut down.
-            if shelf.session.after_parsing(Parsed::default(), true) != Action::Read {
+            let mut state = shared.lock();
+            // Whoever was writing may have come to the end of it since this half looked: then
+            // there is something else to do than to read, such as to shut down.
+            if state.driver.after_parsing(Parsed::default(), true) != Action::Read {
                 return Ok(());
             }
-            let unsent = shelf.session.unsent();
-            let grace = shelf.grace;
-            let wait = shared.clock.patience_with(&mut shelf.session, false, grace);
-            if wait.is_ok() && shelf.session.unsent() > unsent {
+            let unsent = state.driver.unsent();
+            let grace = state.grace;
+            let wait = shared.clock.time_left_with(&mut state.driver, false, grace);
+            if wait.is_ok() && state.driver.unsent() > unsent {
                 return Ok(()); // a ping, which has to leave before the wait for its pong
             }
-            // whoever is writing takes along what is unsent; without anybody, it waits for this half
-            let is_unsent = !shelf.session.is_flushed();
-            let is_mine = shelf.unwritten.is_some() && is_unsent;
+            // whoever is writing takes along what is unsent; without anybody, it waits for this
+            // half
+            let is_unsent = !state.driver.is_flushed();
+            let is_mine = state.unwritten.is_some() && is_unsent;
             // and after it there is a direction to shut down
-            let is_ending = shelf.session.sender.transport() != proto::Transport::KeepOpen;
+            let is_ending = state.driver.sender.transport() != proto::Transport::KeepOpen;
             let at_most =
                 if is_mine || is_ending && is_unsent { MEANWHILE } else { shared.look_up };
             wait.map(|wait| wait.map_or(at_most, |wait| wait.min(at_most)))
         };
         let Ok(wait) = wait else {
-            shared.last_word();
+            shared.end_output();
             return Ok(());
         };
         let bound = self.read_limit.bound(&shared.io, Some(wait))?;
@@ -327,10 +323,10 @@ impl<S: SplitTransport> Link for SharedLink<S> {
                 self.read_limit.rewind();
                 return Err(error.into());
             }
-            Done::Bytes(0) => shared.lock().session.read_eof(),
+            Done::Bytes(0) => shared.lock().driver.read_eof(),
             Done::Bytes(_) => {}
             Done::Failed(error) => {
-                shared.lock().session.read_failed(error);
+                shared.lock().driver.read_failed(error);
                 shared.over();
             }
         }
@@ -340,11 +336,11 @@ impl<S: SplitTransport> Link for SharedLink<S> {
 
     fn wait_for_writer(&mut self) -> Result<(), Error> {
         let shared = &*self.shared;
-        let shelf = shared.lock();
-        if shelf.unwritten.is_some() {
+        let state = shared.lock();
+        if state.unwritten.is_some() {
             return Ok(()); // it has gone already
         }
-        drop(shared.wait(shelf));
+        drop(shared.wait(state));
         Ok(())
     }
 
@@ -352,38 +348,40 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         if self.stalled.is_some_and(|at| at.elapsed() < MEANWHILE) {
             return Ok(false);
         }
-        let mut shelf = self.shared.lock();
+        let mut state = self.shared.lock();
         // whoever is writing takes it along
-        let Some(unwritten) = shelf.unwritten.take() else { return Ok(false) };
-        let before = shelf.written;
+        let Some(unwritten) = state.unwritten.take() else { return Ok(false) };
+        let before = state.written;
         self.stalled = None;
-        match self.shared.write(shelf, unwritten, Some(GLANCE)) {
-            Ok(shelf) if shelf.written > before || shelf.session.is_flushed() => Ok(true),
+        match self.shared.write(state, unwritten, Some(POLL_TIMEOUT)) {
+            Ok(state) if state.written > before || state.driver.is_flushed() => Ok(true),
             Ok(_) => {
-                // It must not wait for a peer that does the same: two such ends would never read again.
+                // It must not wait for a peer that does the same: two such ends would never read
+                // again.
                 self.stalled = Some(Instant::now());
                 Ok(false)
             }
-            // A stream that does not wait costs nothing to ask, and reading has the last word about it.
+            // A stream that does not wait costs nothing to ask, and reading has the last word about
+            // it.
             Err(_) => Ok(false),
         }
     }
 
     fn shutdown_write(&mut self) {
         let shut = self.shared.io.shutdown(Shutdown::Write);
-        let mut shelf = self.shared.lock();
-        shelf.session.was_shut_down();
+        let mut state = self.shared.lock();
+        state.driver.was_shut_down();
         match shut {
             // Nothing tells the peer that this is the end but the end of the stream.
-            Err(error) if is_cannot(&error) => shelf.session.read_eof(),
+            Err(error) if is_cannot(&error) => state.driver.read_eof(),
             // any other error means that the other end is gone, which reading will show
             _ => {}
         }
         self.shared.changed.notify_all();
     }
 
-    fn session<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> T {
-        act(&mut self.shared.lock().session)
+    fn driver<T>(&mut self, act: impl FnOnce(&mut Driver) -> T) -> T {
+        act(&mut self.shared.lock().driver)
     }
 }
 
@@ -392,18 +390,17 @@ pub struct Receiver<S> {
     rx: RecvBuffer,
     receiver: proto::Receiver,
     link: SharedLink<S>,
-    subprotocol: Option<Box<str>>,
 }
 
 impl<S> Receiver<S> {
-    /// What it is made of.
+    /// Returns what it is made of.
     pub(super) fn parts(&mut self) -> (&mut RecvBuffer, &mut proto::Receiver, &mut SharedLink<S>) {
         (&mut self.rx, &mut self.receiver, &mut self.link)
     }
 }
 
 impl<S: SplitTransport> Receiver<S> {
-    /// The next message, owned. See [`WebSocket::recv`].
+    /// Returns the next message, owned. See [`WebSocket::recv`].
     ///
     /// Also answers pings, and does its part of the closing handshake.
     ///
@@ -414,7 +411,7 @@ impl<S: SplitTransport> Receiver<S> {
         let Self { rx, receiver, link, .. } = self;
         receiver.deliver_messages();
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            let pay = |reply| link.shared.lock().session.reply(reply);
+            let pay = |reply| link.shared.lock().driver.reply(reply);
             if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
@@ -422,8 +419,8 @@ impl<S: SplitTransport> Receiver<S> {
         Ok(None)
     }
 
-    /// The next event, borrowed from the receive buffer. See [`WebSocket::next_event`]; answers go
-    /// through the [`Sender`].
+    /// Returns the next event, borrowed from the receive buffer. See [`WebSocket::next_event`];
+    /// answers go through the [`Sender`].
     ///
     /// # Errors
     ///
@@ -433,7 +430,8 @@ impl<S: SplitTransport> Receiver<S> {
         self.take_next()
     }
 
-    /// The next event, the payload of a message as it arrives. See [`WebSocket::next_chunk`].
+    /// Returns the next event, the payload of a message as it arrives. See
+    /// [`WebSocket::next_chunk`].
     ///
     /// # Errors
     ///
@@ -446,34 +444,35 @@ impl<S: SplitTransport> Receiver<S> {
     fn take_next(&mut self) -> Result<Option<Event<'_>>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
-        let pay = |reply| link.shared.lock().session.reply(reply);
+        let pay = |reply| link.shared.lock().driver.reply(reply);
         Ok(Some(take_event(receiver, rx, ready, pay)))
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.link.shared.subprotocol.as_deref()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
-        self.link.shared.lock().session.sender.close_info().map(CloseInfo::into_owned)
+        self.link.shared.lock().driver.sender.close_info().map(CloseInfo::into_owned)
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.shared.lock().session.sender.round_trip()
+        self.link.shared.lock().driver.sender.round_trip()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.shared.lock().session.sender.state()
+        self.link.shared.lock().driver.sender.state()
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
-        self.link.shared.lock().session.sender.deflate()
+        self.link.shared.lock().driver.sender.deflate()
     }
 
     /// Puts the halves together again.
@@ -487,15 +486,15 @@ impl<S: SplitTransport> Receiver<S> {
             return Err(ReuniteError(Box::new((self, sender))));
         }
         drop(sender);
-        let Self { rx, receiver, link, subprotocol } = self;
+        let Self { rx, receiver, link } = self;
         // this half has the only reference now: the other one could not be cloned meanwhile
         let SharedLink { shared, read_limit, .. } = link;
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
-        let Shared { io, clock, state, .. } = shared;
-        let Shelf { mut session, unwritten, write_limit, .. } =
+        let Shared { io, subprotocol, clock, state, .. } = shared;
+        let SharedState { mut driver, unwritten, write_limit, .. } =
             state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        session.take_back(unwritten.unwrap_or_default());
-        let link = Direct::new(io, session, receiver.max_ahead());
+        driver.take_back(unwritten.unwrap_or_default());
+        let link = Direct::new(io, driver, receiver.max_ahead());
         let link = Direct { clock, read_limit, write_limit, ..link };
         Ok(WebSocket { rx, receiver, link, subprotocol })
     }
@@ -518,25 +517,25 @@ pub struct Sender<S> {
 impl<S: SplitTransport> Sender<S> {
     /// Sends a message, and waits until it is written.
     ///
-    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
-    /// sent.
+    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to
+    /// be sent.
     ///
     /// # Errors
     ///
     /// As [`WebSocket::send`].
     pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         let message = message.into();
-        self.queue(|session| session.feed(message))
+        self.queue(|driver| driver.feed(message))
     }
 
     /// Queues a message. It leaves with the next call that writes, on any of the halves.
     ///
     /// # Errors
     ///
-    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait,
-    /// and as [`WebSocket::send`].
+    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes
+    /// wait, and as [`WebSocket::send`].
     pub fn feed<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.shared.lock().session.feed(message.into())
+        self.shared.lock().driver.feed(message.into())
     }
 
     /// Waits until everything that is queued now is written.
@@ -546,24 +545,24 @@ impl<S: SplitTransport> Sender<S> {
     /// As [`WebSocket::flush`].
     pub fn flush(&self) -> Result<(), Error> {
         let until = {
-            let shelf = self.shared.lock();
-            shelf.session.check_writable()?;
-            shelf.end_of_queue()
+            let state = self.shared.lock();
+            state.driver.check_writable()?;
+            state.end_of_queue()
         };
-        self.shared.write_until(|shelf| shelf.written >= until)
+        self.shared.write_until(|state| state.written >= until)
     }
 
     /// Sends everything that is queued and a Close frame, and returns once that is written. The
-    /// receiving half finishes the closing handshake and reports the end; a peer that does not answer
-    /// is given up there after [`Config::close_timeout`](crate::Config::close_timeout). Without a thread
-    /// that receives, nobody waits for the peer.
+    /// receiving half finishes the closing handshake and reports the end; a peer that does not
+    /// answer is given up there after [`Config::close_timeout`](crate::Config::close_timeout).
+    /// Without a thread that receives, nobody waits for the peer.
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is closing
-    /// already stays as it is.
+    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is
+    /// closing already stays as it is.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let closed = self.shared.lock().session.start_close(code, reason);
+        let closed = self.shared.lock().driver.start_close(code, reason);
         match closed {
             Ok(()) => self.flush(),
             Err(Error::Send(SendError::NotOpen)) => Ok(()),
@@ -574,8 +573,8 @@ impl<S: SplitTransport> Sender<S> {
     /// Sends the beginning of `bytes` as a binary message, and says how many bytes that were.
     pub(super) fn send_piece(&self, bytes: &[u8]) -> Result<usize, Error> {
         let mut taken = None;
-        let sent = self.queue(|session| {
-            taken = Some(session.feed_piece(bytes)?);
+        let sent = self.queue(|driver| {
+            taken = Some(driver.feed_piece(bytes)?);
             Ok(())
         });
         match (sent, taken) {
@@ -585,45 +584,57 @@ impl<S: SplitTransport> Sender<S> {
         }
     }
 
-    /// The unsent bytes: of all senders, and replies to the peer.
+    /// Returns the unsent bytes: of all senders, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.shared.lock().session.unsent()
+        self.shared.lock().driver.unsent()
     }
 
-    /// What can still happen on the connection.
+    /// Returns the subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.shared.subprotocol.as_deref()
+    }
+
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
+        self.shared.lock().driver.sender.deflate()
+    }
+
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
-        self.shared.lock().session.sender.state()
+        self.shared.lock().driver.sender.state()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.shared.lock().session.sender.round_trip()
+        self.shared.lock().driver.sender.round_trip()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
-        self.shared.lock().session.sender.close_info().map(CloseInfo::into_owned)
+        self.shared.lock().driver.sender.close_info().map(CloseInfo::into_owned)
     }
 
     /// Waits for room, queues with `feed`, and waits until that is written.
-    fn queue(&self, feed: impl FnOnce(&mut Session) -> Result<(), Error>) -> Result<(), Error> {
+    fn queue(&self, feed: impl FnOnce(&mut Driver) -> Result<(), Error>) -> Result<(), Error> {
         let until = loop {
-            self.shared.write_until(|shelf| shelf.session.has_room())?;
-            let mut shelf = self.shared.lock();
+            self.shared.write_until(|state| state.driver.has_room())?;
+            let mut state = self.shared.lock();
             // another thread may have been faster
-            if shelf.session.has_room() {
-                feed(&mut shelf.session)?;
-                break shelf.end_of_queue();
+            if state.driver.has_room() {
+                feed(&mut state.driver)?;
+                break state.end_of_queue();
             }
         };
-        self.shared.write_until(|shelf| shelf.written >= until)
+        self.shared.write_until(|state| state.written >= until)
     }
 }
 
-impl Shelf {
-    /// How many bytes will have been written when all that is queued now is.
+impl SharedState {
+    /// Returns how many bytes will have been written when all that is queued now is.
     fn end_of_queue(&self) -> u64 {
-        self.written + self.session.unsent() as u64
+        self.written + self.driver.unsent() as u64
     }
 }
 
@@ -643,7 +654,7 @@ impl<S> fmt::Debug for Sender<S> {
 pub struct ReuniteError<S>(Box<(Receiver<S>, Sender<S>)>);
 
 impl<S> ReuniteError<S> {
-    /// The halves.
+    /// Returns the halves.
     pub fn into_halves(self) -> (Receiver<S>, Sender<S>) {
         *self.0
     }
@@ -662,3 +673,25 @@ impl<S> fmt::Display for ReuniteError<S> {
 }
 
 impl<S> core::error::Error for ReuniteError<S> {}
+
+impl Receiver<TcpStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.shared.io.peer_addr()
+    }
+}
+
+impl Sender<TcpStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.io.peer_addr()
+    }
+}

@@ -8,14 +8,16 @@ use std::os::unix::net::UnixStream;
 /// A blocking stream, and what it can do besides reading and writing.
 ///
 /// Implement it for a stream of your own, such as TLS over a socket, by handing the calls to the
-/// socket below. Every method has a default that says [`Unsupported`](io::ErrorKind::Unsupported), which
-/// means "cannot"; connections get along with that:
+/// socket below. Every method has a default that says [`Unsupported`](io::ErrorKind::Unsupported),
+/// which means "cannot"; connections get along with that:
 ///
-/// | cannot | then |
-/// |---|---|
-/// | time-outs | waits have no end, and a call waits in one direction at a time; a client ends as soon as the closing handshake is complete, without a look at whether the server closes first |
-/// | read back time-outs | those that you had set are taken off by the handshake, and by keep-alive |
-/// | end one direction | a server ends as soon as its last frame is written: drop it, so that the peer sees the end |
+/// - Without time-outs, waits have no end, and a call waits in one direction at a time. A client
+///   ends as soon as the closing handshake is complete, without a look at whether the server closes
+///   first.
+/// - If time-outs cannot be read back, those that you had set are taken off by the handshake and by
+///   keep-alive.
+/// - If one direction cannot be ended, a server ends as soon as its last frame is written: drop it,
+///   so that the peer sees the end.
 ///
 /// [`Plain`] is any stream that can do none of this.
 ///
@@ -31,7 +33,9 @@ use std::os::unix::net::UnixStream;
 ///     socket: TcpStream,
 /// }
 /// # impl Tls { fn send_close_notify(&mut self) -> io::Result<()> { Ok(()) } }
-/// # impl Read for Tls { fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> { self.socket.read(buf) } }
+/// # impl Read for Tls {
+/// #     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> { self.socket.read(buf) }
+/// # }
 /// # impl Write for Tls {
 /// #     fn write(&mut self, buf: &[u8]) -> io::Result<usize> { self.socket.write(buf) }
 /// #     fn flush(&mut self) -> io::Result<()> { self.socket.flush() }
@@ -61,7 +65,7 @@ use std::os::unix::net::UnixStream;
 /// }
 /// ```
 pub trait Transport: Read + Write {
-    /// The time-out that is set for reading.
+    /// Returns the time-out that is set for reading.
     ///
     /// # Errors
     ///
@@ -70,7 +74,7 @@ pub trait Transport: Read + Write {
         cannot()
     }
 
-    /// The time-out that is set for writing.
+    /// Returns the time-out that is set for writing.
     ///
     /// # Errors
     ///
@@ -100,8 +104,8 @@ pub trait Transport: Read + Write {
         cannot()
     }
 
-    /// Ends one direction, or both, while the stream is still there: [`Shutdown::Both`] also wakes a
-    /// thread that reads.
+    /// Ends one direction, or both, while the stream is still there: [`Shutdown::Both`] also wakes
+    /// a thread that reads.
     ///
     /// # Errors
     ///
@@ -126,7 +130,7 @@ fn cannot<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Whether an error says that the stream cannot do what it was asked for.
+/// Returns whether an error says that the stream cannot do what it was asked for.
 pub(super) fn is_cannot(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
@@ -183,9 +187,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
 /// Any stream as a [`Transport`] that can read and write and nothing else.
 ///
-/// Its waits have no end, so a peer that falls silent is waited for until it hangs up, and `recv` and
-/// `send` cannot look at the other direction while they wait. After the closing handshake it ends at
-/// once; drop it then. A TLS library's stream over a socket can do more: see [`Transport`].
+/// Its waits have no end, so a peer that falls silent is waited for until it hangs up, and `recv`
+/// and `send` cannot look at the other direction while they wait. After the closing handshake it
+/// ends at once; drop it then. A TLS library's stream over a socket can do more: see [`Transport`].
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::exhaustive_structs)] // a wrapper to be made and taken apart
 pub struct Plain<S>(pub S);

@@ -36,7 +36,7 @@ impl Memory {
         self.bytes
     }
 
-    /// The size of the allocation.
+    /// Returns the size of the allocation.
     pub(super) fn capacity(&self) -> usize {
         self.allocated
     }

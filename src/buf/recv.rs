@@ -1,18 +1,21 @@
-use core::{fmt, mem};
+use core::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
-use super::memory::Memory;
 use crate::wire::apply_mask;
 
 #[cfg(feature = "deflate")]
 mod inflated;
 mod pieces;
+mod region;
+mod space;
 
 #[cfg(feature = "deflate")]
 pub(crate) use inflated::FIRST_PIECE;
 #[cfg(feature = "deflate")]
 use inflated::Inflated;
+pub(crate) use region::Payload;
+use region::Region;
 
 /// Bytes received and not yet consumed, in one contiguous piece.
 ///
@@ -34,14 +37,8 @@ use inflated::Inflated;
 /// announces reserves nothing. Compressed messages are inflated into memory besides, as much as has
 /// come out of them; a complete one is then copied if it is longer than 16 KiB.
 pub struct RecvBuffer {
-    storage: Memory,
-    /// The message under way: its payload so far, unmasked and contiguous, is `start..assembled`.
-    start: usize,
-    assembled: usize,
-    /// What the peer sent and nobody parsed yet is `parsed..filled`. Between `assembled` and
-    /// `parsed` lie headers and control frames that are done with.
-    parsed: usize,
-    filled: usize,
+    /// What was received: of the message under way, and unparsed.
+    region: Region,
     /// The last bytes before `parsed` are the payload, this long, of a control frame that nobody
     /// took yet.
     control: usize,
@@ -65,20 +62,16 @@ impl RecvBuffer {
     /// buffers that lie like that.
     pub const DEFAULT_READ_AHEAD: usize = 16 * 1024;
 
-    /// An empty buffer. Allocates nothing.
+    /// Makes an empty buffer. Allocates nothing.
     pub fn new() -> Self {
         Self::with_read_ahead(Self::DEFAULT_READ_AHEAD)
     }
 
-    /// An empty buffer that reserves `read_ahead` bytes (256 to 64 MiB) ahead of the data.
+    /// Makes an empty buffer that reserves `read_ahead` bytes (256 to 64 MiB) ahead of the data.
     /// Allocates nothing yet.
     pub fn with_read_ahead(read_ahead: usize) -> Self {
         Self {
-            storage: Memory::new(),
-            start: 0,
-            assembled: 0,
-            parsed: 0,
-            filled: 0,
+            region: Region::default(),
             control: 0,
             expected: 0,
             cut: false,
@@ -112,7 +105,7 @@ impl RecvBuffer {
     /// linear in the bytes received.
     pub fn space(&mut self) -> &mut [u8] {
         self.make_space();
-        &mut self.storage[self.filled..]
+        &mut self.region.memory[self.region.filled..]
     }
 
     /// Takes the first `n` bytes of the [`space`](Self::space) as received.
@@ -121,18 +114,19 @@ impl RecvBuffer {
     /// the space there is.
     #[inline]
     pub fn commit(&mut self, n: usize) {
-        self.filled = self.filled.saturating_add(n).min(self.storage.len());
-        self.cut = self.filled == self.storage.len();
+        self.region.filled = self.region.filled.saturating_add(n).min(self.region.memory.len());
+        self.cut = self.region.filled == self.region.memory.len();
     }
 
-    /// The [`space`](Self::space) as an owned buffer, for IO that needs to own what it writes to.
+    /// Returns the [`space`](Self::space) as an owned buffer, for IO that needs to own what it
+    /// writes to.
     ///
     /// Its length is the number of bytes that may be written. Give it back with
     /// [`put_space`](Self::put_space); until then the connection can go on parsing what is there.
     #[must_use = "the space is lost until it is given back with `put_space`"]
     pub fn take_space(&mut self) -> BytesMut {
         self.make_space();
-        self.storage.lend(self.filled)
+        self.region.memory.lend(self.region.filled)
     }
 
     /// Gives back what [`take_space`](Self::take_space) lent, `n` bytes of it received.
@@ -142,8 +136,8 @@ impl RecvBuffer {
     /// dropped: what comes here never makes this buffer larger than what was received does.
     pub fn put_space(&mut self, mut space: BytesMut, n: usize) {
         let n = n.min(space.len());
-        if self.storage.len() == self.filled {
-            match self.storage.take_back(space) {
+        if self.region.memory.len() == self.region.filled {
+            match self.region.memory.take_back(space) {
                 Ok(()) => return self.commit(n),
                 Err(other) => space = other,
             }
@@ -163,7 +157,7 @@ impl RecvBuffer {
         }
     }
 
-    /// Whether nothing is held: no unparsed byte, no part of a message.
+    /// Returns whether nothing is held: no unparsed byte, no part of a message.
     ///
     /// An idle buffer carries no state: it may serve another connection.
     #[inline]
@@ -172,22 +166,22 @@ impl RecvBuffer {
         if !self.is_inflated_idle() {
             return false;
         }
-        self.start == self.filled
+        self.region.is_idle()
     }
 
-    /// The bytes of memory held, all of what a payload that was handed over shares with this
-    /// buffer.
+    /// Returns the bytes of memory held, all of what a payload that was handed over shares with
+    /// this buffer.
     pub fn capacity(&self) -> usize {
         #[cfg(feature = "deflate")]
-        return self.storage.capacity() + self.inflated_capacity();
+        return self.region.memory.capacity() + self.inflated_capacity();
         #[cfg(not(feature = "deflate"))]
-        self.storage.capacity()
+        self.region.memory.capacity()
     }
 
-    /// The bytes that are in it: of a message that is not complete, and not parsed yet.
+    /// Returns the bytes that are in it: of a message that is not complete, and not parsed yet.
     #[cfg(feature = "server")]
     pub(crate) fn held(&self) -> usize {
-        let held = self.filled - self.start;
+        let held = self.region.filled - self.region.start;
         #[cfg(feature = "deflate")]
         return held + self.inflated.as_ref().map_or(0, |inflated| inflated.len());
         #[cfg(not(feature = "deflate"))]
@@ -199,35 +193,29 @@ impl RecvBuffer {
     #[doc(hidden)]
     #[inline]
     pub fn unparsed(&self) -> &[u8] {
-        &self.storage[self.parsed..self.filled]
+        &self.region.memory[self.region.parsed..self.region.filled]
     }
 
     /// Drops `n` unparsed bytes: a header, or something that nobody needs to see.
     #[inline]
     pub(crate) fn skip(&mut self, n: usize) {
-        self.parsed = self.parsed.saturating_add(n).min(self.filled);
-        if self.assembled == self.start {
-            self.release();
+        let region = &mut self.region;
+        region.parsed = region.parsed.saturating_add(n).min(region.filled);
+        if region.assembled == region.start {
+            region.release();
         }
     }
 
     /// Drops everything.
     pub(crate) fn clear(&mut self) {
-        self.parsed = self.filled;
+        self.region.parsed = self.region.filled;
         self.control = 0;
-        self.release();
+        self.region.release();
         self.expected = 0;
         #[cfg(feature = "deflate")]
         {
             self.inflated = None;
         }
-    }
-
-    /// Drops the assembled payload: it has been delivered.
-    #[inline]
-    fn release(&mut self) {
-        self.start = self.parsed;
-        self.assembled = self.parsed;
     }
 
     /// Unmasks up to `len` unparsed bytes of a data frame and appends them to the message under
@@ -241,23 +229,24 @@ impl RecvBuffer {
         mask: Option<[u8; 4]>,
         offset: usize,
     ) -> usize {
-        let there = self.filled - self.parsed;
+        let region = &mut self.region;
+        let there = region.filled - region.parsed;
         let n = usize::try_from(len).map_or(there, |len| len.min(there));
-        let end = self.parsed + n;
+        let end = region.parsed + n;
         if let Some(key) = mask {
-            apply_mask(&mut self.storage[self.parsed..end], key, offset);
+            apply_mask(&mut region.memory[region.parsed..end], key, offset);
         }
-        if self.assembled == self.start {
+        if region.assembled == region.start {
             // the first payload of a message stays where it is
-            self.start = self.parsed;
-            self.assembled = end;
+            region.start = region.parsed;
+            region.assembled = end;
         } else {
-            if self.assembled != self.parsed {
-                self.storage.copy_within(self.parsed..end, self.assembled);
+            if region.assembled != region.parsed {
+                region.memory.copy_within(region.parsed..end, region.assembled);
             }
-            self.assembled += n;
+            region.assembled += n;
         }
-        self.parsed = end;
+        region.parsed = end;
         self.expected = match usize::try_from(len - n as u64) {
             Ok(missing) if fin => missing,
             _ => usize::MAX,
@@ -268,37 +257,39 @@ impl RecvBuffer {
     /// Unmasks a whole message that lies unparsed behind `header_len` bytes of header, between
     /// messages. All of it must be there.
     #[inline]
-    pub(crate) fn take_whole(
+    pub(crate) fn take_frame(
         &mut self,
         header_len: usize,
         len: usize,
         mask: Option<[u8; 4]>,
     ) -> &[u8] {
-        self.start = self.parsed + header_len;
-        self.assembled = self.start + len;
-        self.parsed = self.assembled;
+        let region = &mut self.region;
+        region.start = region.parsed + header_len;
+        region.assembled = region.start + len;
+        region.parsed = region.assembled;
         self.expected = 0;
-        let payload = &mut self.storage[self.start..self.assembled];
+        let payload = &mut region.memory[region.start..region.assembled];
         if let Some(key) = mask {
             apply_mask(payload, key, 0);
         }
         payload
     }
 
-    /// Takes [`take_whole`](Self::take_whole) back.
+    /// Takes [`take_frame`](Self::take_frame) back.
     #[cold]
-    pub(crate) fn put_back_whole(&mut self, header_len: usize, len: usize, mask: Option<[u8; 4]>) {
+    pub(crate) fn put_frame_back(&mut self, header_len: usize, len: usize, mask: Option<[u8; 4]>) {
+        let region = &mut self.region;
         if let Some(key) = mask {
-            apply_mask(&mut self.storage[self.start..self.assembled], key, 0);
+            apply_mask(&mut region.memory[region.start..region.assembled], key, 0);
         }
-        self.parsed -= header_len + len;
-        self.release();
+        region.parsed -= header_len + len;
+        region.release();
     }
 
-    /// The last `n` bytes of the assembled payload.
+    /// Returns the last `n` bytes of the assembled payload.
     #[inline]
     pub(crate) fn assembled_tail(&self, n: usize) -> &[u8] {
-        &self.storage[self.assembled - n..self.assembled]
+        &self.region.memory[self.region.assembled - n..self.region.assembled]
     }
 
     /// Unmasks a control frame's payload: the `len` unparsed bytes behind `header_len` of header,
@@ -311,19 +302,20 @@ impl RecvBuffer {
         mask: Option<[u8; 4]>,
     ) -> &[u8] {
         self.skip(header_len);
-        let payload = self.parsed;
-        self.parsed = (payload + len).min(self.filled);
-        self.control = self.parsed - payload;
+        let region = &mut self.region;
+        let payload = region.parsed;
+        region.parsed = (payload + len).min(region.filled);
+        self.control = region.parsed - payload;
         if let Some(key) = mask {
-            apply_mask(&mut self.storage[payload..self.parsed], key, 0);
+            apply_mask(&mut region.memory[payload..region.parsed], key, 0);
         }
-        &self.storage[payload..self.parsed]
+        &region.memory[payload..region.parsed]
     }
 
-    /// The payload of the control frame just taken, `len` bytes.
+    /// Returns the payload of the control frame just taken, `len` bytes.
     #[inline]
     pub(crate) fn control(&self, len: usize) -> &[u8] {
-        &self.storage[self.parsed.saturating_sub(len)..self.parsed]
+        &self.region.memory[self.region.parsed.saturating_sub(len)..self.region.parsed]
     }
 
     /// Lends the payload of the control frame just taken, `len` bytes, and counts it as consumed.
@@ -337,118 +329,7 @@ impl RecvBuffer {
     /// Lends the assembled payload and counts it as consumed.
     #[inline]
     pub(crate) fn take_message(&mut self) -> Payload<'_> {
-        let (start, end) = (self.start, self.assembled);
-        self.release();
-        Payload { rx: self, start, end }
-    }
-
-    #[inline]
-    fn make_space(&mut self) {
-        #[cfg(feature = "deflate")]
-        if self.inflated.is_some() {
-            self.shrink_inflated();
-        }
-        if self.start == self.filled {
-            (self.start, self.assembled, self.parsed, self.filled) = (0, 0, 0, 0);
-            self.storage.reclaim();
-        }
-        // An eighth of the buffer is a read large enough to go on with.
-        let enough = self.storage.len().max(self.read_ahead) / 8;
-        if self.storage.len() - self.filled < enough || self.cut {
-            self.make_more_space(enough);
-        }
-    }
-
-    #[inline(never)]
-    fn make_more_space(&mut self, enough: usize) {
-        // Where one read does not take what is there, larger ones save system calls.
-        let largest = Self::BUSY_FACTOR * self.read_ahead;
-        let larger = (2 * self.storage.len()).min(largest);
-        let grow = mem::take(&mut self.cut) && self.storage.len() < largest;
-        self.close_gap();
-        let tail = self.storage.len() - self.filled;
-        if tail >= enough && !grow {
-            return;
-        }
-        let held = self.filled - self.start;
-        // Only a payload that reaches to the end of what has arrived says how much is missing.
-        let expected = if self.parsed == self.filled { self.expected } else { usize::MAX };
-        if !grow && self.start > held && self.storage.len() - held >= enough {
-            // No more bytes move than were consumed since the last move: linear over all.
-            self.storage.copy_within(self.start..self.filled, 0);
-        } else if expected > 0 && tail >= expected {
-            return;
-        } else {
-            // Twice what is held, so that copying is linear over all, but no more than the message
-            // can still need.
-            let ahead = held.min(expected).max(self.read_ahead);
-            let len = if grow { (held + ahead).max(larger) } else { held + ahead };
-            // Exactly the rest of the message leaves all of the memory to it.
-            let len = if ahead == expected { len } else { off_the_page(len) };
-            let mut storage = Memory::zeroed(len);
-            storage[..held].copy_from_slice(&self.storage[self.start..self.filled]);
-            self.storage = storage;
-        }
-        self.assembled -= self.start;
-        self.parsed -= self.start;
-        self.filled = held;
-        self.start = 0;
-    }
-
-    /// Moves what is still needed down over the headers and control frames that are done with.
-    ///
-    /// A message in fragments stays under way as long as the peer likes, and any number of control
-    /// frames may come meanwhile: they must not pile up.
-    fn close_gap(&mut self) {
-        let needed = self.parsed - self.control;
-        if needed > self.assembled {
-            self.storage.copy_within(needed..self.filled, self.assembled);
-            let gap = needed - self.assembled;
-            self.parsed -= gap;
-            self.filled -= gap;
-        }
-    }
-
-    /// Whether `len` bytes are handed over: a small payload must not keep a large buffer alive.
-    #[inline]
-    fn hands_over(&self, len: usize) -> bool {
-        len >= Self::HAND_OVER_MIN && len >= self.storage.capacity() / 2
-    }
-
-    /// Moves `start..end`, which must lie before everything still held, out of the buffer.
-    fn detach(&mut self, start: usize, end: usize) -> Bytes {
-        if !self.hands_over(end - start) {
-            return Bytes::copy_from_slice(&self.storage[start..end]);
-        }
-        self.start -= end;
-        self.assembled -= end;
-        self.parsed -= end;
-        self.filled -= end;
-        self.storage.hand_over(start, end)
-    }
-
-    /// Below this a copy costs less than the reference count and the fresh buffer that follow from
-    /// giving the memory away.
-    const HAND_OVER_MIN: usize = 4096;
-
-    /// A buffer that one read fills grows up to so many times the space reserved ahead of data:
-    /// with the default to 64 KiB, which takes a burst of 32 messages of 1 KiB at once.
-    const BUSY_FACTOR: usize = 4;
-}
-
-/// A size that is not close to a multiple of a page.
-///
-/// Behind an allocation of 16 KiB glibc puts the next one, as a rule the send buffer, 16 bytes on
-/// modulo 4 096. Some processors (EPYC) copy 12 000 bytes between such addresses in 6.9 µs, and in
-/// 0.2 µs where the distance is 32 or more: they take each load for one of what was just stored.
-const fn off_the_page(len: usize) -> usize {
-    const PAGE: usize = 4096;
-    const OFF: usize = 512;
-    match len % PAGE {
-        _ if len < PAGE => len,
-        over if over < OFF => len - over + OFF,
-        over if over >= PAGE - 64 => len - over + PAGE + OFF,
-        _ => len,
+        self.region.take_assembled()
     }
 }
 
@@ -461,57 +342,20 @@ impl Default for RecvBuffer {
 impl fmt::Debug for RecvBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecvBuffer")
-            .field("assembled", &(self.assembled - self.start))
-            .field("unparsed", &(self.filled - self.parsed))
+            .field("assembled", &(self.region.assembled - self.region.start))
+            .field("unparsed", &(self.region.filled - self.region.parsed))
             .field("capacity", &self.capacity())
             .finish()
     }
 }
 
-/// A message in a receive buffer: already consumed, still readable.
-pub(crate) struct Payload<'b> {
-    rx: &'b mut RecvBuffer,
-    start: usize,
-    end: usize,
-}
-
-impl<'b> Payload<'b> {
-    #[inline]
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.rx.storage[self.start..self.end]
-    }
-
-    #[inline]
-    pub(crate) fn into_slice(self) -> &'b [u8] {
-        &self.rx.storage[self.start..self.end]
-    }
-
-    /// Copies a small payload, hands a large one over.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        self.rx.detach(self.start, self.end)
-    }
-
-    /// Hands a payload of `min` bytes or more over, if that keeps little else alive; otherwise
-    /// lends it.
-    #[inline]
-    pub(crate) fn into_bytes_or_slice(self, min: usize) -> Result<Bytes, &'b [u8]> {
-        let len = self.end - self.start;
-        if len >= min && self.rx.hands_over(len) {
-            return Ok(self.into_bytes());
-        }
-        Err(self.into_slice())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use super::*;
 
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-    /// A buffer with the first byte of a message that goes on.
+    /// Returns a buffer with the first byte of a message that goes on.
     fn with_message_under_way(read_ahead: usize) -> RecvBuffer {
         let mut rx = RecvBuffer::with_read_ahead(read_ahead);
         rx.extend_from_slice(b"m");
@@ -562,42 +406,7 @@ mod tests {
             assert!(rx.is_idle());
         }
     }
-    /// Growth is geometric in what has arrived, also when nobody parses it meanwhile.
-    #[test]
-    fn unparsed_bytes_grow_the_buffer_geometrically() {
-        let mut rx = RecvBuffer::with_read_ahead(1024);
-        // a whole message before them must not make the buffer expect nothing more
-        rx.extend_from_slice(b"m");
-        rx.assemble(1, true, None, 0);
-        let mut growths = 0;
-        let mut capacity = rx.capacity();
-        for _ in 0..8 * 1024 {
-            rx.extend_from_slice(&[0; 1024]);
-            growths += u32::from(capacity != rx.capacity());
-            capacity = rx.capacity();
-        }
-        assert!(growths <= 16, "{growths} growths to 8 MiB");
-        assert!(capacity <= 2 * (rx.unparsed().len() + 1024), "{rx:?}");
-    }
 
-    /// The small rest of a buffer whose message was handed over is not worth reading into.
-    #[test]
-    fn a_small_rest_does_not_make_small_reads() {
-        let mut rx = RecvBuffer::new();
-        let len = RecvBuffer::DEFAULT_READ_AHEAD - 400;
-        rx.space().fill(0);
-        rx.commit(len + 300);
-        rx.assemble(len as u64, true, None, 0);
-        let _message = rx.take_message().into_bytes();
-        for _ in 0..20 {
-            // consume all but a few bytes, as a stream of small messages does
-            let n = rx.unparsed().len() - 10;
-            rx.skip(n);
-            let space = rx.space().len();
-            assert!(space >= RecvBuffer::DEFAULT_READ_AHEAD / 8, "reads of {space} bytes");
-            rx.commit(space);
-        }
-    }
     /// What is handed over keeps at most twice its size alive: not a large buffer that an earlier
     /// message came in.
     #[test]
@@ -645,56 +454,5 @@ mod tests {
         assert_eq!(held, [b'm'; 9000][..]);
         rx.extend_from_slice(b"next");
         assert_eq!(rx.unparsed(), b"next");
-    }
-
-    /// Whatever grows, no memory is close to a multiple of a page, in front of or behind it.
-    #[test]
-    fn sizes_are_off_the_page() {
-        for read_ahead in [4096, RecvBuffer::DEFAULT_READ_AHEAD, 64 * 1024] {
-            for step in [100, 5000, usize::MAX] {
-                let mut rx = RecvBuffer::with_read_ahead(read_ahead);
-                for _ in 0..200 {
-                    let n = rx.space().len().min(step);
-                    rx.commit(n);
-                    let over = rx.capacity() % 4096;
-                    assert!((512..4096 - 32).contains(&over), "{} of {read_ahead}", rx.capacity());
-                    if step == usize::MAX {
-                        rx.skip(n);
-                    }
-                }
-            }
-        }
-        for (len, expected) in [
-            (256, 256),
-            (4095, 4095),
-            (4096, 4608),
-            (4607, 4608),
-            (4608, 4608),
-            (8100, 8100),
-            (8191, 8704),
-        ] {
-            assert_eq!(off_the_page(len), expected);
-        }
-    }
-
-    /// A read that fills the buffer makes the next one larger, up to a point.
-    #[test]
-    fn full_reads_grow_the_buffer() {
-        let mut rx = RecvBuffer::with_read_ahead(1024);
-        let mut lens = Vec::new();
-        for _ in 0..5 {
-            let n = rx.space().len();
-            lens.push(n);
-            rx.commit(n);
-            rx.skip(n);
-        }
-        assert_eq!(lens, [1024, 2048, 4608, 4608, 4608]);
-        // what nobody parsed yet is kept
-        let n = rx.space().len();
-        rx.space().fill(7);
-        rx.commit(n);
-        rx.skip(n - 10);
-        assert_eq!(rx.space().len(), 4608 - 10);
-        assert_eq!(rx.unparsed(), [7; 10]);
     }
 }

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::wire::{FrameHeader, apply_mask};
 
 #[cfg(feature = "deflate")]
-mod made;
+mod in_place;
 
 /// Frames on their way out, in the order in which they leave.
 ///
@@ -54,26 +54,26 @@ struct Pongs {
 }
 
 impl SendBuffer {
-    /// An empty buffer. Allocates nothing.
+    /// Makes an empty buffer. Allocates nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The number of unsent bytes.
+    /// Returns the number of unsent bytes.
     #[inline]
     pub fn len(&self) -> usize {
         let newest = self.pongs.newest.as_ref().map_or(0, Vec::len);
         self.flat.len() - self.head + self.referenced + newest
     }
 
-    /// Whether everything has been sent.
+    /// Returns whether everything has been sent.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head == self.flat.len() && self.segments.is_empty()
     }
 
-    /// The next piece to send, owned, for IO that needs to own what it reads from; `None` when all
-    /// has been taken.
+    /// Returns the next piece to send, owned, for IO that needs to own what it reads from; `None`
+    /// when all has been taken.
     ///
     /// What is taken counts as sent. A payload queued by reference comes out as it went in. All
     /// else is copied, up to 64 KiB at a time, into memory that serves again once the pieces in it
@@ -116,7 +116,8 @@ impl SendBuffer {
         }
     }
 
-    /// The bytes of memory held, without payloads queued by reference and pieces that were taken.
+    /// Returns the bytes of memory held, without payloads queued by reference and pieces that were
+    /// taken.
     pub fn capacity(&self) -> usize {
         self.flat.capacity() + self.taken.as_ref().map_or(0, |taken| taken.capacity())
     }
@@ -361,7 +362,7 @@ mod tests {
         bytes
     }
 
-    /// A buffer in which every kind of entry waits, and what it must send.
+    /// Returns a buffer in which every kind of entry waits, and what it must send.
     fn mixed(pongs_allowed: usize) -> (SendBuffer, Vec<u8>) {
         let mut tx = SendBuffer::new();
         let mut expected = Vec::new();

@@ -114,8 +114,8 @@ impl Decompressor {
     }
 }
 
-/// Whether a payload that ends with these octets, the last one lowest, still has the four at its
-/// end that a sender takes off (RFC 7692 §7.2.1).
+/// Returns whether a payload that ends with these octets, the last one lowest, still has the four
+/// at its end that a sender takes off (RFC 7692 §7.2.1).
 ///
 /// One without them never ends like this: its last octet has a bit at least of the header of the
 /// empty block, and these are 0.
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// The messages one after the other; `None` for one that is not valid.
+    /// Returns the messages one after the other; `None` for one that is not valid.
     fn inflate(messages: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
         let mut it = Decompressor::new();
         it.reset(15);

@@ -18,7 +18,7 @@
 //!   smaller or [`MessageRef::uncompressed`](crate::proto::MessageRef::uncompressed) says no.
 //!   Messages in fragments are, whatever their length. Control frames never are.
 //! - **For many receivers**:
-//!   [`PreparedMessage::with_deflate`](crate::proto::PreparedMessage::with_deflate) compresses
+//!   [`PreparedMessage::with_deflate`](crate::PreparedMessage::with_deflate) compresses
 //!   once.
 //! - **Limits**: [`Config::max_message_len`](crate::Config::max_message_len) holds for what
 //!   comes out, while it comes out: a bomb costs the limit, 16 KiB of output, the decompressor and

@@ -115,8 +115,8 @@ impl Params {
         }
     }
 
-    /// Whether a server with these settings compresses with so small a window as this offer asks
-    /// for.
+    /// Returns whether a server with these settings compresses with so small a window as this offer
+    /// asks for.
     ///
     /// RFC 7692 §7.1.2.1: "A server declines an extension negotiation offer with this parameter if
     /// the server doesn't support it."

@@ -10,27 +10,27 @@ use core::cell::RefCell;
 use super::{Compressor, CompressorKind, Decompressor};
 
 std::thread_local! {
-    static SHELF: RefCell<Shelf> = const { RefCell::new(Shelf::new()) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
 }
 
 // Boxes, because they are handed over as they are.
 #[allow(clippy::vec_box)]
-struct Shelf {
+struct Pool {
     compressors: Vec<Box<Compressor>>,
     decompressors: Vec<Box<Decompressor>>,
 }
 
-impl Shelf {
+impl Pool {
     const fn new() -> Self {
         Self { compressors: Vec::new(), decompressors: Vec::new() }
     }
 }
 
-/// A compressor that has compressed nothing.
+/// Returns a compressor that has compressed nothing.
 pub(crate) fn take_compressor(kind: CompressorKind) -> Box<Compressor> {
-    let found = with_shelf(|shelf| {
-        let at = shelf.compressors.iter().rposition(|it| it.kind == kind)?;
-        Some(shelf.compressors.swap_remove(at))
+    let found = with_pool(|pool| {
+        let at = pool.compressors.iter().rposition(|it| it.kind == kind)?;
+        Some(pool.compressors.swap_remove(at))
     });
     match found {
         Some(mut compressor) => {
@@ -43,37 +43,37 @@ pub(crate) fn take_compressor(kind: CompressorKind) -> Box<Compressor> {
 
 /// Gives a compressor back.
 pub(crate) fn keep_compressor(compressor: Box<Compressor>) {
-    with_shelf(|shelf| {
+    with_pool(|pool| {
         // One of another kind may be what the thread needed before a change of settings.
-        if shelf.compressors.len() == MAX_KEPT {
-            shelf.compressors.swap_remove(0);
+        if pool.compressors.len() == MAX_KEPT {
+            pool.compressors.swap_remove(0);
         }
-        shelf.compressors.push(compressor);
+        pool.compressors.push(compressor);
         Some(())
     });
 }
 
-/// A decompressor that has decompressed nothing, for a peer with such a window.
+/// Returns a decompressor that has decompressed nothing, for a peer with such a window.
 pub(crate) fn take_decompressor(window_bits: u8) -> Box<Decompressor> {
-    let mut decompressor = with_shelf(|shelf| shelf.decompressors.pop())
-        .unwrap_or_else(|| Box::new(Decompressor::new()));
+    let mut decompressor =
+        with_pool(|pool| pool.decompressors.pop()).unwrap_or_else(|| Box::new(Decompressor::new()));
     decompressor.reset(window_bits);
     decompressor
 }
 
 /// Gives a decompressor back.
 pub(crate) fn keep_decompressor(decompressor: Box<Decompressor>) {
-    with_shelf(|shelf| {
-        if shelf.decompressors.len() < MAX_KEPT {
-            shelf.decompressors.push(decompressor);
+    with_pool(|pool| {
+        if pool.decompressors.len() < MAX_KEPT {
+            pool.decompressors.push(decompressor);
         }
         Some(())
     });
 }
 
-/// `None` also at the end of a thread, when its shelf is gone already.
-fn with_shelf<T>(use_it: impl FnOnce(&mut Shelf) -> Option<T>) -> Option<T> {
-    SHELF.try_with(|shelf| use_it(&mut shelf.borrow_mut())).ok().flatten()
+/// `None` also at the end of a thread, when its pool is gone already.
+fn with_pool<T>(use_it: impl FnOnce(&mut Pool) -> Option<T>) -> Option<T> {
+    POOL.try_with(|pool| use_it(&mut pool.borrow_mut())).ok().flatten()
 }
 
 /// Of each. One is in use at a time, but for messages in fragments.

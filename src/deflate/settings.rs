@@ -28,7 +28,7 @@ pub struct Deflate {
 }
 
 impl Deflate {
-    /// The defaults.
+    /// Returns the defaults.
     pub const fn new() -> Self {
         Self {
             level: 1,
@@ -139,7 +139,8 @@ impl Deflate {
         }
     }
 
-    /// The same with values that the engine takes and the RFC knows: the core works with any.
+    /// Returns the same with values that the engine takes and the RFC knows: the core works with
+    /// any.
     pub(crate) fn clamped(&self) -> Self {
         Self {
             level: self.level.min(9),

@@ -57,7 +57,7 @@ use crate::wire::CloseFrame;
 /// use sansws::endpoint::{Endpoint, Step};
 /// use sansws::handshake::client::Request;
 /// use sansws::handshake::server::Accept;
-/// use sansws::proto::Event;
+/// use sansws::Event;
 /// use sansws::Config;
 ///
 /// /// Goes on until nothing more can be done without bytes from the other end.
@@ -141,7 +141,7 @@ struct Refusal {
 }
 
 impl Endpoint {
-    /// A server's end. It begins with the client's request.
+    /// Makes a server's end. It begins with the client's request.
     ///
     /// `config` is used for the handshake and the connection; [`Config::handshake_timeout`] bounds
     /// the time until the request is there, in the time of
@@ -177,7 +177,7 @@ impl Endpoint {
         Self { phase, flow: Flow::new(), blocked: false, deaf: false }
     }
 
-    /// The next thing to do.
+    /// Returns the next thing to do.
     ///
     /// Ask again after each. Events that are complete in `rx` come before anything is read, and
     /// none comes while [`Config::max_unsent`] bytes or more wait in `tx`: the answer would find no
@@ -214,7 +214,7 @@ impl Endpoint {
         }
     }
 
-    /// The step of an open connection.
+    /// Returns the step of an open connection.
     #[inline]
     fn step_slowly<'b>(
         &mut self,
@@ -231,7 +231,7 @@ impl Endpoint {
         }
     }
 
-    /// The next event of an open connection, or what to do to get one.
+    /// Returns the next event of an open connection, or what to do to get one.
     fn next_event(
         connection: &mut Connection,
         flow: &Flow,
@@ -326,7 +326,7 @@ impl Endpoint {
                 if self.deaf { Step::Wait { until } } else { Step::Read { until } }
             }
             // the caller closes the transport for both
-            Action::HangUp | Action::End => Step::Close(match &mut self.phase {
+            Action::TryShutdown | Action::End => Step::Close(match &mut self.phase {
                 Phase::Open(connection) => {
                     self.flow.end();
                     result_of(connection)
@@ -566,8 +566,8 @@ impl Endpoint {
         }
     }
 
-    /// The connection, to look at: its state, how it closed, what was agreed on. `None` before
-    /// there is one; it stays when it is over.
+    /// Returns the connection, to look at: its state, how it closed, what was agreed on. `None`
+    /// before there is one; it stays when it is over.
     pub fn connection(&self) -> Option<&Connection> {
         match &self.phase {
             Phase::Open(connection) => Some(connection),
@@ -575,7 +575,7 @@ impl Endpoint {
         }
     }
 
-    /// The connection, for a loop of one's own. `None` before there is one.
+    /// Returns the connection, for a loop of one's own. `None` before there is one.
     pub fn into_connection(self) -> Option<Connection> {
         match self.phase {
             Phase::Open(connection) => Some(connection),

@@ -14,10 +14,10 @@
 //! | unsent bytes | to do once they are gone | input | output | |
 //! |---|---|---|---|---|
 //! | that can be written | | | | Write |
-//! | | close | | open | HangUp |
+//! | | close | | open | TryShutdown |
 //! | | close | | shut down or failed | End |
 //! | blocked | anything else, closing | ended | | Wait |
-//! | | anything else | ended | open | HangUp |
+//! | | anything else | ended | open | TryShutdown |
 //! | | anything else | ended | shut down or failed | End |
 //! | none | shut down writing | open | open | ShutdownWrite |
 //! | | | open | | Read |
@@ -32,7 +32,7 @@ pub(crate) enum Action {
     /// Shut down the sending direction.
     ShutdownWrite,
     /// Shut down the sending direction as far as that goes without waiting; the end comes next.
-    HangUp,
+    TryShutdown,
     /// Read.
     Read,
     /// Go on parsing, once others have had their turn.
@@ -98,7 +98,7 @@ impl Flow {
         Self { output: Output::Open, input: Input::Open, stalled: false, over: false }
     }
 
-    /// Whether there is something to do before the next event may be delivered.
+    /// Returns whether there is something to do before the next event may be delivered.
     ///
     /// `has_room`: what the application answers to the event finds room.
     #[inline]
@@ -132,13 +132,13 @@ impl Flow {
         self.input = Input::Ended;
     }
 
-    /// Whether nothing more comes from the peer.
+    /// Returns whether nothing more comes from the peer.
     #[inline]
     pub(crate) fn is_input_ended(&self) -> bool {
         self.input == Input::Ended
     }
 
-    /// Whether the sending direction is neither shut down nor broken.
+    /// Returns whether the sending direction is neither shut down nor broken.
     pub(crate) fn is_output_open(&self) -> bool {
         self.output == Output::Open
     }
@@ -170,7 +170,7 @@ impl Flow {
         self.output = Output::Failed;
     }
 
-    /// Whether a write has failed.
+    /// Returns whether a write has failed.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_output_failed(&self) -> bool {
@@ -182,14 +182,14 @@ impl Flow {
         self.over = true;
     }
 
-    /// Whether the connection has ended.
+    /// Returns whether the connection has ended.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.over
     }
 }
 
-/// The table above.
+/// Decides by the table above.
 #[inline]
 fn decide(
     transport: Transport,
@@ -200,11 +200,11 @@ fn decide(
 ) -> Action {
     match (unsent, transport, input, output) {
         (Unsent::Some, ..) => Action::Write,
-        (_, Transport::Close, _, Output::Open) => Action::HangUp,
+        (_, Transport::Close, _, Output::Open) => Action::TryShutdown,
         (_, Transport::Close, ..) => Action::End,
         // The peer may have closed its direction only, and wait for our Close frame.
         (Unsent::Blocked, _, Input::Ended, _) if closing => Action::Wait,
-        (_, _, Input::Ended, Output::Open) => Action::HangUp,
+        (_, _, Input::Ended, Output::Open) => Action::TryShutdown,
         (_, _, Input::Ended, _) => Action::End,
         // RFC 6455 §7.1.1: the server closes first, and reads on until the peer has closed too:
         // "closing with unread data" would let TCP discard the Close frame on its way.
@@ -230,11 +230,11 @@ mod tests {
             (KeepOpen, false, Input::Open, [Read, Read, Read, Read, Read, Read]),
             (KeepOpen, true, Input::Open, [Read, Read, Read, Read, Read, Read]),
             (Shut, true, Input::Open, [ShutdownWrite, Read, Read, Read, Read, Read]),
-            (Close, true, Input::Open, [HangUp, End, End, HangUp, End, End]),
-            (KeepOpen, false, Input::Ended, [HangUp, End, End, HangUp, End, End]),
-            (KeepOpen, true, Input::Ended, [HangUp, End, End, Wait, Wait, Wait]),
-            (Shut, true, Input::Ended, [HangUp, End, End, Wait, Wait, Wait]),
-            (Close, true, Input::Ended, [HangUp, End, End, HangUp, End, End]),
+            (Close, true, Input::Open, [TryShutdown, End, End, TryShutdown, End, End]),
+            (KeepOpen, false, Input::Ended, [TryShutdown, End, End, TryShutdown, End, End]),
+            (KeepOpen, true, Input::Ended, [TryShutdown, End, End, Wait, Wait, Wait]),
+            (Shut, true, Input::Ended, [TryShutdown, End, End, Wait, Wait, Wait]),
+            (Close, true, Input::Ended, [TryShutdown, End, End, TryShutdown, End, End]),
         ];
         let outputs = [Output::Open, Output::ShutDown, Output::Failed];
         for (transport, closing, input, cells) in rows {

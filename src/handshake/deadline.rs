@@ -18,7 +18,7 @@ impl Deadline {
         self.at.unwrap_or(Duration::ZERO)
     }
 
-    /// Whether the time is over.
+    /// Returns whether the time is over.
     pub(super) fn is_over(&mut self, now: Duration) -> bool {
         let at = *self.at.get_or_insert_with(|| now.saturating_add(self.timeout));
         now >= at

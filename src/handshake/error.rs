@@ -164,7 +164,7 @@ errors! {
 }
 
 impl HandshakeError {
-    /// The headers that such an answer needs besides those of every response.
+    /// Returns the headers that such an answer needs besides those of every response.
     pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
         match self.status() {
             // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405

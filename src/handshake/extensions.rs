@@ -162,7 +162,7 @@ impl<'a> Line<'a> {
         Ok(extension)
     }
 
-    /// A token and the space behind it.
+    /// Returns a token and the space behind it.
     fn token(&mut self) -> Result<&'a str, ExtensionsError> {
         let len = self.0.iter().take_while(|&&byte| list::is_token_byte(byte)).count();
         let (token, rest) = self.0.split_at(len);
@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    /// The extensions in their written form, separated by `, `.
+    /// Returns the extensions in their written form, separated by `, `.
     fn read(lines: &[&str]) -> Result<String, ExtensionsError> {
         let list: Result<Vec<_>, _> = parse(lines.iter().map(|line| line.as_bytes())).collect();
         Ok(list?.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))

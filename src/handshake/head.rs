@@ -18,7 +18,7 @@ pub(super) struct Field {
 }
 
 impl Head {
-    /// A part of the head that is known to be ASCII.
+    /// Returns a part of the head that is known to be ASCII.
     pub(super) fn text(&self, range: &Range<usize>) -> &str {
         self.bytes.get(range.clone()).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or("")
     }
@@ -27,7 +27,7 @@ impl Head {
         Headers { head: self, fields: self.fields.iter() }
     }
 
-    /// The values of a header, in order.
+    /// Returns the values of a header, in order.
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> + Clone {
         let part = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
         self.fields
@@ -40,12 +40,12 @@ impl Head {
         self.all(name).next().is_some()
     }
 
-    /// The value of the first header of this name, if it is UTF-8.
+    /// Returns the value of the first header of this name, if it is UTF-8.
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         self.all(name).next().and_then(|value| str::from_utf8(value).ok())
     }
 
-    /// The value of a header that must stand there once.
+    /// Returns the value of a header that must stand there once.
     pub(super) fn only(&self, name: &str) -> Result<&[u8], Count> {
         let mut values = self.all(name);
         match (values.next(), values.next()) {

@@ -2,7 +2,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-/// The value of `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key`.
+/// Returns the value of `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key`.
 ///
 /// `key` is the value as it was sent, without the space around it; it is not decoded.
 ///
@@ -20,7 +20,7 @@ pub fn accept_key(key: impl AsRef<[u8]>) -> [u8; 28] {
     encoded
 }
 
-/// The `Sec-WebSocket-Key` that carries `nonce`.
+/// Returns the `Sec-WebSocket-Key` that carries `nonce`.
 pub(super) fn encode_nonce(nonce: [u8; 16]) -> [u8; KEY_LEN] {
     let mut encoded = [0; KEY_LEN];
     let written = STANDARD.encode_slice(nonce, &mut encoded);
@@ -28,7 +28,7 @@ pub(super) fn encode_nonce(nonce: [u8; 16]) -> [u8; KEY_LEN] {
     encoded
 }
 
-/// Whether `key` is the base64 form of 16 bytes.
+/// Returns whether `key` is the base64 form of 16 bytes.
 pub(super) fn is_key(key: &[u8]) -> bool {
     // Only the shape is checked. The four bits of the last character that carry no data may be
     // set: the RFC's own example in §4.1, `AQIDBAUGBwgJCgsMDQ4PEC==`, has one of them set, and

@@ -1,7 +1,7 @@
 //! Tokens, and the comma-separated lists of RFC 9110 §5.6.1.
 
-/// Whether `byte` may stand in a token (RFC 9110 §5.6.2). RFC 6455 means the same set, by way of
-/// RFC 2616 §2.2.
+/// Returns whether `byte` may stand in a token (RFC 9110 §5.6.2). RFC 6455 means the same set, by
+/// way of RFC 2616 §2.2.
 pub(super) const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
@@ -35,7 +35,7 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The elements of a list without the empty ones, over all the lines it is spread on.
+/// Returns the elements of a list without the empty ones, over all the lines it is spread on.
 ///
 /// RFC 9110 §5.3: "a recipient MAY combine multiple field lines within a field section that have
 /// the same field name into one field line [...] by appending each subsequent field line value to
@@ -49,14 +49,14 @@ pub(super) fn elements<'a>(
         .filter(|item| !item.is_empty())
 }
 
-/// The lines that are not empty lists.
+/// Returns the lines that are not empty lists.
 pub(super) fn without_empty<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> impl Iterator<Item = &'a [u8]> {
     lines.filter(|&line| elements(core::iter::once(line)).next().is_some())
 }
 
-/// Whether the list has more empty elements than a sender could have by mistake.
+/// Returns whether the list has more empty elements than a sender could have by mistake.
 pub(super) fn is_hollow<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
     let empty = lines
         .flat_map(|line| line.split(|&byte| byte == b','))
@@ -65,7 +65,7 @@ pub(super) fn is_hollow<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
     empty.count() > MAX_EMPTY_ELEMENTS
 }
 
-/// Whether `token` is an element of the list, in any case.
+/// Returns whether `token` is an element of the list, in any case.
 pub(super) fn contains<'a>(lines: impl Iterator<Item = &'a [u8]> + Clone, token: &str) -> bool {
     // as a rule there is one line with nothing else in it
     let mut rest = lines.clone();
@@ -77,7 +77,7 @@ pub(super) fn contains<'a>(lines: impl Iterator<Item = &'a [u8]> + Clone, token:
         && elements(lines).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// A `Content-Length`; all elements of a list must agree.
+/// Returns a `Content-Length`; all elements of a list must agree.
 pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
     let mut lengths = value.split(|&byte| byte == b',').map(|item| {
         let digits = str::from_utf8(trim(item)).ok()?;

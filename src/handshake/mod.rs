@@ -77,7 +77,7 @@ pub use key::accept_key;
 pub use origin::{Origin, OriginError};
 pub use usage::UsageError;
 
-/// The host and the port of a `host[:port]`, if it is one.
+/// Returns the host and the port of a `host[:port]`, if it is one.
 #[cfg(feature = "server")]
 pub(crate) fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     authority::Authority::parse(text).ok().map(|authority| (authority.host, authority.port))

@@ -270,7 +270,7 @@ impl HeadReader {
         Ok(())
     }
 
-    /// The complete head of a request.
+    /// Returns the complete head of a request.
     pub(super) fn take_request(&mut self) -> Result<(Head, RequestLine), HandshakeError> {
         let bytes = mem::take(&mut self.bytes);
         let mut headers = vec![httparse::EMPTY_HEADER; self.lines];
@@ -285,7 +285,7 @@ impl HeadReader {
         Ok((Head { bytes, fields }, line))
     }
 
-    /// The complete head of a response.
+    /// Returns the complete head of a response.
     pub(super) fn take_response(&mut self) -> Result<(Head, StatusLine), HandshakeError> {
         let bytes = mem::take(&mut self.bytes);
         let mut headers = vec![httparse::EMPTY_HEADER; self.lines];
@@ -303,7 +303,7 @@ impl HeadReader {
         Ok((Head { bytes, fields }, line))
     }
 
-    /// The bytes looked at so far.
+    /// Returns the bytes looked at so far.
     #[cfg(test)]
     pub(super) fn work(&self) -> usize {
         self.scanned

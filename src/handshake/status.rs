@@ -1,4 +1,4 @@
-/// The reason phrase of RFC 9110 §15 and its registry; empty for a status that has none.
+/// Returns the reason phrase of RFC 9110 §15 and its registry; empty for a status that has none.
 pub(super) const fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",

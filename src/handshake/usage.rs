@@ -100,14 +100,14 @@ pub(super) fn check_header(
     Ok(())
 }
 
-/// Whether `name` says how long a message is or what becomes of the connection.
+/// Returns whether `name` says how long a message is or what becomes of the connection.
 pub(super) fn is_framing(name: &str) -> bool {
     ["connection", "content-length", "transfer-encoding"]
         .iter()
         .any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
-/// Whether `name` is one of the headers that make a WebSocket handshake.
+/// Returns whether `name` is one of the headers that make a WebSocket handshake.
 pub(super) fn is_websocket(name: &str) -> bool {
     name.eq_ignore_ascii_case("upgrade")
         || name.get(..PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(PREFIX))

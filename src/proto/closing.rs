@@ -44,7 +44,7 @@ pub(crate) enum Cause {
 }
 
 impl Phase {
-    /// The phase after `cause`, and whether a Close frame of ours has to be written for it.
+    /// Returns the phase after `cause`, and whether a Close frame of ours has to be written for it.
     pub(crate) const fn after(self, cause: Cause) -> (Self, bool) {
         match (self, cause) {
             (Self::Open, Cause::WeClose) => (Self::CloseSent, true),
@@ -165,7 +165,7 @@ pub struct CloseInfo<'a> {
 }
 
 impl CloseInfo<'_> {
-    /// The same, independent of the connection.
+    /// Returns the same, independent of the connection.
     pub fn into_owned(self) -> CloseInfo<'static> {
         let reason = Cow::Owned(self.reason.into_owned());
         CloseInfo { reason, ..self }

@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use super::receiver::Ready;
+use super::receiver::{Ready, close_frame};
 use super::{
     CloseInfo, Event, MessageKind, MessageRef, MessageWriter, Outcome, Receiver, Role, SendError,
     Sender, State, Timeout, Transport,
@@ -37,7 +37,8 @@ use crate::wire::{CloseFrame, ProtocolError};
 /// ```
 /// use sansws::buf::{RecvBuffer, SendBuffer};
 /// use sansws::bytes::Buf;
-/// use sansws::proto::{Connection, Event};
+/// use sansws::proto::Connection;
+/// use sansws::Event;
 /// use sansws::Config;
 ///
 /// let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
@@ -67,7 +68,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The server's end of a connection whose opening handshake is done.
+    /// Returns the server's end of a connection whose opening handshake is done.
     ///
     /// [`handshake::server`](crate::handshake::server) calls this; call it yourself when another
     /// HTTP stack did the handshake.
@@ -75,7 +76,7 @@ impl Connection {
         Self::new(Receiver::new(Role::Server, config), Sender::server(config))
     }
 
-    /// The client's end of a connection whose opening handshake is done.
+    /// Returns the client's end of a connection whose opening handshake is done.
     ///
     /// `mask_seed` drives the cipher that makes the masking keys. Take it from the operating system
     /// and never use it twice: RFC 6455 §10.3 needs the keys to be unpredictable.
@@ -87,9 +88,9 @@ impl Connection {
         Self { receiver, sender }
     }
 
-    /// The same connection with compression, as it was agreed on in an opening handshake done
-    /// elsewhere ([`handshake::deflate`](crate::handshake::deflate) reads and writes the header for
-    /// that).
+    /// Returns the same connection with compression, as it was agreed on in an opening handshake
+    /// done elsewhere ([`handshake::deflate`](crate::handshake::deflate) reads and writes the
+    /// header for that).
     ///
     /// Of `settings`, the level, the memory and the threshold are used. Call it before anything is
     /// sent or received.
@@ -108,7 +109,7 @@ impl Connection {
         self.sender.deflate()
     }
 
-    /// The next event, or `None` when `rx` holds no complete one.
+    /// Returns the next event, or `None` when `rx` holds no complete one.
     ///
     /// Pongs and the reply to a Close are written to `tx` before the event is returned. The event
     /// borrows `rx` alone. Cost: a header parse and one pass over the payload (two for text).
@@ -131,6 +132,15 @@ impl Connection {
         if let Some(kind) = self.receiver.assemble_whole(rx) {
             return Ok(Some(Receiver::take_message(kind, rx)));
         }
+        self.poll_event_in_steps(rx, tx)
+    }
+
+    #[inline(never)]
+    fn poll_event_in_steps<'b>(
+        &mut self,
+        rx: &'b mut RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
         self.receiver.deliver_messages();
         self.take_next(rx, tx)
     }
@@ -155,7 +165,6 @@ impl Connection {
         self.take_next(rx, tx)
     }
 
-    #[inline(never)]
     fn take_next<'b>(
         &mut self,
         rx: &'b mut RecvBuffer,
@@ -167,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Whether [`poll_event`](Self::poll_event) has an event to return.
+    /// Returns whether [`poll_event`](Self::poll_event) has an event to return.
     ///
     /// Does the same work, including replies, but borrows nothing afterwards: a loop can read more
     /// bytes as long as this is `false` and take the event behind the loop.
@@ -240,16 +249,16 @@ impl Connection {
     /// if conn.is_paused() {
     ///     // another turn after those of the others, whether or not its socket has news
     /// }
-    /// # Ok::<(), sansws::wire::ProtocolError>(())
+    /// # Ok::<(), sansws::ProtocolError>(())
     /// ```
     pub fn work_in_steps(&mut self, bytes: usize) {
         self.receiver.work_in_steps(bytes);
         self.sender.work_in_steps(bytes);
     }
 
-    /// Whether there is more to do that needs nothing from the peer: a message is being inflated
-    /// ([`poll_event`](Self::poll_event) goes on) or compressed ([`proceed`](Self::proceed)). Only
-    /// with [`work_in_steps`](Self::work_in_steps).
+    /// Returns whether there is more to do that needs nothing from the peer: a message is being
+    /// inflated ([`poll_event`](Self::poll_event) goes on) or compressed
+    /// ([`proceed`](Self::proceed)). Only with [`work_in_steps`](Self::work_in_steps).
     #[inline]
     pub fn is_paused(&self) -> bool {
         self.receiver.is_paused() || self.sender.is_paused()
@@ -298,7 +307,7 @@ impl Connection {
         self.sender.close(tx, close)
     }
 
-    /// The transport reached its end, or broke.
+    /// Notes that the transport reached its end, or broke.
     ///
     /// Events that are complete in the receive buffer should be taken first; this discards the
     /// rest. Closes the connection: cleanly if the closing handshake was complete (RFC 6455
@@ -362,23 +371,40 @@ impl Connection {
         self.sender.close_info()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         self.sender.round_trip()
     }
 
-    /// Which end this is.
+    /// Returns which end this is.
     pub fn role(&self) -> Role {
         self.sender.role()
     }
 
-    /// The two directions, for two owners. They share nothing.
+    /// Returns the two directions, for two owners. They share nothing.
     ///
     /// Answers that the receiver owes come out of it as a [`Reply`](super::Reply); closing and
     /// the timers are the sender's.
     pub fn split(mut self) -> (Receiver, Sender) {
         self.receiver.mark_answered();
         (self.receiver, self.sender)
+    }
+
+    /// Puts the halves together again. What is owed to the peer for an event that was found and not
+    /// taken is written to `tx` now, as it is by [`find`](Self::find).
+    #[cfg(feature = "std")]
+    pub(crate) fn join(
+        mut receiver: Receiver,
+        sender: Sender,
+        rx: &RecvBuffer,
+        tx: &mut SendBuffer,
+    ) -> Self {
+        let owed = receiver.unanswered();
+        let mut this = Self { receiver, sender };
+        if let Some(ready) = owed {
+            this.answer(rx, tx, ready);
+        }
+        this
     }
 
     pub(crate) fn sender(&self) -> &Sender {
@@ -456,9 +482,7 @@ impl Connection {
             Ready::Ping(len) => self.sender.pong(tx, rx.control(len.into())),
             Ready::Pong(len) => self.sender.pong_came(rx.control(len.into())),
             Ready::Close(len) => {
-                // it was parsed without error when it was found
-                let close = CloseFrame::parse(rx.control(len.into())).unwrap_or(None);
-                self.sender.peer_closed(tx, close);
+                self.sender.peer_closed(tx, close_frame(rx.control(len.into())));
             }
             _ => {}
         }

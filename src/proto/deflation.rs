@@ -116,7 +116,7 @@ impl Deflation {
         self.agreement
     }
 
-    /// Whether a message of this length is worth it.
+    /// Returns whether a message of this length is worth it.
     pub(super) fn is_worth(&self, len: usize) -> bool {
         len >= self.threshold.max(1)
     }
@@ -140,7 +140,8 @@ impl Deflation {
         }
     }
 
-    /// Whether a message that was compressed with such a window can be sent on this connection.
+    /// Returns whether a message that was compressed with such a window can be sent on this
+    /// connection.
     pub(super) fn takes_prepared(&self, window_bits: u8) -> bool {
         window_bits <= self.window_bits
     }
@@ -187,7 +188,7 @@ impl Sender {
         }
     }
 
-    /// The bytes of a message that is taken and not in the send buffer yet.
+    /// Returns the bytes of a message that is taken and not in the send buffer yet.
     #[cfg(feature = "std")]
     pub(crate) fn under_way(&self) -> usize {
         let message = self.deflation.as_ref().and_then(|deflation| deflation.under_way.as_ref());
@@ -291,7 +292,7 @@ impl Sender {
             header.rsv1 = opcode != Opcode::Continuation;
             header
         };
-        let put = tx.put_made(payload.len(), |out| make(&mut deflation, out), header, masked);
+        let put = tx.put_frame_with(payload.len(), |out| make(&mut deflation, out), header, masked);
         self.deflation = Some(deflation);
         put
     }

@@ -34,7 +34,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// Whether a reason fits into a Close frame.
+    /// Returns whether a reason fits into a Close frame.
     pub(crate) fn check_reason(reason: &str) -> Result<(), Self> {
         match reason.len() {
             len if len > CloseFrame::MAX_REASON_LEN => Err(Self::ReasonTooLong { len }),
@@ -42,7 +42,7 @@ impl SendError {
         }
     }
 
-    /// Whether a message can be sent by any connection, as far as its length goes.
+    /// Returns whether a message can be sent by any connection, as far as its length goes.
     #[inline]
     pub(crate) fn check_len(opcode: Opcode, len: usize) -> Result<(), Self> {
         match opcode.is_control() && len > MAX_CONTROL_PAYLOAD {

@@ -19,17 +19,17 @@ pub enum Message {
 }
 
 impl Message {
-    /// The length of the payload, in bytes.
+    /// Returns the length of the payload, in bytes.
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
-    /// Whether the payload is empty.
+    /// Returns whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }
 
-    /// The text, if this is a text message.
+    /// Returns the text, if this is a text message.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -37,7 +37,7 @@ impl Message {
         }
     }
 
-    /// The payload, whichever kind of message this is.
+    /// Returns the payload, whichever kind of message this is.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -45,7 +45,7 @@ impl Message {
         }
     }
 
-    /// The payload, without a copy.
+    /// Returns the payload, without a copy.
     pub fn into_bytes(self) -> Bytes {
         match self {
             Self::Text(text) => text.into_bytes(),
@@ -207,7 +207,7 @@ impl<'a> MessageRef<'a> {
         Self { opcode, payload: PayloadRef::Borrowed(payload), plain: false }
     }
 
-    /// What is in a receive buffer: handed over where it would be queued by reference.
+    /// Returns what is in a receive buffer: handed over where it would be queued by reference.
     #[inline]
     pub(super) fn from_payload(kind: MessageKind, payload: Payload<'a>) -> Self {
         let payload = match payload.into_bytes_or_slice(BY_REFERENCE) {

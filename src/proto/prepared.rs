@@ -82,7 +82,7 @@ impl PreparedMessage {
         Ok(Self(Arc::new(this)))
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn payload(&self) -> &[u8] {
         self.0.payload()
     }
@@ -124,7 +124,7 @@ impl Prepared {
     }
 }
 
-/// A frame as a server sends it, and where its payload begins.
+/// Returns a frame as a server sends it, and where its payload begins.
 fn encode(opcode: Opcode, compressed: bool, payload: &[u8]) -> (Bytes, usize) {
     let mut header = FrameHeader::new(opcode, payload.len() as u64, None);
     header.rsv1 = compressed;

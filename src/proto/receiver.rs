@@ -1,19 +1,21 @@
-use super::sender::Reply;
 use super::timers::Arrived;
-use super::{Binary, Chunk, Event, MessageKind, Role, Text};
+use super::{Binary, Chunk, Event, MessageKind, Reply, Role, Text};
 use crate::buf::RecvBuffer;
 use crate::config::Config;
 use crate::wire::{
     CloseFrame, FrameHeader, Opcode, ProtocolError, Utf8Validator, check_first_byte,
-    check_second_byte, is_utf8,
+    check_second_byte,
 };
 
 mod chunks;
 #[cfg(feature = "deflate")]
 mod inflation;
+mod ready;
+mod short_way;
 
 #[cfg(feature = "deflate")]
 use inflation::Inflation;
+pub(crate) use ready::{Ready, close_frame};
 
 /// The receiving direction of a connection: frames in, events out.
 ///
@@ -28,8 +30,8 @@ pub struct Receiver {
     max_message_len: u64,
     max_fragments: u32,
     max_empty_fragments: u32,
-    end: End,
-    /// Bytes thrown away since then.
+    parsing: Parsing,
+    /// Bytes thrown away since nothing more is parsed.
     drained: u32,
     /// Bytes that came since this was last asked for.
     arrived: u32,
@@ -44,64 +46,29 @@ pub struct Receiver {
     /// other fields and is written by [`refresh`](Self::refresh) alone; asking them for every
     /// message would cost a seventh of the time that a small one takes.
     between_messages: bool,
-    frame: Frame,
     message: MessageProgress,
     /// There if compressed messages may come.
     #[cfg(feature = "deflate")]
     inflation: Option<alloc::boxed::Box<Inflation>>,
 }
 
-/// Why nothing more is parsed.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    Not,
-    /// The peer's Close came, or the transport ended.
+/// What the next byte belongs to.
+#[derive(Debug)]
+enum Parsing {
+    /// The header of a frame.
+    Header,
+    /// The payload of a data frame: it is arriving, or has arrived and is being inflated. Control
+    /// frames are taken whole.
+    Payload(Frame),
+    /// Nothing: the peer's Close came, or the transport ended.
     Finished,
-    /// In a box: every idle connection has room for this.
+    /// Nothing: the peer broke a rule. In a box, as every idle connection has room for this.
     Failed(alloc::boxed::Box<ProtocolError>),
 }
 
-/// An event that lies complete in the receive buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ready {
-    Message(MessageKind),
-    Chunk {
-        kind: MessageKind,
-        first: bool,
-        last: bool,
-    },
-    /// The same in the second region of the buffer, where compressed messages are inflated to.
-    #[cfg(feature = "deflate")]
-    InflatedMessage(MessageKind),
-    #[cfg(feature = "deflate")]
-    InflatedChunk {
-        kind: MessageKind,
-        first: bool,
-        last: bool,
-    },
-    Ping(u8),
-    Pong(u8),
-    Close(u8),
-}
-
-impl Ready {
-    /// Whether the peer is owed something for it.
-    #[inline]
-    pub(crate) fn is_control(self) -> bool {
-        matches!(self, Self::Ping(_) | Self::Pong(_) | Self::Close(_))
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_ping_or_pong(self) -> bool {
-        matches!(self, Self::Ping(_) | Self::Pong(_))
-    }
-}
-
-/// The data frame whose payload is arriving. Control frames are taken whole.
-#[derive(Debug, Default)]
+/// The data frame whose payload is arriving.
+#[derive(Debug)]
 struct Frame {
-    /// Inside a payload, or what it inflates to; otherwise a header is next.
-    open: bool,
     fin: bool,
     mask: Option<[u8; 4]>,
     /// Payload bytes that have not arrived.
@@ -134,14 +101,13 @@ impl Receiver {
             max_message_len: config.message_len() as u64,
             max_fragments: config.max_fragments,
             max_empty_fragments: config.max_empty_fragments,
-            end: End::Not,
+            parsing: Parsing::Header,
             drained: 0,
             arrived: 0,
             seen: 0,
             ready: None,
             answered: false,
             between_messages: false,
-            frame: Frame::default(),
             message: MessageProgress::default(),
             #[cfg(feature = "deflate")]
             inflation: None,
@@ -158,13 +124,12 @@ impl Receiver {
     fn is_between_messages(&self) -> bool {
         !self.in_chunks
             && self.max_fragments > 0
-            && self.end == End::Not
-            && !self.frame.open
+            && matches!(self.parsing, Parsing::Header)
             && self.message.kind.is_none()
     }
 
-    /// The next event and what is owed to the peer for it, or `None` when `rx` holds no complete
-    /// event.
+    /// Returns the next event and what is owed to the peer for it, or `None` when `rx` holds no
+    /// complete event.
     ///
     /// # Errors
     ///
@@ -202,17 +167,21 @@ impl Receiver {
         Ok(Some((event, reply)))
     }
 
-    /// What is owed for an event that was just taken.
+    /// Returns what is owed for an event that was just taken.
     pub(crate) fn reply_to(&mut self, event: &Event<'_>) -> Reply {
         if core::mem::take(&mut self.answered) { Reply::none() } else { Reply::to(event) }
     }
 
     /// The transport ended: nothing more will be parsed.
     pub fn receive_eof(&mut self) {
-        if self.end == End::Not {
-            self.end = End::Finished;
+        if !self.has_ended() {
+            self.parsing = Parsing::Finished;
             self.refresh();
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.parsing, Parsing::Finished | Parsing::Failed(_))
     }
 
     /// Bounds the work of one call. See [`Connection::work_in_steps`].
@@ -227,35 +196,36 @@ impl Receiver {
         let _ = bytes;
     }
 
-    /// Whether the last call of [`poll_event`](Self::poll_event) stopped in the middle of a
+    /// Returns whether the last call of [`poll_event`](Self::poll_event) stopped in the middle of a
     /// message, as it had inflated enough for once: call it again, without another byte from the
     /// peer, once others had their turn.
     #[inline]
     pub fn is_paused(&self) -> bool {
         #[cfg(feature = "deflate")]
-        return self.end == End::Not && self.inflation.as_ref().is_some_and(|it| it.is_paused());
+        return !self.has_ended() && self.inflation.as_ref().is_some_and(|it| it.is_paused());
         #[cfg(not(feature = "deflate"))]
         false
     }
 
-    /// Whether nothing more can come: after the peer's Close, a violation or EOF.
+    /// Returns whether nothing more can come: after the peer's Close, a violation or EOF.
     pub fn is_finished(&self) -> bool {
-        self.end != End::Not && self.ready.is_none()
+        self.has_ended() && self.ready.is_none()
     }
 
-    /// Whether a peer goes on sending long after the end, and has lost the right to be listened to:
-    /// close the transport ([`Sender::receive_eof`](super::Sender::receive_eof)).
+    /// Returns whether a peer goes on sending long after the end, and has lost the right to be
+    /// listened to: close the transport ([`Sender::receive_eof`](super::Sender::receive_eof)).
     pub fn is_flooded(&self) -> bool {
         self.drained > MAX_DRAINED
     }
 
-    /// What came since the last call. Tell [`Sender::note_arrived`], so that keep-alive knows.
+    /// Returns what came since the last call. Tell [`Sender::note_arrived`], so that keep-alive
+    /// knows.
     ///
     /// [`Sender::note_arrived`]: super::Sender::note_arrived
     pub fn take_arrived(&mut self) -> Arrived {
         Arrived {
             bytes: core::mem::take(&mut self.arrived),
-            in_frame: self.frame.open,
+            in_frame: matches!(self.parsing, Parsing::Payload(_)),
             in_message: self.message.kind.is_some() && !self.in_chunks,
         }
     }
@@ -287,51 +257,6 @@ impl Receiver {
         self.advance_in_steps(rx)
     }
 
-    /// The common case by itself: the next message is there in one frame, header and all, and there
-    /// is nothing wrong with it. Anything else is left as it was.
-    ///
-    /// What it returns is to be given to [`take_message`](Self::take_message) at once.
-    #[inline]
-    pub(crate) fn assemble_whole(&mut self, rx: &mut RecvBuffer) -> Option<MessageKind> {
-        debug_assert_eq!(self.between_messages, self.is_between_messages());
-        if !self.between_messages || self.ready.is_some() {
-            return None;
-        }
-        let buf = rx.unparsed();
-        let [first, second, ..] = *buf else { return None };
-        let kind = match first {
-            0x81 => MessageKind::Text,
-            0x82 => MessageKind::Binary,
-            _ => return None,
-        };
-        let (len, len_end) = match second & 0x7F {
-            126 => {
-                let [_, _, high, low, ..] = *buf else { return None };
-                (usize::from(u16::from_be_bytes([high, low])), 4)
-            }
-            127 => return None, // 64 KiB and more pay for the long way
-            len => (usize::from(len), 2),
-        };
-        let masked = second & 0x80 != 0;
-        let header_len = if masked { len_end + 4 } else { len_end };
-        if masked != (self.role == Role::Server)
-            || buf.len() < header_len + len
-            || len as u64 > self.max_message_len
-            || (len_end == 4 && len < 126)
-        {
-            return None;
-        }
-        let mask = if masked { buf[len_end..].first_chunk::<4>().copied() } else { None };
-        let payload = rx.take_whole(header_len, len, mask);
-        if kind == MessageKind::Text && !is_utf8(payload) {
-            rx.put_back_whole(header_len, len, mask);
-            return None;
-        }
-        self.arrived = self.arrived.saturating_add((header_len + len) as u32); // below 64 KiB
-        self.seen = 0;
-        Some(kind)
-    }
-
     #[inline(never)]
     fn advance_in_steps(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
         // Only what is new shows that the peer is alive: the beginning of a header may lie there
@@ -341,13 +266,13 @@ impl Receiver {
             self.seen = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
             return Ok(self.ready);
         }
-        if self.end != End::Not {
+        if self.has_ended() {
             return self.discard(rx).map(|()| None);
         }
         let parsed = self.parse(rx);
         self.seen = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
         if let Err(error) = parsed {
-            self.end = End::Failed(error.into());
+            self.parsing = Parsing::Failed(error.into());
         }
         self.refresh();
         match parsed {
@@ -359,24 +284,17 @@ impl Receiver {
         }
     }
 
-    /// Whether the next byte begins a frame that is no continuation.
-    #[cfg(feature = "server")]
-    #[inline]
-    pub(crate) fn takes_short_way(&self) -> bool {
-        self.between_messages
-    }
-
     /// Gives up what is arriving, as after a violation.
     #[cfg(feature = "server")]
     pub(crate) fn fail(&mut self, error: ProtocolError, rx: &mut RecvBuffer) {
-        if self.end == End::Not {
-            self.end = End::Failed(error.into());
+        if !self.has_ended() {
+            self.parsing = Parsing::Failed(error.into());
             self.refresh();
             rx.clear();
         }
     }
 
-    /// Whether `advance` has nothing new to find: its last event is still to be taken.
+    /// Returns whether `advance` has nothing new to find: its last event is still to be taken.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.is_some()
     }
@@ -386,7 +304,15 @@ impl Receiver {
         self.answered = self.ready.is_some_and(Ready::is_control);
     }
 
-    /// The event that [`advance`](Self::advance) found.
+    /// Returns the control frame that was found and neither taken nor answered. It counts as
+    /// answered then.
+    #[cfg(feature = "std")]
+    pub(crate) fn unanswered(&mut self) -> Option<Ready> {
+        let answered = core::mem::take(&mut self.answered);
+        self.ready.filter(|ready| ready.is_control() && !answered)
+    }
+
+    /// Returns the event that [`advance`](Self::advance) found.
     #[inline]
     pub(crate) fn take_event<'b>(&mut self, rx: &'b mut RecvBuffer, ready: Ready) -> Event<'b> {
         self.ready = None;
@@ -401,14 +327,11 @@ impl Receiver {
             }
             Ready::Ping(len) => Event::Ping(rx.release_control(len.into())),
             Ready::Pong(len) => Event::Pong(rx.release_control(len.into())),
-            // it was parsed without error when it was found
-            Ready::Close(len) => {
-                Event::Close(CloseFrame::parse(rx.release_control(len.into())).unwrap_or(None))
-            }
+            Ready::Close(len) => Event::Close(close_frame(rx.release_control(len.into()))),
         }
     }
 
-    /// The message that was assembled in `rx`. Text has been validated to its end.
+    /// Returns the message that was assembled in `rx`. Text has been validated to its end.
     #[inline]
     pub(crate) fn take_message(kind: MessageKind, rx: &mut RecvBuffer) -> Event<'_> {
         match kind {
@@ -429,17 +352,17 @@ impl Receiver {
         let n = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
         self.drained = self.drained.saturating_add(n);
         rx.clear();
-        match &self.end {
-            End::Failed(error) => Err(**error),
+        match &self.parsing {
+            Parsing::Failed(error) => Err(**error),
             _ => Ok(()),
         }
     }
 
     fn parse(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
         loop {
-            if self.frame.open {
+            if let Parsing::Payload(_) = self.parsing {
                 let ready = self.take_payload(rx)?;
-                if ready.is_some() || self.frame.open {
+                if ready.is_some() || matches!(self.parsing, Parsing::Payload(_)) {
                     return Ok(ready);
                 }
             }
@@ -538,30 +461,33 @@ impl Receiver {
         } else {
             message.empty_fragments = 0;
         }
-        self.frame = Frame {
-            open: true,
+        self.parsing = Parsing::Payload(Frame {
             fin: header.fin,
             mask: header.mask,
             missing: header.payload_len,
             phase: 0,
-        };
+        });
         Ok(())
     }
 
     /// Takes what has arrived of the open frame's payload.
     #[inline]
     fn take_payload(&mut self, rx: &mut RecvBuffer) -> Result<Option<Ready>, ProtocolError> {
-        let (frame, message) = (&mut self.frame, &mut self.message);
-        let Some(kind) = message.kind else { return Ok(None) };
+        let message = &mut self.message;
+        let (Parsing::Payload(frame), Some(kind)) = (&mut self.parsing, message.kind) else {
+            return Ok(None);
+        };
         let n = rx.assemble(frame.missing, frame.fin, frame.mask, frame.phase.into());
         frame.missing -= n as u64;
         frame.phase = ((usize::from(frame.phase) + n) % 4) as u8;
-        frame.open = frame.missing != 0;
         #[cfg(feature = "deflate")]
         if message.compressed {
             return self.inflate_payload(rx, kind);
         }
-        let last = frame.fin && !frame.open;
+        let last = frame.fin && frame.missing == 0;
+        if frame.missing == 0 {
+            self.parsing = Parsing::Header;
+        }
         if kind == MessageKind::Text {
             // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds
             // that the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail
@@ -604,7 +530,7 @@ impl Receiver {
             Opcode::Pong => Ready::Pong(len),
             _ => {
                 CloseFrame::parse(payload)?;
-                self.end = End::Finished;
+                self.parsing = Parsing::Finished;
                 Ready::Close(len)
             }
         }))

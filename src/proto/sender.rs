@@ -9,10 +9,11 @@ use super::closing::{Cause, CloseRecord, Phase};
 use super::deflation::Deflation;
 use super::mask_keys::MaskKeys;
 use super::message::PayloadRef;
+use super::reply::Owed;
 use super::timers::{Arrived, Due, Signs, Timers};
 use super::writer::Fragments;
 use super::{
-    CloseInfo, Event, Initiator, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage,
+    CloseInfo, Initiator, MessageKind, MessageRef, MessageWriter, Outcome, PreparedMessage, Reply,
     Role, SendError, State, Timeout, Transport,
 };
 use crate::buf::SendBuffer;
@@ -96,11 +97,33 @@ impl Sender {
     #[inline(always)]
     pub(super) fn put(&mut self, tx: &mut SendBuffer, opcode: Opcode, payload: PayloadRef<'_>) {
         let header = self.header(opcode, payload.as_slice().len());
+        put_with(tx, &header, payload);
+    }
+
+    /// Returns whether a message becomes a frame as it is, whatever else the state: this is an open
+    /// server that does not compress, and no message is unfinished.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn sends_plainly(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        if self.deflation.is_some() {
+            return false;
+        }
+        self.phase == Phase::Open && self.mask_keys.is_none() && self.fragments.is_none()
+    }
+
+    /// Encodes a message, whose length was checked, for a sender that
+    /// [`sends_plainly`](Self::sends_plainly).
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn feed_plainly(tx: &mut SendBuffer, message: MessageRef<'_>) {
+        let MessageRef { opcode, payload, plain: _ } = message;
         match payload {
-            PayloadRef::Owned(bytes) if header.mask.is_none() && bytes.len() >= BY_REFERENCE => {
-                tx.put_frame_owned(&header, bytes);
+            PayloadRef::Prepared(message) => put_encoded(tx, &message.0.frame),
+            payload => {
+                let len = payload.as_slice().len();
+                put_with(tx, &FrameHeader::new(opcode, len as u64, None), payload);
             }
-            payload => tx.put_frame(&header, payload.as_slice()),
         }
     }
 
@@ -114,7 +137,7 @@ impl Sender {
         let _ = bytes;
     }
 
-    /// Whether a message is taken that is not in the send buffer yet:
+    /// Returns whether a message is taken that is not in the send buffer yet:
     /// [`proceed`](Self::proceed) with it once others had their turn.
     #[inline]
     pub fn is_paused(&self) -> bool {
@@ -185,10 +208,8 @@ impl Sender {
             let mut header = self.header(opcode, payload.len());
             header.rsv1 = compressed;
             tx.put_frame(&header, payload);
-        } else if frame.len() < PREPARED_BY_REFERENCE {
-            tx.put_slice(frame);
         } else {
-            tx.put_owned(frame.clone());
+            put_encoded(tx, frame);
         }
     }
 
@@ -262,7 +283,8 @@ impl Sender {
         }
     }
 
-    /// The transport ended. See [`Connection::receive_eof`](super::Connection::receive_eof).
+    /// Notes that the transport ended. See
+    /// [`Connection::receive_eof`](super::Connection::receive_eof).
     pub fn receive_eof(&mut self) -> Outcome {
         self.end(Initiator::Network);
         match self.phase {
@@ -305,8 +327,8 @@ impl Sender {
         self.handle_timeout_with(now, tx, 0, false)
     }
 
-    /// The same, where `in_flight` bytes have been taken out of `tx` and are not written yet, and,
-    /// if this end is `deaf`, nobody has read what may have come.
+    /// Does the same, where `in_flight` bytes have been taken out of `tx` and are not written
+    /// yet, and, if this end is `deaf`, nobody has read what may have come.
     pub(crate) fn handle_timeout_with(
         &mut self,
         now: Duration,
@@ -378,12 +400,12 @@ impl Sender {
         }
     }
 
-    /// The time between the last keep-alive ping that was answered and its pong.
+    /// Returns the time between the last keep-alive ping that was answered and its pong.
     pub fn round_trip(&self) -> Option<Duration> {
         self.timers.round_trip()
     }
 
-    /// Which end this is.
+    /// Returns which end this is.
     pub fn role(&self) -> Role {
         if self.mask_keys.is_some() { Role::Client } else { Role::Server }
     }
@@ -496,18 +518,18 @@ impl Sender {
         self.timers.close_timeout()
     }
 
-    /// Whether the peer's Close came or the connection failed: there are no more events.
+    /// Returns whether the peer's Close came or the connection failed: there are no more events.
     #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         !matches!(self.phase, Phase::Open | Phase::CloseSent)
     }
 
-    /// The time-out that ended the connection.
+    /// Returns the time-out that ended the connection.
     pub(crate) fn timed_out(&self) -> Option<Timeout> {
         self.timers.timed_out
     }
 
-    /// The rule that the peer broke.
+    /// Returns the rule that the peer broke.
     pub(crate) fn violated(&self) -> Option<ProtocolError> {
         self.record.as_ref().and_then(|record| record.error)
     }
@@ -526,7 +548,7 @@ impl Sender {
         self.phase == Phase::Open
     }
 
-    /// A header with FIN set, and a fresh key where this end masks.
+    /// Returns a header with FIN set, and a fresh key where this end masks.
     #[inline]
     pub(super) fn header(&mut self, opcode: Opcode, len: usize) -> FrameHeader {
         let mask = self.mask_keys.as_mut().map(|keys| keys.next_key());
@@ -543,64 +565,23 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// Answer that a [`Receiver`](super::Receiver) owes to the peer. Hand it to [`Sender::reply`].
-#[derive(Debug)]
-#[must_use = "the peer waits for this: hand it to `Sender::reply`"]
-pub struct Reply(Owed);
-
-#[derive(Debug)]
-enum Owed {
-    Nothing,
-    Pong {
-        payload: [u8; MAX_CONTROL_PAYLOAD],
-        len: u8,
-    },
-    /// Nothing for the peer; the sender measures the round trip. The payloads of our own pings are
-    /// as long as this.
-    PongCame {
-        payload: [u8; 4],
-        len: u8,
-    },
-    Close(Option<(CloseCode, Box<str>)>),
-    Violation(ProtocolError),
-}
-
-impl Reply {
-    /// Whether there is nothing to hand over.
-    pub fn is_none(&self) -> bool {
-        matches!(self.0, Owed::Nothing)
-    }
-
-    pub(crate) fn none() -> Self {
-        Self(Owed::Nothing)
-    }
-
-    /// Makes the answer to an event.
-    #[inline]
-    pub(crate) fn to(event: &Event<'_>) -> Self {
-        Self(match event {
-            Event::Ping(ping) => {
-                let mut payload = [0; MAX_CONTROL_PAYLOAD];
-                payload[..ping.len()].copy_from_slice(ping);
-                Owed::Pong { payload, len: ping.len() as u8 }
-            }
-            Event::Pong(pong) => {
-                let payload = (*pong).try_into();
-                let len = if payload.is_ok() { 4 } else { 0 };
-                Owed::PongCame { payload: payload.unwrap_or_default(), len }
-            }
-            Event::Close(close) => {
-                Owed::Close(close.map(|close| (close.code, close.reason.into())))
-            }
-            _ => Owed::Nothing,
-        })
+/// Puts a whole frame, an owned payload by reference where it is long and need not be masked.
+#[inline(always)]
+fn put_with(tx: &mut SendBuffer, header: &FrameHeader, payload: PayloadRef<'_>) {
+    match payload {
+        PayloadRef::Owned(bytes) if header.mask.is_none() && bytes.len() >= BY_REFERENCE => {
+            tx.put_frame_owned(header, bytes);
+        }
+        payload => tx.put_frame(header, payload.as_slice()),
     }
 }
 
-/// The Close frame that tells the peer which kind of rule it broke.
-impl From<ProtocolError> for Reply {
-    fn from(error: ProtocolError) -> Self {
-        Self(Owed::Violation(error))
+/// Puts a frame that is encoded as a server sends it.
+fn put_encoded(tx: &mut SendBuffer, frame: &Bytes) {
+    if frame.len() < PREPARED_BY_REFERENCE {
+        tx.put_slice(frame);
+    } else {
+        tx.put_owned(frame.clone());
     }
 }
 

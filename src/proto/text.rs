@@ -21,18 +21,18 @@ use bytes::Bytes;
 pub struct Utf8Bytes(Bytes);
 
 impl Utf8Bytes {
-    /// A string that lives as long as the program. Allocates nothing.
+    /// Makes a string that lives as long as the program. Allocates nothing.
     pub const fn from_static(text: &'static str) -> Self {
         Self(Bytes::from_static(text.as_bytes()))
     }
 
-    /// The string.
+    /// Returns the string.
     #[inline]
     pub fn as_str(&self) -> &str {
         self
     }
 
-    /// The bytes, without a copy.
+    /// Returns the bytes, without a copy.
     #[inline]
     pub fn into_bytes(self) -> Bytes {
         self.0

@@ -79,7 +79,7 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// Whether anything has come.
+    /// Returns whether anything has come.
     pub const fn is_any(self) -> bool {
         self.bytes > 0
     }
@@ -157,7 +157,7 @@ impl Timers {
         }
     }
 
-    /// Whether [`handle`](Self::handle) judges by the signs, which begin anew then.
+    /// Returns whether [`handle`](Self::handle) judges by the signs, which begin anew then.
     pub(crate) fn is_due(&self, now: Duration, phase: Phase) -> bool {
         let deadline = match self.pong_came {
             true => self.ping_sent.after(self.ping_interval),
@@ -272,7 +272,7 @@ impl Timers {
         Due::Ping(self.ping_number.to_be_bytes())
     }
 
-    /// The pong has not come by now.
+    /// Judges a pong that has not come by now.
     fn look_for_pong(&mut self, now: Micros, signs: Signs) -> Due {
         let has_left = signs.unsent == 0 || self.to_leave == 0;
         let any_sign = signs.progress || signs.arrived.is_any();
@@ -305,15 +305,16 @@ impl Timers {
         self.came_on = false;
     }
 
-    /// Whether the peer gets on with a frame, before the end of which it cannot answer, or has just
-    /// come to its end.
+    /// Returns whether the peer gets on with a frame, before the end of which it cannot answer, or
+    /// has just come to its end.
     fn comes_on(&mut self, arrived: Arrived, window: u32) -> bool {
         let came_on = self.came_on;
         self.came_on = arrived.in_frame && arrived.bytes >= least(window);
         self.came_on || came_on && !arrived.in_frame
     }
 
-    /// Whether a message that is under way has not come on for too long, at the end of an interval.
+    /// Returns whether a message that is under way has not come on for too long, at the end of an
+    /// interval.
     fn is_message_stuck(&mut self, arrived: Arrived) -> bool {
         let window =
             if self.ping_sent == Micros::NEVER { self.ping_interval } else { self.pong_timeout };
@@ -345,7 +346,8 @@ impl Timers {
     }
 }
 
-/// The fewest bytes of a frame under way that have to come in a window of so many milliseconds.
+/// Returns the fewest bytes of a frame under way that have to come in a window of so many
+/// milliseconds.
 fn least(window: u32) -> u32 {
     (window / 1000).saturating_mul(LEAST_RATE).max(LEAST_RATE)
 }

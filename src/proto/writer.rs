@@ -123,7 +123,8 @@ impl<'a> MessageWriter<'a> {
         Ok(())
     }
 
-    /// Whether the next fragment goes out compressed. The first one decides for all of them.
+    /// Returns whether the next fragment goes out compressed. The first one decides for all of
+    /// them.
     #[cfg(feature = "deflate")]
     fn compresses(&mut self, first: bool, fin: bool, len: usize) -> bool {
         // The length of the message is known only if its first fragment is also its last.

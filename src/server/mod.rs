@@ -67,9 +67,9 @@
 //! [`trusted_proxies(1)`](Server::trusted_proxies), or name the networks of the proxies with
 //! [`trusted_networks`](Server::trusted_networks); [`proxy_headers`](Server::proxy_headers) is for
 //! those that write `Forwarded` (RFC 7239). A load balancer that passes on bytes says who the
-//! client is by the PROXY protocol: see [`proxy_protocol`](Server::proxy_protocol). A proxy on the same machine that sets none of
-//! the `X-Forwarded-…` headers has to be told apart from a browser there: name the sites with
-//! [`Server::allowed_hosts`].
+//! client is by the PROXY protocol: see [`proxy_protocol`](Server::proxy_protocol). A proxy on the
+//! same machine that sets none of the `X-Forwarded-…` headers has to be told apart from a browser
+//! there: name the sites with [`Server::allowed_hosts`].
 //!
 //! For TLS, put such a proxy in front, or hand streams from a TLS library to
 //! [`ServerHandle::accept`].

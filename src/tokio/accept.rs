@@ -3,19 +3,21 @@ use core::fmt;
 use core::future::poll_fn;
 use core::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(feature = "server")]
 use super::exchange::Exchange;
-use super::lent::LentRx;
 use super::opening::Opening;
+use super::pooled::PooledRx;
 use super::{WebSocket, with_defaults};
+use crate::buf::RecvBuffer;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handshake::server::{Accept, Reject, Request};
 use crate::opening::Stop;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 
 /// Accepts a WebSocket on a stream, whatever path and origin it asks for.
 ///
@@ -67,8 +69,8 @@ where
 ///
 /// `received` is everything that has been read from the stream: the head of the request as it came,
 /// to its empty line, and what came behind it, which is kept as the first frames. If it is only a
-/// part of the head, the rest is read: so a server can look at the first bytes, and decide that this
-/// connection is to be a WebSocket. It is copied.
+/// part of the head, the rest is read: so a server can look at the first bytes, and decide that
+/// this connection is to be a WebSocket. It is copied.
 ///
 /// Where the other server hands out parts of the request and writes the response itself, take
 /// [`Request::from_parts`] and [`WebSocket::from_upgrade`].
@@ -93,7 +95,8 @@ where
     Box::pin(handshake).await // as above
 }
 
-/// Reads the request and leaves the answer to the caller, who may look at it for as long as it takes.
+/// Reads the request and leaves the answer to the caller, who may look at it for as long as it
+/// takes.
 ///
 /// ```no_run
 /// use sansws::handshake::server::{Accept, Reject};
@@ -128,7 +131,8 @@ where
     Box::pin(async { read(io, &[], config, || ()).await.map(Incoming::new) }).await
 }
 
-/// [`read_request`] for a stream whose request somebody else has read, as in [`accept_with_prefix`].
+/// [`read_request`] for a stream whose request somebody else has read, as in
+/// [`accept_with_prefix`].
 ///
 /// # Errors
 ///
@@ -158,7 +162,8 @@ pub(crate) async fn read_and_tell<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    Box::pin(async { read(io, received, config, arrived).await.map(Incoming::new) }).await // as above
+    // in a box, as above
+    Box::pin(async { read(io, received, config, arrived).await.map(Incoming::new) }).await
 }
 
 /// Reads the request on a stream from which `received` has been read already.
@@ -173,9 +178,9 @@ where
 {
     config.validate()?;
     let config = with_defaults(config);
-    let mut rx = LentRx::empty(config.read_ahead);
+    let mut rx = PooledRx::empty(config.read_ahead);
     rx.fetch().extend_from_slice(received);
-    let mut opening = Opening::new(io, Endpoint::server(&config), rx, LentTx::default());
+    let mut opening = Opening::new(io, Endpoint::server(&config), rx, PooledTx::default());
     match poll_fn(|cx| opening.poll(cx, &mut arrived)).await {
         Stop::Request(request) => {
             Ok(Pending { opening, timeout: config.handshake_timeout, request })
@@ -203,12 +208,12 @@ impl<S> Incoming<S> {
         Self(Box::new(pending))
     }
 
-    /// The request.
+    /// Returns the request.
     pub fn request(&self) -> &Request {
         &self.0.request
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.0.opening.io
     }
@@ -221,9 +226,17 @@ impl<S> Incoming<S> {
         (request, Exchange { opening: Box::new(opening), head_only, timeout })
     }
 
-    /// The stream. Reading or writing bytes behind the handshake's back breaks it.
+    /// Returns the stream. Reading or writing bytes behind the handshake's back breaks it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.0.opening.io
+    }
+
+    /// Takes the stream back without an answer: for a tunnel, or a handshake of one's own. With it
+    /// come the request, and the bytes that were read behind its head.
+    pub fn into_parts(self) -> (S, Request, Bytes) {
+        let Pending { opening, request, .. } = *self.0;
+        let read = Bytes::copy_from_slice(opening.rx.look().map_or(&[], RecvBuffer::unparsed));
+        (opening.io, request, read)
     }
 }
 
@@ -245,8 +258,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 
     /// Answers with anything else: an error, a redirect, a page.
     ///
-    /// The answer is followed by the end of the connection, in such a way that the peer gets to read
-    /// it.
+    /// The answer is followed by the end of the connection, in such a way that the peer gets to
+    /// read it.
     ///
     /// # Errors
     ///

@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::lent::LentRx;
 use super::opening::Opening;
+use super::pooled::PooledRx;
 use super::{WebSocket, tune, with_defaults};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
@@ -19,7 +19,7 @@ use crate::entropy::random;
 use crate::error::Error;
 use crate::handshake::client::{Accepted, Request};
 use crate::opening::Stop;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 use crate::race::{Next, Race};
 
 /// Connects to a `ws://` URL.
@@ -27,14 +27,14 @@ use crate::race::{Next, Race};
 /// [Tunes](tune) the socket. For `wss://` connect a TLS stream and hand it to [`client`].
 ///
 /// A host with several addresses is connected to at the one that answers first (RFC 8305): they are
-/// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after the
-/// one before or as soon as that has failed, at most eight at the same time. All of that happens in
-/// this future.
+/// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after
+/// the one before or as soon as that has failed, at most eight at the same time. All of that
+/// happens in this future.
 ///
 /// # Errors
 ///
-/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses have
-/// failed, with all of them in its text),
+/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses
+/// have failed, with all of them in its text),
 /// [`Error::Handshake`], [`Error::Refused`] with the response of a server that answered anything
 /// but 101, [`Error::HandshakeTimeout`].
 ///
@@ -136,9 +136,9 @@ where
 {
     config.validate()?;
     let config = with_defaults(config);
-    let mut tx = LentTx::default();
+    let mut tx = PooledTx::default();
     let endpoint = Endpoint::client(request, random()?, &config, tx.fetch())?;
-    let mut opening = Opening::new(io, endpoint, LentRx::empty(config.read_ahead), tx);
+    let mut opening = Opening::new(io, endpoint, PooledRx::empty(config.read_ahead), tx);
     let accepted = match poll_fn(|cx| opening.poll(cx, || ())).await {
         Stop::Response(accepted) => accepted,
         Stop::Over(Err(error)) => return Err(error),

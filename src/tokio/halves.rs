@@ -93,7 +93,7 @@ impl<S> fmt::Debug for Locked<S> {
 pub struct LockedHalf<S>(Arc<Mutex<S>>);
 
 impl<S> LockedHalf<S> {
-    fn lock(&self) -> MutexGuard<'_, S> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, S> {
         // a panic inside the stream says nothing about ours
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

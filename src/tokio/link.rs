@@ -8,24 +8,25 @@ use std::io::{self, IoSlice};
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::lent::LentRx;
+use super::pooled::PooledRx;
 use super::timer::Timer;
 use super::turn::{STEP, poll_encoded};
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::driver::{Driver, Parsed, parse};
 use crate::endpoint::Action;
 use crate::error::Error;
+use crate::io::MAX_SLICES;
 use crate::proto::{MessageKind, MessageRef, Ready, Receiver};
-use crate::session::{Parsed, Session, parse};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
 pub(super) trait Link {
-    /// As [`Session::before_parsing`].
+    /// As [`Driver::before_parsing`].
     fn before_parsing(&mut self, write_blocked: bool) -> Option<Action>;
 
-    /// As [`Session::after_parsing`].
+    /// As [`Driver::after_parsing`].
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action;
 
-    /// As [`Session::result`].
+    /// As [`Driver::result`].
     fn result(&mut self) -> Result<(), Error>;
 
     /// Reads once into `rx`.
@@ -34,13 +35,14 @@ pub(super) trait Link {
     /// Writes once; `Pending` when the transport takes nothing.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// How many bytes to read ahead while there is too much unsent to take any in.
+    /// Returns how many bytes to read ahead while there is too much unsent to take any in.
     fn most_ahead(&mut self) -> usize {
         MAX_LOOK
     }
 
-    /// Whether this end has read less than it has to send, ever. Of two ends that wait for each other to
-    /// read, one has: if neither had, each would have read more than the other has written.
+    /// Returns whether this end has read less than it has to send, ever. Of two ends that wait for
+    /// each other to read, one has: if neither had, each would have read more than the other has
+    /// written.
     fn is_behind(&self) -> bool {
         false
     }
@@ -55,7 +57,7 @@ pub(super) trait Link {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Shuts down the sending direction as far as that goes without waiting.
-    fn hang_up(&mut self, cx: &mut Context<'_>);
+    fn try_shutdown(&mut self, cx: &mut Context<'_>);
 
     /// Ready when the time changed something. The last thing to ask before a wait.
     ///
@@ -63,12 +65,12 @@ pub(super) trait Link {
     fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()>;
 }
 
-/// A message that lies whole in what was read before: the rest of a burst, as a rule. It is to be taken
-/// at once ([`Receiver::take_message`]).
+/// Returns a message that lies whole in what was read before: the rest of a burst, as a rule. It is
+/// to be taken at once ([`Receiver::take_message`]).
 #[inline]
 pub(super) fn message_in_hand(
     receiver: &mut Receiver,
-    rx: &mut LentRx,
+    rx: &mut PooledRx,
     link: &mut impl Link,
 ) -> Option<MessageKind> {
     if !rx.turn.goes_on() || link.before_parsing(false).is_some() {
@@ -79,12 +81,12 @@ pub(super) fn message_in_hand(
     Some(kind)
 }
 
-/// Until there is an event to take, or the connection is over in good order (`None`).
+/// Waits until there is an event to take, or the connection is over in good order (`None`).
 ///
 /// While it waits, the connection has a receive buffer only if that holds something.
 pub(super) fn poll_ready_event(
     receiver: &mut Receiver,
-    rx: &mut LentRx,
+    rx: &mut PooledRx,
     link: &mut impl Link,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<Ready>, Error>> {
@@ -99,7 +101,7 @@ pub(super) fn poll_ready_event(
 
 fn poll_ready_event_in(
     receiver: &mut Receiver,
-    lent: &mut LentRx,
+    lent: &mut PooledRx,
     link: &mut impl Link,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<Ready>, Error>> {
@@ -131,16 +133,16 @@ fn poll_ready_event_in(
                     ready!(link.poll_timer(cx, true));
                 }
             }
-            Action::HangUp => link.hang_up(cx),
+            Action::TryShutdown => link.try_shutdown(cx),
             Action::Read => {
                 if link.poll_read(cx, rx).is_pending() {
                     ready!(link.poll_timer(cx, false));
                 }
             }
             Action::Wait => {
-                // Before the peer is judged by its silence, a look at what has come. More than one only
-                // where it may wait for that itself: an echo to a peer that never reads would hold twice
-                // as much.
+                // Before the peer is judged by its silence, a look at what has come. More than one
+                // only where it may wait for that itself: an echo to a peer that never reads would
+                // hold twice as much.
                 let deaf = if link.is_behind() {
                     poll_ahead(receiver, rx, link, cx)
                 } else {
@@ -159,8 +161,8 @@ fn poll_ready_event_in(
     }
 }
 
-/// Reads ahead of what can be taken in now: before the peer is judged by its silence, a look at what has
-/// come, and it may wait for this end to read. Whether there may be more.
+/// Reads ahead of what can be taken in now: before the peer is judged by its silence, a look at
+/// what has come, and it may wait for this end to read. Whether there may be more.
 pub(super) fn poll_ahead(
     receiver: &mut Receiver,
     rx: &mut RecvBuffer,
@@ -183,10 +185,10 @@ pub(super) fn poll_ahead(
     more
 }
 
-/// A transport and a session with one owner.
+/// A transport and a driver with one owner.
 pub(super) struct Direct<S> {
     pub(super) io: S,
-    pub(super) session: Session,
+    pub(super) driver: Driver,
     pub(super) timer: Timer,
     /// The most that was unsent since nothing was, when there was too much.
     pub(super) most_unsent: u32,
@@ -195,38 +197,39 @@ pub(super) struct Direct<S> {
 }
 
 impl<S> Direct<S> {
-    pub(super) fn new(io: S, session: Session) -> Self {
-        Self { io, session, timer: Timer::new(), most_unsent: 0, balance: 0 }
+    pub(super) fn new(io: S, driver: Driver) -> Self {
+        Self { io, driver, timer: Timer::new(), most_unsent: 0, balance: 0 }
     }
 }
 
 impl<S: AsyncWrite + Unpin> Direct<S> {
     pub(super) async fn send(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
         future::poll_fn(|cx| self.poll_room(cx)).await?;
-        self.session.feed(message)?;
+        self.driver.feed(message)?;
         future::poll_fn(|cx| self.poll_write_all(cx)).await
     }
 
     /// Ready when the time changed something.
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()> {
-        let due = self.session.sender.poll_timeout();
+        let due = self.driver.sender.poll_timeout();
         let Poll::Ready(now) = self.timer.poll(cx, due) else {
-            self.session.release_memory();
+            self.driver.release_memory();
             return Poll::Pending;
         };
-        self.session.handle_timeout(now, deaf, self.session.flush_pending);
-        if self.session.is_timed_out() && !self.session.is_flushed() {
+        self.driver.handle_timeout(now, deaf);
+        if self.driver.is_timed_out() && !self.driver.is_flushed() {
             // a last word, if the transport takes it
             let _ = self.poll_write(cx);
         }
         Poll::Ready(())
     }
 
-    /// Until there is room for a message, without a look at what comes: an event is borrowed from there.
+    /// Waits until there is room for a message, without a look at what comes: an event is borrowed
+    /// from there.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            self.session.check_writable()?;
-            if self.session.has_room() {
+            self.driver.check_writable()?;
+            if self.driver.has_room() {
                 return Poll::Ready(Ok(()));
             }
             if self.poll_write(cx).is_pending() {
@@ -235,9 +238,9 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         }
     }
 
-    /// Until everything is written and flushed, in the same way.
+    /// Waits until everything is written and flushed, in the same way.
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while !self.session.check_flushed()? {
+        while !self.driver.check_flushed()? {
             if self.poll_write_or_flush(cx).is_pending() {
                 ready!(self.poll_timer(cx, true));
             }
@@ -247,19 +250,19 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
 
     /// Writes once, after what is being compressed is.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(poll_encoded(&mut self.session, cx));
-        match poll_write_some(&mut self.io, cx, self.session.tx()) {
+        ready!(poll_encoded(&mut self.driver, cx));
+        match poll_write_some(&mut self.io, cx, self.driver.tx()) {
             Poll::Ready(Ok(n)) => {
-                self.session.was_written(n);
+                self.driver.was_written(n);
                 self.balance = self.balance.saturating_add(clamp(n));
             }
-            Poll::Ready(Err(error)) => self.session.write_failed(error),
+            Poll::Ready(Err(error)) => self.driver.write_failed(error),
             Poll::Pending => {
-                self.session.write_stalled();
+                self.driver.write_stalled();
                 return Poll::Pending;
             }
         }
-        if self.session.is_flushed() {
+        if self.driver.is_flushed() {
             self.most_unsent = 0;
             self.poll_flush(cx);
         }
@@ -268,19 +271,19 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
 
     /// Writes once, or flushes if everything is written.
     pub(super) fn poll_write_or_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.session.is_flushed() {
+        if !self.driver.is_flushed() {
             return self.poll_write(cx);
         }
         self.poll_flush(cx);
-        if self.session.flush_pending { Poll::Pending } else { Poll::Ready(()) }
+        if self.driver.flush_pending { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Empties the transport's own buffer, if it has one; a socket has nothing to do here.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.session.flush_pending = flushed.is_pending();
+        self.driver.flush_pending = flushed.is_pending();
         if let Poll::Ready(Err(error)) = flushed {
-            self.session.write_failed(error);
+            self.driver.write_failed(error);
         }
     }
 }
@@ -288,23 +291,23 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     #[inline]
     fn before_parsing(&mut self, write_blocked: bool) -> Option<Action> {
-        self.session.before_parsing(write_blocked)
+        self.driver.before_parsing(write_blocked)
     }
 
     #[inline]
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
-        self.session.after_parsing(parsed, write_blocked)
+        self.driver.after_parsing(parsed, write_blocked)
     }
 
     fn result(&mut self) -> Result<(), Error> {
-        self.session.result()
+        self.driver.result()
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
         match ready!(poll_read_some(&mut self.io, cx, rx)) {
-            Ok(0) => self.session.read_eof(),
+            Ok(0) => self.driver.read_eof(),
             Ok(n) => self.balance = self.balance.saturating_sub(clamp(n)),
-            Err(error) => self.session.read_failed(error),
+            Err(error) => self.driver.read_failed(error),
         }
         Poll::Ready(())
     }
@@ -314,23 +317,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     }
 
     fn most_ahead(&mut self) -> usize {
-        // Of two ends that wait for each other to read, one has as much unsent as the other, or more:
-        // it takes in what frees the other.
-        let unsent = u32::try_from(self.session.unsent()).unwrap_or(u32::MAX);
+        // Of two ends that wait for each other to read, one has as much unsent as the other, or
+        // more: it takes in what frees the other.
+        let unsent = u32::try_from(self.driver.unsent()).unwrap_or(u32::MAX);
         self.most_unsent = self.most_unsent.max(unsent);
         MAX_LOOK.max(self.most_unsent as usize)
     }
 
     fn is_behind(&self) -> bool {
-        self.balance.saturating_add(clamp(self.session.unsent())) > 0
+        self.balance.saturating_add(clamp(self.driver.unsent())) > 0
     }
 
     fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer) {
-        self.session.sender.note_arrived(receiver.look_at(rx));
+        self.driver.sender.note_arrived(receiver.look_at(rx));
     }
 
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
-        if self.session.flush_pending {
+        if self.driver.flush_pending {
             self.poll_flush(cx);
         }
     }
@@ -338,13 +341,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // an error means that the other end is gone, which reading will show
         let _ = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
-        self.session.was_shut_down();
+        self.driver.was_shut_down();
         Poll::Ready(())
     }
 
-    fn hang_up(&mut self, cx: &mut Context<'_>) {
+    fn try_shutdown(&mut self, cx: &mut Context<'_>) {
         let _ = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.session.was_shut_down();
+        self.driver.was_shut_down();
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()> {
@@ -358,7 +361,7 @@ impl<S: fmt::Debug> fmt::Debug for Direct<S> {
     }
 }
 
-/// One read of as much as there is room for.
+/// Does one read of as much as there is room for.
 pub(super) fn poll_read_some<R: AsyncRead + Unpin>(
     io: &mut R,
     cx: &mut Context<'_>,
@@ -373,7 +376,7 @@ pub(super) fn poll_read_some<R: AsyncRead + Unpin>(
     }))
 }
 
-/// One write of as much as there is.
+/// Does one write of as much as there is.
 pub(super) fn poll_write_some<W: AsyncWrite + Unpin>(
     io: &mut W,
     cx: &mut Context<'_>,
@@ -393,10 +396,6 @@ fn clamp(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
 }
 
-/// How many bytes are read ahead, while there is too much unsent to take any in, to see whether the peer
-/// lives.
+/// How many bytes are read ahead, while there is too much unsent to take any in, to see whether the
+/// peer lives.
 const MAX_LOOK: usize = 16 * 1024;
-
-/// Slices in one vectored write. Messages by reference take two each; a burst of more than that
-/// takes one more system call.
-const MAX_SLICES: usize = 64;

@@ -34,11 +34,11 @@
 //!
 //! # Reading ahead
 //!
-//! While [`Config::max_unsent`] bytes wait to be written, `recv` and `next_event` deliver nothing, as
-//! there is no room for an answer. They go on reading meanwhile: 16 KiB to see that the peer lives,
-//! and, where this end has read less than it has to send, as many bytes as were unsent. So two ends
-//! that have both filled their buffers free each other, and an echo to a peer that never reads holds
-//! no more for that.
+//! While [`Config::max_unsent`] bytes wait to be written, `recv` and `next_event` deliver nothing,
+//! as there is no room for an answer. They go on reading meanwhile: 16 KiB to see that the peer
+//! lives, and, where this end has read less than it has to send, as many bytes as were unsent. So
+//! two ends that have both filled their buffers free each other, and an echo to a peer that never
+//! reads holds no more for that.
 //!
 //! # Two tasks
 //!
@@ -48,7 +48,8 @@
 //! interleave, and no lock is held while anything waits.
 //!
 //! ```no_run
-//! # async fn run(ws: sansws::tokio::WebSocket<tokio::net::TcpStream>) -> Result<(), sansws::Error> {
+//! # type WebSocket = sansws::tokio::WebSocket<tokio::net::TcpStream>;
+//! # async fn run(ws: WebSocket) -> Result<(), sansws::Error> {
 //! let (mut receiver, sender) = ws.into_split();
 //! tokio::spawn(async move { sender.send("from another task").await });
 //! while let Some(message) = receiver.recv().await? {
@@ -58,63 +59,66 @@
 //! # }
 //! ```
 //!
-//! `StreamExt::split` of the `futures` crate works as well; a [`Sender`] is a `Sink` too. For a `Sink` that
-//! takes pings and a Close beside messages, see [`WithControl`].
+//! `StreamExt::split` of the `futures` crate works as well; a [`Sender`] is a `Sink` too. For a
+//! `Sink` that takes pings and a Close beside messages, see [`WithControl`].
 //!
 //! # Turns
 //!
-//! A task that finds the next message in its buffer each time would keep its thread. So what is received
-//! uses up tokio's [cooperative budget](::tokio::task::coop): 2 000 messages, or half a megabyte that is
-//! parsed or inflated, and the task gives way. What a handler of yours computes is not counted.
+//! A task that finds the next message in its buffer each time would keep its thread. So what is
+//! received uses up tokio's [cooperative budget](::tokio::task::coop): 2 000 messages, or half a
+//! megabyte that is parsed or inflated, and the task gives way. What a handler of yours computes is
+//! not counted.
 //!
 //! # Beside the crate `tokio`
 //!
-//! Import the items of this module, not the module: `use sansws::tokio::{WebSocket, accept};` leaves
-//! the name `tokio` to the crate. Where the module itself is wanted, rename it:
+//! Import the items of this module, not the module: `use sansws::tokio::{WebSocket, accept};`
+//! leaves the name `tokio` to the crate. Where the module itself is wanted, rename it:
 //! `use sansws::tokio as ws;`.
 //!
 //! # A stream of bytes
 //!
-//! [`into_byte_stream`](WebSocket::into_byte_stream) makes an [`AsyncRead`](::tokio::io::AsyncRead) and
-//! [`AsyncWrite`](::tokio::io::AsyncWrite) of the binary messages, for other protocols inside.
+//! [`into_byte_stream`](WebSocket::into_byte_stream) makes an [`AsyncRead`](::tokio::io::AsyncRead)
+//! and [`AsyncWrite`](::tokio::io::AsyncWrite) of the binary messages, for other protocols inside.
 //!
 //! # Another HTTP server
 //!
 //! [`accept_with_prefix`] and [`read_request_with_prefix`] go on where another HTTP server has read
 //! the request.
-//! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response itself, with
-//! [`Request::from_parts`](crate::handshake::server::Request::from_parts).
+//! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response
+//! itself, with [`Request::from_parts`](crate::handshake::server::Request::from_parts).
 //!
 //! # Dropping a future
 //!
-//! All state is in the socket and none in its futures, so every method may stand in a `select!` loop.
-//! Dropping `recv` or `next_event` loses nothing. Dropping `send` never tears a frame: the message was
-//! not taken, or it is queued whole and leaves with the next call.
+//! All state is in the socket and none in its futures, so every method may stand in a `select!`
+//! loop. Dropping `recv` or `next_event` loses nothing. Dropping `send` never tears a frame: the
+//! message was not taken, or it is queued whole and leaves with the next call.
 //!
 //! # When the network dies
 //!
-//! A keep-alive ping goes out every 20 s unless [`Config::keep_alive`] says otherwise. If no byte comes
-//! in the 20 s of [`Config::pong_timeout`] after it, the call that waits ends with an error whose
-//! [`is_timeout`](crate::Error::is_timeout) is true: 40 s after the cable was pulled at the latest.
-//! This works while somebody waits in `recv`, `next_event` or `send`, also when a write is blocked.
-//! [`round_trip`](WebSocket::round_trip) is measured on the way.
+//! A keep-alive ping goes out every 20 s unless [`Config::keep_alive`] says otherwise. If no byte
+//! comes in the 20 s of [`Config::pong_timeout`] after it, the call that waits ends with an error
+//! whose [`is_timeout`](crate::Error::is_timeout) is true: 40 s after the cable was pulled at the
+//! latest. This works while somebody waits in `recv`, `next_event` or `send`, also when a write is
+//! blocked. [`round_trip`](WebSocket::round_trip) is measured on the way.
 //!
 //! An end of file without a closing handshake, and a connection reset, end in an error whose
-//! [`is_disconnect`](crate::Error::is_disconnect) is true; with TLS, a stream that was cut off without
-//! `close_notify` shows as [`Error::Disconnected`](crate::Error::Disconnected) with
-//! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) inside, an orderly end without anything inside.
+//! [`is_disconnect`](crate::Error::is_disconnect) is true; with TLS, a stream that was cut off
+//! without `close_notify` shows as [`Error::Disconnected`](crate::Error::Disconnected) with
+//! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) inside, an orderly end without anything
+//! inside.
 //!
 //! The timers need the runtime's time driver (`enable_time`, which `#[tokio::main]` has).
 //!
 //! # Memory
 //!
 //! An idle socket holds no buffer: buffers are lent from a small pool of the thread while something
-//! is in them. With its task, its timer and tokio's own part it costs about 1.4 KB of resident memory
-//! (`cargo bench --bench idle_memory`), also after large messages. A thread keeps up to eight buffers
-//! of each direction that no socket needs, of at most 256 KiB each, and one of up to 4 MiB. What a peer can make it hold more is
-//! bounded: a message of [`Config::max_message_len`] that is arriving, in a buffer of at most twice
-//! what has arrived, and [`Config::max_unsent`] bytes and one message that it does not read. What is
-//! [read ahead](#reading-ahead) then is 16 KiB or as many bytes as are unsent.
+//! is in them. With its task, its timer and tokio's own part it costs about 1.4 KB of resident
+//! memory (`cargo bench --bench idle_memory`), also after large messages. A thread keeps up to
+//! eight buffers of each direction that no socket needs, of at most 256 KiB each, and one of up to
+//! 4 MiB. What a peer can make it hold more is bounded: a message of [`Config::max_message_len`]
+//! that is arriving, in a buffer of at most twice what has arrived, and [`Config::max_unsent`]
+//! bytes and one message that it does not read. What is [read ahead](#reading-ahead) then is 16 KiB
+//! or as many bytes as are unsent.
 //!
 //! Sizes on a 64-bit platform, in bytes, held to by a test:
 //!
@@ -133,9 +137,9 @@ mod connect;
 #[cfg(feature = "server")]
 mod exchange;
 mod halves;
-mod lent;
 mod link;
 mod opening;
+mod pooled;
 mod sending;
 mod shared;
 mod socket;
@@ -166,8 +170,8 @@ pub use with_control::{Outbound, WithControl};
 
 use crate::config::Config;
 
-/// The interval of keep-alive pings, unless the application sets it. Twice within a minute: the idle
-/// time-out of proxies, load balancers and NATs is seldom less.
+/// The interval of keep-alive pings, unless the application sets it. Twice within a minute: the
+/// idle time-out of proxies, load balancers and NATs is seldom less.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Returns the settings with the defaults of this adapter filled in.

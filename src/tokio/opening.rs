@@ -8,21 +8,21 @@ use std::io;
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::lent::LentRx;
 use super::link::{poll_read_some, poll_write_some};
+use super::pooled::PooledRx;
 use super::timer::Timer;
+use crate::driver::check_written;
 use crate::endpoint::{Endpoint, Step};
 use crate::error::Error;
 use crate::opening::{Stop, with_reason};
-use crate::pool::LentTx;
-use crate::session::check_written;
+use crate::pool::PooledTx;
 
 /// An endpoint that has no connection yet, on its stream.
 pub(super) struct Opening<S> {
     pub(super) io: S,
     pub(super) endpoint: Endpoint,
-    pub(super) rx: LentRx,
-    pub(super) tx: LentTx,
+    pub(super) rx: PooledRx,
+    pub(super) tx: PooledTx,
     pub(super) timer: Timer,
     /// The stream may have bytes in a buffer of its own.
     flush_pending: bool,
@@ -31,13 +31,14 @@ pub(super) struct Opening<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
-    pub(super) fn new(io: S, mut endpoint: Endpoint, rx: LentRx, mut tx: LentTx) -> Self {
+    pub(super) fn new(io: S, mut endpoint: Endpoint, rx: PooledRx, mut tx: PooledTx) -> Self {
         endpoint.handle_timeout(Duration::ZERO, tx.fetch()); // its time begins
         let timer = Timer::new();
         Self { io, endpoint, rx, tx, timer, flush_pending: false, error: None }
     }
 
-    /// Takes steps until one is for the caller. `arrived` is called for every read that brings something.
+    /// Takes steps until one is for the caller. `arrived` is called for every read that brings
+    /// something.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut arrived: impl FnMut()) -> Poll<Stop> {
         loop {
             match self.endpoint.step(self.rx.fetch(), self.tx.fetch()) {
@@ -113,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// The time `after` from now, on the clock of this handshake.
+    /// Returns the time `after` from now, on the clock of this handshake.
     pub(super) fn in_time(&mut self, after: Duration) -> Duration {
         self.timer.now().saturating_add(after)
     }

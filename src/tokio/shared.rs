@@ -1,4 +1,4 @@
-//! The sending side of a split socket: one session and one outlet, shared by all halves.
+//! The sending side of a split socket: one driver and one outlet, shared by all halves.
 
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -14,13 +14,14 @@ use tokio::io::AsyncWrite;
 
 use super::halves::SplitStream;
 use super::link::{Link, poll_read_some, poll_write_some};
+use super::socket::Subprotocol;
 use super::timer::Timer;
 use super::turn::poll_part;
 use crate::buf::{RecvBuffer, SendBuffer};
+use crate::driver::{Driver, Parsed, check_written};
 use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{Receiver, Reply};
-use crate::session::{Parsed, Session, check_written};
 
 /// What the halves share.
 ///
@@ -31,10 +32,11 @@ pub(super) struct Shared<W> {
     outlet: Mutex<Outlet<W>>,
     /// Apart, because the transport keeps a reference to it: together it would be a cycle.
     wakers: Arc<Wakers>,
+    pub(super) subprotocol: Subprotocol,
 }
 
 pub(super) struct State {
-    pub(super) session: Session,
+    pub(super) driver: Driver,
     /// All bytes ever written.
     pub(super) written: u64,
     /// The receiving half has read all there was and waits for more.
@@ -42,32 +44,38 @@ pub(super) struct State {
 }
 
 impl State {
-    /// How many bytes will have been written in all when everything is that is queued now; unknown
-    /// while a message is being compressed.
+    /// Returns how many bytes will have been written in all when everything is that is queued now;
+    /// unknown while a message is being compressed.
     pub(super) fn end_of_queue(&self) -> Option<u64> {
-        let is_known = !self.session.is_encoding();
-        is_known.then(|| self.written + self.session.unsent() as u64)
+        let is_known = !self.driver.is_encoding();
+        is_known.then(|| self.written + self.driver.unsent() as u64)
     }
 
-    /// Whether something has not reached the end of the transport.
+    /// Returns whether something has not reached the end of the transport.
     pub(super) fn is_unsent(&self) -> bool {
-        !self.session.is_flushed() || self.session.flush_pending
+        !self.driver.has_left()
     }
 }
 
 struct Outlet<W> {
     io: W,
-    /// Taken out of the session to be written; what is queued meanwhile comes after it.
+    /// Taken out of the driver to be written; what is queued meanwhile comes after it.
     unwritten: SendBuffer,
 }
 
 impl<W> Shared<W> {
-    pub(super) fn new(io: W, session: Session) -> Self {
+    pub(super) fn new(io: W, driver: Driver, subprotocol: Subprotocol) -> Self {
         Self {
-            state: Mutex::new(State { session, written: 0, receiver_waits: false }),
+            state: Mutex::new(State { driver, written: 0, receiver_waits: false }),
             outlet: Mutex::new(Outlet { io, unwritten: SendBuffer::new() }),
             wakers: Arc::new(Wakers::default()),
+            subprotocol,
         }
+    }
+
+    /// Asks something of the write half, between two writes.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&W) -> T) -> T {
+        question(&self.outlet.lock().unwrap_or_else(PoisonError::into_inner).io)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -75,26 +83,26 @@ impl<W> Shared<W> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The write half and the session, which has everything unsent in its `tx` again.
-    pub(super) fn into_parts(self) -> (W, Session) {
-        let State { mut session, .. } = into_inner(self.state);
+    /// Returns the write half and the driver, which has everything unsent in its `tx` again.
+    pub(super) fn into_parts(self) -> (W, Driver, Subprotocol) {
+        let State { mut driver, .. } = into_inner(self.state);
         let Outlet { io, unwritten } = into_inner(self.outlet);
-        session.take_back(unwritten);
-        (io, session)
+        driver.take_back(unwritten);
+        (io, driver, self.subprotocol)
     }
 
     /// Pays what is owed to the peer.
     pub(super) fn reply(&self, reply: Reply) {
-        self.change(|session| session.reply(reply));
+        self.change(|driver| driver.reply(reply));
     }
 
-    /// Does what may begin to close the connection. Those who are blocked have to look at the timers
-    /// then: the receiving half may never do it again.
-    fn change<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+    /// Does what may begin to close the connection. Those who are blocked have to look at the
+    /// timers then: the receiving half may never do it again.
+    fn change<T>(&self, change: impl FnOnce(&mut Driver) -> T) -> T {
         let mut state = self.lock();
-        let before = state.session.sender.state();
-        let result = change(&mut state.session);
-        let changed = state.session.sender.state() != before;
+        let before = state.driver.sender.state();
+        let result = change(&mut state.driver);
+        let changed = state.driver.sender.state() != before;
         drop(state);
         if changed {
             self.wakers.wake_waiting();
@@ -102,12 +110,12 @@ impl<W> Shared<W> {
         result
     }
 
-    /// A place in the line of those who wait to write.
+    /// Returns a place in the line of those who wait to write.
     pub(super) fn place(&self) -> Place<'_> {
         Place { wakers: &self.wakers, number: self.new_place() }
     }
 
-    /// The number of a place, to be [left](Self::leave) in the end.
+    /// Returns the number of a place, to be [left](Self::leave) in the end.
     pub(super) fn new_place(&self) -> u64 {
         let mut lists = self.wakers.lock();
         lists.places += 1;
@@ -132,7 +140,8 @@ impl<W> Shared<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Shared<W> {
-    /// Until there is room for a message: does something with it at once, before somebody else can.
+    /// Waits until there is room for a message: does something with it at once, before somebody
+    /// else can.
     pub(super) fn poll_room<T>(
         &self,
         place: u64,
@@ -143,8 +152,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         loop {
             {
                 let mut state = self.lock();
-                state.session.check_writable()?;
-                if state.session.has_room() {
+                state.driver.check_writable()?;
+                if state.driver.has_room() {
                     return Poll::Ready(take(&mut state));
                 }
             }
@@ -154,8 +163,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
-    /// Until what is queued is all in the send buffer: how many bytes will have been written in all when
-    /// everything is that is queued then.
+    /// Waits until what is queued is all in the send buffer: how many bytes will have been written
+    /// in all when everything is that is queued then.
     pub(super) fn poll_end_of_queue(
         &self,
         place: u64,
@@ -172,20 +181,21 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
-    /// Until a message that was taken is compressed, if one is. Whoever comes does a part of it.
+    /// Waits until a message that was taken is compressed, if one is. Whoever comes does a part of
+    /// it.
     fn poll_encoded(&self, place: u64, cx: &mut Context<'_>) -> Poll<()> {
-        while self.lock().session.is_encoding() {
+        while self.lock().driver.is_encoding() {
             if poll_part(cx).is_pending() {
                 // in line: the rest is for the receiving half if this task gives up
                 self.wakers.wait(place, cx.waker());
                 return Poll::Pending;
             }
-            self.lock().session.encode_part();
+            self.lock().driver.encode_part();
         }
         Poll::Ready(())
     }
 
-    /// Until so many bytes have been written in all.
+    /// Waits until so many bytes have been written in all.
     pub(super) fn poll_written(
         &self,
         until: u64,
@@ -196,10 +206,10 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         loop {
             {
                 let state = self.lock();
-                if state.written >= until && !state.session.flush_pending {
+                if state.written >= until && !state.driver.flush_pending {
                     return Poll::Ready(Ok(()));
                 }
-                state.session.check_writable()?;
+                state.driver.check_writable()?;
                 // a pong may have given way to a shorter one meanwhile
                 if !state.is_unsent() {
                     return Poll::Ready(Ok(()));
@@ -211,8 +221,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         }
     }
 
-    /// Acts on the time for the receiving half; ready when that changed something, or when the connection
-    /// is over. `deaf`: there may be bytes that it has not read before this.
+    /// Acts on the time for the receiving half; ready when that changed something, or when the
+    /// connection is over. `deaf`: there may be bytes that it has not read before this.
     fn poll_receivers_timer(
         &self,
         timer: &mut Timer,
@@ -220,7 +230,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         deaf: bool,
     ) -> Poll<()> {
         let mut state = self.lock();
-        let due = state.session.sender.poll_timeout();
+        let due = state.driver.sender.poll_timeout();
         let Poll::Ready(now) = timer.poll(cx, due) else {
             state.receiver_waits = !deaf;
             return Self::wait(state);
@@ -229,12 +239,12 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         Poll::Ready(())
     }
 
-    /// The same for a sender.
+    /// Does the same, for a sender.
     ///
     /// What has come is for the receiving half to read, so that goes first if it waits for more.
     pub(super) fn poll_timer(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        let mut due = state.session.sender.poll_timeout();
+        let mut due = state.driver.sender.poll_timeout();
         if state.receiver_waits {
             due = due.map(|due| if due.is_zero() { due } else { due + GRACE });
         }
@@ -245,32 +255,31 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     }
 
     fn wait(mut state: MutexGuard<'_, State>) -> Poll<()> {
-        if state.session.is_over() {
+        if state.driver.is_over() {
             return Poll::Ready(());
         }
-        state.session.release_memory();
+        state.driver.release_memory();
         Poll::Pending
     }
 
     fn handle_timeout(&self, mut state: MutexGuard<'_, State>, now: Duration, deaf: bool) {
-        let in_transport = state.session.flush_pending;
-        state.session.handle_timeout(now, deaf, in_transport);
-        if state.session.is_over() {
-            let last_word = state.session.is_timed_out();
+        state.driver.handle_timeout(now, deaf);
+        if state.driver.is_over() {
+            let end_output = state.driver.is_timed_out();
             drop(state);
-            if last_word {
+            if end_output {
                 let _ = self.try_write(); // if the transport takes it
             }
             self.wake_all();
         }
     }
 
-    /// Writes once; `Pending` when the transport takes nothing. The task is woken when it does, or when
-    /// it has passed on what it kept in a buffer of its own.
+    /// Writes once; `Pending` when the transport takes nothing. The task is woken when it does, or
+    /// when it has passed on what it kept in a buffer of its own.
     pub(super) fn poll_write(&self, place: u64, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_encoded(place, cx));
         let first = self.try_write();
-        if first.is_ready() && !self.lock().session.flush_pending {
+        if first.is_ready() && !self.lock().driver.flush_pending {
             return Poll::Ready(());
         }
         // The transport remembers one waker only, so it gets one that wakes all who wait. In line
@@ -287,7 +296,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         let mut outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
         let Outlet { io, unwritten } = &mut *outlet;
         if unwritten.is_empty() {
-            self.lock().session.take_unsent(unwritten);
+            self.lock().driver.take_unsent(unwritten);
         }
         let idle = unwritten.is_empty();
         if !idle {
@@ -295,7 +304,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
             let mut state = self.lock();
             let result = match written {
                 Poll::Pending => {
-                    state.session.write_stalled();
+                    state.driver.write_stalled();
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(n)) => check_written(n, unwritten.remaining()).map(|()| n),
@@ -305,12 +314,12 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
                 Ok(n) => {
                     unwritten.advance(n);
                     state.written += n as u64;
-                    state.session.in_flight = unwritten.remaining();
-                    state.session.write_went_through(n);
+                    state.driver.in_flight = unwritten.remaining();
+                    state.driver.write_went_through(n);
                 }
                 Err(error) => {
                     *unwritten = SendBuffer::new();
-                    state.session.write_failed(error);
+                    state.driver.write_failed(error);
                 }
             }
             drop(state);
@@ -321,11 +330,11 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
             let flushed = Pin::new(io).poll_flush(&mut cx);
             let mut state = self.lock();
             let still_pending = flushed.is_pending();
-            let was_pending = mem::replace(&mut state.session.flush_pending, still_pending);
+            let was_pending = mem::replace(&mut state.driver.flush_pending, still_pending);
             match flushed {
                 Poll::Pending if idle => return Poll::Pending,
                 Poll::Pending | Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => state.session.write_failed(error),
+                Poll::Ready(Err(error)) => state.driver.write_failed(error),
             }
             drop(state);
             if was_pending && !still_pending {
@@ -339,7 +348,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         let mut outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
         // an error means that the other end is gone, which reading will show
         let _ = ready!(Pin::new(&mut outlet.io).poll_shutdown(cx));
-        self.lock().session.was_shut_down();
+        self.lock().driver.was_shut_down();
         Poll::Ready(())
     }
 }
@@ -355,10 +364,10 @@ impl<S: SplitStream> Link for SharedLink<S> {
     fn before_parsing(&mut self, write_blocked: bool) -> Option<Action> {
         // The senders make their own way through a full buffer; receiving does not wait for them.
         let state = self.shared.lock();
-        match state.session.is_over() {
+        match state.driver.is_over() {
             true => Some(Action::End),
             // for a Close, which would have to wait for all of that at once
-            false if state.session.is_encoding() => {
+            false if state.driver.is_encoding() => {
                 Some(if write_blocked { Action::Wait } else { Action::Write })
             }
             false => None,
@@ -366,7 +375,7 @@ impl<S: SplitStream> Link for SharedLink<S> {
     }
 
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
-        let step = self.shared.change(|session| session.after_parsing(parsed, write_blocked));
+        let step = self.shared.change(|driver| driver.after_parsing(parsed, write_blocked));
         if step == Action::End {
             self.shared.wake_all();
         }
@@ -374,17 +383,17 @@ impl<S: SplitStream> Link for SharedLink<S> {
     }
 
     fn result(&mut self) -> Result<(), Error> {
-        self.shared.lock().session.result()
+        self.shared.lock().driver.result()
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
         let result = ready!(poll_read_some(&mut self.read, cx, rx));
         self.shared.lock().receiver_waits = false;
         match result {
-            Ok(0) => self.shared.lock().session.read_eof(),
+            Ok(0) => self.shared.lock().driver.read_eof(),
             Ok(_) => {}
             Err(error) => {
-                self.shared.lock().session.read_failed(error);
+                self.shared.lock().driver.read_failed(error);
                 self.shared.wake_all();
             }
         }
@@ -397,11 +406,11 @@ impl<S: SplitStream> Link for SharedLink<S> {
 
     fn note_unparsed(&mut self, receiver: &mut Receiver, rx: &RecvBuffer) {
         let arrived = receiver.look_at(rx);
-        self.shared.lock().session.sender.note_arrived(arrived);
+        self.shared.lock().driver.sender.note_arrived(arrived);
     }
 
     fn poll_flush_pending(&mut self, cx: &mut Context<'_>) {
-        if self.shared.lock().session.flush_pending {
+        if self.shared.lock().driver.flush_pending {
             let _ = self.shared.poll_write(RECEIVERS_PLACE, cx);
         }
     }
@@ -410,9 +419,9 @@ impl<S: SplitStream> Link for SharedLink<S> {
         self.shared.poll_shutdown(cx)
     }
 
-    fn hang_up(&mut self, cx: &mut Context<'_>) {
+    fn try_shutdown(&mut self, cx: &mut Context<'_>) {
         if self.shared.poll_shutdown(cx).is_pending() {
-            self.shared.lock().session.was_shut_down();
+            self.shared.lock().driver.was_shut_down();
         }
     }
 
@@ -441,9 +450,9 @@ const RECEIVERS_PLACE: u64 = 0;
 /// The time by which a sender lets the receiving half go first when a deadline has come.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// A sender's place in the line of those who wait for room. It is left when this is dropped: the waker
-/// of a task that gave up would keep the task's memory for as long as there is no room. What it has
-/// queued, and perhaps written half of, is left to the receiving half then.
+/// A sender's place in the line of those who wait for room. It is left when this is dropped: the
+/// waker of a task that gave up would keep the task's memory for as long as there is no room. What
+/// it has queued, and perhaps written half of, is left to the receiving half then.
 pub(super) struct Place<'a> {
     wakers: &'a Wakers,
     pub(super) number: u64,
@@ -475,8 +484,8 @@ impl Wakers {
         drop(replaced);
     }
 
-    /// Leaves the line. If the place was in it, its owner has given up, and the receiving half sees to what
-    /// is unsent.
+    /// Leaves the line. If the place was in it, its owner has given up, and the receiving half sees
+    /// to what is unsent.
     fn leave_to_receiver(&self, place: u64) {
         let mut lists = self.lock();
         let at = lists.waiting.iter().position(|(other, _)| *other == place);
@@ -511,8 +520,8 @@ impl Wakers {
     }
 }
 
-/// What the transport calls when it takes bytes again. The receiving half is among those it is for: whoever
-/// waited to write may have given up, and half a frame may be left.
+/// What the transport calls when it takes bytes again. The receiving half is among those it is for:
+/// whoever waited to write may have given up, and half a frame may be left.
 impl Wake for Wakers {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();

@@ -2,24 +2,29 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
-use super::lent::LentRx;
 use super::link::{Direct, message_in_hand, poll_ready_event};
+use super::pooled::PooledRx;
+use super::timer::Timer;
 use super::turn::{STEP, poll_encoded};
 use super::waiting::Waiting;
 use super::with_defaults;
 use crate::buf::RecvBuffer;
+use crate::driver::{Driver, Rest, take_event, take_message};
 use crate::error::Error;
 use crate::handshake::server::Upgrade;
-use crate::pool::LentTx;
+use crate::parts::Parts;
+use crate::pool::PooledTx;
 use crate::proto::{CloseInfo, Connection, Event, Message, MessageRef, Receiver, SendError, State};
 #[cfg(feature = "server")]
 use crate::proto::{MessageKind, Ready};
-use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 #[cfg(feature = "server")]
 use crate::wire::ProtocolError;
@@ -32,7 +37,7 @@ use crate::wire::ProtocolError;
 /// Dropping it drops the stream: the peer sees the connection break (1006). Call
 /// [`close`](Self::close) first to end it well.
 pub struct WebSocket<S> {
-    pub(super) rx: LentRx,
+    pub(super) rx: PooledRx,
     pub(super) receiver: Receiver,
     pub(super) link: Direct<S>,
     pub(super) subprotocol: Subprotocol,
@@ -48,37 +53,57 @@ pub struct WebSocket<S> {
 pub(super) type Subprotocol = Option<Box<Box<str>>>;
 
 impl<S> WebSocket<S> {
-    /// A WebSocket whose opening handshake was done elsewhere.
+    /// Makes a WebSocket of its [`Parts`]: of a stream whose opening handshake was done elsewhere
+    /// ([`Parts::new`]), or of those that [`into_parts`](Self::into_parts) of either adapter has
+    /// returned.
     ///
-    /// Bytes that were read behind the handshake's head go into `rx` first
-    /// ([`RecvBuffer::extend_from_slice`]). Keep-alive is as the connection was configured:
-    /// off, unless that set it.
-    pub fn from_parts(io: S, conn: Connection, rx: RecvBuffer) -> Self {
-        Self::new(io, conn, LentRx::new(rx), LentTx::default())
+    /// Keep-alive is as the connection was configured: off, unless that set it.
+    pub fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { io, connection, rx, tx, epoch, rest, subprotocol } = parts;
+        let tx = if tx.is_empty() { PooledTx::default() } else { PooledTx::new(tx) };
+        let subprotocol = subprotocol.map(Box::new);
+        let mut this = Self::assemble(io, connection, PooledRx::new(rx), tx, rest);
+        if let Some(epoch) = epoch {
+            this.link.timer = Timer::since(epoch);
+        }
+        Self { subprotocol, ..this }
     }
 
-    /// A WebSocket that an HTTP stack of your own has upgraded: the response to the request has been sent
-    /// with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those that were given to
-    /// [`Request::upgrade`](crate::handshake::server::Request::upgrade).
+    /// Takes the socket apart, without losing a byte: what was received and what is unsent comes
+    /// along. [`from_parts`](Self::from_parts) is the way back.
+    pub fn into_parts(self) -> Parts<S> {
+        let Self { rx, receiver, link, subprotocol, .. } = self;
+        let Direct { io, driver, timer, .. } = link;
+        let parts = Parts::of(io, receiver, rx.into_inner(), driver, timer.begin());
+        Parts { subprotocol: subprotocol.map(|it| *it), ..parts }
+    }
+
+    /// Makes a WebSocket that an HTTP stack of your own has upgraded: the response to the request
+    /// has been sent with the [`headers`](Upgrade::headers) in `upgrade`. The settings are those
+    /// that were given to [`Request::upgrade`](crate::handshake::server::Request::upgrade).
     ///
-    /// `received` are the bytes that the stack has read behind the head of the request: the first frames.
-    /// Empty if it hands them on through `io`.
+    /// `received` are the bytes that the stack has read behind the head of the request: the first
+    /// frames. Empty if it hands them on through `io`.
     pub fn from_upgrade(io: S, mut upgrade: Upgrade, received: &[u8]) -> Self {
         let config = upgrade.config_mut();
         *config = with_defaults(config);
         let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
         rx.extend_from_slice(received);
         let subprotocol = upgrade.subprotocol().map(|it| Box::new(it.into()));
-        let mut ws = Self::from_parts(io, upgrade.into_connection(), rx);
+        let mut ws = Self::from_parts(Parts::new(io, upgrade.into_connection(), rx));
         ws.subprotocol = subprotocol;
         ws
     }
 
-    pub(super) fn new(io: S, conn: Connection, mut rx: LentRx, tx: LentTx) -> Self {
+    pub(super) fn new(io: S, conn: Connection, rx: PooledRx, tx: PooledTx) -> Self {
+        Self::assemble(io, conn, rx, tx, Rest::new())
+    }
+
+    fn assemble(io: S, conn: Connection, mut rx: PooledRx, tx: PooledTx, rest: Rest) -> Self {
         let (mut receiver, mut sender) = conn.split();
         receiver.work_in_steps(STEP);
         sender.work_in_steps(STEP);
-        let link = Direct::new(io, Session::new(sender, tx));
+        let link = Direct::new(io, Driver::from_parts(sender, tx, rest));
         rx.release();
         Self {
             rx,
@@ -96,67 +121,69 @@ impl<S> WebSocket<S> {
         self
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_ref().map(|it| &***it)
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
-        self.link.session.sender.deflate()
+        self.link.driver.sender.deflate()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.session.sender.state()
+        self.link.driver.sender.state()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'_>> {
-        self.link.session.sender.close_info()
+        self.link.driver.sender.close_info()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.session.sender.round_trip()
+        self.link.driver.sender.round_trip()
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.link.io
     }
 
-    /// The stream. Reading or writing bytes behind the connection's back breaks the connection.
+    /// Returns the stream. Reading or writing bytes behind the connection's back breaks the
+    /// connection.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.link.io
     }
 
-    /// The unsent bytes: what was fed, and replies to the peer.
+    /// Returns the unsent bytes: what was fed, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 
     /// Queues a message. Copies it, or keeps a reference to a large owned payload of a server.
     ///
     /// It leaves with the next [`flush`](Self::flush), [`send`](Self::send),
-    /// [`recv`](Self::recv) or [`next_event`](Self::next_event). If it is to be compressed and longer than
-    /// 64 KiB, it is kept as it is and compressed by that call, in steps; feeding another one behind it
-    /// does it at once, which takes milliseconds for each megabyte.
+    /// [`recv`](Self::recv) or [`next_event`](Self::next_event). If it is to be compressed and
+    /// longer than 64 KiB, it is kept as it is and compressed by that call, in steps; feeding
+    /// another one behind it does it at once, which takes milliseconds for each megabyte.
     ///
     /// # Errors
     ///
     /// [`Error::Send`]; nothing was queued then. [`SendError::BufferFull`] says that
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one `feed` for each message never meets
-    /// it, because `recv` makes room first.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait; a loop of `recv` and one
+    /// `feed` for each message never meets it, because `recv` makes room first.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// The next message, owned. Small payloads are copied, large ones handed over.
+    /// Returns the next message, owned. Small payloads are copied, large ones handed over.
     ///
     /// Writes what was fed before it waits; answers pings and the peer's Close on the way.
     /// `Ok(None)` after a complete closing handshake, and from then on.
@@ -174,13 +201,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next event, borrowed from the receive buffer, and the means to answer it while it is held.
+    /// Returns the next event, borrowed from the receive buffer, and the means to answer it while
+    /// it is held.
     ///
     /// This is the path without copies and allocations. Writes what was fed before it waits.
     /// `Ok(None)` after a complete closing handshake, and from then on.
     ///
     /// ```no_run
-    /// # use sansws::proto::Event;
+    /// # use sansws::Event;
     /// # async fn run<S>(mut ws: sansws::tokio::WebSocket<S>) -> Result<(), sansws::Error>
     /// # where S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {
     /// while let Some((event, mut out)) = ws.next_event().await? {
@@ -208,11 +236,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         receiver.deliver_messages();
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
-        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
         Ok(Some((event, Outgoing { link })))
     }
 
-    /// The next event, the payload of a message as it arrives: [`Event::Chunk`].
+    /// Returns the next event, the payload of a message as it arrives: [`Event::Chunk`].
     ///
     /// Nothing is kept, so that messages may be far larger than memory;
     /// [`Config::max_message_len`](crate::Config::max_message_len) still holds. In the middle of a
@@ -232,27 +260,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         receiver.deliver_chunks(rx.fetch());
         let ready = poll_fn(|cx| poll_ready_event(receiver, rx, link, cx)).await?;
         let Some(ready) = ready else { return Ok(None) };
-        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
         Ok(Some((event, Outgoing { link })))
     }
 
     /// Sends a message and flushes.
     ///
-    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be sent. While
-    /// it waits, pings are answered (pings and pongs are no events of [`next_event`](Self::next_event)
-    /// then), up to the first message or the peer's Close: that is kept for `recv`, and nothing is read
-    /// behind it.
+    /// Waits for room while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
+    /// sent. While it waits, pings are answered (pings and pongs are no events of
+    /// [`next_event`](Self::next_event) then), up to the first message or the peer's Close: that is
+    /// kept for `recv`, and nothing is read behind it.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the message cannot be sent; the connection goes on. [`Error::Disconnected`]
-    /// or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// [`Error::Send`] if the message cannot be sent; the connection goes on.
+    /// [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future never tears a frame. The message is taken, whole, the first time that the
-    /// future is polled and there is room for it; it then leaves with the next call that flushes.
-    /// Before that it is not taken at all.
+    /// Dropping the future never tears a frame. The message is taken, whole, the first time that
+    /// the future is polled and there is room for it; it then leaves with the next call that
+    /// flushes. Before that it is not taken at all.
     pub async fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         poll_fn(|cx| self.poll_room(cx)).await?;
         self.feed(message)?;
@@ -279,15 +307,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer does
-    /// not answer within [`Config::close_timeout`](crate::Config::close_timeout); [`Error::Disconnected`] when it hangs up
-    /// instead.
+    /// [`SendError::ReasonTooLong`] before anything is written; [`Error::Timeout`] when the peer
+    /// does not answer within [`Config::close_timeout`](crate::Config::close_timeout);
+    /// [`Error::Disconnected`] when it hangs up instead.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves a connection that is closing; call it again to go on waiting.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        poll_fn(|cx| poll_encoded(&mut self.link.session, cx)).await;
+        poll_fn(|cx| poll_encoded(&mut self.link.driver, cx)).await;
         match self.start_close(code, reason) {
             Ok(()) | Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Err(error),
@@ -302,16 +330,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`SendError::NotOpen`] when the connection is closing already,
     /// [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 
-    /// The session, for an owner that queues from more than one place.
+    /// Returns the driver, for an owner that queues from more than one place.
     #[cfg(feature = "server")]
-    pub(crate) fn session(&mut self) -> &mut Session {
-        &mut self.link.session
+    pub(crate) fn driver(&mut self) -> &mut Driver {
+        &mut self.link.driver
     }
 
-    /// The first half of [`next_event`](Self::next_event): until there is an event to
+    /// Does the first half of [`next_event`](Self::next_event): until there is an event to
     /// [take](Self::take_ready), or the connection is over in good order (`None`).
     #[cfg(feature = "server")]
     pub(crate) fn poll_ready(
@@ -322,7 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_ready_event(receiver, rx, link, cx)
     }
 
-    /// The bytes of a message that is not complete. To be asked while there is no event.
+    /// Returns the bytes of a message that is not complete. To be asked while there is no event.
     #[cfg(feature = "server")]
     pub(crate) fn held(&self) -> usize {
         self.rx.look().map_or(0, RecvBuffer::held)
@@ -334,16 +362,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.receiver.fail(error, self.rx.fetch());
     }
 
-    /// The second half.
+    /// Takes the event that was found.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn take_ready(&mut self, ready: Ready) -> (Event<'_>, Outgoing<'_, S>) {
         let Self { rx, receiver, link, .. } = self;
-        let event = take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+        let event = take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
         (event, Outgoing { link })
     }
 
-    /// A message that came with the one before, if there is one: it is to be
+    /// Returns a message that came with the one before, if there is one: it is to be
     /// [taken](Self::take_ready) at once.
     #[cfg(feature = "server")]
     #[inline]
@@ -352,14 +380,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         message_in_hand(&mut self.receiver, &mut self.rx, &mut self.link)
     }
 
-    /// What has arrived and is not parsed; `None` in the middle of a message.
+    /// Returns what has arrived and is not parsed; `None` in the middle of a message.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn unparsed(&self) -> Option<&[u8]> {
         self.receiver.takes_short_way().then(|| self.rx.look().map_or(&[][..], |rx| rx.unparsed()))
     }
 
-    /// The sending side while there is no event.
+    /// Returns the sending side while there is no event.
     #[cfg(feature = "server")]
     pub(crate) fn outgoing(&mut self) -> Outgoing<'_, S> {
         Outgoing { link: &mut self.link }
@@ -374,20 +402,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         loop {
             let ready = ready!(poll_ready_event(receiver, rx, link, cx))?;
             let Some(ready) = ready else { return Poll::Ready(Ok(None)) };
-            let pay = |reply| link.session.reply(reply);
+            let pay = |reply| link.driver.reply(reply);
             if let Some(message) = take_message(receiver, rx.fetch(), ready, pay)? {
                 return Poll::Ready(Ok(Some(message)));
             }
         }
     }
 
-    /// Until the connection is over, events dropped.
+    /// Waits until the connection is over, events dropped.
     pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { rx, receiver, link, .. } = self;
         while let Some(ready) = ready!(poll_ready_event(receiver, rx, link, cx))? {
-            take_event(receiver, rx.fetch(), ready, |reply| link.session.reply(reply));
+            take_event(receiver, rx.fetch(), ready, |reply| link.driver.reply(reply));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl WebSocket<TcpStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.get_ref().peer_addr()
     }
 }
 
@@ -415,7 +454,7 @@ impl<S> Outgoing<'_, S> {
     /// [`Error::Send`]; nothing was queued then.
     #[inline]
     pub fn feed<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.link.session.feed(message.into())
+        self.link.driver.feed(message.into())
     }
 
     /// Queues a Close frame; the closing handshake goes on with the next event.
@@ -424,19 +463,19 @@ impl<S> Outgoing<'_, S> {
     ///
     /// [`SendError::NotOpen`] when the connection is closing already, [`SendError::ReasonTooLong`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.session.start_close(code, reason)
+        self.link.driver.start_close(code, reason)
     }
 
-    /// The unsent bytes.
+    /// Returns the unsent bytes.
     pub fn unsent(&self) -> usize {
-        self.link.session.unsent()
+        self.link.driver.unsent()
     }
 }
 
 impl<S: AsyncWrite + Unpin> Outgoing<'_, S> {
     #[cfg(feature = "server")]
-    pub(crate) fn session(&mut self) -> &mut Session {
-        &mut self.link.session
+    pub(crate) fn driver(&mut self) -> &mut Driver {
+        &mut self.link.driver
     }
 
     #[cfg(feature = "server")]

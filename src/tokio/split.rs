@@ -2,25 +2,27 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use std::io;
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::WebSocket;
 use super::halves::{Locked, SplitStream};
-use super::lent::LentRx;
 use super::link::{Direct, poll_ready_event};
+use super::pooled::PooledRx;
 use super::shared::{Shared, SharedLink};
-use super::socket::Subprotocol;
 use super::timer::Timer;
+use crate::driver::{Driver, take_event, take_message};
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
-use crate::session::{Session, take_event, take_message};
 use crate::wire::CloseCode;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -28,8 +30,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `TcpStream` or `UnixStream`, [`into_split`](Self::into_split) does it without a lock on the
     /// stream.
     ///
-    /// A task that only receives still answers pings and the peer's Close. Dropping one half does not
-    /// disturb the other; the stream goes when both are gone.
+    /// A task that only receives still answers pings and the peer's Close. Dropping one half does
+    /// not disturb the other; the stream goes when both are gone.
     pub fn split(self) -> (Receiver<Locked<S>>, Sender<Locked<S>>) {
         split(self)
     }
@@ -45,25 +47,24 @@ impl<S: SplitStream<Whole = S>> WebSocket<S> {
 
 fn split<S: SplitStream>(ws: WebSocket<S::Whole>) -> (Receiver<S>, Sender<S>) {
     let WebSocket { rx, receiver, link, subprotocol, stream_ended, .. } = ws;
-    let Direct { io, session, timer, .. } = link;
+    let Direct { io, driver, timer, .. } = link;
     let (read, write) = S::split(io);
-    let shared = Arc::new(Shared::new(write, session));
+    let shared = Arc::new(Shared::new(write, driver, subprotocol));
     let sender = Sender::new(&shared, &timer);
     let link = SharedLink { read, shared, timer };
-    (Receiver { rx, receiver, link, subprotocol, stream_ended }, sender)
+    (Receiver { rx, receiver, link, stream_ended }, sender)
 }
 
 /// The receiving half of a socket that was split.
 pub struct Receiver<S: SplitStream> {
-    rx: LentRx,
+    rx: PooledRx,
     receiver: proto::Receiver,
     link: SharedLink<S>,
-    subprotocol: Subprotocol,
     stream_ended: bool,
 }
 
 impl<S: SplitStream> Receiver<S> {
-    /// The next message, owned. See [`WebSocket::recv`].
+    /// Returns the next message, owned. See [`WebSocket::recv`].
     ///
     /// Also writes what the senders have fed, and does its part of the closing handshake.
     ///
@@ -78,8 +79,8 @@ impl<S: SplitStream> Receiver<S> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next event, borrowed from the receive buffer. See [`WebSocket::next_event`]; answers go
-    /// through the [`Sender`].
+    /// Returns the next event, borrowed from the receive buffer. See [`WebSocket::next_event`];
+    /// answers go through the [`Sender`].
     ///
     /// # Errors
     ///
@@ -93,7 +94,8 @@ impl<S: SplitStream> Receiver<S> {
         self.take_next().await
     }
 
-    /// The next event, the payload of a message as it arrives. See [`WebSocket::next_chunk`].
+    /// Returns the next event, the payload of a message as it arrives. See
+    /// [`WebSocket::next_chunk`].
     ///
     /// # Errors
     ///
@@ -115,30 +117,31 @@ impl<S: SplitStream> Receiver<S> {
         Ok(Some(take_event(receiver, rx.fetch(), ready, pay)))
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// Returns the subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_ref().map(|it| &***it)
+        self.link.shared.subprotocol.as_ref().map(|it| &***it)
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
-        self.link.shared.lock().session.sender.close_info().map(CloseInfo::into_owned)
+        self.link.shared.lock().driver.sender.close_info().map(CloseInfo::into_owned)
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.shared.lock().session.sender.round_trip()
+        self.link.shared.lock().driver.sender.round_trip()
     }
 
-    /// What can still happen on the connection.
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
-        self.link.shared.lock().session.sender.state()
+        self.link.shared.lock().driver.sender.state()
     }
 
-    /// What the handshake agreed on about compression; `None` if messages are not compressed.
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
-        self.link.shared.lock().session.sender.deflate()
+        self.link.shared.lock().driver.sender.deflate()
     }
 
     /// Puts the halves together again.
@@ -152,13 +155,13 @@ impl<S: SplitStream> Receiver<S> {
             return Err(ReuniteError(Box::new((self, sender))));
         }
         drop(sender);
-        let Self { rx, receiver, link, subprotocol, stream_ended } = self;
+        let Self { rx, receiver, link, stream_ended } = self;
         let SharedLink { read, shared, timer } = link;
         // this half has the only reference now: the other one could not be cloned meanwhile
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
-        let (write, session) = shared.into_parts();
+        let (write, driver, subprotocol) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
-        let link = Direct { io, session, timer, most_unsent: 0, balance: 0 };
+        let link = Direct { io, driver, timer, most_unsent: 0, balance: 0 };
         Ok(WebSocket {
             rx,
             receiver,
@@ -216,8 +219,8 @@ impl<S: SplitStream> fmt::Debug for Receiver<S> {
 /// All clones may send at the same time: messages go out whole, one after the other, and replies to
 /// the peer pass between them. No lock is held while anything waits.
 ///
-/// It is a [`Sink`] too, for `StreamExt::forward` and its like: closing that sends a Close with 1000, and
-/// the receiving half does the rest of the closing handshake.
+/// It is a [`Sink`] too, for `StreamExt::forward` and its like: closing that sends a Close with
+/// 1000, and the receiving half does the rest of the closing handshake.
 pub struct Sender<S: SplitStream> {
     shared: Arc<Shared<S::WriteHalf>>,
     /// As a `Sink`, its alarm; a clock to all else.
@@ -235,8 +238,8 @@ impl<S: SplitStream> Sender<S> {
 
     /// Sends a message, and waits until it is written.
     ///
-    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be
-    /// sent.
+    /// Waits for room first while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to
+    /// be sent.
     ///
     /// # Errors
     ///
@@ -248,21 +251,21 @@ impl<S: SplitStream> Sender<S> {
     /// is queued whole and leaves with the next call on any of the halves.
     pub async fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         let mut message = Some(message.into());
-        self.queue(|session| message.take().map_or(Ok(()), |message| session.feed(message))).await
+        self.queue(|driver| message.take().map_or(Ok(()), |message| driver.feed(message))).await
     }
 
-    /// Sends a message without waiting. What the transport does not take at once, the receiving half
-    /// writes. A long message is compressed in one go, unlike with [`send`](Self::send).
+    /// Sends a message without waiting. What the transport does not take at once, the receiving
+    /// half writes. A long message is compressed in one go, unlike with [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes wait,
-    /// and as [`WebSocket::send`].
+    /// [`SendError::BufferFull`] while [`Config::max_unsent`](crate::Config::max_unsent) bytes
+    /// wait, and as [`WebSocket::send`].
     pub fn try_send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         {
             let mut state = self.shared.lock();
-            state.session.feed(message.into())?;
-            state.session.encode_all(); // without waiting
+            state.driver.feed(message.into())?;
+            state.driver.encode_all(); // without waiting
         }
         while self.shared.lock().is_unsent() {
             if self.shared.try_write().is_pending() {
@@ -279,7 +282,7 @@ impl<S: SplitStream> Sender<S> {
     ///
     /// As [`try_send`](Self::try_send).
     pub fn feed<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.shared.lock().session.feed(message.into())
+        self.shared.lock().driver.feed(message.into())
     }
 
     /// Waits until everything that is queued now is written.
@@ -294,7 +297,7 @@ impl<S: SplitStream> Sender<S> {
     pub async fn flush(&self) -> Result<(), Error> {
         let until = {
             let state = self.shared.lock();
-            state.session.check_writable()?;
+            state.driver.check_writable()?;
             state.end_of_queue()
         };
         self.all_written(until).await
@@ -321,7 +324,7 @@ impl<S: SplitStream> Sender<S> {
     }
 
     fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.shared.lock().session.start_close(code, reason)?;
+        self.shared.lock().driver.start_close(code, reason)?;
         self.shared.wake_all(); // there is a deadline now
         Ok(())
     }
@@ -333,36 +336,48 @@ impl<S: SplitStream> Sender<S> {
         Ok(())
     }
 
-    /// The unsent bytes: of all senders, and replies to the peer.
+    /// Returns the unsent bytes: of all senders, and replies to the peer.
     pub fn unsent(&self) -> usize {
-        self.shared.lock().session.unsent()
+        self.shared.lock().driver.unsent()
     }
 
-    /// What can still happen on the connection.
+    /// Returns the subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.shared.subprotocol.as_ref().map(|it| &***it)
+    }
+
+    /// Returns what the handshake agreed on about compression; `None` if messages are not
+    /// compressed.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreement> {
+        self.shared.lock().driver.sender.deflate()
+    }
+
+    /// Returns what can still happen on the connection.
     pub fn state(&self) -> State {
-        self.shared.lock().session.sender.state()
+        self.shared.lock().driver.sender.state()
     }
 
-    /// The time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.shared.lock().session.sender.round_trip()
+        self.shared.lock().driver.sender.round_trip()
     }
 
-    /// How the connection closed; `None` while it is open.
+    /// Returns how the connection closed; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo<'static>> {
-        self.shared.lock().session.sender.close_info().map(CloseInfo::into_owned)
+        self.shared.lock().driver.sender.close_info().map(CloseInfo::into_owned)
     }
 
     /// Waits for room, queues with `feed`, and waits until that is written.
     async fn queue(
         &self,
-        mut feed: impl FnMut(&mut Session) -> Result<(), Error>,
+        mut feed: impl FnMut(&mut Driver) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut timer = self.timer.another();
         let place = self.shared.place();
         let until = poll_fn(|cx| {
             self.shared.poll_room(place.number, &mut timer, cx, |state| {
-                feed(&mut state.session)?;
+                feed(&mut state.driver)?;
                 Ok(state.end_of_queue())
             })
         });
@@ -462,7 +477,7 @@ impl<S: SplitStream> fmt::Debug for Sender<S> {
 pub struct ReuniteError<S: SplitStream>(Box<(Receiver<S>, Sender<S>)>);
 
 impl<S: SplitStream> ReuniteError<S> {
-    /// The halves.
+    /// Returns the halves.
     pub fn into_halves(self) -> (Receiver<S>, Sender<S>) {
         *self.0
     }
@@ -481,3 +496,47 @@ impl<S: SplitStream> fmt::Display for ReuniteError<S> {
 }
 
 impl<S: SplitStream> core::error::Error for ReuniteError<S> {}
+
+impl Receiver<TcpStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.read.peer_addr()
+    }
+}
+
+impl Sender<TcpStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.ask(|write| write.peer_addr())
+    }
+}
+
+impl Receiver<Locked<TcpStream>> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.read.lock().peer_addr()
+    }
+}
+
+impl Sender<Locked<TcpStream>> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.ask(|write| write.lock().peer_addr())
+    }
+}

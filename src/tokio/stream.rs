@@ -29,14 +29,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
             return Poll::Ready(event.into_message().map(Ok));
         }
         let received = self.poll_for(Direction::Read, cx, |this, cx| {
-            // Nobody answers to the message while another task waits to send: it does not have to find
-            // room in the send buffer.
+            // Nobody answers to the message while another task waits to send: it does not have to
+            // find room in the send buffer.
             if !this.sink_waits {
                 return this.poll_recv(cx);
             }
-            let independent = this.link.session.set_independent(true);
+            let independent = this.link.driver.set_independent(true);
             let received = this.poll_recv(cx);
-            this.link.session.set_independent(independent);
+            this.link.driver.set_independent(independent);
             received
         });
         let item = ready!(received).transpose();
@@ -53,13 +53,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<S> {
 
 /// Queues messages as [`feed`](WebSocket::feed) does; flushing the sink flushes the socket.
 ///
-/// Closing it sends everything and a Close with 1000, and waits for the end of the closing handshake, but
-/// not past a message that nobody has received: messages that were under way still come out of the
-/// `Stream`, up to the peer's Close (RFC 6455 §5.5.1). So after `SinkExt::close` and `StreamExt::forward`
-/// take from the stream until it ends.
+/// Closing it sends everything and a Close with 1000, and waits for the end of the closing
+/// handshake, but not past a message that nobody has received: messages that were under way still
+/// come out of the `Stream`, up to the peer's Close (RFC 6455 §5.5.1). So after `SinkExt::close`
+/// and `StreamExt::forward` take from the stream until it ends.
 ///
-/// `StreamExt::split` works: one task may wait for a message while another sends. Each is woken for whatever
-/// happens. Costs an allocation, once.
+/// `StreamExt::split` works: one task may wait for a message while another sends. Each is woken for
+/// whatever happens. Costs an allocation, once.
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     type Error = Error;
 

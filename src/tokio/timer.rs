@@ -13,7 +13,8 @@ pub(super) struct Timer {
     epoch: Instant,
     /// Made when it is first needed.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Whom the alarm will wake. Telling it again before every wait would cost four atomic operations.
+    /// Whom the alarm will wake. Telling it again before every wait would cost four atomic
+    /// operations.
     waker: Option<Waker>,
 }
 
@@ -22,12 +23,21 @@ impl Timer {
         Self { epoch: Instant::now(), alarm: None, waker: None }
     }
 
+    /// Continues the time that began then.
+    pub(super) fn since(begin: std::time::Instant) -> Self {
+        Self { epoch: begin.into(), alarm: None, waker: None }
+    }
+
+    pub(super) fn begin(&self) -> std::time::Instant {
+        self.epoch.into_std()
+    }
+
     /// Another alarm on the same clock.
     pub(super) fn another(&self) -> Self {
         Self { epoch: self.epoch, alarm: None, waker: None }
     }
 
-    /// The present time.
+    /// Returns the present time.
     pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
@@ -57,9 +67,9 @@ impl Timer {
             alarm.as_mut().reset(deadline);
         }
         if alarm.as_mut().poll(cx).is_pending() {
-            // A task that has used up its share of time gets no answer from the alarm, however late it
-            // is, and the alarm takes no note of it: a peer that never stops sending could put off
-            // every deadline.
+            // A task that has used up its share of time gets no answer from the alarm, however late
+            // it is, and the alarm takes no note of it: a peer that never stops sending could put
+            // off every deadline.
             if coop::has_budget_remaining() {
                 self.waker = Some(cx.waker().clone());
                 return Poll::Pending;

@@ -2,13 +2,13 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-/// Sets what a WebSocket wants of a TCP socket: `TCP_NODELAY`, and on Linux that the kernel takes no more
-/// than 32 KiB ahead of what it has sent (`TCP_NOTSENT_LOWAT`).
+/// Sets what a WebSocket wants of a TCP socket: `TCP_NODELAY`, and on Linux that the kernel takes
+/// no more than 32 KiB ahead of what it has sent (`TCP_NOTSENT_LOWAT`).
 ///
-/// The event server and [`connect`](super::connect) do it by themselves. Without the first, a small message
-/// waits for the acknowledgement of the one before. The second costs a peer that keeps up nothing; of one
-/// that reads slowly it shows soon that it reads, and a keep-alive ping or a Close does not lie behind
-/// megabytes in the kernel.
+/// The event server and [`connect`](super::connect) do it by themselves. Without the first, a small
+/// message waits for the acknowledgement of the one before. The second costs a peer that keeps up
+/// nothing; of one that reads slowly it shows soon that it reads, and a keep-alive ping or a Close
+/// does not lie behind megabytes in the kernel.
 ///
 /// # Errors
 ///
@@ -22,7 +22,7 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)
 }
 
-/// In bytes: the kernel asks for more at half of it. As much as two TLS records, and what a reader of 1 KB/s
-/// takes in half a minute.
+/// In bytes: the kernel asks for more at half of it. As much as two TLS records, and what a reader
+/// of 1 KB/s takes in half a minute.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const MAX_NOT_SENT: u32 = 32 * 1024;

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The tasks that wait for one object, one in each direction.
 ///
 /// A transport knows one waker for reading and one for writing, and a timer knows one; but each
-/// direction of a WebSocket needs all three: who reads has to write pongs, who writes has to hear of the
-/// end. So all of them wake whoever waits in either.
+/// direction of a WebSocket needs all three: who reads has to write pongs, who writes has to hear
+/// of the end. So all of them wake whoever waits in either.
 #[derive(Debug, Default)]
 pub(super) struct Waiting(Mutex<[Option<Waker>; 2]>);
 

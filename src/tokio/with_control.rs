@@ -26,8 +26,8 @@ pub enum Outbound {
     Message(Message),
     /// A ping with at most 125 bytes. The peer sends them back in a pong.
     Ping(Bytes),
-    /// An unsolicited pong with at most 125 bytes: a heartbeat that asks for no answer. Pings are answered
-    /// without it.
+    /// An unsolicited pong with at most 125 bytes: a heartbeat that asks for no answer. Pings are
+    /// answered without it.
     Pong(Bytes),
     /// A Close frame with a reason of at most 123 bytes. No item follows it.
     Close(CloseCode, Utf8Bytes),
@@ -45,10 +45,12 @@ macro_rules! from {
 
 from!(Message, &str, String, Utf8Bytes, Bytes, Vec<u8>, &[u8]);
 
-/// A socket, or the sending half of one, whose [`Sink`] takes pings, pongs and a Close frame beside messages.
+/// A socket, or the sending half of one, whose [`Sink`] takes pings, pongs and a Close frame beside
+/// messages.
 ///
-/// Made by [`WebSocket::with_control`] and [`Sender::with_control`]. In all else it is the `Sink`, and the
-/// `Stream` if it is one, of what it was made of: the same turns, wake-ups and errors, at no cost of its own.
+/// Made by [`WebSocket::with_control`] and [`Sender::with_control`]. In all else it is the `Sink`,
+/// and the `Stream` if it is one, of what it was made of: the same turns, wake-ups and errors, at
+/// no cost of its own.
 ///
 /// ```
 /// # async fn run<S>(ws: sansws::tokio::WebSocket<S>) -> Result<(), sansws::Error>
@@ -73,48 +75,48 @@ from!(Message, &str, String, Utf8Bytes, Bytes, Vec<u8>, &[u8]);
 ///
 /// # Closing
 ///
-/// A [`Close`](Outbound::Close) is written by the next flush. Closing the sink then sends no second one, and
-/// waits for the end of the closing handshake as it does without `WithControl`; without a `Close` before, it
-/// sends one with 1000. An item behind a Close is refused.
+/// A [`Close`](Outbound::Close) is written by the next flush. Closing the sink then sends no second
+/// one, and waits for the end of the closing handshake as it does without `WithControl`; without a
+/// `Close` before, it sends one with 1000. An item behind a Close is refused.
 ///
 /// # Errors
 ///
 /// [`Error::Send`] when an item cannot be sent, with nothing queued, and the sink goes on:
 /// [`ControlTooLong`](crate::proto::SendError::ControlTooLong),
 /// [`ReasonTooLong`](crate::proto::SendError::ReasonTooLong),
-/// [`NotOpen`](crate::proto::SendError::NotOpen) once the connection is closing. Otherwise as the `Sink` of
-/// the [`WebSocket`].
+/// [`NotOpen`](crate::proto::SendError::NotOpen) once the connection is closing. Otherwise as the
+/// `Sink` of the [`WebSocket`].
 #[derive(Clone, Debug)]
 pub struct WithControl<W> {
     inner: W,
 }
 
 impl<S> WebSocket<S> {
-    /// The socket as a `Sink` of messages and control frames.
+    /// Returns the socket as a `Sink` of messages and control frames.
     pub fn with_control(self) -> WithControl<Self> {
         WithControl { inner: self }
     }
 }
 
 impl<S: SplitStream> Sender<S> {
-    /// The sending half as a `Sink` of messages and control frames.
+    /// Returns the sending half as a `Sink` of messages and control frames.
     pub fn with_control(self) -> WithControl<Self> {
         WithControl { inner: self }
     }
 }
 
 impl<W> WithControl<W> {
-    /// What it was made of.
+    /// Returns what it was made of.
     pub fn get_ref(&self) -> &W {
         &self.inner
     }
 
-    /// What it was made of.
+    /// Returns what it was made of.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.inner
     }
 
-    /// What it was made of. What was queued stays so.
+    /// Returns what it was made of. What was queued stays so.
     pub fn into_inner(self) -> W {
         self.inner
     }

@@ -35,7 +35,7 @@ impl CloseCode {
     /// 1014: a gateway got an invalid answer from upstream.
     pub const BAD_GATEWAY: Self = Self(1014);
 
-    /// The code with this number, or `None` if it must not be sent.
+    /// Returns the code with this number, or `None` if it must not be sent.
     pub const fn new(code: u16) -> Option<Self> {
         // RFC 6455 §7.4.1: 1004 is reserved; 1005, 1006 and 1015 "MUST NOT be set as a status code
         // in a Close control frame by an endpoint". §7.4.2: 0–999 "are not used", 1000–2999 are
@@ -46,12 +46,12 @@ impl CloseCode {
         }
     }
 
-    /// The number that stands in the frame.
+    /// Returns the number that stands in the frame.
     pub const fn as_u16(self) -> u16 {
         self.0
     }
 
-    /// The registry's words for a code of the protocol, or what the range is for.
+    /// Returns the registry's words for a code of the protocol, or what the range is for.
     pub const fn description(self) -> &'static str {
         match self.0 {
             1000 => "normal closure",

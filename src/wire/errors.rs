@@ -25,7 +25,7 @@ macro_rules! errors {
                 }
             }
 
-            /// The section that holds the broken rule, such as `"RFC 6455 §5.1"`.
+            /// Returns the section that holds the broken rule, such as `"RFC 6455 §5.1"`.
             pub const fn section(&self) -> &'static str {
                 match self {
                     $(Self::$Variant { .. } => $section,)+

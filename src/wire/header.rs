@@ -11,7 +11,7 @@ use super::{MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};
 /// let (header, len) = FrameHeader::parse(&wire)?.expect("the header is complete");
 /// assert_eq!((header.opcode, header.payload_len, len), (Opcode::Text, 5, 6));
 /// assert_eq!(*header.encode(), wire[..6]);
-/// # Ok::<(), sansws::wire::ProtocolError>(())
+/// # Ok::<(), sansws::ProtocolError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs)] // the fields of RFC 6455 §5.2, which are fixed
@@ -36,7 +36,7 @@ impl FrameHeader {
     /// The longest header: 2 bytes, an 8-byte length and a masking key.
     pub const MAX_LEN: usize = 14;
 
-    /// A header with FIN set and no reserved bit.
+    /// Makes a header with FIN set and no reserved bit.
     pub const fn new(opcode: Opcode, payload_len: u64, mask: Option<[u8; 4]>) -> Self {
         Self { fin: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask, payload_len }
     }
@@ -105,7 +105,7 @@ impl FrameHeader {
         Ok(Some((header, header_len)))
     }
 
-    /// The bytes of this header, its length in the shortest form.
+    /// Returns the bytes of this header, its length in the shortest form.
     ///
     /// It is written as it stands: keep control frames at 125 bytes and FIN set, and
     /// `payload_len` below 2^63, or the peer will fail the connection.
@@ -141,7 +141,7 @@ pub struct EncodedHeader {
 }
 
 impl EncodedHeader {
-    /// The bytes, and zeros behind them.
+    /// Returns the bytes, and zeros behind them.
     #[inline]
     pub(crate) const fn padded(&self) -> &[u8; FrameHeader::MAX_LEN] {
         &self.bytes
@@ -163,7 +163,7 @@ impl AsRef<[u8]> for EncodedHeader {
     }
 }
 
-/// The rules that the first byte of any frame can break by itself.
+/// Returns the rules that the first byte of any frame can break by itself.
 #[inline]
 pub(crate) const fn check_first_byte(first: u8) -> Result<Opcode, ProtocolError> {
     let opcode = match Opcode::from_bits(first) {
@@ -177,7 +177,7 @@ pub(crate) const fn check_first_byte(first: u8) -> Result<Opcode, ProtocolError>
     Ok(opcode)
 }
 
-/// The rules that the second byte can break, given the opcode.
+/// Returns the rules that the second byte can break, given the opcode.
 #[inline]
 pub(crate) const fn check_second_byte(opcode: Opcode, second: u8) -> Result<(), ProtocolError> {
     if opcode.is_control() && (second & 0x7F) as usize > MAX_CONTROL_PAYLOAD {

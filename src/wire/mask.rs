@@ -75,7 +75,7 @@ fn xor_to(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
     }
 }
 
-/// The key as the byte at `offset` of the payload sees it first.
+/// Returns the key as the byte at `offset` of the payload sees it first.
 #[inline]
 fn rotate(key: [u8; 4], offset: usize) -> [u8; 4] {
     u32::from_le_bytes(key).rotate_right(8 * (offset % 4) as u32).to_le_bytes()

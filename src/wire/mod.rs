@@ -3,16 +3,16 @@
 //! Everything here is a plain function or value over bytes: no allocation, no state shared with
 //! the rest of the crate. Use it alone to put WebSocket frames into a stack of your own.
 
-mod close;
-mod error;
+pub(crate) mod close;
+pub(crate) mod error;
 mod errors;
 mod header;
 mod mask;
 mod opcode;
 mod utf8;
 
-pub use close::{CloseCode, CloseFrame};
-pub use error::ProtocolError;
+pub(crate) use close::{CloseCode, CloseFrame};
+pub(crate) use error::ProtocolError;
 pub(crate) use errors::errors;
 pub use header::{EncodedHeader, FrameHeader};
 pub use mask::{apply_mask, apply_mask_to};

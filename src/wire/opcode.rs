@@ -26,7 +26,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// The opcode in the low four bits of a frame's first byte; the high bits are ignored.
+    /// Returns the opcode in the low four bits of a frame's first byte; the high bits are ignored.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl Opcode {
         }
     }
 
-    /// Whether this is a close, ping or pong.
+    /// Returns whether this is a close, ping or pong.
     ///
     /// RFC 6455 §5.5: "Control frames are identified by opcodes where the most significant bit of
     /// the opcode is 1."

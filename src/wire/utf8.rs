@@ -42,7 +42,7 @@ pub struct Utf8Validator {
 }
 
 impl Utf8Validator {
-    /// A validator at the start of a text.
+    /// Makes a validator at the start of a text.
     pub const fn new() -> Self {
         Self { partial: [0; 3], partial_len: 0 }
     }
@@ -112,7 +112,7 @@ impl Utf8Validator {
 #[cfg(feature = "std")]
 const SHORT: usize = 256;
 
-/// The method of `[u8]` takes three times as long over lengths like these.
+/// Compares by hand: the method of `[u8]` takes three times as long over lengths like these.
 #[cfg(feature = "std")]
 #[inline]
 fn is_ascii(text: &[u8]) -> bool {
@@ -122,7 +122,7 @@ fn is_ascii(text: &[u8]) -> bool {
     (words | u64::from(rest)) & 0x8080_8080_8080_8080 == 0
 }
 
-/// Whether a whole text is valid.
+/// Returns whether a whole text is valid.
 #[inline]
 pub(crate) fn is_utf8(text: &[u8]) -> bool {
     #[cfg(feature = "std")]

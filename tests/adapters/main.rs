@@ -5,4 +5,8 @@
 #[cfg(feature = "std")]
 mod blocking;
 #[cfg(feature = "tokio")]
+mod contracts;
+#[cfg(feature = "std")]
+mod parts;
+#[cfg(feature = "tokio")]
 mod tokio;

@@ -11,13 +11,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, TestRunner};
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::deflate::Deflate;
 use sansws::handshake::deflate::choose;
-use sansws::proto::{Connection, Event, MessageRef};
+use sansws::proto::{Connection, MessageRef};
 use sansws::wire::{FrameHeader, Opcode};
+use sansws::{Config, Event};
 
 /// The other end; it ends with its standard input.
 struct Zlib {

@@ -1,11 +1,11 @@
 //! How much memory is taken, counted by the allocator.
 use core::sync::atomic::Ordering::Relaxed;
 
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{Connection, Event, PreparedMessage, Role};
+use sansws::proto::{Connection, Role};
 use sansws::wire::Opcode;
+use sansws::{Config, Event, PreparedMessage};
 
 use sansws_test::counting::{COUNT, HELD, PEAK};
 use sansws_test::pair::*;

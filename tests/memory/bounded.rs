@@ -7,12 +7,11 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use sansws::CloseCode;
 use sansws::buf::RecvBuffer;
 use sansws::handshake::client::Request;
 use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
-use sansws::{Config, KeepAlive};
+use sansws::{CloseCode, Config, KeepAlive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
@@ -52,7 +51,14 @@ fn memory_is_bounded_alone() {
 
 fn server(config: &Config, capacity: usize) -> (WebSocket<DuplexStream>, DuplexStream) {
     let (near, far) = duplex(capacity);
-    (WebSocket::from_parts(near, Connection::server(config), RecvBuffer::new()), far)
+    (
+        WebSocket::from_parts(sansws::Parts::new(
+            near,
+            Connection::server(config),
+            RecvBuffer::new(),
+        )),
+        far,
+    )
 }
 
 fn quiet() -> Config {
@@ -268,7 +274,8 @@ fn a_million_pings_to_a_thread() {
     let (near, mut peer) = UnixStream::pair().unwrap();
     peer.set_write_timeout(Some(LIMIT)).unwrap();
     let conn = Connection::server(&quiet());
-    let ws = sansws::blocking::WebSocket::from_parts(near, conn, RecvBuffer::new());
+    let ws =
+        sansws::blocking::WebSocket::from_parts(sansws::Parts::new(near, conn, RecvBuffer::new()));
     let (mut receiver, sender) = ws.split();
     let pings = wire::client(PING, &[b'p'; 8]).repeat(AT_ONCE);
     let before = Before::now();

@@ -5,10 +5,10 @@ mod support;
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Connection, PreparedMessage, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{Connection, Role};
+use sansws::wire::Opcode;
+use sansws::{Config, PreparedMessage, ProtocolError};
 
 use self::support::*;
 use sansws_test::counting::{HELD, PEAK};

@@ -4,4 +4,5 @@
 
 mod conformance;
 mod layering;
+mod parity;
 mod width;

@@ -6,9 +6,8 @@ use std::thread;
 
 use core::time::Duration;
 
-use sansws::Error;
 use sansws::blocking;
-use sansws::{Config, KeepAlive};
+use sansws::{Config, Error, KeepAlive};
 use tokio::runtime::Runtime;
 
 use crate::{INTERVAL, PONG_TIMEOUT};

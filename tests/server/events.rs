@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sansws::KeepAlive;
-use sansws::proto::{CloseInfo, Event, MessageRef};
+use sansws::proto::{CloseInfo, MessageRef};
 use sansws::server::{Accept, Client, Handler, Received, Request, Response, Server, handler_fn};
-use sansws::{CloseCode, Message};
+use sansws::{CloseCode, Event, KeepAlive, Message};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::time::sleep;

@@ -1,5 +1,7 @@
 //! All clients at once, and rooms of them.
 
+use std::collections::BTreeSet;
+
 use sansws::server::{Client, Hub, JoinError, handler_fn};
 use sansws::{CloseCode, PreparedMessage};
 
@@ -240,5 +242,58 @@ async fn broadcasts_have_one_order() {
     for talker in talkers {
         talker.join().unwrap();
     }
+    server.stop().await;
+}
+
+/// Also where the talk is in rooms that have members in common, or come to have some.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_with_common_members_have_one_order() {
+    const CLIENTS: usize = 6;
+    const ROOMS: [&str; 3] = ["a", "b", "c"];
+    const MESSAGES: usize = 1000;
+    let server = start(bind().await.route("/", handler_fn()));
+    let mut sockets = Vec::new();
+    for at in 1..=CLIENTS {
+        sockets.push(server.connect("/").await);
+        until(|| server.hub.all().len() == at).await;
+    }
+    let clients = server.hub.all().clients();
+    clients.iter().for_each(|client| assert!(client.join("a").unwrap()));
+    let talkers: Vec<_> = ROOMS
+        .map(|room| {
+            let (hub, clients) = (server.hub.clone(), clients.clone());
+            std::thread::spawn(move || {
+                for at in 0..MESSAGES {
+                    if at == MESSAGES / 4 {
+                        clients
+                            .iter()
+                            .for_each(|client| assert_eq!(client.join(room), Ok(room != "a")));
+                    }
+                    hub.room(room).send(&*format!("{room} {at}")).unwrap();
+                }
+            })
+        })
+        .into();
+    for talker in talkers {
+        tokio::task::spawn_blocking(move || talker.join().unwrap()).await.unwrap();
+    }
+    server.hub.all().send("end").unwrap();
+    let mut seen = Vec::new();
+    for socket in &mut sockets {
+        let mut lines = Vec::new();
+        loop {
+            match text(socket).await {
+                line if line == "end" => break,
+                line => lines.push(line),
+            }
+        }
+        seen.push(lines);
+    }
+    // those whose joining the talk in a room has overtaken have more of it
+    let sets: Vec<BTreeSet<&String>> = seen.iter().map(|lines| lines.iter().collect()).collect();
+    let common = |lines: &&String| sets.iter().all(|set| set.contains(lines));
+    let first: Vec<_> = seen[0].iter().filter(common).collect();
+    assert!(first.len() >= MESSAGES + 2 * (MESSAGES * 3 / 4));
+    assert!(seen.iter().all(|lines| lines.iter().filter(common).eq(first.iter().copied())));
     server.stop().await;
 }

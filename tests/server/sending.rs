@@ -10,8 +10,56 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::{bind, closed, frames, start, text, until, within};
 use sansws_test::wire;
 
+/// What a handler sends to its own client waits in no queue, unless something else is to leave
+/// first.
+#[tokio::test]
+async fn a_handler_sends_to_its_client_directly() {
+    let route = handler_fn().on_message(|client, message| {
+        client.send(&message).unwrap();
+        client.send(&PreparedMessage::new("prepared").unwrap()).unwrap();
+        assert_eq!(client.queued(), 0, "straight into the send buffer");
+        let too_long = SendError::ControlTooLong { len: 126 };
+        assert_eq!(client.send(MessageRef::ping(&[0; 126])), Err(TrySendError::Invalid(too_long)));
+        std::thread::scope(|scope| scope.spawn(|| client.send("another").unwrap()).join()).unwrap();
+        assert_eq!(client.queued(), 7 + 64);
+        client.send("behind it").unwrap();
+        assert_eq!(client.queued(), 7 + 64 + 9 + 64);
+        client.close(CloseCode::NORMAL, "").unwrap();
+        assert_eq!(client.send("too late"), Err(TrySendError::Closed));
+    });
+    let server = start(bind().await.route("/", route));
+    let mut ws = server.connect("/").await;
+    ws.send("first").await.unwrap();
+    for expected in ["first", "prepared", "another", "behind it"] {
+        assert_eq!(text(&mut ws).await, expected);
+    }
+    assert_eq!(closed(&mut ws).await, (1000, String::new(), true));
+    server.stop().await;
+}
+
+/// More than the send buffer takes goes on in the queue, in order.
+#[tokio::test]
+async fn what_a_handler_sends_is_in_order_whatever_it_is() {
+    const MESSAGES: usize = 2000;
+    let route = handler_fn().on_message(|client, _| {
+        for at in 0..MESSAGES {
+            let message = format!("{at} {}", "x".repeat(at % 300));
+            if at % 2 == 0 { client.send(&message).unwrap() } else { client.send(message).unwrap() }
+        }
+        assert!(client.queued() > 0, "more than a send buffer takes");
+    });
+    let server = start(bind().await.route("/", route).max_unsent(16 * 1024));
+    let mut ws = server.connect("/").await;
+    ws.send("go").await.unwrap();
+    for at in 0..MESSAGES {
+        assert_eq!(text(&mut ws).await, format!("{at} {}", "x".repeat(at % 300)));
+    }
+    server.stop().await;
+}
+
 /// From threads that are not of the runtime; no message is torn or lost, each sender's are in
-/// order.
+/// order. From threads that are not of the runtime; no message is torn or lost, each sender's are
+/// in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_threads_send_to_one_client() {
     const THREADS: usize = 4;

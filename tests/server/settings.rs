@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use sansws::KeepAlive;
 use sansws::server::{Server, handler_fn};
-use sansws::{CloseCode, Config};
+use sansws::{CloseCode, Config, KeepAlive};
 
 use crate::support::{bind, closed, start, within};
 

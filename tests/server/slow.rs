@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sansws::PreparedMessage;
-use sansws::server::{SlowClients, TrySendError, handler_fn};
+use sansws::server::{Client, Handler, Received, SlowClients, TrySendError, handler_fn};
 use tokio::time::sleep;
 
 use crate::support::{Running, bind, frames, start, text, until};
@@ -179,6 +179,36 @@ async fn messages_are_counted_too() {
         "3 messages of together 195 bytes wait for the client: send it less, wait for \
          Client::writable, or raise Server::max_queued_bytes and Server::max_burst_bytes"
     );
+    server.stop().await;
+}
+
+/// A client that catches up while its handler waits: the handler is told afterwards.
+#[tokio::test]
+async fn on_drain_comes_after_a_wait() {
+    struct Waits;
+
+    impl Handler for Waits {
+        async fn on_message(&self, client: &Client, _message: Received<'_>) {
+            while client.queued() < 1024 * 1024 {
+                client.send("x".repeat(256 * 1024)).unwrap();
+                tokio::task::yield_now().await;
+            }
+            client.send("last").unwrap();
+            while client.queued() > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+
+        async fn on_drain(&self, client: &Client) {
+            client.send("caught up").unwrap();
+        }
+    }
+
+    let server = start(bind().await.route("/", Waits).max_queued_bytes(64 * 1024 * 1024));
+    let mut ws = server.connect("/").await;
+    ws.send("go").await.unwrap();
+    while text(&mut ws).await != "last" {}
+    assert_eq!(text(&mut ws).await, "caught up");
     server.stop().await;
 }
 

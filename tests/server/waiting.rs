@@ -3,10 +3,9 @@
 use std::future::pending;
 use std::time::Duration;
 
-use sansws::CloseCode;
-use sansws::KeepAlive;
 use sansws::proto::CloseInfo;
 use sansws::server::{Client, ExternalStream, Handler, Received, Server, TrySendError, handler_fn};
+use sansws::{CloseCode, KeepAlive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 

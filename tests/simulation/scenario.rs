@@ -7,12 +7,11 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use sansws::Config;
-use sansws::KeepAlive;
 use sansws::buf::RecvBuffer;
 use sansws::deflate::{Agreement, Deflate};
 use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
+use sansws::{Config, KeepAlive};
 use tokio::time::{sleep, timeout};
 
 use crate::conditions::{Cut, Manners, Path};
@@ -144,7 +143,11 @@ impl User {
 
     /// The WebSocket on its end, without an opening handshake.
     pub fn socket(&mut self) -> WebSocket<End> {
-        WebSocket::from_parts(self.take_end(), self.connection(), RecvBuffer::new())
+        WebSocket::from_parts(sansws::Parts::new(
+            self.take_end(),
+            self.connection(),
+            RecvBuffer::new(),
+        ))
     }
 
     pub fn take_end(&mut self) -> End {

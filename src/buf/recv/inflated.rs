@@ -5,7 +5,7 @@ use core::mem;
 
 use bytes::{Buf, BytesMut};
 
-use super::{Memory, Payload, RecvBuffer};
+use super::{Payload, RecvBuffer, Region};
 
 /// The inflated part of the message under way, then the whole message until it was taken.
 ///
@@ -24,11 +24,11 @@ pub(crate) struct Inflated {
     /// What has been put together of them: it comes before the pieces.
     joined: BytesMut,
     /// A complete message, or the memory of the last one.
-    whole: RecvBuffer,
+    whole: Region,
 }
 
 impl Inflated {
-    /// The number of bytes in it.
+    /// Returns the number of bytes in it.
     pub(crate) fn len(&self) -> usize {
         self.joined.len() + self.in_pieces + self.filled
     }
@@ -48,7 +48,7 @@ impl Inflated {
             self.in_pieces += self.filled;
             self.filled = 0;
             self.pieces.push(mem::take(&mut self.piece));
-        } else if let Some(piece) = self.whole.take_empty_storage(MAX_KEPT) {
+        } else if let Some(piece) = self.take_kept() {
             self.piece = piece;
             return;
         }
@@ -62,7 +62,7 @@ impl Inflated {
         self.filled = (self.filled + n).min(self.piece.len());
     }
 
-    /// What has been written from position `from` on.
+    /// Returns what has been written from position `from` on.
     pub(crate) fn since(&self, from: usize) -> impl Iterator<Item = &[u8]> {
         let last = &self.piece[..self.filled];
         let all = self.pieces.iter().map(|piece| &piece[..]).chain([last]);
@@ -109,10 +109,16 @@ impl Inflated {
             storage = mem::take(&mut self.joined);
         } else if storage.is_empty() {
             // nothing came out: what is kept stays where it is
-            storage = self.whole.take_empty_storage(MAX_KEPT).unwrap_or_default();
+            storage = self.take_kept().unwrap_or_default();
         }
         (self.in_pieces, self.filled) = (0, 0);
-        self.whole = RecvBuffer::with_assembled(storage, len);
+        self.whole = Region::with_assembled(storage.into(), len);
+    }
+
+    /// Returns the memory of the last message, which was taken, unless that is large.
+    fn take_kept(&mut self) -> Option<BytesMut> {
+        let memory = mem::take(&mut self.whole).memory.into_bytes_mut();
+        (!memory.is_empty() && memory.capacity() <= MAX_KEPT).then_some(memory)
     }
 
     fn is_idle(&self) -> bool {
@@ -121,7 +127,7 @@ impl Inflated {
 
     fn capacity(&self) -> usize {
         let pieces: usize = self.pieces.iter().map(BytesMut::capacity).sum();
-        pieces + self.piece.capacity() + self.joined.capacity() + self.whole.capacity()
+        pieces + self.piece.capacity() + self.joined.capacity() + self.whole.memory.capacity()
     }
 }
 
@@ -135,10 +141,10 @@ const LARGEST_PIECE: usize = 512 * 1024;
 const MAX_KEPT: usize = 64 * 1024;
 
 impl RecvBuffer {
-    /// The compressed bytes that were assembled and not yet
+    /// Returns the compressed bytes that were assembled and not yet
     /// [`consumed`](Self::consume_assembled), and where to inflate them to.
     pub(crate) fn inflation(&mut self) -> (&[u8], &mut Inflated) {
-        let compressed = &self.storage[self.start..self.assembled];
+        let compressed = self.region.assembled();
         (compressed, self.inflated.get_or_insert_default())
     }
 
@@ -149,10 +155,10 @@ impl RecvBuffer {
 
     /// Lends the complete inflated payload and counts it as consumed.
     pub(crate) fn take_inflated(&mut self) -> Payload<'_> {
-        self.inflated.get_or_insert_default().whole.take_message()
+        self.inflated.get_or_insert_default().whole.take_assembled()
     }
 
-    /// The complete inflated payload, as far as it was not consumed.
+    /// Returns the complete inflated payload, as far as it was not consumed.
     pub(crate) fn inflated(&self) -> &[u8] {
         self.inflated.as_ref().map_or(&[], |inflated| inflated.whole.assembled())
     }
@@ -162,12 +168,12 @@ impl RecvBuffer {
         self.inflated.get_or_insert_default().whole.consume_assembled(n);
     }
 
-    /// Whether the second region holds nothing.
+    /// Returns whether the second region holds nothing.
     pub(super) fn is_inflated_idle(&self) -> bool {
         self.inflated.as_ref().is_none_or(|inflated| inflated.is_idle())
     }
 
-    /// The memory of the second region.
+    /// Returns the memory of the second region.
     pub(super) fn inflated_capacity(&self) -> usize {
         self.inflated.as_ref().map_or(0, |inflated| inflated.capacity())
     }
@@ -176,18 +182,6 @@ impl RecvBuffer {
     #[cold]
     pub(super) fn shrink_inflated(&mut self) {
         self.inflated.take_if(|it| it.is_idle() && it.capacity() > MAX_KEPT);
-    }
-
-    /// A buffer with an assembled message and nothing else.
-    fn with_assembled(storage: BytesMut, len: usize) -> Self {
-        let storage = Memory::from(storage);
-        Self { assembled: len, parsed: len, filled: len, storage, ..Self::new() }
-    }
-
-    /// The memory of a buffer that holds nothing, unless it is larger than `most`.
-    fn take_empty_storage(&mut self, most: usize) -> Option<BytesMut> {
-        let storage = mem::take(self).storage.into_bytes_mut();
-        (!storage.is_empty() && storage.capacity() <= most).then_some(storage)
     }
 }
 

@@ -3,17 +3,14 @@
 use super::RecvBuffer;
 
 impl RecvBuffer {
-    /// The assembled payload, as far as it was not [`consumed`](Self::consume_assembled).
+    /// Returns the assembled payload, as far as it was not [`consumed`](Self::consume_assembled).
     pub(crate) fn assembled(&self) -> &[u8] {
-        &self.storage[self.start..self.assembled]
+        self.region.assembled()
     }
 
     /// Drops the first `n` bytes of the assembled payload: somebody has them.
     #[cfg(feature = "std")]
     pub(crate) fn consume_assembled(&mut self, n: usize) {
-        self.start = self.start.saturating_add(n).min(self.assembled);
-        if self.start == self.assembled {
-            self.release();
-        }
+        self.region.consume_assembled(n);
     }
 }

@@ -136,7 +136,7 @@ impl Handshake {
         Ok(None)
     }
 
-    /// The server has closed its side: nothing follows what is in `rx`, which
+    /// Notes that the server has closed its side: nothing follows what is in `rx`, which
     /// [`read_response`](Self::read_response) has seen.
     ///
     /// Returns a refusal whose body ends here, be it that it was to end here or that it was cut

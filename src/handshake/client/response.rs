@@ -35,25 +35,25 @@ impl Accepted {
         Self { head, config }
     }
 
-    /// The subprotocol the server chose from those that were offered.
+    /// Returns the subprotocol the server chose from those that were offered.
     pub fn subprotocol(&self) -> Option<&str> {
         // the handshake has found that one line at most is not empty
         let mut lines = list::without_empty(self.head.all("sec-websocket-protocol"));
         lines.next().and_then(|value| str::from_utf8(value).ok())
     }
 
-    /// The value of the first header with this name, in any case; `None` if there is none or its
-    /// value is not UTF-8.
+    /// Returns the value of the first header with this name, in any case; `None` if there is none
+    /// or its value is not UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.first(name)
     }
 
-    /// All headers, in order.
+    /// Returns all headers, in order.
     pub fn headers(&self) -> Headers<'_> {
         self.head.headers()
     }
 
-    /// The connection, with the configuration the handshake was started with.
+    /// Returns the connection, with the configuration the handshake was started with.
     ///
     /// `mask_seed` drives the generator of masking keys. It must come from a strong source of
     /// randomness and serve for one connection only (RFC 6455 §10.3).
@@ -95,12 +95,12 @@ impl Refused {
         Self { head, status: line.status, reason: line.reason, body: Vec::new() }
     }
 
-    /// The status, such as 404.
+    /// Returns the status, such as 404.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The reason phrase, such as `Not Found`; where the server sent none, the usual one.
+    /// Returns the reason phrase, such as `Not Found`; where the server sent none, the usual one.
     pub fn reason(&self) -> &str {
         match self.head.text(&self.reason) {
             "" => status::reason(self.status),
@@ -108,24 +108,24 @@ impl Refused {
         }
     }
 
-    /// The value of the first header with this name, in any case; `None` if there is none or its
-    /// value is not UTF-8.
+    /// Returns the value of the first header with this name, in any case; `None` if there is none
+    /// or its value is not UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.first(name)
     }
 
-    /// All headers, in order.
+    /// Returns all headers, in order.
     pub fn headers(&self) -> Headers<'_> {
         self.head.headers()
     }
 
-    /// The body, as far as it arrived, up to
+    /// Returns the body, as far as it arrived, up to
     /// [`Config::max_refusal_body_len`](crate::Config::max_refusal_body_len).
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The header that says what to do about this status.
+    /// Returns the header that says what to do about this status.
     fn advice(&self) -> Option<&'static str> {
         match self.status {
             300..=399 => Some("Location"),

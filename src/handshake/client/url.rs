@@ -82,7 +82,7 @@ impl Url {
     }
 }
 
-/// The value of `Authorization` that says what the user information does (RFC 7617).
+/// Returns the value of `Authorization` that says what the user information does (RFC 7617).
 fn credentials(userinfo: &str) -> Result<String, UrlError> {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
     let mut plain = decode(user)?;

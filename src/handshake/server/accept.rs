@@ -144,7 +144,8 @@ impl Request {
         }
     }
 
-    /// What is agreed about compression and the header that says so, if it is on and offered.
+    /// Returns what is agreed about compression and the header that says so, if it is on and
+    /// offered.
     #[cfg(feature = "deflate")]
     fn choose_deflate(&self, config: &Config) -> Option<(Agreement, Deflate, String)> {
         let settings = config.deflate.clone()?;
@@ -189,28 +190,28 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// The headers of the response, names and values: all that it needs.
+    /// Returns the headers of the response, names and values: all that it needs.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The subprotocol that was chosen.
+    /// Returns the subprotocol that was chosen.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
 
-    /// What was agreed on about compression; `None` if messages are not compressed.
+    /// Returns what was agreed on about compression; `None` if messages are not compressed.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<Agreement> {
         self.agreed.deflate.as_ref().map(|(agreed, _)| *agreed)
     }
 
-    /// The connection, with the configuration that was given to [`Request::upgrade`].
+    /// Returns the connection, with the configuration that was given to [`Request::upgrade`].
     pub fn into_connection(self) -> Connection {
         self.agreed.connection(&self.config)
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     #[cfg(feature = "std")]
     pub(crate) fn config_mut(&mut self) -> &mut Config {
         &mut self.config
@@ -255,7 +256,7 @@ pub enum AcceptError {
 }
 
 impl AcceptError {
-    /// The HTTP status of the answer: that of the peer's fault, or 500 for this end's.
+    /// Returns the HTTP status of the answer: that of the peer's fault, or 500 for this end's.
     pub const fn status(&self) -> u16 {
         match self {
             Self::Peer(error) => match error.status() {
@@ -266,7 +267,7 @@ impl AcceptError {
         }
     }
 
-    /// The headers that such an answer needs besides those of every response.
+    /// Returns the headers that such an answer needs besides those of every response.
     pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Peer(error) => error.headers(),

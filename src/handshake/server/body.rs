@@ -174,7 +174,7 @@ mod tests {
     use crate::config::Config;
     use crate::handshake::server::Handshake;
 
-    /// The body, and what stands behind it, by as many bytes at a time.
+    /// Returns the body, and what stands behind it, by as many bytes at a time.
     fn read(
         headers: &str,
         body: &[u8],

@@ -5,8 +5,8 @@ use crate::handshake::{key, list};
 use super::Request;
 
 impl Request {
-    /// Whether this is a valid WebSocket handshake. [`accept`](Self::accept) checks the same, and
-    /// answers what is wrong.
+    /// Returns whether this is a valid WebSocket handshake. [`accept`](Self::accept) checks the
+    /// same, and answers what is wrong.
     ///
     /// # Errors
     ///

@@ -147,8 +147,8 @@ impl Handshake {
         Ok(())
     }
 
-    /// The peer has closed its side: there will be no request. Returns the error that is left to
-    /// report. Nothing is written, as there is no request to answer.
+    /// Notes that the peer has closed its side: there will be no request. Returns the error that is
+    /// left to report. Nothing is written, as there is no request to answer.
     pub fn receive_eof(&mut self) -> HandshakeError {
         match &self.state {
             State::Failed(error) => error.clone(),

@@ -7,9 +7,9 @@ use crate::handshake::reader::{HeadReader, Kind};
 use crate::handshake::{HandshakeError, list};
 
 impl Request {
-    /// A request that another HTTP stack has read and taken apart, over HTTP/1.1 (the handshake of
-    /// other versions is another one). `headers` are all header lines in their order, with repeated
-    /// names as often as they came.
+    /// Makes a request that another HTTP stack has read and taken apart, over HTTP/1.1 (the
+    /// handshake of other versions is another one). `headers` are all header lines in their order,
+    /// with repeated names as often as they came.
     ///
     /// ```
     /// use sansws::Config;

@@ -50,17 +50,18 @@ impl Request {
         Ok(request)
     }
 
-    /// The method; `GET` in every WebSocket handshake.
+    /// Returns the method; `GET` in every WebSocket handshake.
     pub fn method(&self) -> &str {
         self.head.text(&self.method)
     }
 
-    /// The request target as it was sent.
+    /// Returns the request target as it was sent.
     pub fn target(&self) -> &str {
         self.head.text(&self.target)
     }
 
-    /// The path of the target, not decoded. Begins with `/`, except that it is `*` for `OPTIONS *`.
+    /// Returns the path of the target, not decoded. Begins with `/`, except that it is `*` for
+    /// `OPTIONS *`.
     pub fn path(&self) -> &str {
         match self.head.text(&self.path) {
             "" => "/",
@@ -73,36 +74,37 @@ impl Request {
         self.query.as_ref().map(|query| self.head.text(query))
     }
 
-    /// The host and, if there is one, the port that the client addressed: `Host`, or what an
-    /// absolute target says instead. Empty if a request of HTTP/1.0 has neither.
+    /// Returns the host and, if there is one, the port that the client addressed: `Host`, or what
+    /// an absolute target says instead. Empty if a request of HTTP/1.0 has neither.
     pub fn host(&self) -> &str {
         self.head.text(&self.host)
     }
 
-    /// Whether this is a request of HTTP/1.0, which can be answered with a page and never opens a
-    /// WebSocket (RFC 9110 §7.8).
+    /// Returns whether this is a request of HTTP/1.0, which can be answered with a page and never
+    /// opens a WebSocket (RFC 9110 §7.8).
     pub fn is_http_1_0(&self) -> bool {
         self.http_1_0
     }
 
-    /// The value of the first header with this name, in any case; `None` if there is none or its
-    /// value is not UTF-8.
+    /// Returns the value of the first header with this name, in any case; `None` if there is none
+    /// or its value is not UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.first(name)
     }
 
-    /// All headers, in order.
+    /// Returns all headers, in order.
     pub fn headers(&self) -> Headers<'_> {
         self.head.headers()
     }
 
-    /// The value of `Origin`: the site whose script opened the connection. Only browsers send it.
+    /// Returns the value of `Origin`: the site whose script opened the connection. Only browsers
+    /// send it.
     pub fn origin(&self) -> Option<&str> {
         self.header("origin")
     }
 
-    /// Whether the script that opened the connection comes from the host it connects to. `None` if
-    /// there is no `Origin`, so that the client is not a browser.
+    /// Returns whether the script that opened the connection comes from the host it connects to.
+    /// `None` if there is no `Origin`, so that the client is not a browser.
     ///
     /// A browser sends the user's cookies along, whichever site the script is from. A server that
     /// knows its users by cookies has to refuse those for which this is `Some(false)` (RFC 6455
@@ -112,8 +114,8 @@ impl Request {
         self.is_origin(|origin| origin.is_host(self.host()))
     }
 
-    /// Whether the script comes from an origin for which this is true; `None` if there is no
-    /// `Origin`.
+    /// Returns whether the script comes from an origin for which this is true; `None` if there is
+    /// no `Origin`.
     pub(crate) fn is_origin(&self, is_it: impl FnOnce(&Origin) -> bool) -> Option<bool> {
         let mut origins = self.head.all("origin");
         let first = origins.next()?;
@@ -121,19 +123,19 @@ impl Request {
         Some(origins.next().is_none() && origin.is_some_and(|origin| is_it(&origin)))
     }
 
-    /// The subprotocols the client offers, its favourite first.
+    /// Returns the subprotocols the client offers, its favourite first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         list::elements(self.head.all("sec-websocket-protocol"))
             .filter_map(|item| str::from_utf8(item).ok())
     }
 
-    /// The extensions the client offers, its favourite first.
+    /// Returns the extensions the client offers, its favourite first.
     pub fn extensions(&self) -> impl Iterator<Item = Result<Extension<'_>, ExtensionsError>> {
         extensions::parse(self.head.all("sec-websocket-extensions"))
     }
 
-    /// Whether the client means to open a WebSocket, even if something about the request is wrong:
-    /// `Upgrade` lists `websocket`, or there is a `Sec-WebSocket-Key`.
+    /// Returns whether the client means to open a WebSocket, even if something about the request is
+    /// wrong: `Upgrade` lists `websocket`, or there is a `Sec-WebSocket-Key`.
     ///
     /// [`accept`](Self::accept) those for which this is true, or
     /// [`reject`](Self::reject) them; it answers the wrong ones with what is wrong. The others are
@@ -210,7 +212,7 @@ fn host(head: &Head, http_1_0: bool) -> Result<Range<usize>, HandshakeError> {
     }
 }
 
-/// Whether the head announces a body.
+/// Returns whether the head announces a body.
 fn has_body(head: &Head) -> Result<bool, HandshakeError> {
     let encoded = head.has("transfer-encoding");
     let mut length: Option<u64> = None;

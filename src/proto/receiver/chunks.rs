@@ -38,13 +38,13 @@ impl Receiver {
         }
     }
 
-    /// Whether a part of a message was delivered, or lies there to be taken.
+    /// Returns whether a part of a message was delivered, or lies there to be taken.
     fn is_inside_chunks(&self) -> bool {
         self.message.kind.is_some() && self.message.begun || self.ready.is_some_and(Ready::is_chunk)
     }
 
-    /// How many bytes may be taken in before anybody asks for them: as many as a message may have,
-    /// where messages are held whole anyway.
+    /// Returns how many bytes may be taken in before anybody asks for them: as many as a message
+    /// may have, where messages are held whole anyway.
     #[cfg(feature = "std")]
     pub(crate) fn max_ahead(&self) -> usize {
         if self.in_chunks {
@@ -56,12 +56,12 @@ impl Receiver {
 
 #[cfg(feature = "std")]
 impl Receiver {
-    /// The data that was found and not yet taken whole.
+    /// Returns the data that was found and not yet taken whole.
     pub(crate) fn held(&self) -> Option<Ready> {
         self.ready.filter(|ready| !ready.is_control())
     }
 
-    /// What is left of the payload of `ready`, which is [held](Self::held).
+    /// Returns what is left of the payload of `ready`, which is [held](Self::held).
     pub(crate) fn held_payload(rx: &RecvBuffer, ready: Ready) -> &[u8] {
         if ready.is_inflated() { inflated(rx) } else { rx.assembled() }
     }
@@ -90,7 +90,7 @@ impl Ready {
 
 #[cfg(feature = "std")]
 impl Ready {
-    /// Whether it is data, and of which kind.
+    /// Returns whether it is data, and of which kind.
     pub(crate) fn kind(self) -> Option<MessageKind> {
         match self {
             Self::Message(kind) | Self::Chunk { kind, .. } => Some(kind),

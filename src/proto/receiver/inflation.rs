@@ -1,6 +1,6 @@
 use alloc::boxed::Box;
 
-use super::{Ready, Receiver};
+use super::{Parsing, Ready, Receiver};
 use crate::buf::{FIRST_PIECE, RecvBuffer};
 use crate::deflate::{self, Agreement, Decompressor, Progress, Stop};
 use crate::proto::{Binary, Chunk, Event, MessageKind, Role, Text};
@@ -12,12 +12,13 @@ impl Receiver {
         self.inflation = Some(Inflation::new(self.role, agreed).into());
     }
 
-    /// What was agreed about compression; `None` if there is none.
+    /// Returns what was agreed about compression; `None` if there is none.
     pub fn deflate(&self) -> Option<Agreement> {
         self.inflation.as_ref().map(|inflation| inflation.agreement())
     }
 
-    /// Whether the reserved bits in this first byte of a header are those of a compressed message.
+    /// Returns whether the reserved bits in this first byte of a header are those of a compressed
+    /// message.
     pub(super) fn means_compressed(&self, first: u8, opcode: Opcode) -> bool {
         // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control
         // frames and non-first fragments of a data message."
@@ -32,8 +33,11 @@ impl Receiver {
         rx: &mut RecvBuffer,
         kind: MessageKind,
     ) -> Result<Option<Ready>, ProtocolError> {
-        let (frame, message) = (&mut self.frame, &mut self.message);
-        let Some(inflation) = &mut self.inflation else { return Ok(None) };
+        let message = &mut self.message;
+        let (Parsing::Payload(frame), Some(inflation)) = (&self.parsing, &mut self.inflation)
+        else {
+            return Ok(None);
+        };
         let in_chunks = self.in_chunks;
         let orders = Orders {
             limit: usize::try_from(self.max_message_len).unwrap_or(usize::MAX),
@@ -44,7 +48,9 @@ impl Receiver {
         inflation.paused = false;
         let inflated = inflation.inflate(rx, orders)?;
         inflation.paused = inflated == Inflated::Partly && !in_chunks;
-        frame.open = frame.missing != 0 || inflated == Inflated::Partly;
+        if frame.missing == 0 && inflated != Inflated::Partly {
+            self.parsing = Parsing::Header;
+        }
         let last = inflated == Inflated::Message;
         if last {
             message.kind = None;
@@ -66,8 +72,8 @@ impl Receiver {
     }
 }
 
-/// The event that lies complete in the second region of the buffer. By itself, so that plain
-/// messages do not pay for it.
+/// Returns the event that lies complete in the second region of the buffer. By itself, so that
+/// plain messages do not pay for it.
 #[cold]
 #[inline(never)]
 pub(super) fn take_event(rx: &mut RecvBuffer, ready: Ready) -> Event<'_> {
@@ -173,7 +179,7 @@ impl Inflation {
         self.at_once = bytes.max(1);
     }
 
-    /// Whether the last call stopped because it had inflated enough for once.
+    /// Returns whether the last call stopped because it had inflated enough for once.
     pub(super) fn is_paused(&self) -> bool {
         self.paused
     }
@@ -265,7 +271,7 @@ impl Inflation {
         Ok(self.join(rx, in_chunks))
     }
 
-    /// A message of megabytes takes milliseconds to be put together.
+    /// Puts the message together, in steps: one of megabytes takes milliseconds.
     fn join(&mut self, rx: &mut RecvBuffer, in_chunks: bool) -> Inflated {
         let joined = in_chunks || rx.inflation().1.join(self.at_once);
         self.joining = !joined;
@@ -301,7 +307,7 @@ impl Inflation {
         }
     }
 
-    /// The message should be complete.
+    /// Ends a message, which should be complete.
     ///
     /// RFC 7692 §7.2.3.4 has an octet of 0x00 behind a final block, so that there is something to
     /// take the four octets off. Who has no means to make it, only a library that compresses data

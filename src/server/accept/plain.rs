@@ -27,7 +27,7 @@ use crate::server::observe::stats::Counters;
 use crate::tokio::{Exchange, Incoming};
 
 /// A handler of plain HTTP, and the path that led to it.
-pub(crate) struct Endpoint {
+pub(crate) struct HttpRoute {
     pub(crate) handler: Arc<HttpHandler>,
     pattern: Arc<Pattern>,
     params: Params,
@@ -35,12 +35,12 @@ pub(crate) struct Endpoint {
 
 impl Acceptor {
     /// Looks for the handler of a request.
-    pub(crate) fn find_http(&self, http: &handshake::Request) -> Option<Endpoint> {
+    pub(crate) fn find_http(&self, http: &handshake::Request) -> Option<HttpRoute> {
         if self.settings.health.as_deref() == Some(http.path()) {
             return None;
         }
         let (pattern, handler, params) = self.settings.http.find(http.path())?;
-        Some(Endpoint { handler: Arc::clone(handler), pattern: Arc::clone(pattern), params })
+        Some(HttpRoute { handler: Arc::clone(handler), pattern: Arc::clone(pattern), params })
     }
 
     /// Reads the body of a request, asks its handler, and answers.
@@ -48,11 +48,11 @@ impl Acceptor {
         &self,
         incoming: Incoming<ClientStream>,
         peer: Peer,
-        endpoint: Endpoint,
+        route: HttpRoute,
         permit: &HandshakePermit,
     ) {
         let (http, mut exchange) = incoming.into_exchange();
-        let response = match self.answer_http(http, &mut exchange, peer, endpoint, permit).await {
+        let response = match self.answer_http(http, &mut exchange, peer, route, permit).await {
             Some(Ok(response)) => response,
             Some(Err(refusal)) => refusal.into_response(),
             None => return,
@@ -71,10 +71,10 @@ impl Acceptor {
         http: handshake::Request,
         exchange: &mut Exchange<ClientStream>,
         peer: Peer,
-        endpoint: Endpoint,
+        route: HttpRoute,
         permit: &HandshakePermit,
     ) -> Option<Result<Response, Refusal>> {
-        let Endpoint { handler, pattern, params } = endpoint;
+        let HttpRoute { handler, pattern, params } = route;
         let checked = self.check_http(&http, peer);
         let (forwarded, reader) = match checked {
             Ok(checked) => checked,

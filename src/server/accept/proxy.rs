@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2
-//! (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>): what a proxy of bytes says about
-//! the client before the bytes of the client.
+//! (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>): what a proxy of bytes says
+//! about the client before the bytes of the client.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

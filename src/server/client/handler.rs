@@ -236,6 +236,7 @@ impl<'b> Received<'b> {
 }
 
 impl<'b> From<Received<'b>> for MessageRef<'b> {
+    #[inline]
     fn from(message: Received<'b>) -> Self {
         match message {
             Received::Text(text) => text.into(),
@@ -245,6 +246,7 @@ impl<'b> From<Received<'b>> for MessageRef<'b> {
 }
 
 impl<'a> From<&'a Received<'_>> for MessageRef<'a> {
+    #[inline]
     fn from(message: &'a Received<'_>) -> Self {
         match message {
             Received::Text(text) => text.into(),

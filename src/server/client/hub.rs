@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::client::Client;
 use super::target::Target;
@@ -23,17 +23,19 @@ use crate::wire::CloseCode;
 /// up costs a reference count then and nothing else. One that does not never delays the others:
 /// each has a queue of its own. Broadcasts reach all clients in the same order, from whatever
 /// thread they are sent: one is put into the queues after the other, which takes a fraction of a
-/// microsecond for each client. Nobody waits for a message that is being encoded, or for a socket.
+/// microsecond for each client. Those to rooms whose members are in no other room do not wait for
+/// each other. Nobody waits for a message that is being encoded, or for a socket.
 #[derive(Clone, Default)]
 pub struct Hub(Arc<Inner>);
 
-/// Locks in this order: `turn`, `state`, that of an outbox. The state is not locked while messages
-/// are put into outboxes.
+/// Locks in this order: `turn`, that of a room, `state`, that of an outbox. The state is not locked
+/// while messages are put into outboxes.
 #[derive(Default)]
 struct Inner {
     state: Mutex<State>,
-    /// Held while a broadcast is put into the queues.
-    turn: Mutex<()>,
+    /// Held while a broadcast is put into the queues: shared by those to rooms that have no member
+    /// in common with another room, alone by all others.
+    turn: RwLock<()>,
     context: Arc<Context>,
 }
 
@@ -42,10 +44,19 @@ type Clients = BTreeMap<u64, Client>;
 #[derive(Default)]
 struct State {
     clients: Clients,
-    rooms: BTreeMap<Arc<str>, Clients>,
+    rooms: BTreeMap<Arc<str>, Room>,
     /// The rooms of those who are in any.
     joined: BTreeMap<u64, Joined>,
     newcomers: Newcomers,
+}
+
+#[derive(Default)]
+struct Room {
+    members: Clients,
+    /// Held while a broadcast to this room alone is put into the queues.
+    turn: Arc<Mutex<()>>,
+    /// The number of members that are in other rooms too.
+    shared: usize,
 }
 
 /// The treatment of clients that register.
@@ -141,23 +152,38 @@ impl Hub {
             Some((name, _)) => Arc::clone(name),
             None => Arc::from(room),
         };
-        rooms.entry(Arc::clone(&name)).or_default().insert(client.id(), client.clone());
-        joined.entry(client.id()).or_default().add(name);
+        let theirs = joined.entry(client.id()).or_default();
+        let room = rooms.entry(Arc::clone(&name)).or_default();
+        room.members.insert(client.id(), client.clone());
+        room.shared += usize::from(!theirs.rooms.is_empty());
+        if theirs.rooms.len() == 1
+            && let Some(first) = theirs.rooms.keys().next().and_then(|name| rooms.get_mut(name))
+        {
+            first.shared += 1;
+        }
+        theirs.add(name);
         Ok(true)
     }
 
     /// Takes a client out of a room. Returns whether it was there.
     pub fn leave(&self, client: &Client, room: &str) -> bool {
         let mut state = self.lock();
-        if !state.leave(client.id(), room) {
+        let State { rooms, joined, .. } = &mut *state;
+        let Entry::Occupied(mut theirs) = joined.entry(client.id()) else { return false };
+        if theirs.get_mut().rooms.remove(room).is_none() {
             return false;
         }
-        if let Entry::Occupied(mut theirs) = state.joined.entry(client.id()) {
-            theirs.get_mut().rooms.remove(room);
-            if theirs.get().rooms.is_empty() {
-                theirs.remove();
-            }
+        let left = theirs.get().rooms.len();
+        if left == 1
+            && let Some(last) =
+                theirs.get().rooms.keys().next().and_then(|name| rooms.get_mut(name))
+        {
+            last.shared -= 1;
         }
+        if left == 0 {
+            theirs.remove();
+        }
+        state.leave(client.id(), room, left > 0);
         true
     }
 
@@ -165,7 +191,7 @@ impl Hub {
     pub fn rooms(&self) -> Vec<(String, usize)> {
         let rooms: Vec<_> = {
             let state = self.lock();
-            state.rooms.iter().map(|(name, them)| (Arc::clone(name), them.len())).collect()
+            state.rooms.iter().map(|(name, it)| (Arc::clone(name), it.members.len())).collect()
         };
         // copied when nobody waits for the lock any more
         rooms.into_iter().map(|(name, count)| (String::from(&*name), count)).collect()
@@ -198,14 +224,29 @@ impl Hub {
         let empty = Clients::new();
         let members = match room {
             None => &state.clients,
-            Some(room) => state.rooms.get(room).unwrap_or(&empty),
+            Some(room) => state.rooms.get(room).map_or(&empty, |room| &room.members),
         };
         look(members.values())
     }
 
-    /// Waits for the turn of a broadcast.
-    pub(crate) fn lock_turn(&self) -> MutexGuard<'_, ()> {
-        self.0.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Calls a closure with the clients that a broadcast is for, those in a room or all, in turn:
+    /// those that two broadcasts have in common get one of them before the other, and all of them
+    /// the same one.
+    pub(crate) fn in_turn<T>(&self, room: Option<&str>, then: impl FnOnce(Vec<Client>) -> T) -> T {
+        if let Some(name) = room {
+            let turn = self.0.turn.read().unwrap_or_else(PoisonError::into_inner);
+            let of_room = self.lock().rooms.get(name).map(|room| Arc::clone(&room.turn));
+            let Some(of_room) = of_room else { return then(Vec::new()) };
+            let of_room = of_room.lock().unwrap_or_else(PoisonError::into_inner);
+            let members = self.lock().members_of_separate(name);
+            if let Some(members) = members {
+                return then(members);
+            }
+            drop(of_room);
+            drop(turn);
+        }
+        let _turn = self.0.turn.write().unwrap_or_else(PoisonError::into_inner);
+        then(self.select(room, |members| members.cloned().collect()))
     }
 
     /// Encodes a message for many clients.
@@ -241,9 +282,10 @@ impl Hub {
         let mut state = self.lock();
         let removed = state.clients.remove(&client.id());
         let mut rooms = state.joined.remove(&client.id()).unwrap_or_default().rooms.into_keys();
+        let shared = rooms.len() > 1;
         loop {
             for room in rooms.by_ref().take(LEFT_AT_ONCE) {
-                state.leave(client.id(), &room);
+                state.leave(client.id(), &room, shared);
             }
             drop(state);
             if rooms.len() == 0 {
@@ -298,13 +340,21 @@ impl Hub {
 }
 
 impl State {
-    fn leave(&mut self, id: u64, room: &str) -> bool {
-        let Some(members) = self.rooms.get_mut(room) else { return false };
-        let left = members.remove(&id).is_some();
-        if members.is_empty() {
-            self.rooms.remove(room);
+    /// Takes a member out of a room, which may have counted it as one that is in others too.
+    fn leave(&mut self, id: u64, name: &str, shared: bool) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        if room.members.remove(&id).is_some() && shared {
+            room.shared -= 1;
         }
-        left
+        if room.members.is_empty() {
+            self.rooms.remove(name);
+        }
+    }
+
+    /// Returns the members of a room, unless some are in other rooms too.
+    fn members_of_separate(&self, name: &str) -> Option<Vec<Client>> {
+        let room = self.rooms.get(name)?;
+        (room.shared == 0).then(|| room.members.values().cloned().collect())
     }
 }
 
@@ -320,5 +370,39 @@ fn share(id: u64) -> u32 {
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("clients", &self.all().len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    /// A broadcast to one room goes on while one to another is being queued; one to all, or to a
+    /// room with members of another one, comes after it.
+    #[test]
+    fn rooms_do_not_wait_for_each_other() {
+        let hub = Hub::default();
+        for (name, shared) in [("a", 0), ("b", 0), ("c", 1)] {
+            hub.lock().rooms.insert(name.into(), Room { shared, ..Room::default() });
+        }
+        let (over, next) = channel();
+        let others = [Some("b"), Some("c"), None].map(|room| (hub.clone(), room, over.clone()));
+        let threads = hub.in_turn(Some("a"), |_| {
+            let [separate, rest @ ..] = others;
+            let begin = |(hub, room, over): (Hub, _, std::sync::mpsc::Sender<_>)| {
+                thread::spawn(move || hub.in_turn(room, |_| over.send(room).unwrap()))
+            };
+            let first = begin(separate);
+            assert_eq!(next.recv_timeout(Duration::from_secs(10)), Ok(Some("b")));
+            let rest = rest.map(begin);
+            assert!(hub.0.turn.try_write().is_err() && next.try_recv().is_err());
+            (first, rest)
+        });
+        threads.0.join().unwrap();
+        threads.1.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(next.try_iter().count(), 2);
     }
 }

@@ -2,6 +2,7 @@
 
 #[allow(clippy::module_inception)] // the file is named after what it holds
 pub(crate) mod client;
+mod direct;
 pub(crate) mod handler;
 pub(crate) mod handler_fn;
 pub(crate) mod hub;

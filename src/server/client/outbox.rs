@@ -1,8 +1,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::cell::Cell;
 use core::mem;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::task::Waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,11 +10,11 @@ use tokio::task::coop;
 
 use super::limits::{Limits, SlowClients};
 use super::queue::{Queue, charge_of};
+use crate::driver::Driver;
 use crate::proto::{MessageRef, SendError};
 use crate::server::context::Context;
 use crate::server::error::TrySendError;
 use crate::server::observe::stats::Counters;
-use crate::session::Session;
 use crate::wire::CloseCode;
 
 /// The messages and the Close that wait to be sent to one client. Any thread puts them in, the
@@ -26,10 +25,23 @@ use crate::wire::CloseCode;
 #[derive(Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    /// What a look into the outbox would find, changed under the lock. It saves the lock where that
+    /// is nothing. `Relaxed` suffices: what a thread has put in before it told another, that sees;
+    /// and of what comes at the same time the task is told by being woken.
+    news: AtomicU8,
+}
+
+/// What there is for the task in its outbox.
+struct News;
+
+impl News {
+    /// Nothing: no message waits, and the gate is open.
+    const NONE: u8 = 0;
+    /// Messages wait.
+    const SOME: u8 = 1;
     /// The task should drain before it takes the next event: the queue is half full, or the gate is
-    /// no longer open. Only a hint that saves a lock for each message of a burst: the task drains
-    /// without it before it waits, under the lock, and so `Relaxed` suffices.
-    urgent: AtomicBool,
+    /// no longer open.
+    const URGENT: u8 = 2;
 }
 
 #[derive(Default)]
@@ -124,6 +136,13 @@ impl Waiter {
         self.parked = parked;
     }
 
+    /// Has a task that runs woken for what comes from now on, if it has parked before.
+    fn park_again(&mut self) {
+        if self.waker.is_some() {
+            self.parked = Parked::Idle;
+        }
+    }
+
     /// Returns the waker of a task that has to be woken.
     fn unpark(&mut self) -> Option<Waker> {
         match mem::take(&mut self.parked) {
@@ -166,30 +185,19 @@ pub(crate) enum Wait {
     Doubted,
 }
 
-std::thread_local! {
-    /// The bytes that this thread has put into outboxes, as they are charged; wraps around.
-    static PRODUCED: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Returns how much this thread has put into outboxes so far: the difference counts.
-#[inline]
-pub(crate) fn produced() -> u32 {
-    PRODUCED.get()
-}
-
 impl Outbox {
-    /// Queues a message. Nothing is queued over the limits.
+    /// Queues a message, whose length was checked. Nothing is queued over the limits.
+    ///
+    /// `own`: from a call of the client's own handler, behind which the task looks into the outbox
+    /// anyway.
     pub(crate) fn push(
         &self,
         message: MessageRef<'_>,
+        own: bool,
         context: &Context,
     ) -> Result<(), TrySendError> {
-        // what any connection would refuse
-        let len = message.payload.as_slice().len();
-        SendError::check_len(message.opcode, len).map_err(TrySendError::Invalid)?;
         let (limits, counters) = (context.limits(), &context.counters);
         let charge = charge_of(&message);
-        PRODUCED.set(PRODUCED.get().wrapping_add(u32::try_from(charge).unwrap_or(u32::MAX / 2)));
         let mut state = self.lock();
         if !state.gate.is_open() {
             return Err(TrySendError::Closed);
@@ -214,10 +222,10 @@ impl Outbox {
         }
         let before = state.queue.bytes();
         state.queue.push(message);
-        if state.queue.bytes() > limits.max_queued_bytes / 2 {
-            self.urgent.store(true, Ordering::Relaxed);
-        }
+        let urgent = state.queue.bytes() > limits.max_queued_bytes / 2;
+        self.raise(if urgent { News::URGENT } else { News::SOME });
         match state.waiter.parked {
+            _ if own => {}
             Parked::Running => {}
             // a message more is news only if it is the one that makes the client doubtful
             Parked::Blocked if before > limits.max_queued_bytes || !state.is_over(limits) => {}
@@ -285,7 +293,7 @@ impl Outbox {
     /// Sets a gate that is no longer open, and tells all who wait for something.
     fn shut(&self, mut state: MutexGuard<'_, State>, gate: Gate) {
         state.gate = gate;
-        self.urgent.store(true, Ordering::Relaxed);
+        self.raise(News::URGENT);
         let signals = state.signals.clone();
         wake(state);
         if let Some(signals) = signals {
@@ -297,7 +305,19 @@ impl Outbox {
     /// Returns whether the task should [`drain`](Self::drain) at once. Costs no lock.
     #[inline]
     pub(crate) fn is_urgent(&self) -> bool {
-        self.urgent.load(Ordering::Relaxed)
+        self.news.load(Ordering::Relaxed) == News::URGENT
+    }
+
+    /// Returns whether nothing waits and messages are taken. Costs no lock.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.news.load(Ordering::Relaxed) == News::NONE
+    }
+
+    /// Notes that there is something. For those who hold the lock.
+    fn raise(&self, news: u8) {
+        let before = self.news.load(Ordering::Relaxed);
+        self.news.store(before.max(news), Ordering::Relaxed);
     }
 
     /// Returns whether messages are taken.
@@ -335,7 +355,7 @@ impl Outbox {
     ///
     /// Locked for a few small messages at a time: those who broadcast do not wait for a long one
     /// that is being compressed and for all behind it.
-    pub(crate) fn drain(&self, session: &mut Session, limits: &Limits) -> Drained {
+    pub(crate) fn drain(&self, driver: &mut Driver, limits: &Limits) -> Drained {
         let mut left = DRAINED_AT_ONCE;
         let state = loop {
             let mut state = self.lock();
@@ -344,37 +364,41 @@ impl Outbox {
                 return Drained::Aborted;
             }
             let queue = &mut state.queue;
-            if !queue.is_empty() && session.check_writable().is_err() {
+            if !queue.is_empty() && driver.check_writable().is_err() {
                 queue.clear(); // nothing reaches the peer
             }
             let before = queue.bytes();
-            let at_once = if session.compresses() { 1 } else { MOVED_AT_ONCE };
-            while !queue.is_empty() && before - queue.bytes() < at_once && session.has_room() {
-                queue.send_first(session);
+            let at_once = if driver.compresses() { 1 } else { MOVED_AT_ONCE };
+            while !queue.is_empty() && before - queue.bytes() < at_once && driver.has_room() {
+                queue.send_first(driver);
             }
             left = left.saturating_sub(before - queue.bytes());
-            if queue.is_empty() || !session.has_room() || left == 0 {
+            if queue.is_empty() || !driver.has_room() || left == 0 {
                 break state;
             }
         };
-        self.end_drain(state, session, limits)
+        self.end_drain(state, driver, limits)
     }
 
     fn end_drain(
         &self,
         mut state: MutexGuard<'_, State>,
-        session: &mut Session,
+        driver: &mut Driver,
         limits: &Limits,
     ) -> Drained {
         let empty = state.queue.is_empty();
         if empty {
+            // it need not come back to park if nothing comes until it waits
+            state.waiter.park_again();
+            state.queue.release();
             state.stalled = false;
             if let Some(close) = state.gate.take_close() {
                 // fails if the peer was faster
-                let _ = session.start_close(close.0, &close.1);
+                let _ = driver.start_close(close.0, &close.1);
             }
-            if state.gate.is_open() {
-                self.urgent.store(false, Ordering::Relaxed);
+            // one that has caught up is told so by a drain
+            if state.gate.is_open() && !state.lagging {
+                self.news.store(News::NONE, Ordering::Relaxed);
             }
         }
         let drained = match state.gate {
@@ -397,7 +421,8 @@ impl Outbox {
         self.lock().lagging = false;
     }
 
-    /// Returns, before the task waits, whether it may. From then on it is woken for what comes.
+    /// Returns, before the task waits, whether it may. From then on it is woken for what comes
+    /// whenever the outbox is [quiet](Self::is_quiet): it need not park again then.
     pub(crate) fn park(&self, waker: &Waker, has_room: bool, limits: &Limits) -> Wait {
         let mut state = self.lock();
         let waiting = !state.queue.is_empty();

@@ -12,6 +12,7 @@ use super::quota::ReceiveQuota;
 pub(crate) use super::stream::Unread;
 use super::stream::{ClientStream, Observed};
 use super::turn::{Turn, give_way};
+use crate::driver::Driver;
 use crate::error::Error;
 use crate::proto::{Arrived, LINGER, Ready, Reply};
 use crate::server::accept::permits::ConnectionPermit;
@@ -23,6 +24,8 @@ pub(crate) struct Pump {
     /// Given back with the descriptor, which may be before the end.
     permit: Option<ConnectionPermit>,
     turn: Turn,
+    /// The outbox knows the waker of the task, which stays the same.
+    parked: bool,
     /// An event for the next turn, or the peer's Close, which is answered behind all messages.
     held: Option<Ready>,
     /// Goes off when the transport has taken nothing for too long while too much waits.
@@ -83,7 +86,14 @@ impl Ending {
 
 impl Pump {
     pub(crate) fn new(permit: ConnectionPermit) -> Self {
-        Self { permit: Some(permit), turn: Turn::default(), held: None, stall: None, ending: None }
+        Self {
+            permit: Some(permit),
+            turn: Turn::default(),
+            parked: false,
+            held: None,
+            stall: None,
+            ending: None,
+        }
     }
 
     /// Looks at what lies behind the event that is taken next, or the last one.
@@ -146,7 +156,7 @@ impl Pump {
     ) -> Poll<Result<Next, Ended>> {
         let (outbox, limits) = (client.outbox(), client.context().limits());
         loop {
-            let deliver = match outbox.drain(ws.session(), limits) {
+            let deliver = match self.drain(client, ws.driver()) {
                 Drained::Open => true,
                 Drained::CaughtUp => {
                     outbox.note_caught_up();
@@ -212,11 +222,23 @@ impl Pump {
     ) -> Poll<Result<Next, Ended>> {
         self.held = Some(ready);
         // What was answered so far need not wait for the rest. A failure shows in the next turn.
-        let _ = client.outbox().drain(ws.session(), client.context().limits());
+        let _ = self.drain(client, ws.driver());
         let _ = ws.outgoing().poll_flush(cx);
         self.turn.end();
         give_way(cx);
         Poll::Pending
+    }
+
+    /// As [`Outbox::drain`](super::outbox::Outbox::drain), which costs nothing where there is
+    /// nothing to drain: what its handler sends goes straight into the send buffer, or wakes
+    /// nobody.
+    #[inline]
+    fn drain(&mut self, client: &Client, driver: &mut Driver) -> Drained {
+        let outbox = client.outbox();
+        if self.parked && outbox.is_quiet() {
+            return Drained::Open;
+        }
+        outbox.drain(driver, client.context().limits())
     }
 
     /// Parks the task before it waits. Ready when there is something to do instead.
@@ -227,9 +249,16 @@ impl Pump {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let (outbox, limits) = (client.outbox(), client.context().limits());
-        match outbox.park(cx.waker(), out.session().has_room(), limits) {
-            Wait::Parked if self.held.is_none() => self.stall = None,
-            Wait::Parked => {}
+        if self.parked && outbox.is_quiet() {
+            return Poll::Pending;
+        }
+        match outbox.park(cx.waker(), out.driver().has_room(), limits) {
+            Wait::Parked => {
+                self.parked = true;
+                if self.held.is_none() {
+                    self.stall = None;
+                }
+            }
             Wait::Doubted => {
                 if self.is_stalled_for(limits.slow_after, out, cx) {
                     outbox.give_up(client.context());
@@ -287,7 +316,7 @@ impl Pump {
                     Poll::Ready(Aborted)
                 };
             }
-            if outbox.drain(out.session(), client.context().limits()) == Drained::Aborted {
+            if self.drain(client, out.driver()) == Drained::Aborted {
                 return Poll::Ready(Aborted);
             }
             let observed = out.io_mut().look_ahead(unread, cx);
@@ -346,7 +375,7 @@ impl Pump {
             }
             Stage::Over if ending.is_due(cx) => {
                 outbox.end();
-                out.io_mut().hang_up();
+                out.io_mut().drop_stream();
                 self.permit = None;
                 self.stall = None;
                 client.hub().remove(client);
@@ -355,7 +384,7 @@ impl Pump {
             }
             Stage::Over if outbox.is_empty() => match ending.reply.take() {
                 Some(reply) => {
-                    out.session().reply(*reply);
+                    out.driver().reply(*reply);
                     ending.enter(Stage::Over, LINGER);
                     true
                 }
@@ -368,19 +397,19 @@ impl Pump {
 
 /// Tells keep-alive what has arrived.
 fn note_arrived(out: &mut Outgoing<'_, ClientStream>, unread: Unread, observed: &Observed) {
-    let session = out.session();
+    let driver = out.driver();
     if let Some(pong) = &observed.pong {
-        session.sender.pong_came(pong);
+        driver.sender.pong_came(pong);
     }
     let mut bytes = observed.arrived;
     // The pong may lie behind what nobody takes in now. A peer that takes no bytes is judged
     // nevertheless.
-    if (observed.full || unread == Unread::More) && session.is_flushed() {
-        session.sender.pong_came(&[]);
+    if (observed.full || unread == Unread::More) && driver.is_flushed() {
+        driver.sender.pong_came(&[]);
         bytes = bytes.max(1);
     }
     if bytes > 0 {
-        session.sender.note_arrived(Arrived { bytes, ..Arrived::default() });
+        driver.sender.note_arrived(Arrived { bytes, ..Arrived::default() });
     }
 }
 

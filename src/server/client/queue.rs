@@ -3,9 +3,9 @@ use alloc::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::pool::{self, Shelf};
+use crate::driver::Driver;
+use crate::pool::{self, Pool};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage};
-use crate::session::Session;
 use crate::wire::Opcode;
 
 /// The messages that wait for one client, in order. An empty one that was [released](Self::release)
@@ -49,14 +49,14 @@ impl Queue {
     }
 
     /// Moves the first message to the send buffer.
-    pub(crate) fn send_first(&mut self, session: &mut Session) {
+    pub(crate) fn send_first(&mut self, driver: &mut Driver) {
         let mut len = 0;
         if let Some(message) = self.first.take() {
             len = message.payload().len();
             // fails if the connection is closing, and so do all behind it
-            let _ = session.feed((&message).into());
+            let _ = driver.feed((&message).into());
         } else if let Some(rest) = &mut self.rest {
-            len = rest.send_first(session);
+            len = rest.send_first(driver);
         }
         self.bytes -= charge(len);
     }
@@ -84,17 +84,17 @@ impl Queue {
     /// Gives the memory of an empty queue back to the thread's pool.
     pub(crate) fn release(&mut self) {
         if let Some(rest) = self.rest.take_if(|rest| rest.messages.is_empty()) {
-            Shelf::keep(&POOL, rest);
+            Pool::keep(&POOL, rest);
         }
     }
 }
 
 std::thread_local! {
-    static POOL: Shelf<Ring> = const { Shelf::new() };
+    static POOL: Pool<Ring> = const { Pool::new() };
 }
 
 fn fetch() -> Box<Ring> {
-    Shelf::take(&POOL).unwrap_or_default()
+    Pool::take(&POOL).unwrap_or_default()
 }
 
 /// Messages in order. Small payloads lie one behind the other in one piece of memory.
@@ -144,24 +144,24 @@ impl Ring {
     }
 
     /// Moves the first message to the send buffer. Returns its length.
-    fn send_first(&mut self, session: &mut Session) -> usize {
+    fn send_first(&mut self, driver: &mut Driver) -> usize {
         // What fails here fails because the connection is closing, and so does all behind it.
         match self.messages.pop_front() {
             None => 0,
             Some(Queued::Flat { opcode, len, plain }) => {
                 let payload = PayloadRef::Borrowed(&self.flat[..len]);
-                let _ = session.feed(MessageRef { opcode, payload, plain });
+                let _ = driver.feed(MessageRef { opcode, payload, plain });
                 self.flat.advance(len);
                 len
             }
             Some(Queued::Owned { opcode, bytes, plain }) => {
                 let len = bytes.len();
                 let payload = PayloadRef::Owned(bytes);
-                let _ = session.feed(MessageRef { opcode, payload, plain });
+                let _ = driver.feed(MessageRef { opcode, payload, plain });
                 len
             }
             Some(Queued::Prepared { message, plain }) => {
-                let _ = session.feed(MessageRef { plain, ..(&message).into() });
+                let _ = driver.feed(MessageRef { plain, ..(&message).into() });
                 message.payload().len()
             }
         }

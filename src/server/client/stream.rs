@@ -28,7 +28,7 @@ enum Io {
     Tcp(TcpStream),
     /// One that was accepted elsewhere.
     Boxed(Box<dyn Duplex>),
-    /// It was [dropped](ClientStream::hang_up).
+    /// It was [dropped](ClientStream::drop_stream).
     Gone,
 }
 
@@ -92,7 +92,7 @@ impl ClientStream {
     }
 
     /// Drops the stream. What was read ahead can still be read.
-    pub(crate) fn hang_up(&mut self) {
+    pub(crate) fn drop_stream(&mut self) {
         self.io = Io::Gone;
     }
 

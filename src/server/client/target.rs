@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::client::Client;
+use super::direct;
 use super::hub::Hub;
 use crate::proto::{MessageRef, PreparedMessage, SendError};
 use crate::server::error::TrySendError;
@@ -95,14 +96,15 @@ impl<'a> Target<'a> {
     }
 
     fn deliver(&self, message: &PreparedMessage) -> usize {
-        // One broadcast after the other: all clients see them in the same order.
-        let turn = self.hub.lock_turn();
-        let clients = self.clients();
         let context = self.hub.context();
-        let queue = |client: &&Client| client.outbox().push(message.into(), context).is_ok();
-        let count = clients.iter().filter(queue).count();
-        drop(turn);
-        count
+        let own = direct::current();
+        let queue = |client: &&Client| {
+            client.outbox().push(message.into(), client.id() == own, context).is_ok()
+        };
+        self.hub.in_turn(self.room, |clients| {
+            direct::note_produced(&message.into(), clients.len());
+            clients.iter().filter(|client| Some(client.id()) != self.except).filter(queue).count()
+        })
     }
 }
 

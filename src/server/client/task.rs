@@ -10,6 +10,7 @@ use std::panic::catch_unwind;
 use tokio::time::{Instant, timeout};
 
 use super::client::Client;
+use super::direct::poll_direct;
 use super::handler::{Handler, Received};
 use super::pump::{Aborted, Ended, Next, Pump, Unread};
 use super::quota::ReceiveQuota;
@@ -235,7 +236,8 @@ fn poll_handler<'a>(
 ) -> impl Future<Output = Outcome> {
     let mut waited = false;
     poll_fn(move |cx| {
-        let outcome = match poll_caught(call.as_mut(), cx) {
+        let polled = poll_direct(client, out.driver(), || poll_caught(call.as_mut(), cx));
+        let outcome = match polled {
             Poll::Ready(Ok(())) => Outcome::Done,
             Poll::Ready(Err(Panicked)) => Outcome::Panicked,
             Poll::Pending => {

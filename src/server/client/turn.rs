@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::outbox::produced;
+use super::direct::produced;
 
 /// A bound on what a connection's task does before others get their turn.
 ///

@@ -191,9 +191,9 @@ mod rfc7239 {
         pub(super) scheme: Option<&'a [u8]>,
     }
 
-    /// Returns the elements, that of the nearest proxy first. They are looked for from the end: what
-    /// the client has written in front, such as a quote that it does not close, changes nothing
-    /// about what was appended to it.
+    /// Returns the elements, that of the nearest proxy first. They are looked for from the end:
+    /// what the client has written in front, such as a quote that it does not close, changes
+    /// nothing about what was appended to it.
     pub(super) fn elements(request: &Request) -> impl Iterator<Item = &[u8]> {
         lines(request, "Forwarded").flat_map(|line| {
             let mut quoted = false;

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sansws::blocking::{ByteStream, Plain, Transport};
-use sansws::proto::Event;
-use sansws::{CloseCode, Config, Error, ProtocolError};
+use sansws::{CloseCode, Config, Error, Event, ProtocolError};
 
 use crate::blocking::peer::{Peer, client_and_peer, pair, server, server_on, tcp, within};
 use crate::blocking::script::{Op, Script};

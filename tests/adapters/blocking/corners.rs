@@ -4,12 +4,11 @@ use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sansws::KeepAlive;
 use sansws::blocking::{Plain, WebSocket, read_request};
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::server::Accept;
 use sansws::proto::Connection;
-use sansws::{CloseCode, Config, Error};
+use sansws::{CloseCode, Config, Error, KeepAlive};
 
 use crate::blocking::peer::{Peer, client_and_peer, server, server_on, tcp, within};
 use crate::blocking::script::{Op, Script};
@@ -30,7 +29,7 @@ fn a_ping_behind_a_message_that_was_found_before() {
         assert_eq!(conn.advance(&mut rx, &mut tx), Ok(true));
         let io = Script::new([], []);
         let log = io.log.clone();
-        let mut ws = WebSocket::from_parts(Plain(io), conn, rx);
+        let mut ws = WebSocket::from_parts(sansws::Parts::new(Plain(io), conn, rx));
         assert_eq!(ws.recv().unwrap(), Some("m".into()));
         ws.recv().unwrap_err(); // the end of the stream
         assert_eq!(log.written(), wire::server(wire::PONG, b"p"));

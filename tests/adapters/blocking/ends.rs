@@ -276,10 +276,10 @@ fn a_reset_after_the_closing_handshake_is_a_clean_end() {
 fn an_end_of_file_instead_of_a_close_is_a_disconnect() {
     within(|| {
         let (mut ws, mut peer) = server(&Config::new());
-        let hang_up = thread::spawn(move || peer.frame().unwrap().close_code());
+        let try_shutdown = thread::spawn(move || peer.frame().unwrap().close_code());
         let error = ws.close(CloseCode::NORMAL, "").unwrap_err();
         assert!(error.is_disconnect(), "{error:?}");
-        assert_eq!(hang_up.join().unwrap(), Some(1000));
+        assert_eq!(try_shutdown.join().unwrap(), Some(1000));
         let info = ws.close_info().unwrap();
         assert_eq!((info.initiator, info.code, info.clean), (Initiator::Local, 1006, false));
     });

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sansws::KeepAlive;
 use sansws::blocking::{Plain, Transport, WebSocket, accept_with, client, read_request};
 use sansws::handshake::client::Request;
 use sansws::handshake::server::{Accept, Reject};
-use sansws::{CloseCode, Config, Error};
+use sansws::{CloseCode, Config, Error, KeepAlive};
 
 use crate::blocking::peer::{Peer, client_on, server, server_on, tcp, within};
 use sansws_test::wire;

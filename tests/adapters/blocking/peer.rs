@@ -16,12 +16,16 @@ pub use sansws_test::blocking::{Peer, within};
 
 /// A server's socket on any stream, the handshake left out.
 pub fn server_on<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::server(config), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(io, Connection::server(config), RecvBuffer::new()))
 }
 
 /// A client's socket on any stream, the handshake left out.
 pub fn client_on<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::client(config, [9; 32]), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(
+        io,
+        Connection::client(config, [9; 32]),
+        RecvBuffer::new(),
+    ))
 }
 
 /// A server's socket and its peer.

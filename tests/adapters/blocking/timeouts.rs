@@ -4,11 +4,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sansws::KeepAlive;
 use sansws::blocking::{Plain, WebSocket, accept_with, client};
 use sansws::handshake::client::Request;
 use sansws::proto::Timeout;
-use sansws::{CloseCode, Config, Error};
+use sansws::{CloseCode, Config, Error, KeepAlive};
 
 use crate::blocking::peer::{Peer, server, server_between, tcp, within};
 use sansws_test::wire;

@@ -2,9 +2,8 @@
 //! may wait for the other to read first.
 
 use futures_util::StreamExt;
-use sansws::KeepAlive;
 use sansws::tokio::WebSocket;
-use sansws::{Config, Error, Event, Message};
+use sansws::{Config, Error, Event, KeepAlive, Message};
 use tokio::io::{AsyncRead, AsyncWrite, duplex};
 use tokio::net::UnixStream;
 

@@ -1,9 +1,8 @@
 //! Peers that do not read: what waits for them is bounded, and nothing is lost when they go on.
 
 use futures_util::FutureExt;
-use sansws::KeepAlive;
 use sansws::proto::{MessageRef, SendError};
-use sansws::{Config, Error};
+use sansws::{Config, Error, KeepAlive};
 use tokio::io::AsyncWriteExt;
 use tokio::task::yield_now;
 

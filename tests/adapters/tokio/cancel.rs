@@ -6,10 +6,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sansws::KeepAlive;
 use sansws::proto::Initiator;
 use sansws::tokio::WebSocket;
-use sansws::{CloseCode, Config, Event, Message, PreparedMessage};
+use sansws::{CloseCode, Config, Event, KeepAlive, Message, PreparedMessage};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex};
 use tokio::task::yield_now;
 use tokio::time::{interval, sleep};

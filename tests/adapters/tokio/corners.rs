@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sansws::KeepAlive;
 use sansws::handshake::client::Request;
 use sansws::proto::Timeout;
 use sansws::tokio::{accept, connect_with};
-use sansws::{CloseCode, Config, Error};
+use sansws::{CloseCode, Config, Error, KeepAlive};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
 };

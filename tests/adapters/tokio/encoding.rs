@@ -28,7 +28,7 @@ fn pair(takeover: bool) -> (Socket, Socket) {
     agreed.client_no_context_takeover = !takeover;
     let socket = |io, conn: Connection| {
         let conn = conn.with_deflate(agreed, &Deflate::new());
-        WebSocket::from_parts(io, conn, RecvBuffer::new())
+        WebSocket::from_parts(sansws::Parts::new(io, conn, RecvBuffer::new()))
     };
     let server = socket(near, Connection::server(&Config::new()));
     (server, socket(far, Connection::client(&Config::new(), [9; 32])))

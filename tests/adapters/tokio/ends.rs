@@ -5,10 +5,9 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sansws::KeepAlive;
 use sansws::proto::{Initiator, SendError, State};
 use sansws::tokio::WebSocket;
-use sansws::{CloseCode, Config, Error, Message, ProtocolError};
+use sansws::{CloseCode, Config, Error, KeepAlive, Message, ProtocolError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};

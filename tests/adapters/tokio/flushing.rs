@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use sansws::KeepAlive;
 use sansws::bytes;
-use sansws::{CloseCode, Config, Event, PreparedMessage};
+use sansws::{CloseCode, Config, Event, KeepAlive, PreparedMessage};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
 use crate::tokio::faulty::Faulty;

@@ -6,9 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sansws::KeepAlive;
 use sansws::proto::{Initiator, State, Timeout};
-use sansws::{CloseCode, Config, Error, Event};
+use sansws::{CloseCode, Config, Error, Event, KeepAlive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 use tokio::time::{Instant, sleep};
 

@@ -1,10 +1,9 @@
 //! Messages from one end to the other and back.
 
 use bytes::Bytes;
-use sansws::KeepAlive;
 use sansws::bytes;
 use sansws::proto::{MessageKind, MessageRef, SendError, State};
-use sansws::{CloseCode, Config, Error, Event, Message, PreparedMessage};
+use sansws::{CloseCode, Config, Error, Event, KeepAlive, Message, PreparedMessage};
 use tokio::io::{BufStream, duplex};
 
 use crate::tokio::faulty::Faulty;

@@ -14,7 +14,11 @@ use tokio::net::TcpStream;
 #[tokio::test]
 async fn futures_and_sockets_are_small() {
     let (near, far) = tokio::io::duplex(64);
-    let mut ws = WebSocket::from_parts(near, Connection::server(&Config::new()), RecvBuffer::new());
+    let mut ws = WebSocket::from_parts(sansws::Parts::new(
+        near,
+        Connection::server(&Config::new()),
+        RecvBuffer::new(),
+    ));
     let recv = size_of_val(&ws.recv());
     let next_event = size_of_val(&ws.next_event());
     let send = size_of_val(&ws.send("text"));

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt, stream};
-use sansws::KeepAlive;
 use sansws::proto::Timeout;
-use sansws::{CloseCode, Config, Error, Message};
+use sansws::{CloseCode, Config, Error, KeepAlive, Message};
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep};
 

@@ -1,14 +1,13 @@
 //! Sockets for an HTTP server that is not ours: one that has begun to read a connection, and one
 //! that takes requests apart and writes responses itself.
 
-use sansws::KeepAlive;
 #[cfg(feature = "deflate")]
 use sansws::deflate::Deflate;
 use sansws::handshake::HandshakeError;
 use sansws::handshake::client;
 use sansws::handshake::server::{Accept, AcceptError, Reject, Request};
 use sansws::tokio::{WebSocket, accept_with_prefix, connect_with, read_request_with_prefix};
-use sansws::{CloseCode, Config, Error};
+use sansws::{CloseCode, Config, Error, KeepAlive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant};

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::client::Request;
 use sansws::handshake::server::{Accept, Reject};
-use sansws::proto::Event;
+use sansws::{Config, Event};
 
 /// What a server answers.
 #[derive(Clone)]

@@ -1,5 +1,5 @@
-use sansws::Config;
-use sansws::proto::{MessageKind, MessageRef, PreparedMessage, SendError};
+use sansws::proto::{MessageKind, MessageRef, SendError};
+use sansws::{Config, PreparedMessage};
 
 use crate::endpoint::driver::{End, Pair, ROLES, Stop};
 

@@ -1,9 +1,7 @@
 use std::time::Duration;
 
-use sansws::CloseCode;
 use sansws::proto::SendError;
-use sansws::wire::CloseFrame;
-use sansws::{Config, KeepAlive};
+use sansws::{CloseCode, CloseFrame, Config, KeepAlive};
 
 use crate::endpoint::driver::{Pair, ROLES, Stop};
 

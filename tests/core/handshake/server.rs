@@ -1,10 +1,9 @@
 //! H: which requests open a connection.
 
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::server::{Accept, Handshake, Request};
 use sansws::handshake::{HandshakeError, accept_key};
-use sansws::proto::Event;
+use sansws::{Config, Event};
 
 use crate::handshake::support::*;
 

@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
-use sansws::Config;
 use sansws::proto::{Initiator, Outcome, Role, SendError, State, Timeout, Transport};
-use sansws::wire::{CloseCode, Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, Config, ProtocolError};
 
 use sansws_test::pair::*;
 

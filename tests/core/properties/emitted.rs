@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{MessageKind, MessageRef, PreparedMessage, Role};
-use sansws::wire::{CloseCode, CloseFrame, Opcode};
-use sansws::{Config, KeepAlive};
+use sansws::proto::{MessageKind, MessageRef, Role};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, CloseFrame, Config, KeepAlive, PreparedMessage};
 
 use crate::properties::reference::read_frames;
 use sansws_test::pair::*;

@@ -1,10 +1,10 @@
 //! Messages, whatever way they travel.
 
 use proptest::prelude::*;
-use sansws::Config;
 use sansws::bytes::Bytes;
-use sansws::proto::{MessageKind, MessageRef, PreparedMessage, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{MessageKind, MessageRef, Role};
+use sansws::wire::Opcode;
+use sansws::{Config, PreparedMessage, ProtocolError};
 
 use sansws_test::pair::*;
 

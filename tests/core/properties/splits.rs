@@ -1,9 +1,9 @@
 //! F-30: it does not matter how the bytes are cut.
 
 use proptest::prelude::*;
-use sansws::Config;
 use sansws::proto::{MessageKind, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use sansws_test::pair::*;
 

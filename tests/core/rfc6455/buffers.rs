@@ -1,11 +1,11 @@
 //! The two buffers, through connections. What can be seen from inside only is tested beside them.
 
 use proptest::prelude::*;
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::{Buf, Bytes, BytesMut};
-use sansws::proto::{MessageRef, PreparedMessage, Role};
+use sansws::proto::{MessageRef, Role};
 use sansws::wire::Opcode;
+use sansws::{Config, PreparedMessage};
 
 use sansws_test::pair::*;
 

@@ -1,8 +1,8 @@
 //! `poll_chunk`: messages delivered as they arrive.
 
-use sansws::Config;
 use sansws::proto::MessageKind;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,8 +1,8 @@
 //! Every cell of the closing table, through connections of both roles.
 
-use sansws::Config;
 use sansws::proto::{Outcome, Role, SendError, State, Transport};
-use sansws::wire::{CloseCode, Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, Config, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,8 +1,8 @@
 //! §5.4 and §6.1: messages that we send in fragments.
 
-use sansws::Config;
-use sansws::proto::{MessageKind, MessageRef, PreparedMessage, SendError};
-use sansws::wire::{CloseCode, Opcode};
+use sansws::proto::{MessageKind, MessageRef, SendError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, Config, PreparedMessage};
 
 use sansws_test::pair::*;
 

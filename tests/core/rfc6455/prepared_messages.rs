@@ -1,8 +1,8 @@
 //! Messages encoded once for many connections.
 
-use sansws::Config;
-use sansws::proto::{MessageRef, PreparedMessage, Role, SendError};
-use sansws::wire::{CloseCode, Opcode};
+use sansws::proto::{MessageRef, Role, SendError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, Config, PreparedMessage};
 
 use sansws_test::pair::*;
 

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use sansws::wire::{FrameHeader, Opcode, ProtocolError};
-use sansws::{Config, KeepAlive};
+use sansws::wire::{FrameHeader, Opcode};
+use sansws::{Config, KeepAlive, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,9 +1,9 @@
 //! §5.1 and §5.3, masking.
 
 use sansws::bytes::Bytes;
-use sansws::proto::{Connection, MessageKind, MessageRef, PreparedMessage, Role};
-use sansws::wire::{CloseCode, FrameHeader, Opcode, ProtocolError, apply_mask};
-use sansws::{Config, KeepAlive};
+use sansws::proto::{Connection, MessageKind, MessageRef, Role};
+use sansws::wire::{FrameHeader, Opcode, apply_mask};
+use sansws::{CloseCode, Config, KeepAlive, PreparedMessage, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,8 +1,8 @@
 //! §5.2, the base framing protocol, and the examples of §5.7.
 
-use sansws::Config;
 use sansws::proto::Role;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,8 +1,8 @@
 //! §5.4, fragmentation, as received. What we send in fragments is in `message_writer`.
 
-use sansws::Config;
 use sansws::proto::{Role, State};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,10 +1,10 @@
 //! §5.5, control frames: ping, pong, and the form of a Close. How a connection closes is in
 //! `s7_closing`.
 
-use sansws::Config;
 use sansws::bytes::Buf;
 use sansws::proto::{MessageKind, MessageRef, SendError};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,9 +1,9 @@
 //! §6, sending and receiving data.
 
-use sansws::Config;
 use sansws::bytes::{Buf, Bytes};
-use sansws::proto::{Event, Message, MessageKind, MessageRef, Role, SendError, Utf8Bytes};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{MessageKind, MessageRef, Role, SendError};
+use sansws::wire::Opcode;
+use sansws::{Config, Event, Message, ProtocolError, Utf8Bytes};
 
 use sansws_test::pair::*;
 

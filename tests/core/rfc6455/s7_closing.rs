@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use sansws::Config;
 use sansws::bytes::Buf;
 use sansws::proto::{
     CloseInfo, Initiator, MessageRef, Outcome, Role, SendError, State, Timeout, Transport,
 };
-use sansws::wire::{CloseCode, CloseFrame, Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, CloseFrame, Config, ProtocolError};
 
 use sansws_test::pair::*;
 

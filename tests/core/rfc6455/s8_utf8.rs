@@ -1,7 +1,7 @@
 //! §8.1, errors in UTF-8-encoded data.
 
-use sansws::Config;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -7,8 +7,8 @@ use sansws::proto::{
     Connection, Initiator, Outcome, Receiver, Reply, Role, SendError, Sender, State, Timeout,
     Transport,
 };
-use sansws::wire::{CloseCode, Opcode, ProtocolError};
-use sansws::{Config, KeepAlive};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, Config, KeepAlive, ProtocolError};
 
 use sansws_test::pair::*;
 

@@ -1,9 +1,9 @@
 //! Blocks with BFINAL set, behind which a zlib stream ends and a message does not: RFC 7692 §7.2.1,
 //! §7.2.3.4. And what else a message may end with.
 
-use sansws::Config;
 use sansws::deflate::Agreement;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use crate::rfc7692::support::*;
 use sansws_test::pair::*;

@@ -3,9 +3,9 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use sansws::Config;
 use sansws::proto::Role;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use crate::rfc7692::support::*;
 use sansws_test::pair::*;

@@ -1,8 +1,8 @@
 //! Messages that are compressed once, for many connections.
 
-use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{MessageRef, PreparedMessage, Role, SendError};
+use sansws::proto::{MessageRef, Role, SendError};
+use sansws::{Config, PreparedMessage};
 
 use crate::rfc7692::support::*;
 use sansws_test::inflate::Inflater;

@@ -1,9 +1,9 @@
 //! Compressed messages as they arrive: RFC 7692 §6, §7.2.2 and the examples of §7.2.3.
 
-use sansws::Config;
 use sansws::deflate::{Agreement, Deflate};
 use sansws::proto::{MessageKind, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use crate::rfc7692::support::*;
 use sansws_test::pair::*;

@@ -1,10 +1,10 @@
 //! It does not matter how the bytes of compressed messages are cut, whole or broken.
 
 use proptest::prelude::*;
-use sansws::Config;
 use sansws::deflate::Agreement;
 use sansws::proto::{MessageKind, MessageRef, Role};
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::wire::Opcode;
+use sansws::{Config, ProtocolError};
 
 use crate::rfc7692::support::*;
 use sansws_test::pair::*;

@@ -1,10 +1,10 @@
 //! Work in steps: however long a message is, one call inflates or compresses only so much of it.
 
-use sansws::Config;
 use sansws::bytes::Buf;
 use sansws::deflate::{Agreement, Deflate};
-use sansws::proto::{Event, MessageKind, MessageRef, Role, SendError};
-use sansws::wire::{CloseCode, CloseFrame, Opcode};
+use sansws::proto::{MessageKind, MessageRef, Role, SendError};
+use sansws::wire::Opcode;
+use sansws::{CloseCode, CloseFrame, Config, Event};
 
 use crate::rfc7692::support::*;
 use sansws_test::inflate::Inflater;
@@ -112,7 +112,7 @@ fn what_passes_and_what_does_not() {
             assert!(!end.conn.proceed(&mut end.tx));
             end.conn.feed(&mut end.tx, MessageRef::ping(b"?")).unwrap();
             assert!(end.conn.is_paused());
-            let prepared = sansws::proto::PreparedMessage::new("b").unwrap();
+            let prepared = sansws::PreparedMessage::new("b").unwrap();
             let behind = match way {
                 0 => end.conn.feed(&mut end.tx, "b"),
                 1 => end.conn.feed(&mut end.tx, MessageRef::text("b").uncompressed()),

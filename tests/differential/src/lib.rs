@@ -5,11 +5,11 @@ pub mod streams;
 
 use std::fmt;
 
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::proto::{Connection, Event, Role};
-use sansws::wire::{FrameHeader, Opcode, ProtocolError, apply_mask};
+use sansws::proto::{Connection, Role};
+use sansws::wire::{FrameHeader, Opcode, apply_mask};
+use sansws::{Config, Event, ProtocolError};
 
 /// The longest message that is taken, in every implementation that has such a limit.
 pub const MAX_MESSAGE_LEN: usize = 1000;

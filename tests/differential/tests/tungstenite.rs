@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
+use sansws::ProtocolError;
 use sansws::proto::Role;
-use sansws::wire::ProtocolError;
 use sansws_differential::{End, Got, Hex, MAX_MESSAGE_LEN, Verdict, ours, pongs, streams};
 use tungstenite::error::CapacityError;
 use tungstenite::protocol::{self, WebSocketConfig};

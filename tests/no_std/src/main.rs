@@ -13,10 +13,10 @@ use core::panic::PanicInfo;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::{client, server};
-use sansws::proto::{Connection, Event};
+use sansws::proto::Connection;
+use sansws::{Config, Event};
 
 /// What the start files of C call.
 #[unsafe(no_mangle)]

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use sansws::KeepAlive;
 use sansws::handshake::client::Request;
 use sansws::proto::CloseInfo;
 use sansws::server::{Client, OriginPolicy, Received, Response, Server, handler_fn};
 use sansws::tokio::{WebSocket, connect_with};
-use sansws::{CloseCode, Config, Message};
+use sansws::{CloseCode, Config, KeepAlive, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;

@@ -5,11 +5,10 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use sansws::KeepAlive;
 use sansws::blocking::{Plain, Transport, WebSocket};
 use sansws::buf::RecvBuffer;
 use sansws::proto::{SendError, State};
-use sansws::{CloseCode, Error, Event, Message};
+use sansws::{CloseCode, Error, Event, KeepAlive, Message};
 use tokio::time::sleep;
 
 use crate::end::End;
@@ -79,7 +78,8 @@ struct Talk<S> {
 
 impl<S: Transport + Send + 'static> Talk<S> {
     fn new(io: S, mut user: User) -> Self {
-        let ws = WebSocket::from_parts(io, user.connection(), RecvBuffer::new());
+        let ws =
+            WebSocket::from_parts(sansws::Parts::new(io, user.connection(), RecvBuffer::new()));
         Self { ws, user, said: 0, heard_bye: false, refused: false }
     }
 

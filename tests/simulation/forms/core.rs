@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::proto::{Connection, Event, MessageKind, MessageRef, SendError, State, Transport};
-use sansws::{CloseCode, CloseFrame, Error, PreparedMessage};
+use sansws::proto::{Connection, MessageKind, MessageRef, SendError, State, Transport};
+use sansws::{CloseCode, CloseFrame, Error, Event, PreparedMessage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 

@@ -6,11 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use sansws::KeepAlive;
 use sansws::buf::RecvBuffer;
 use sansws::proto::Connection;
 use sansws::tokio::WebSocket;
-use sansws::{CloseCode, Config, Error, Message};
+use sansws::{CloseCode, Config, Error, KeepAlive, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -121,7 +120,7 @@ async fn play(world: World, mut rng: Rng) {
         true => Connection::server(&config),
         false => Connection::client(&config, [1; 32]),
     };
-    let ws = WebSocket::from_parts(here, conn, RecvBuffer::new());
+    let ws = WebSocket::from_parts(sansws::Parts::new(here, conn, RecvBuffer::new()));
     let start = Instant::now();
     let peer = tokio::spawn(peer_of(plan, there, world.story.clone()));
     world.story.doing("this end", format!("{plan:?}"));

@@ -5,12 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sansws::KeepAlive;
 use sansws::handshake::client::Request;
 use sansws::proto::{CloseInfo, SendError};
 use sansws::server::{Client, ExternalStream, Handler, Received, Server, ServerHandle};
 use sansws::tokio::{Locked, Sender};
-use sansws::{CloseCode, Config, Error, Message};
+use sansws::{CloseCode, Config, Error, KeepAlive, Message};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};

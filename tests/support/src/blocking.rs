@@ -34,7 +34,7 @@ pub struct Peer<S> {
 }
 
 impl<S> Peer<S> {
-    /// An end that has read nothing.
+    /// Makes an end that has read nothing.
     pub fn new(io: S) -> Self {
         Self { io, buf: Vec::new() }
     }
@@ -51,7 +51,7 @@ impl<S: Read + Write> Peer<S> {
         self.send(&wire::client(opcode, payload.as_ref()));
     }
 
-    /// The head of a request or response.
+    /// Returns the head of a request or response.
     pub fn head(&mut self) -> String {
         loop {
             if let Some(head) = wire::take_head(&mut self.buf) {
@@ -61,7 +61,7 @@ impl<S: Read + Write> Peer<S> {
         }
     }
 
-    /// The next frame; `None` at the end of file, where no part of one may be left.
+    /// Returns the next frame; `None` at the end of file, where no part of one may be left.
     pub fn frame(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, len)) = wire::first(&self.buf) {

@@ -27,12 +27,12 @@ pub enum Fault {
 }
 
 impl Inflater {
-    /// An inflater that has seen no message.
+    /// Makes an inflater that has seen no message.
     pub fn new(window_bits: u8, no_context_takeover: bool) -> Self {
         Self { window: 1 << window_bits, no_context_takeover, output: Vec::new(), farthest: 0 }
     }
 
-    /// The next message (RFC 7692 §7.2.2).
+    /// Inflates the next message (RFC 7692 §7.2.2).
     pub fn message(&mut self, payload: &[u8]) -> Result<Vec<u8>, Fault> {
         if self.no_context_takeover {
             self.output.clear();

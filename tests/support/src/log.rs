@@ -10,7 +10,7 @@ impl Log {
         self.0.lock().unwrap().push(line.into());
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::proto::{Connection, Event, MessageKind, Role};
-use sansws::Config;
-use sansws::wire::{Opcode, ProtocolError};
+use sansws::proto::{Connection, MessageKind, Role};
+use sansws::wire::Opcode;
+use sansws::{Config, Event, ProtocolError};
 
 use crate::wire;
 pub use crate::wire::{Frame, KEY};
@@ -97,7 +97,7 @@ pub struct End {
 }
 
 impl End {
-    /// An end that has received nothing; a client has the same keys every time.
+    /// Makes an end that has received nothing; a client has the same keys every time.
     pub fn new(role: Role, setting: impl Into<Setting>) -> Self {
         let Setting { config, delivery } = setting.into();
         let conn = match role {
@@ -126,12 +126,12 @@ impl End {
         }
     }
 
-    /// A server with the default settings.
+    /// Makes a server with the default settings.
     pub fn server() -> Self {
         Self::new(Role::Server, &Config::new())
     }
 
-    /// A client with the default settings.
+    /// Makes a client with the default settings.
     pub fn client() -> Self {
         Self::new(Role::Client, &Config::new())
     }
@@ -169,7 +169,7 @@ impl End {
         bytes
     }
 
-    /// The same as frames.
+    /// Returns the same as frames.
     pub fn sent_frames(&mut self) -> Vec<Frame> {
         parse_frames(&self.sent())
     }
@@ -195,7 +195,7 @@ impl End {
         self.conn.handle_timeout(now, &mut self.tx).unwrap();
     }
 
-    /// The role of the other end.
+    /// Returns the role of the other end.
     pub fn peer(&self) -> Role {
         other(self.conn.role())
     }
@@ -247,23 +247,23 @@ pub fn parse_frames(bytes: &[u8]) -> Vec<Frame> {
     wire::frames_with_deflate(bytes)
 }
 
-/// A frame as `from` sends it, FIN set.
+/// Returns a frame as `from` sends it, FIN set.
 pub fn frame(from: Role, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     fragment(from, true, opcode, payload)
 }
 
-/// A frame as `from` sends it.
+/// Returns a frame as `from` sends it.
 pub fn fragment(from: Role, fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     wire::encode(fin, opcode as u8, (from == Role::Client).then_some(KEY), payload)
 }
 
-/// A Close frame as `from` sends it.
+/// Returns a Close frame as `from` sends it.
 pub fn close_frame(from: Role, code: u16, reason: &str) -> Vec<u8> {
     frame(from, Opcode::Close, &wire::close_payload(code, reason))
 }
 
-/// A header written by hand, for what no encoder would write: the first byte, then the length as it
-/// stands behind the mask bit, then a key if `from` is a client.
+/// Returns a header written by hand, for what no encoder would write: the first byte, then the
+/// length as it stands behind the mask bit, then a key if `from` is a client.
 pub fn raw_header(from: Role, first: u8, len: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     bytes.extend_from_slice(len);
@@ -274,7 +274,7 @@ pub fn raw_header(from: Role, first: u8, len: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The other role.
+/// Returns the other role.
 pub fn other(role: Role) -> Role {
     match role {
         Role::Client => Role::Server,

@@ -29,7 +29,7 @@ pub fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
     async move { wait(PATIENCE.get(), future, caller).await }
 }
 
-/// The same with a limit of its own.
+/// Returns the same with a limit of its own.
 #[track_caller]
 pub fn within_limit<F: Future>(limit: Duration, future: F) -> impl Future<Output = F::Output> {
     wait(limit, future, Location::caller())
@@ -52,12 +52,13 @@ pub struct Peer<S> {
 }
 
 impl<S> Peer<S> {
-    /// An end that has read nothing.
+    /// Makes an end that has read nothing.
     pub fn new(io: S) -> Self {
         Self { io, buf: Vec::new(), limit: None }
     }
 
-    /// An end whose reads and writes may each take so long, in place of the limit of [`within`].
+    /// Makes an end whose reads and writes may each take so long, in place of the limit of
+    /// [`within`].
     pub fn with_limit(io: S, limit: Duration) -> Self {
         Self { limit: Some(limit), ..Self::new(io) }
     }
@@ -80,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.send(&wire::client(opcode, payload.as_ref())).await;
     }
 
-    /// The head of a request or response.
+    /// Returns the head of a request or response.
     pub async fn head(&mut self) -> String {
         loop {
             if let Some(head) = wire::take_head(&mut self.buf) {
@@ -90,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// The next frame; `None` at the end of file, where no part of one may be left.
+    /// Returns the next frame; `None` at the end of file, where no part of one may be left.
     pub async fn frame(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, len)) = wire::first(&self.buf) {
@@ -104,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// The next frame, which has to be this one.
+    /// Reads the next frame, which has to be this one.
     #[track_caller]
     pub fn expect(&mut self, frame: Frame) -> impl Future<Output = ()> {
         let caller = Location::caller();

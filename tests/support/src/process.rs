@@ -53,7 +53,7 @@ impl Process {
         Self { name, child, stdout, stderr, stderr_seen: Vec::new(), watchdog }
     }
 
-    /// The next line on stdout; the test fails if there is none in time.
+    /// Reads the next line on stdout; the test fails if there is none in time.
     pub fn stdout_line(&mut self, timeout: Duration) -> String {
         let Ok(line) = self.stdout.recv_timeout(timeout) else {
             panic!("no line from {} within {timeout:?}", self.name)
@@ -61,7 +61,7 @@ impl Process {
         line
     }
 
-    /// The next line on stderr for which `pick` has an answer.
+    /// Reads the next line on stderr for which `pick` has an answer.
     pub fn stderr_line<T>(&mut self, timeout: Duration, pick: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + timeout;
         while let Ok(line) = self.stderr.recv_timeout(deadline - Instant::now().min(deadline)) {
@@ -93,12 +93,12 @@ impl Process {
         Finished { status, stdout: rest(&self.stdout), stderr: rest(&self.stderr) }
     }
 
-    /// Whether the program has not ended yet.
+    /// Returns whether the program has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// The number of the process.
+    /// Returns the number of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -175,7 +175,7 @@ impl Server {
         Self { process, addr: addr.trim_end_matches('/').to_owned() }
     }
 
-    /// The address of `path` in the scheme of WebSockets.
+    /// Returns the address of `path` in the scheme of WebSockets.
     pub fn url(&self, path: &str) -> String {
         format!("ws://{}{path}", self.addr)
     }
@@ -204,8 +204,8 @@ pub fn example(name: &str) -> PathBuf {
     example
 }
 
-/// A source that a program was made of and that has changed since, as cargo's list of them beside
-/// the program tells.
+/// Returns a source that a program was made of and that has changed since, as cargo's list of them
+/// beside the program tells.
 fn newer_source(program: &Path) -> Option<PathBuf> {
     let built = program.metadata().and_then(|it| it.modified()).ok()?;
     let list = std::fs::read_to_string(program.with_extension("d")).ok()?;
@@ -273,7 +273,7 @@ fn watch(pid: u32, lifetime: Duration) -> Sender<()> {
     sender
 }
 
-/// The lines of a pipe, read by a thread of their own so that the other end never blocks.
+/// Returns the lines of a pipe, read by a thread of their own so that the other end never blocks.
 fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

@@ -32,7 +32,7 @@ pub const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpg
 /// The answer to that key.
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// A valid response to a client's request.
+/// Returns a valid response to a client's request.
 pub fn response(request: &str) -> String {
     let key = header(request, "sec-websocket-key").expect("a key in the request");
     let accept = sansws::handshake::accept_key(key.as_bytes());
@@ -43,13 +43,13 @@ pub fn response(request: &str) -> String {
     )
 }
 
-/// The first header of that name in a head.
+/// Returns the first header of that name in a head.
 pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(": "));
     fields.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-/// The bytes up to the end of a head, taken out of `bytes`; `None` if it is not complete.
+/// Returns the bytes up to the end of a head, taken out of `bytes`; `None` if it is not complete.
 pub(crate) fn take_head(bytes: &mut Vec<u8>) -> Option<String> {
     let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
     let rest = bytes.split_off(end + 4);
@@ -73,14 +73,14 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A whole frame as a server sends it.
+    /// Makes a whole frame as a server sends it.
     pub fn new(opcode: u8, payload: impl AsRef<[u8]>) -> Self {
         assert!(opcode < 16, "{opcode:#x} is more than an opcode");
         let payload = payload.as_ref().to_vec();
         Self { fin: true, rsv1: false, opcode, mask: None, payload }
     }
 
-    /// The opcode, as the crate has it.
+    /// Returns the opcode, as the crate has it.
     pub fn kind(&self) -> Opcode {
         match self.opcode {
             CONTINUATION => Opcode::Continuation,
@@ -93,19 +93,19 @@ impl Frame {
         }
     }
 
-    /// The opcode of a frame that has to be whole and unmasked.
+    /// Returns the opcode of a frame that has to be whole and unmasked.
     pub fn whole(&self) -> u8 {
         assert!(self.fin && self.mask.is_none(), "not a whole frame of a server: {self:?}");
         assert_ne!(self.opcode, CONTINUATION, "a continuation of nothing");
         self.opcode
     }
 
-    /// The payload as text.
+    /// Returns the payload as text.
     pub fn text(&self) -> &str {
         core::str::from_utf8(&self.payload).expect("UTF-8")
     }
 
-    /// The code in a Close frame.
+    /// Returns the code in a Close frame.
     pub fn close_code(&self) -> Option<u16> {
         assert_eq!(self.opcode, CLOSE, "{self:?}");
         self.payload.first_chunk().copied().map(u16::from_be_bytes)
@@ -127,22 +127,22 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// A frame as a client sends it.
+/// Returns a frame as a client sends it.
 pub fn client(opcode: u8, payload: &[u8]) -> Vec<u8> {
     encode(true, opcode, Some(KEY), payload)
 }
 
-/// A frame as a server sends it.
+/// Returns a frame as a server sends it.
 pub fn server(opcode: u8, payload: &[u8]) -> Vec<u8> {
     encode(true, opcode, None, payload)
 }
 
-/// The payload of a Close frame.
+/// Returns the payload of a Close frame.
 pub fn close_payload(code: u16, reason: &str) -> Vec<u8> {
     [&code.to_be_bytes(), reason.as_bytes()].concat()
 }
 
-/// A frame with a length as short as it can be, masked with a key if there is one.
+/// Returns a frame with a length as short as it can be, masked with a key if there is one.
 pub fn encode(fin: bool, opcode: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     assert!(opcode < 16, "{opcode:#x} is more than an opcode");
     let mut frame = vec![u8::from(fin) << 7 | opcode];
@@ -171,15 +171,15 @@ fn unmasked(payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     }
 }
 
-/// The first frame in `bytes` and its length there; `None` if it is not complete. No reserved bit
-/// may be set.
+/// Returns the first frame in `bytes` and its length there; `None` if it is not complete. No
+/// reserved bit may be set.
 ///
 /// Panics if no frame may look like that.
 pub fn first(bytes: &[u8]) -> Option<(Frame, usize)> {
     parse(bytes, 0)
 }
 
-/// The same where the reserved bits in `extensions` are spoken for.
+/// Returns the same, where the reserved bits in `extensions` are spoken for.
 fn parse(bytes: &[u8], extensions: u8) -> Option<(Frame, usize)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let (fin, opcode, masked) = (first & 0x80 != 0, first & 0x0f, second & 0x80 != 0);
@@ -212,7 +212,7 @@ fn parse(bytes: &[u8], extensions: u8) -> Option<(Frame, usize)> {
     Some((Frame { fin, rsv1: first & RSV1 != 0, opcode, mask, payload }, used))
 }
 
-/// All frames in `bytes`, and how many bytes they have; what remains is part of a frame.
+/// Returns all frames in `bytes`, and how many bytes they have; what remains is part of a frame.
 pub fn frames_in(bytes: &[u8]) -> (Vec<Frame>, usize) {
     let (mut frames, mut used) = (Vec::new(), 0);
     while let Some((frame, len)) = first(&bytes[used..]) {
@@ -222,14 +222,14 @@ pub fn frames_in(bytes: &[u8]) -> (Vec<Frame>, usize) {
     (frames, used)
 }
 
-/// All frames in `bytes`, which must hold nothing else.
+/// Returns all frames in `bytes`, which must hold nothing else.
 pub fn frames(bytes: &[u8]) -> Vec<Frame> {
     let (frames, used) = frames_in(bytes);
     assert_eq!(used, bytes.len(), "a torn frame behind {frames:?}");
     frames
 }
 
-/// The same where messages may be compressed.
+/// Returns the same, where messages may be compressed.
 pub fn frames_with_deflate(bytes: &[u8]) -> Vec<Frame> {
     let (mut frames, mut at) = (Vec::new(), 0);
     while at < bytes.len() {

@@ -8,9 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use sansws::blocking::{Sender, Transport};
-use sansws::proto::{Event, SendError, State};
-use sansws::{CloseCode, Error};
-use sansws::{Config, KeepAlive};
+use sansws::proto::{SendError, State};
+use sansws::{CloseCode, Config, Error, Event, KeepAlive};
 
 use super::threads::{Running, client, halves, server, start, tcp_pair};
 use sansws_test::blocking::Peer;

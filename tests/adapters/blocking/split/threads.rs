@@ -10,9 +10,8 @@ use std::time::Instant;
 
 use sansws::blocking::{Receiver, Sender, SplitTransport, WebSocket};
 use sansws::buf::RecvBuffer;
-use sansws::proto::{Connection, Event, MessageRef};
-use sansws::{CloseCode, Error, Message};
-use sansws::{Config, KeepAlive};
+use sansws::proto::{Connection, MessageRef};
+use sansws::{CloseCode, Config, Error, Event, KeepAlive, Message};
 
 use sansws_test::blocking::Peer;
 use sansws_test::wire::{self, BINARY, CLOSE, Frame, PING, PONG, TEXT, close_payload};
@@ -59,11 +58,15 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
 }
 
 pub fn server<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::server(config), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(io, Connection::server(config), RecvBuffer::new()))
 }
 
 pub fn client<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::client(config, [7; 32]), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(
+        io,
+        Connection::client(config, [7; 32]),
+        RecvBuffer::new(),
+    ))
 }
 
 /// The halves of a server's socket and its client. No read of the client waits for ever.

@@ -10,9 +10,8 @@ mod writing;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 
-use sansws::Error;
 use sansws::tokio::ByteStream;
-use sansws::{Config, KeepAlive};
+use sansws::{Config, Error, KeepAlive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
 use crate::tokio::peer::{Peer, client_and_peer, server, within};

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 
 use futures_util::FutureExt;
-use sansws::proto::{Event, Initiator};
-use sansws::{CloseCode, Error, ProtocolError};
+use sansws::proto::Initiator;
+use sansws::{CloseCode, Error, Event, ProtocolError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 use super::{assert_broken_pipe, frame, inner, quiet, read_error, stream_and_peer};

@@ -200,8 +200,8 @@ fn fresh(io: DuplexStream, config: &Config, compress: bool) -> WebSocket<DuplexS
         agreed.server_no_context_takeover = true;
         agreed.client_no_context_takeover = true;
         let connection = connection.with_deflate(agreed, &Deflate::new().threshold(0));
-        return WebSocket::from_parts(io, connection, RecvBuffer::new());
+        return WebSocket::from_parts(sansws::Parts::new(io, connection, RecvBuffer::new()));
     }
     let _ = compress;
-    WebSocket::from_parts(io, connection, RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(io, connection, RecvBuffer::new()))
 }

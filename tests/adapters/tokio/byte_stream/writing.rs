@@ -4,8 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sansws::KeepAlive;
-use sansws::{Config, Error};
+use sansws::{Config, Error, KeepAlive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 use tokio::task::yield_now;
 use tokio::time::Instant;

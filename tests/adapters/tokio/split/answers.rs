@@ -1,8 +1,7 @@
 //! What leaves without anybody sending: pongs, and the reply to a Close.
 
-use sansws::Config;
-use sansws::Message;
 use sansws::proto::State;
+use sansws::{Config, Message};
 use tokio::io::{AsyncWriteExt, BufStream, duplex};
 
 use crate::tokio::split::peer::{Trickle, peer_on, piped, server, tcp_pair, within};

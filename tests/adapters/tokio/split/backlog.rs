@@ -2,9 +2,8 @@
 
 use core::time::Duration;
 
-use sansws::Error;
 use sansws::proto::SendError;
-use sansws::{Config, KeepAlive};
+use sansws::{Config, Error, KeepAlive};
 use tokio::time::sleep;
 
 use crate::tokio::split::peer::{piped, within};

@@ -4,10 +4,9 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
-use sansws::CloseCode;
-use sansws::Config;
-use sansws::proto::{PreparedMessage, State};
+use sansws::proto::State;
 use sansws::tokio::{Locked, Receiver, Sender};
+use sansws::{CloseCode, Config, PreparedMessage};
 use tokio::io::{DuplexStream, duplex};
 
 use crate::tokio::split::peer::{Peer, Trickle, peer_on, server, within};

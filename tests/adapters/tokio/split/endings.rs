@@ -2,10 +2,9 @@
 
 use core::time::Duration;
 
-use sansws::proto::{Event, SendError, State};
+use sansws::proto::{SendError, State};
 use sansws::tokio::Sender;
-use sansws::{CloseCode, Error, ProtocolError};
-use sansws::{Config, KeepAlive};
+use sansws::{CloseCode, Config, Error, Event, KeepAlive, ProtocolError};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};

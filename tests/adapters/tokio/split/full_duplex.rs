@@ -1,8 +1,7 @@
 //! Two tasks on each end, both directions at once.
 
-use sansws::Message;
 use sansws::tokio::{Receiver, Sender, SplitStream};
-use sansws::{Config, KeepAlive};
+use sansws::{Config, KeepAlive, Message};
 use tokio::io::duplex;
 
 use crate::tokio::split::peer::{Trickle, client, server, tcp_pair, unix_pair, within};

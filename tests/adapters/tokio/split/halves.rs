@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FusedStream;
-use sansws::Config;
-use sansws::Message;
+use sansws::{Config, Message};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 

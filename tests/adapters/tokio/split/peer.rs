@@ -33,12 +33,16 @@ pub fn peer_on<S>(io: S) -> Peer<S> {
 
 /// A server's socket on `io`, the opening handshake done.
 pub fn server<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::server(config), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(io, Connection::server(config), RecvBuffer::new()))
 }
 
 /// A client's socket on `io`, the opening handshake done.
 pub fn client<S>(io: S, config: &Config) -> WebSocket<S> {
-    WebSocket::from_parts(io, Connection::client(config, [7; 32]), RecvBuffer::new())
+    WebSocket::from_parts(sansws::Parts::new(
+        io,
+        Connection::client(config, [7; 32]),
+        RecvBuffer::new(),
+    ))
 }
 
 /// A server's socket on a pipe that holds `capacity` bytes, and its client.

@@ -1,8 +1,6 @@
 //! Clones of one sender in tasks that run in parallel.
 
-use sansws::Config;
-use sansws::Message;
-use sansws::proto::PreparedMessage;
+use sansws::{Config, Message, PreparedMessage};
 use tokio::io::AsyncWriteExt;
 
 use crate::tokio::split::peer::{peer_on, piped, within};

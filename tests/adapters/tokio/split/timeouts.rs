@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use sansws::CloseCode;
-use sansws::{Config, KeepAlive};
+use sansws::{CloseCode, Config, KeepAlive};
 use tokio::time::{Instant, sleep};
 
 use crate::tokio::split::peer::{piped, within};

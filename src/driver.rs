@@ -8,7 +8,7 @@ use bytes::Buf;
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::endpoint::{Action, Flow, Unsent};
 use crate::error::Error;
-use crate::pool::LentTx;
+use crate::pool::PooledTx;
 use crate::proto::{
     Arrived, Event, Message, MessageRef, Outcome, Ready, Receiver, Reply, SendError, Sender,
     Timeout, Transport,
@@ -18,17 +18,18 @@ use crate::wire::{CloseCode, CloseFrame, ProtocolError};
 /// The sending half of an open connection, its send buffer and the state of its transport: what the
 /// adapters share.
 ///
-/// They differ in how they wait, and in nothing else: what to do next is decided by [`Flow`] or below.
-/// The receiving half parses on its own ([`Receiver`]) and asks in two places: before it parses
-/// ([`before_parsing`](Self::before_parsing)) and when it has found no event
+/// They differ in how they wait, and in nothing else: what to do next is decided by [`Flow`] or
+/// below. The receiving half parses on its own ([`Receiver`]) and asks in two places: before it
+/// parses ([`before_parsing`](Self::before_parsing)) and when it has found no event
 /// ([`after_parsing`](Self::after_parsing)).
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct Driver {
     pub(crate) sender: Sender,
-    tx: LentTx,
+    tx: PooledTx,
     flow: Flow,
-    /// Byte-stream mode: events are delivered although there is no room for answers, as nobody answers
-    /// to them. Two ends that send more than the other takes in would otherwise wait for each other.
+    /// Byte-stream mode: events are delivered although there is no room for answers, as nobody
+    /// answers to them. Two ends that send more than the other takes in would otherwise wait for
+    /// each other.
     independent: bool,
     /// The transport has bytes in a buffer of its own that it could not write yet.
     pub(crate) flush_pending: bool,
@@ -37,6 +38,21 @@ pub(crate) struct Session {
     write_error: Option<Arc<io::Error>>,
     /// How it ended; there as soon as [`Flow::is_over`].
     end: Option<Box<Result<(), Error>>>,
+}
+
+/// State of the transport, without what the connection itself knows, and how the connection ended.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    flow: Flow,
+    flush_pending: bool,
+    write_error: Option<Arc<io::Error>>,
+    end: Option<Box<Result<(), Error>>>,
+}
+
+impl Rest {
+    pub(crate) const fn new() -> Self {
+        Self { flow: Flow::new(), flush_pending: false, write_error: None, end: None }
+    }
 }
 
 /// The outcome of parsing, besides that there is no event.
@@ -49,32 +65,31 @@ pub(crate) struct Parsed {
     pub(crate) paused: bool,
 }
 
-impl Session {
-    pub(crate) fn new(sender: Sender, mut tx: LentTx) -> Self {
+impl Driver {
+    pub(crate) fn from_parts(sender: Sender, mut tx: PooledTx, rest: Rest) -> Self {
         tx.release();
-        Self {
-            sender,
-            tx,
-            flow: Flow::new(),
-            independent: false,
-            flush_pending: false,
-            in_flight: 0,
-            write_error: None,
-            end: None,
-        }
+        let Rest { flow, flush_pending, write_error, end } = rest;
+        Self { sender, tx, flow, independent: false, flush_pending, in_flight: 0, write_error, end }
     }
 
-    /// Whether there is something to do before the next event may be delivered.
+    /// Takes the driver apart. All that is unsent is in the buffer.
+    pub(crate) fn into_parts(self) -> (Sender, SendBuffer, Rest) {
+        let Self { sender, tx, flow, flush_pending, write_error, end, .. } = self;
+        (sender, tx.into_inner(), Rest { flow, flush_pending, write_error, end })
+    }
+
+    /// Returns whether there is something to do before the next event may be delivered.
     ///
     /// `write_blocked`: the transport takes no bytes at the moment.
     #[inline]
     pub(crate) fn before_parsing(&self, write_blocked: bool) -> Option<Action> {
-        // Nothing is done behind a message that is being compressed: its time would come all at once.
+        // Nothing is done behind a message that is being compressed: its time would come all at
+        // once.
         let has_room = self.has_room() || self.independent && !self.is_encoding();
         self.flow.before_event(&self.sender, has_room, write_blocked)
     }
 
-    /// The next action needed to produce an event, as there is none.
+    /// Returns the next action needed to produce an event, as there is none.
     #[inline]
     pub(crate) fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
         if self.flow.is_over() {
@@ -100,18 +115,37 @@ impl Session {
         action
     }
 
-    /// How it ended: `Ok` after a closing handshake. The same answer for ever.
+    /// Returns how it ended: `Ok` after a closing handshake. The same answer for ever.
     pub(crate) fn result(&self) -> Result<(), Error> {
         self.end.as_ref().map_or(Ok(()), |end| (**end).clone())
     }
 
-    /// Whether messages are compressed when they are fed, which takes a while.
+    /// Returns whether messages are compressed when they are fed, which takes a while.
     #[cfg(feature = "server")]
     pub(crate) fn compresses(&self) -> bool {
         #[cfg(feature = "deflate")]
         return self.sender.deflate().is_some();
         #[cfg(not(feature = "deflate"))]
         false
+    }
+
+    /// Takes the send buffer out, for messages to be put into it as they are; returns with it how
+    /// many bytes it may hold. None are to be put in if that is 0. Nothing else is done with the
+    /// driver until the buffer is [given back](Self::give_back).
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn lend(&mut self) -> (Option<Box<SendBuffer>>, usize) {
+        let may =
+            self.sender.sends_plainly() && self.in_flight == 0 && self.check_writable().is_ok();
+        let max_unsent = if may { self.sender.max_unsent() } else { 0 };
+        (self.tx.take_out(), max_unsent)
+    }
+
+    /// Takes back what was [lent](Self::lend).
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn give_back(&mut self, tx: Option<Box<SendBuffer>>) {
+        self.tx.put_back(tx);
     }
 
     /// From now on what is received has nothing to do with what is sent, or it has again.
@@ -133,9 +167,11 @@ impl Session {
         let _ = self.start_close(CloseCode::UNSUPPORTED_DATA, "binary messages only");
     }
 
-    /// Whether the end that came in good order is also the end of the data on a byte stream.
+    /// Returns whether the end that came in good order is also the end of the data on a byte
+    /// stream.
     ///
-    /// A peer that goes away or fails closes in good order too, and leaves a stream that is cut off.
+    /// A peer that goes away or fails closes in good order too, and leaves a stream that is cut
+    /// off.
     pub(crate) fn check_complete(&self) -> Result<(), Error> {
         let code = self.sender.close_info().and_then(|info| CloseCode::new(info.code));
         match code {
@@ -144,13 +180,14 @@ impl Session {
         }
     }
 
-    /// Whether a message would be taken, as far as room goes, and would be the next to leave.
+    /// Returns whether a message would be taken, as far as room goes, and would be the next to
+    /// leave.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         !self.is_encoding() && self.unsent() < self.sender.max_unsent()
     }
 
-    /// The unsent bytes.
+    /// Returns the unsent bytes.
     #[inline]
     pub(crate) fn unsent(&self) -> usize {
         #[cfg(feature = "deflate")]
@@ -165,7 +202,8 @@ impl Session {
         self.in_flight == 0 && self.tx.get().is_none_or(SendBuffer::is_empty) && !self.is_encoding()
     }
 
-    /// Whether a message was taken that is not in the send buffer yet: it is being compressed.
+    /// Returns whether a message was taken that is not in the send buffer yet: it is being
+    /// compressed.
     #[inline]
     pub(crate) fn is_encoding(&self) -> bool {
         self.sender.is_paused()
@@ -201,7 +239,7 @@ impl Session {
         self.in_flight = 0;
     }
 
-    /// Whether both Close frames are out.
+    /// Returns whether both Close frames are out.
     pub(crate) fn is_clean(&self) -> bool {
         self.sender.close_info().is_some_and(|info| info.clean)
     }
@@ -233,8 +271,8 @@ impl Session {
         }
     }
 
-    /// So many bytes came and wait to be parsed. There may be a pong among them, or they are those of a
-    /// frame that it is behind.
+    /// So many bytes came and wait to be parsed. There may be a pong among them, or they are those
+    /// of a frame that it is behind.
     pub(crate) fn unparsed_came(&mut self, n: usize) {
         let bytes = u32::try_from(n).unwrap_or(u32::MAX);
         self.sender.note_arrived(Arrived { bytes, in_frame: true, in_message: false });
@@ -257,7 +295,7 @@ impl Session {
         if self.flow.is_over() {
             return;
         }
-        self.tx = LentTx::default();
+        self.tx = PooledTx::default();
         self.in_flight = 0;
         self.flow.output_failed();
         self.sender.forget();
@@ -279,16 +317,16 @@ impl Session {
     pub(crate) fn reply(&mut self, reply: Reply) {
         self.sender.reply(self.tx.fetch(), reply);
         if self.flow.is_output_failed() {
-            self.tx = LentTx::default();
+            self.tx = PooledTx::default();
         }
     }
 
     /// Lets the timers act. The connection may be over then.
     ///
     /// `deaf`: what may have come was not read before this.
-    /// `in_transport`: the transport has bytes in a buffer of its own that it could not write yet.
-    pub(crate) fn handle_timeout(&mut self, now: Duration, deaf: bool, in_transport: bool) {
-        let in_flight = self.in_flight + usize::from(in_transport);
+    pub(crate) fn handle_timeout(&mut self, now: Duration, deaf: bool) {
+        // what the transport keeps in a buffer of its own has not left either
+        let in_flight = self.in_flight + usize::from(self.flush_pending);
         match self.sender.handle_timeout_with(now, self.tx.fetch(), in_flight, deaf) {
             Err(timeout) => self.timed_out(timeout),
             // Said at once: a sender that is blocked has nobody to say it later.
@@ -297,12 +335,18 @@ impl Session {
         }
     }
 
-    /// Whether the end came with a time-out.
+    /// Returns whether everything has left: nothing is unsent, and the transport keeps nothing in a
+    /// buffer of its own.
+    pub(crate) fn has_left(&self) -> bool {
+        self.is_flushed() && !self.flush_pending
+    }
+
+    /// Returns whether the end came with a time-out.
     pub(crate) fn is_timed_out(&self) -> bool {
         matches!(self.end.as_deref(), Some(Err(Error::Timeout(_))))
     }
 
-    /// What is unsent, for writing.
+    /// Returns what is unsent, for writing.
     #[inline]
     pub(crate) fn tx(&mut self) -> &SendBuffer {
         self.tx.fetch()
@@ -320,7 +364,7 @@ impl Session {
         Ok(self.sender.close(self.tx.fetch(), Some(CloseFrame { code, reason }))?)
     }
 
-    /// An error if nothing can reach the peer any more.
+    /// Returns an error if nothing can reach the peer any more.
     #[inline]
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
         if self.flow.is_output_failed() {
@@ -333,8 +377,8 @@ impl Session {
         }
     }
 
-    /// Whether there is nothing left to write or to flush; an error if what was queued did not all reach
-    /// the transport.
+    /// Returns whether there is nothing left to write or to flush; an error if what was queued did
+    /// not all reach the transport.
     ///
     /// Once the connection is over in good order, nobody waits for what the transport keeps.
     pub(crate) fn check_flushed(&self) -> Result<bool, Error> {
@@ -342,7 +386,7 @@ impl Session {
             return Ok(true);
         }
         self.check_writable()?;
-        Ok(self.is_flushed() && !self.flush_pending)
+        Ok(self.has_left())
     }
 
     /// Gives the memory of an empty send buffer back before a wait.
@@ -377,12 +421,12 @@ impl Session {
         };
         self.flow.end();
         self.end.get_or_insert_with(|| Box::new(result));
-        self.tx = LentTx::default();
+        self.tx = PooledTx::default();
         self.in_flight = 0;
     }
 }
 
-/// Looks for an event; otherwise says what the session has to know.
+/// Looks for an event; otherwise says what the driver has to know.
 #[inline]
 pub(crate) fn parse(receiver: &mut Receiver, rx: &mut RecvBuffer) -> Result<Ready, Parsed> {
     let violation = match receiver.advance(rx) {
@@ -429,12 +473,13 @@ pub(crate) fn take_message(
 }
 
 /// The longest message that a byte stream makes of a write, in bytes: long enough for headers and
-/// system calls to cost little, and short enough for every peer's limit on messages. A write that finds
-/// room is taken up to this length, so it is by so much that
+/// system calls to cost little, and short enough for every peer's limit on messages. A write that
+/// finds room is taken up to this length, so it is by so much that
 /// [`Config::max_unsent`](crate::Config::max_unsent) can be exceeded.
 pub(crate) const MAX_PIECE: usize = 32 * 1024;
 
-/// A transport that is at its end takes no bytes; one that lies takes more than it was given.
+/// Checks what a write says: a transport at its end takes no bytes; one that lies takes more than
+/// it was given.
 pub(crate) fn check_written(n: usize, given: usize) -> io::Result<()> {
     let text = match n {
         0 => "the transport takes no more bytes",

@@ -9,7 +9,7 @@ impl SendBuffer {
     /// Appends a frame whose payload `make` appends to what it is given, about `likely_len` bytes.
     /// `header` gets their number, and tells by then whether the frame is masked. Appends nothing
     /// and returns `false` if `make` does.
-    pub(crate) fn put_made(
+    pub(crate) fn put_frame_with(
         &mut self,
         likely_len: usize,
         make: impl FnOnce(&mut Vec<u8>) -> bool,
@@ -75,7 +75,7 @@ mod tests {
                         out.extend_from_slice(&payload);
                         true
                     };
-                    assert!(made.put_made(likely_len, make, header, mask.is_some()));
+                    assert!(made.put_frame_with(likely_len, make, header, mask.is_some()));
                     assert!(made.chunk() == put.chunk(), "{likely_len} {len}");
                 }
             }
@@ -91,7 +91,7 @@ mod tests {
             false
         };
         let header = |len| FrameHeader::new(Opcode::Binary, len as u64, None);
-        assert!(!tx.put_made(1000, make, header, false));
+        assert!(!tx.put_frame_with(1000, make, header, false));
         assert_eq!(tx.chunk(), b"before");
     }
 }

@@ -1,0 +1,140 @@
+//! The memory of a payload and the cursors into it.
+
+use bytes::Bytes;
+
+use crate::buf::memory::Memory;
+
+/// Memory that holds the payload of one message, and behind it what is yet to be parsed.
+///
+/// All cursors are positions in `memory`, with
+/// `start <= assembled <= parsed <= filled <= memory.len()`:
+///
+/// ```text
+///      start     assembled     parsed      filled     memory.len()
+///        |           |           |           |             |
+/// -------+-----------+-----------+-----------+-------------+
+///  done  |  payload  |   done    | unparsed  |    space    |
+/// -------+-----------+-----------+-----------+-------------+
+/// ```
+///
+/// What is inflated is never parsed: there `assembled`, `parsed` and `filled` are equal.
+#[derive(Default)]
+pub(super) struct Region {
+    pub(super) memory: Memory,
+    /// The message under way: its payload so far, unmasked and contiguous, is `start..assembled`.
+    pub(super) start: usize,
+    pub(super) assembled: usize,
+    /// What the peer sent and nobody parsed yet is `parsed..filled`. Between `assembled` and
+    /// `parsed` lie headers and control frames that are done with.
+    pub(super) parsed: usize,
+    pub(super) filled: usize,
+}
+
+impl Region {
+    /// Memory that begins with an assembled payload of `len` bytes.
+    #[cfg(feature = "deflate")]
+    pub(super) fn with_assembled(memory: Memory, len: usize) -> Self {
+        Self { memory, start: 0, assembled: len, parsed: len, filled: len }
+    }
+
+    /// Returns the assembled payload.
+    pub(super) fn assembled(&self) -> &[u8] {
+        &self.memory[self.start..self.assembled]
+    }
+
+    /// Drops the first `n` bytes of the assembled payload: somebody has them.
+    #[cfg(feature = "std")]
+    pub(super) fn consume_assembled(&mut self, n: usize) {
+        self.start = self.start.saturating_add(n).min(self.assembled);
+        if self.start == self.assembled {
+            self.release();
+        }
+    }
+
+    /// Returns whether nothing is in it that anybody needs.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.start == self.filled
+    }
+
+    /// Returns whether the cursors are as the drawing has them.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.start <= self.assembled
+            && self.assembled <= self.parsed
+            && self.parsed <= self.filled
+            && self.filled <= self.memory.len()
+    }
+
+    /// Drops the assembled payload: it has been delivered.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        self.start = self.parsed;
+        self.assembled = self.parsed;
+    }
+
+    /// Lends the assembled payload and counts it as consumed.
+    #[inline]
+    pub(super) fn take_assembled(&mut self) -> Payload<'_> {
+        let (start, end) = (self.start, self.assembled);
+        self.release();
+        Payload { region: self, start, end }
+    }
+
+    /// Returns whether `len` bytes are handed over: a small payload must not keep a large buffer
+    /// alive.
+    #[inline]
+    fn hands_over(&self, len: usize) -> bool {
+        len >= Self::HAND_OVER_MIN && len >= self.memory.capacity() / 2
+    }
+
+    /// Moves `start..end`, which must lie before everything still held, out of the buffer.
+    fn detach(&mut self, start: usize, end: usize) -> Bytes {
+        if !self.hands_over(end - start) {
+            return Bytes::copy_from_slice(&self.memory[start..end]);
+        }
+        self.start -= end;
+        self.assembled -= end;
+        self.parsed -= end;
+        self.filled -= end;
+        self.memory.hand_over(start, end)
+    }
+
+    /// Below this a copy costs less than the reference count and the fresh buffer that follow from
+    /// giving the memory away.
+    const HAND_OVER_MIN: usize = 4096;
+}
+
+/// A message in a receive buffer: already consumed, still readable.
+pub(crate) struct Payload<'b> {
+    region: &'b mut Region,
+    start: usize,
+    end: usize,
+}
+
+impl<'b> Payload<'b> {
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.region.memory[self.start..self.end]
+    }
+
+    #[inline]
+    pub(crate) fn into_slice(self) -> &'b [u8] {
+        &self.region.memory[self.start..self.end]
+    }
+
+    /// Copies a small payload, hands a large one over.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.region.detach(self.start, self.end)
+    }
+
+    /// Hands a payload of `min` bytes or more over, if that keeps little else alive; otherwise
+    /// lends it.
+    #[inline]
+    pub(crate) fn into_bytes_or_slice(self, min: usize) -> Result<Bytes, &'b [u8]> {
+        let len = self.end - self.start;
+        if len >= min && self.region.hands_over(len) {
+            return Ok(self.into_bytes());
+        }
+        Err(self.into_slice())
+    }
+}

@@ -1,0 +1,126 @@
+use core::cell::Cell;
+use core::mem::ManuallyDrop;
+
+use super::client::Client;
+use super::queue::charge_of;
+use crate::driver::Driver;
+use crate::pool::{PooledTx, TakenTx};
+use crate::proto::{MessageRef, Sender};
+
+std::thread_local! {
+    static THREAD: Thread = const {
+        Thread {
+            client: Cell::new(NOBODY),
+            max_unsent: Cell::new(0),
+            tx: Cell::new(ManuallyDrop::new(None)),
+            produced: Cell::new(0),
+        }
+    };
+}
+
+/// The call of a handler that a thread is in, if it is in one: what it sends to its own client goes
+/// straight into the send buffer of the connection, as long as nothing waits in the outbox that is
+/// to leave before.
+struct Thread {
+    /// The client whose handler it is.
+    client: Cell<u64>,
+    /// The bytes from which on the connection's send buffer takes no more.
+    max_unsent: Cell<usize>,
+    /// The send buffer. Never dropped, so that a look at it need not ask whether the thread ends:
+    /// whoever lends it takes it back.
+    tx: Cell<ManuallyDrop<Option<TakenTx>>>,
+    /// The bytes that the thread has sent to clients, as queues charge them; wraps around.
+    produced: Cell<u32>,
+}
+
+/// The most that one call counts for, so that the difference does not wrap around: more than any
+/// turn may send.
+const MOST_PRODUCED: u32 = u32::MAX / 2;
+
+/// The number of no client.
+const NOBODY: u64 = 0;
+
+/// Polls a call of a client's handler, which may send to the client directly meanwhile.
+#[inline]
+pub(crate) fn poll_direct<T>(client: &Client, driver: &mut Driver, poll: impl FnOnce() -> T) -> T {
+    let is_outermost = THREAD.with(|thread| {
+        // in a call inside another one, of a handler that runs a runtime of its own, all is queued
+        let is_outermost = thread.client.get() == NOBODY;
+        if is_outermost {
+            let (tx, max_unsent) = driver.lend();
+            thread.client.set(client.id());
+            thread.max_unsent.set(max_unsent);
+            thread.set(tx);
+        }
+        is_outermost
+    });
+    let _lent = is_outermost.then(|| Lent(driver));
+    poll()
+}
+
+/// A driver whose send buffer the thread has; given back when dropped.
+struct Lent<'a>(&'a mut Driver);
+
+impl Drop for Lent<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        THREAD.with(|thread| {
+            thread.client.set(NOBODY);
+            self.0.give_back(thread.take());
+        });
+    }
+}
+
+/// Puts a message, whose length was checked, straight into the send buffer of a client whose
+/// handler this is. Returns whether it is done; otherwise the message is still there.
+#[inline]
+pub(crate) fn put(client: &Client, message: &mut Option<MessageRef<'_>>) -> bool {
+    THREAD.with(|thread| {
+        if thread.client.get() != client.id() || !client.outbox().is_quiet() {
+            return false;
+        }
+        // the memory of a message may send something when it is dropped: that is queued
+        thread.client.set(NOBODY);
+        let mut tx = thread.take().unwrap_or_else(PooledTx::another);
+        let has_room = tx.len() < thread.max_unsent.get();
+        if has_room && let Some(message) = message.take() {
+            Sender::feed_plainly(&mut tx, message);
+        }
+        thread.set(Some(tx));
+        thread.client.set(client.id());
+        has_room
+    })
+}
+
+/// Returns the client in whose handler this thread is, or 0: its task looks into its outbox
+/// afterwards, and need not be woken for what was put there.
+#[inline]
+pub(crate) fn current() -> u64 {
+    THREAD.with(|thread| thread.client.get())
+}
+
+/// Returns how much this thread has sent so far: the difference counts.
+#[inline]
+pub(crate) fn produced() -> u32 {
+    THREAD.with(|thread| thread.produced.get())
+}
+
+/// Notes that a message is sent to so many clients.
+#[inline]
+pub(crate) fn note_produced(message: &MessageRef<'_>, clients: usize) {
+    let charge = charge_of(message).saturating_mul(clients);
+    let charge = u32::try_from(charge).map_or(MOST_PRODUCED, |charge| charge.min(MOST_PRODUCED));
+    THREAD.with(|thread| thread.produced.set(thread.produced.get().wrapping_add(charge)));
+}
+
+impl Thread {
+    #[inline]
+    fn set(&self, tx: Option<TakenTx>) {
+        self.tx.set(ManuallyDrop::new(tx));
+    }
+
+    #[inline]
+    fn take(&self) -> Option<TakenTx> {
+        ManuallyDrop::into_inner(self.tx.replace(ManuallyDrop::new(None)))
+    }
+}
