@@ -17,6 +17,7 @@ mod proxies;
 #[cfg(target_os = "linux")] // as `proxies`
 mod proxy_protocol;
 mod publish;
+mod rates;
 mod receiving;
 mod runtimes;
 mod sending;
