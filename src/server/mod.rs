@@ -121,8 +121,6 @@
 //! |---|---|---|
 //! | [`max_connections`] | limit on open files less 128 and room for pending ones | 503 |
 //! | [`max_connections_per_ip`] | none | 429 |
-//! | [`max_handshakes_per_ip`] | none | 429 |
-//! | [`client_rate`] | none | [`Excess`]: a pause in reading, or a close code |
 //! | [`max_pending`] | 8 192 handshakes | newcomers wait, idle ones go |
 //! | [`max_body_len`] | 64 KiB of a request to a handler of [`Server::http`] | 413 |
 //! | [`max_message_len`] | 1 MiB | close code 1009 |
@@ -140,8 +138,6 @@
 //!
 //! [`max_connections`]: Server::max_connections
 //! [`max_connections_per_ip`]: Server::max_connections_per_ip
-//! [`max_handshakes_per_ip`]: Server::max_handshakes_per_ip
-//! [`client_rate`]: Server::client_rate
 //! [`max_pending`]: Server::max_pending
 //! [`max_body_len`]: Server::max_body_len
 //! [`max_message_len`]: Server::max_message_len
@@ -172,7 +168,6 @@ pub use client::handler_fn::{HandlerFn, handler_fn};
 pub use client::hub::Hub;
 pub use client::info::ClientInfo;
 pub use client::limits::SlowClients;
-pub use client::rate::{Excess, RateLimit};
 pub use client::target::Target;
 pub use error::{JoinError, ServeError, ServerError, TrySendError};
 pub use handle::{PendingUpgrade, ServerHandle};

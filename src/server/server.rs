@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
-use core::num::NonZeroU32;
 use core::time::Duration;
 use std::io;
 use std::sync::OnceLock;
@@ -17,7 +16,6 @@ use super::accept::permits::{Capacity, Permits};
 use super::client::handler::Handler;
 use super::client::hub::Hub;
 use super::client::limits::{Limits, SlowClients};
-use super::client::rate::RateLimit;
 use super::client::task::ErasedHandler;
 use super::context::Context;
 use super::error::ServerError;
@@ -113,7 +111,6 @@ impl Server {
             sockets: max_sockets(),
             connections: default_max_connections(),
             per_network: None,
-            handshakes_per_second: None,
         };
         let context = Arc::new(Context::default());
         Self {
@@ -424,24 +421,6 @@ impl Server {
     /// first 64 bits count as one, as those of one customer do.
     pub const fn max_connections_per_ip(mut self, connections: usize) -> Self {
         self.capacity.per_network = Some(connections);
-        self
-    }
-
-    /// Sets the most valid handshakes of one address per second; as many may come at once, and one
-    /// beyond them gets a 429. Default, and with 0: no limit. Addresses are counted as by
-    /// [`max_connections_per_ip`](Self::max_connections_per_ip).
-    /// [`Stats::rate_refused`](super::Stats::rate_refused) counts those that are refused.
-    pub const fn max_handshakes_per_ip(mut self, per_second: u32) -> Self {
-        self.capacity.handshakes_per_second = NonZeroU32::new(per_second);
-        self
-    }
-
-    /// Sets the rate at which each client may send. Default: no limit, and no cost.
-    /// [`Stats::rate_paused`](super::Stats::rate_paused) and
-    /// [`Stats::rate_closed`](super::Stats::rate_closed) count what happens to those that send
-    /// more.
-    pub const fn client_rate(mut self, rate: RateLimit) -> Self {
-        self.limits.rate = Some(rate);
         self
     }
 

@@ -17,7 +17,6 @@ mod proxies;
 #[cfg(target_os = "linux")] // as `proxies`
 mod proxy_protocol;
 mod publish;
-mod rates;
 mod receiving;
 mod runtimes;
 mod sending;

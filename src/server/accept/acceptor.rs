@@ -21,7 +21,7 @@ use super::permits::{ConnectionPermit, Full, HandshakePermit, Permits};
 use super::proxy::{self, Header};
 use super::refusal::{
     Refusal, internal_error, method_not_allowed, misdirected, not_found, too_many_of_network,
-    too_often, unavailable,
+    unavailable,
 };
 use crate::config::Config;
 use crate::error::Error;
@@ -325,10 +325,6 @@ impl Acceptor {
         self.permits.connection(request.remote_ip()).map_err(|full| match full {
             Full::Server => unavailable("there are too many connections"),
             Full::Network => too_many_of_network(),
-            Full::Rate => {
-                Counters::add(&self.context.counters.rate_refused);
-                too_often()
-            }
         })
     }
 

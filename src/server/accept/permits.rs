@@ -2,23 +2,20 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map;
 use alloc::sync::Arc;
 use core::net::IpAddr;
-use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::network::Network;
 use super::pending::{Entry, Pending, Stage};
-use crate::server::client::rate::charge;
 
 /// The permits of a server: how many handshakes, connections and tasks there may be, and are. Each
 /// is given back when its guard is dropped.
 ///
-/// Three locks, never held together: that of [`Pending`], that of the networks and that of their
-/// rates.
+/// Two locks, never held together: that of [`Pending`] and that of the networks.
 pub(crate) struct Permits {
     capacity: Capacity,
     /// Handshakes and requests under way.
@@ -32,41 +29,7 @@ pub(crate) struct Permits {
     connections: AtomicUsize,
     /// Connections of each network, while these are limited.
     networks: Mutex<BTreeMap<Network, usize>>,
-    /// What networks have used of their handshakes, while these are limited.
-    rates: Mutex<Rates>,
 }
-
-/// The buckets of [`Capacity::handshakes_per_second`], as the times at which they will be full
-/// again. One that is full has no entry after the next time that they are looked through: there are
-/// as many as networks have come in the last moments, or twice that.
-#[derive(Default)]
-struct Rates {
-    full: BTreeMap<Network, Instant>,
-    /// The length from which on those are removed that are full.
-    limit: usize,
-}
-
-impl Rates {
-    /// Counts a handshake; `false`, and not counted, if it is one too many.
-    fn admit(&mut self, network: Network, rate: NonZeroU32, now: Instant) -> bool {
-        if self.full.len() >= self.limit {
-            self.full.retain(|_, full| *full > now);
-            self.limit = (2 * self.full.len()).max(MIN_RATES);
-        }
-        let mut full = self.full.get(&network).copied().unwrap_or(now);
-        let over = charge(&mut full, Some(rate), 1, BURST, now);
-        if over.is_zero() {
-            self.full.insert(network, full);
-        }
-        over.is_zero()
-    }
-}
-
-/// The time whose handshakes of a network may come at once: the tabs of a browser that is started.
-const BURST: Duration = Duration::from_secs(1);
-
-/// Below this the list costs nothing worth saving.
-const MIN_RATES: usize = 1024;
 
 /// The limits of [`Permits`].
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +42,6 @@ pub(crate) struct Capacity {
     pub(crate) connections: usize,
     /// The most connections of one network.
     pub(crate) per_network: Option<usize>,
-    /// The most handshakes of one network per second.
-    pub(crate) handshakes_per_second: Option<NonZeroU32>,
 }
 
 /// The limit that stands against a connection.
@@ -88,8 +49,6 @@ pub(crate) struct Capacity {
 pub(crate) enum Full {
     Server,
     Network,
-    /// That on the handshakes of a network per second.
-    Rate,
 }
 
 impl Permits {
@@ -102,7 +61,6 @@ impl Permits {
             freed: Notify::new(),
             connections: AtomicUsize::new(0),
             networks: Mutex::default(),
-            rates: Mutex::default(),
         }
     }
 
@@ -140,12 +98,6 @@ impl Permits {
 
     /// Returns a permit for a connection, or the limit that stands against it.
     pub(crate) fn connection(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, Full> {
-        if let Some(rate) = self.capacity.handshakes_per_second {
-            let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            if !rates.admit(Network::of(ip), rate, Instant::now()) {
-                return Err(Full::Rate);
-            }
-        }
         // Relaxed: a number and nothing else; what it counts is not read through it.
         let max = self.capacity.connections;
         let one_more = |taken| (taken < max).then_some(taken + 1);

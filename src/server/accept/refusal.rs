@@ -79,12 +79,6 @@ pub(crate) fn too_many_of_network() -> Response {
     .status(429)
 }
 
-pub(crate) fn too_often() -> Response {
-    Response::text("429 Too Many Requests: your address connects too often; wait a second.\n")
-        .status(429)
-        .header("Retry-After", "1")
-}
-
 pub(crate) fn internal_error() -> Response {
     Response::text("500 Internal Server Error\n").status(500)
 }

@@ -1,6 +1,5 @@
 use core::time::Duration;
 
-use super::rate::RateLimit;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::wire::CloseCode;
@@ -44,8 +43,6 @@ pub(crate) struct Limits {
     pub(crate) max_rooms_per_client: usize,
     pub(crate) max_room_name_len: usize,
     pub(crate) max_kept_headers: usize,
-    /// The rate of each client, if it is limited.
-    pub(crate) rate: Option<RateLimit>,
     /// The setting of the connections.
     pub(crate) close_timeout: Duration,
     /// The limit for all clients together.
@@ -65,7 +62,6 @@ impl Default for Limits {
             max_rooms_per_client: 1024,
             max_room_name_len: 256,
             max_kept_headers: 4 * 1024,
-            rate: None,
             close_timeout: Duration::from_secs(10),
             // 256 of the longest messages that are taken by default
             max_receiving_bytes: 256 * 1024 * 1024,

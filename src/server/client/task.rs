@@ -7,14 +7,11 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use std::panic::catch_unwind;
 
-use tokio::time::{Instant, timeout};
-
 use super::client::Client;
 use super::direct::poll_direct;
 use super::handler::{Handler, Received};
 use super::pump::{Aborted, Ended, Next, Pump, Unread};
 use super::quota::ReceiveQuota;
-use super::rate::{RateMeter, Verdict};
 use super::stream::ClientStream;
 use crate::error::Error;
 use crate::proto::{CloseInfo, Event, Initiator, Ready};
@@ -22,7 +19,6 @@ use crate::server::accept::accept::Accept;
 use crate::server::accept::permits::{ConnectionPermit, TaskGuard};
 use crate::server::http::request::Request;
 use crate::server::http::response::Response;
-use crate::server::observe::stats::Counters;
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
@@ -102,8 +98,6 @@ fn run<'a, H: Handler>(
 ) -> impl Future<Output = Option<Box<Error>>> + Send + 'a {
     async move {
         let mut quota = ReceiveQuota::new(client);
-        let rate = client.context().limits().rate;
-        let mut meter = rate.map(|rate| Box::new(RateMeter::new(rate, Instant::now())));
         let mut outcome = {
             let call = pin!(async { handler.on_open(client).await });
             let unread = pump.unread(ws);
@@ -119,14 +113,6 @@ fn run<'a, H: Handler>(
                 }
                 Outcome::Aborted => return None,
             }
-            if let Some(pause) = meter.as_mut().and_then(|meter| meter.take_pause()) {
-                Counters::add(&client.context().counters.rate_paused);
-                // Goes on as while a handler waits; in a box, of which there are few.
-                let call = pin!(Box::pin(async move { _ = timeout(pause, client.closed()).await }));
-                let unread = pump.unread(ws);
-                outcome = poll_handler(client, pump, ws.outgoing(), unread, call).await;
-                continue;
-            }
             let next = match poll_fn(|cx| pump.poll_next(ws, client, &mut quota, cx)).await {
                 Ok(next) => next,
                 Err(Ended(error)) => return error,
@@ -137,7 +123,6 @@ fn run<'a, H: Handler>(
                     let (event, out) = take_event(ws, client, ready);
                     match Received::from_event(event) {
                         _ if !deliver => Outcome::Done,
-                        Ok(message) if is_over_rate(&mut meter, client, &message) => Outcome::Done,
                         Ok(message) => {
                             let call = pin!(async { handler.on_message(client, message).await });
                             poll_handler(client, pump, out, unread, call).await
@@ -159,26 +144,6 @@ fn run<'a, H: Handler>(
                     poll_handler(client, pump, ws.outgoing(), unread, call).await
                 }
             };
-        }
-    }
-}
-
-/// Counts a message against the rate of its client. Returns whether that closes it.
-#[inline]
-fn is_over_rate(
-    meter: &mut Option<Box<RateMeter>>,
-    client: &Client,
-    message: &Received<'_>,
-) -> bool {
-    let Some(meter) = meter else { return false };
-    match meter.count(message.as_bytes().len(), Instant::now()) {
-        Verdict::Deliver => false,
-        Verdict::Close(code) => {
-            // it may be closing already
-            if client.close(code, "too many messages").is_ok() {
-                Counters::add(&client.context().counters.rate_closed);
-            }
-            true
         }
     }
 }

@@ -24,15 +24,6 @@ pub struct Stats {
     /// Clients that were closed because unfinished messages took too much memory: see
     /// [`Server::max_receiving_bytes`](crate::server::Server::max_receiving_bytes).
     pub overload_closed: u64,
-    /// Clients that were closed because they sent more than
-    /// [`Server::client_rate`](crate::server::Server::client_rate) allows.
-    pub rate_closed: u64,
-    /// Pauses in reading from such clients.
-    pub rate_paused: u64,
-    /// Handshakes that were refused because of
-    /// [`Server::max_handshakes_per_ip`](crate::server::Server::max_handshakes_per_ip); they are
-    /// among those `refused`.
-    pub rate_refused: u64,
     /// Panics of handlers.
     pub panics: u64,
     /// Failures to accept a connection, for want of descriptors as a rule.
@@ -49,9 +40,6 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) slow_closed: AtomicU64,
     pub(crate) overload_closed: AtomicU64,
-    pub(crate) rate_closed: AtomicU64,
-    pub(crate) rate_paused: AtomicU64,
-    pub(crate) rate_refused: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) accept_errors: AtomicU64,
     /// The bytes that unfinished messages take now.
@@ -74,9 +62,6 @@ impl Counters {
             dropped: read(&self.dropped),
             slow_closed: read(&self.slow_closed),
             overload_closed: read(&self.overload_closed),
-            rate_closed: read(&self.rate_closed),
-            rate_paused: read(&self.rate_paused),
-            rate_refused: read(&self.rate_refused),
             panics: read(&self.panics),
             accept_errors: read(&self.accept_errors),
         }
