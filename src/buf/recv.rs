@@ -104,7 +104,7 @@ impl RecvBuffer {
     /// buffered when the space at the end has become small; over the life of the buffer the cost is
     /// linear in the bytes received.
     pub fn space(&mut self) -> &mut [u8] {
-        self.make_space();
+        self.make_space(0);
         &mut self.region.memory[self.region.filled..]
     }
 
@@ -125,7 +125,7 @@ impl RecvBuffer {
     /// [`put_space`](Self::put_space); until then the connection can go on parsing what is there.
     #[must_use = "the space is lost until it is given back with `put_space`"]
     pub fn take_space(&mut self) -> BytesMut {
-        self.make_space();
+        self.make_space(0);
         self.region.memory.lend(self.region.filled)
     }
 
@@ -146,15 +146,15 @@ impl RecvBuffer {
     }
 
     /// Appends a copy of `bytes`.
-    pub fn extend_from_slice(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let space = self.space();
-            let n = space.len().min(bytes.len());
-            let (now, later) = bytes.split_at(n);
-            space[..n].copy_from_slice(now);
-            self.commit(n);
-            bytes = later;
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
         }
+        self.make_space(bytes.len());
+        let region = &mut self.region;
+        let end = region.filled + bytes.len();
+        region.memory[region.filled..end].copy_from_slice(bytes);
+        region.filled = end;
     }
 
     /// Returns whether nothing is held: no unparsed byte, no part of a message.

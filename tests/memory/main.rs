@@ -7,6 +7,7 @@
 mod allocations;
 #[cfg(all(feature = "tokio", target_os = "linux"))]
 mod bounded;
+mod completion;
 #[cfg(feature = "deflate")]
 mod deflate;
 #[cfg(feature = "server")]

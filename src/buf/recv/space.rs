@@ -6,8 +6,9 @@ use super::RecvBuffer;
 use crate::buf::memory::Memory;
 
 impl RecvBuffer {
+    /// Makes space for `n` bytes, or for a read if that is 0.
     #[inline]
-    pub(super) fn make_space(&mut self) {
+    pub(super) fn make_space(&mut self, n: usize) {
         #[cfg(feature = "deflate")]
         if self.inflated.is_some() {
             self.shrink_inflated();
@@ -19,14 +20,14 @@ impl RecvBuffer {
             region.memory.reclaim();
         }
         // An eighth of the buffer is a read large enough to go on with.
-        let enough = region.memory.len().max(self.read_ahead) / 8;
+        let enough = if n > 0 { n } else { region.memory.len().max(self.read_ahead) / 8 };
         if region.memory.len() - region.filled < enough || self.cut {
-            self.make_more_space(enough);
+            self.make_more_space(enough, n);
         }
     }
 
     #[inline(never)]
-    fn make_more_space(&mut self, enough: usize) {
+    fn make_more_space(&mut self, enough: usize, n: usize) {
         // Where one read does not take what is there, larger ones save system calls.
         let largest = Self::BUSY_FACTOR * self.read_ahead;
         let larger = (2 * self.region.memory.len()).min(largest);
@@ -39,19 +40,25 @@ impl RecvBuffer {
         }
         let held = region.filled - region.start;
         // Only a payload that reaches to the end of what has arrived says how much is missing.
-        let expected = if region.parsed == region.filled { self.expected } else { usize::MAX };
-        if !grow && region.start > held && region.memory.len() - held >= enough {
+        let missing = if region.parsed == region.filled { self.expected } else { usize::MAX };
+        let expected = missing.max(n);
+        let room = region.memory.len() - held;
+        if !grow && region.start > held && room >= enough {
             // No more bytes move than were consumed since the last move: linear over all.
             region.memory.copy_within(region.start..region.filled, 0);
         } else if expected > 0 && tail >= expected {
             return;
+        } else if !grow && missing > 0 && room >= expected {
+            // Once for each message, of which no more than the part before its rest moves. Memory
+            // of exactly its length needs it, in front of which the header of the next one stands.
+            region.memory.copy_within(region.start..region.filled, 0);
         } else {
             // Twice what is held, so that copying is linear over all, but no more than the message
             // can still need.
-            let ahead = held.min(expected).max(self.read_ahead);
+            let ahead = held.min(expected).max(self.read_ahead).max(n);
             let len = if grow { (held + ahead).max(larger) } else { held + ahead };
-            // Exactly the rest of the message leaves all of the memory to it.
-            let len = if ahead == expected { len } else { off_the_page(len) };
+            // Exactly the rest of the message leaves all of the memory to it: a read ends with it.
+            let len = if ahead == missing { len } else { off_the_page(len) };
             let mut memory = Memory::zeroed(len);
             memory[..held].copy_from_slice(&region.memory[region.start..region.filled]);
             region.memory = memory;

@@ -26,8 +26,15 @@ pub static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// The number of allocations.
 pub static COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// The bytes of all allocations.
+pub static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Those of them that were asked for as zeros.
+pub static ZEROED: AtomicUsize = AtomicUsize::new(0);
+
 fn took(bytes: usize) {
     COUNT.fetch_add(1, Relaxed);
+    TAKEN.fetch_add(bytes, Relaxed);
     let held = HELD.fetch_add(bytes, Relaxed) + bytes;
     PEAK.fetch_max(held, Relaxed);
 }
@@ -42,6 +49,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         took(layout.size());
+        ZEROED.fetch_add(layout.size(), Relaxed);
         // SAFETY: the caller keeps the contract of `alloc_zeroed`.
         unsafe { System.alloc_zeroed(layout) }
     }
