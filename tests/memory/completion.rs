@@ -147,8 +147,9 @@ fn what_comes_together_takes_one_growth() {
                     spent(|| end.rx.put_space(space, bytes.len()))
                 };
                 assert_eq!(spent.allocations, 1, "{len}: {spent:?}");
-                let needed =
-                    (bytes.len() + FrameHeader::MAX_LEN).max(RecvBuffer::DEFAULT_READ_AHEAD) + 512; // off the page
+                let held = bytes.len() + FrameHeader::MAX_LEN;
+                // 512 more, off the page
+                let needed = held.max(RecvBuffer::DEFAULT_READ_AHEAD) + 512;
                 assert!(end.rx.capacity() <= needed, "{len}: {:?}", end.rx.capacity());
                 assert_eq!(end.events(b""), [Got::Binary(vec![7; len])]);
             }
