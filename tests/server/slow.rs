@@ -185,7 +185,7 @@ async fn messages_are_counted_too() {
 /// A client that catches up while its handler waits: the handler is told afterwards.
 #[tokio::test]
 async fn on_drain_comes_after_a_wait() {
-    struct Waits;
+    struct Waits(Arc<AtomicUsize>);
 
     impl Handler for Waits {
         async fn on_message(&self, client: &Client, _message: Received<'_>) {
@@ -194,6 +194,7 @@ async fn on_drain_comes_after_a_wait() {
                 tokio::task::yield_now().await;
             }
             client.send("last").unwrap();
+            self.0.store(1, Ordering::SeqCst);
             while client.queued() > 0 {
                 sleep(Duration::from_millis(1)).await;
             }
@@ -204,9 +205,13 @@ async fn on_drain_comes_after_a_wait() {
         }
     }
 
-    let server = start(bind().await.route("/", Waits).max_queued_bytes(64 * 1024 * 1024));
+    let fallen_behind = Arc::new(AtomicUsize::new(0));
+    let route = Waits(Arc::clone(&fallen_behind));
+    let server = start(bind().await.route("/", route).max_queued_bytes(64 * 1024 * 1024));
     let mut ws = server.connect("/").await;
     ws.send("go").await.unwrap();
+    // a client that read meanwhile might keep up for ever
+    until(|| fallen_behind.load(Ordering::SeqCst) == 1).await;
     while text(&mut ws).await != "last" {}
     assert_eq!(text(&mut ws).await, "caught up");
     server.stop().await;
