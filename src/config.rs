@@ -267,7 +267,7 @@ impl Config {
     }
 
     /// Fills in what the application has not set.
-    #[cfg(feature = "server")]
+    #[cfg(feature = "tokio")]
     pub(crate) fn or(mut self, defaults: &Self) -> Self {
         self.max_message_len = self.max_message_len.or(defaults.max_message_len);
         self.max_unsent = self.max_unsent.or(defaults.max_unsent);
@@ -281,13 +281,6 @@ impl Config {
             Some(KeepAlive::Every(interval)) => Some(interval),
             Some(KeepAlive::Off) | None => None,
         }
-    }
-
-    /// Sets how often pings are sent, unless the application has set it.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn default_ping_interval(mut self, interval: Duration) -> Self {
-        self.keep_alive.get_or_insert(KeepAlive::Every(interval));
-        self
     }
 }
 
@@ -339,7 +332,7 @@ mod tests {
     /// An adapter's default stands where the application has said nothing, even if it has said the
     /// same as this crate.
     #[test]
-    #[cfg(feature = "server")]
+    #[cfg(feature = "tokio")]
     fn defaults_give_way_to_what_is_set() {
         let ours = Config::new().max_message_len(10).max_unsent(20).keep_alive(KeepAlive::Off);
         assert_eq!(Config::new().or(&ours), ours);
@@ -347,7 +340,8 @@ mod tests {
         let both = theirs.clone().or(&ours);
         assert_eq!((both.message_len(), both.unsent()), (16 * 1024 * 1024, 20));
         let second = Duration::from_secs(1);
-        assert_eq!(ours.default_ping_interval(second).ping_interval(), None);
-        assert_eq!(theirs.default_ping_interval(second).ping_interval(), Some(second));
+        let pings = Config::new().keep_alive(KeepAlive::Every(second));
+        assert_eq!(ours.or(&pings).ping_interval(), None);
+        assert_eq!(theirs.or(&pings).ping_interval(), Some(second));
     }
 }

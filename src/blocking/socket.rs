@@ -206,10 +206,7 @@ impl<S: Transport> WebSocket<S> {
 
     /// Chooses how the next message is delivered, and how much is taken in while this end writes.
     fn deliver(&mut self, in_chunks: bool) {
-        match in_chunks {
-            true => self.receiver.deliver_chunks(&self.rx),
-            false => self.receiver.deliver_messages(),
-        }
+        self.receiver.deliver(in_chunks, &self.rx);
         self.link.max_ahead = self.receiver.max_ahead();
     }
 

@@ -187,43 +187,35 @@ impl Endpoint {
     /// as [`Connection::poll_event`].
     #[inline]
     pub fn step<'b>(&mut self, rx: &'b mut RecvBuffer, tx: &mut SendBuffer) -> Step<'b> {
-        match &mut self.phase {
-            Phase::Open(connection) => {
-                if connection.sender().is_paused() && !connection.proceed(tx) {
-                    return Step::Again;
-                }
-                let has_room = tx.remaining() < connection.sender().max_unsent();
-                if has_room && let Some(kind) = connection.assemble_whole(rx) {
-                    return Step::Event(Connection::take_message(kind, rx));
-                }
-                self.step_slowly(false, rx, tx)
-            }
-            _ => self.step_without_connection(rx, tx),
-        }
+        self.step_as(false, rx, tx)
     }
 
     /// As [`step`](Self::step), but the payload of a message is delivered as it arrives: see
     /// [`Connection::poll_chunk`].
     pub fn step_in_chunks<'b>(&mut self, rx: &'b mut RecvBuffer, tx: &mut SendBuffer) -> Step<'b> {
-        match &mut self.phase {
-            Phase::Open(connection) if connection.sender().is_paused() => {
-                if connection.proceed(tx) { self.step_slowly(true, rx, tx) } else { Step::Again }
-            }
-            Phase::Open(_) => self.step_slowly(true, rx, tx),
-            _ => self.step_without_connection(rx, tx),
-        }
+        self.step_as(true, rx, tx)
     }
 
-    /// Returns the step of an open connection.
-    #[inline]
-    fn step_slowly<'b>(
+    #[inline(always)] // so that whole messages do not pay for the question
+    fn step_as<'b>(
         &mut self,
         in_chunks: bool,
         rx: &'b mut RecvBuffer,
         tx: &mut SendBuffer,
     ) -> Step<'b> {
-        let Phase::Open(connection) = &mut self.phase else { return Step::Again };
+        let Phase::Open(connection) = &mut self.phase else {
+            return self.step_without_connection(rx, tx);
+        };
+        if connection.sender().is_paused() && !connection.proceed(tx) {
+            return Step::Again;
+        }
         let has_room = tx.remaining() < connection.sender().max_unsent();
+        if has_room
+            && !in_chunks
+            && let Some(kind) = connection.assemble_whole(rx)
+        {
+            return Step::Event(Connection::take_message(kind, rx));
+        }
         connection.deliver(in_chunks, rx);
         match Self::next_event(connection, &self.flow, has_room, self.blocked, rx, tx) {
             Ok(ready) => Step::Event(connection.take_event(rx, ready)),

@@ -443,10 +443,7 @@ impl Connection {
 
     /// Chooses how the next message is delivered.
     pub(crate) fn deliver(&mut self, in_chunks: bool, rx: &RecvBuffer) {
-        match in_chunks {
-            true => self.receiver.deliver_chunks(rx),
-            false => self.receiver.deliver_messages(),
-        }
+        self.receiver.deliver(in_chunks, rx);
     }
 
     /// Finds the next event and writes what is owed for it.

@@ -168,7 +168,7 @@ pub use split::{Receiver, ReuniteError, Sender};
 pub use tune::tune;
 pub use with_control::{Outbound, WithControl};
 
-use crate::config::Config;
+use crate::config::{Config, KeepAlive};
 
 /// The interval of keep-alive pings, unless the application sets it. Twice within a minute: the
 /// idle time-out of proxies, load balancers and NATs is seldom less.
@@ -176,5 +176,5 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Returns the settings with the defaults of this adapter filled in.
 fn with_defaults(config: &Config) -> Config {
-    config.clone().default_ping_interval(PING_INTERVAL)
+    config.clone().or(&Config::new().keep_alive(KeepAlive::Every(PING_INTERVAL)))
 }

@@ -6,6 +6,14 @@ use crate::buf::RecvBuffer;
 use crate::proto::MessageKind;
 
 impl Receiver {
+    /// Chooses how the next message is delivered.
+    pub(crate) fn deliver(&mut self, in_chunks: bool, rx: &RecvBuffer) {
+        match in_chunks {
+            true => self.deliver_chunks(rx),
+            false => self.deliver_messages(),
+        }
+    }
+
     /// From now on payloads are delivered as they arrive, also that of a message under way: what
     /// has arrived of it is the first chunk.
     pub(crate) fn deliver_chunks(&mut self, rx: &RecvBuffer) {

@@ -28,7 +28,7 @@ use crate::tokio::{Exchange, Incoming};
 
 /// A handler of plain HTTP, and the path that led to it.
 pub(crate) struct HttpRoute {
-    pub(crate) handler: Arc<HttpHandler>,
+    handler: Arc<HttpHandler>,
     pattern: Arc<Pattern>,
     params: Params,
 }
@@ -75,8 +75,7 @@ impl Acceptor {
         permit: &HandshakePermit,
     ) -> Option<Result<Response, Refusal>> {
         let HttpRoute { handler, pattern, params } = route;
-        let checked = self.check_http(&http, peer);
-        let (forwarded, reader) = match checked {
+        let (forwarded, reader) = match self.check_http(&http, peer) {
             Ok(checked) => checked,
             Err(refusal) => return Some(Err(refusal)),
         };

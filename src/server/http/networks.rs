@@ -40,7 +40,7 @@ impl Cidr {
             None => (text, None),
         };
         let ip: IpAddr = ip.parse().ok()?;
-        let width = if ip.is_ipv4() { 32 } else { 128 };
+        let width = width(ip);
         let bits = match bits {
             // `parse` alone would take a sign
             Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => bits.parse().ok()?,
@@ -56,6 +56,11 @@ impl Cidr {
     }
 }
 
+/// Returns the number of bits of an address.
+fn width(ip: IpAddr) -> u32 {
+    if ip.is_ipv4() { 32 } else { 128 }
+}
+
 fn number(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u32::from(ip).into(),
@@ -65,8 +70,7 @@ fn number(ip: IpAddr) -> u128 {
 
 /// Returns the first bits of an address, and zeros in place of the others.
 fn mask(ip: IpAddr, bits: u32) -> u128 {
-    let width: u32 = if ip.is_ipv4() { 32 } else { 128 };
-    let rest = width.saturating_sub(bits);
+    let rest = width(ip).saturating_sub(bits);
     number(ip).checked_shr(rest).unwrap_or(0).checked_shl(rest).unwrap_or(0)
 }
 
