@@ -5,8 +5,15 @@ use core::ops::Range;
 
 /// The head of an HTTP message: its bytes, and where in them the header lines are.
 pub(super) struct Head {
-    pub(super) bytes: Vec<u8>,
+    bytes: Bytes,
     pub(super) fields: Vec<Field>,
+}
+
+/// The bytes of a head. Those that are UTF-8, as they nearly always are, are checked once and not
+/// again for each part that is asked for.
+enum Bytes {
+    Utf8(String),
+    Other(Vec<u8>),
 }
 
 /// Where a header line's name and value are. The name is a token, the value has no white space at
@@ -18,9 +25,33 @@ pub(super) struct Field {
 }
 
 impl Head {
+    pub(super) fn new(bytes: Vec<u8>, fields: Vec<Field>) -> Self {
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => Bytes::Utf8(text),
+            Err(error) => Bytes::Other(error.into_bytes()),
+        };
+        Self { bytes, fields }
+    }
+
     /// Returns a part of the head that is known to be ASCII.
     pub(super) fn text(&self, range: &Range<usize>) -> &str {
-        self.bytes.get(range.clone()).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or("")
+        self.utf8(range).unwrap_or_default()
+    }
+
+    /// Returns a part of the head, if it is UTF-8.
+    fn utf8(&self, range: &Range<usize>) -> Option<&str> {
+        match &self.bytes {
+            Bytes::Utf8(text) => text.get(range.clone()),
+            Bytes::Other(_) => str::from_utf8(self.part(range)).ok(),
+        }
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        let bytes = match &self.bytes {
+            Bytes::Utf8(text) => text.as_bytes(),
+            Bytes::Other(bytes) => bytes,
+        };
+        bytes.get(range.clone()).unwrap_or_default()
     }
 
     pub(super) fn headers(&self) -> Headers<'_> {
@@ -28,12 +59,16 @@ impl Head {
     }
 
     /// Returns the values of a header, in order.
-    pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        let part = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
-        self.fields
-            .iter()
-            .filter(move |field| part(&field.name).eq_ignore_ascii_case(name.as_bytes()))
-            .map(move |field| part(&field.value))
+    pub(super) fn all(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> + Clone {
+        self.named(name).map(|field| self.part(&field.value))
+    }
+
+    /// Returns the lines of a header, in order.
+    pub(super) fn named(&self, name: &str) -> impl DoubleEndedIterator<Item = &Field> + Clone {
+        self.fields.iter().filter(move |field| {
+            field.name.len() == name.len()
+                && self.part(&field.name).eq_ignore_ascii_case(name.as_bytes())
+        })
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -42,7 +77,7 @@ impl Head {
 
     /// Returns the value of the first header of this name, if it is UTF-8.
     pub(super) fn first(&self, name: &str) -> Option<&str> {
-        self.all(name).next().and_then(|value| str::from_utf8(value).ok())
+        self.named(name).next().and_then(|field| self.utf8(&field.value))
     }
 
     /// Returns the value of a header that must stand there once.
@@ -88,8 +123,7 @@ impl<'a> Iterator for Headers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let field = self.fields.next()?;
-        let value = self.head.bytes.get(field.value.clone()).unwrap_or(&[]);
-        Some((self.head.text(&field.name), value))
+        Some((self.head.text(&field.name), self.head.part(&field.value)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -157,7 +157,7 @@ impl HeadReader {
             if self.part == Part::Headers && at > self.line_start {
                 // most of a head is the inside of header lines, which the parser proper looks at
                 let rest = self.bytes.get(at..).unwrap_or_default();
-                let inside = rest.iter().take_while(|byte| !matches!(byte, b'\r' | b'\n')).count();
+                let inside = until_line_end(rest);
                 if inside > 0 {
                     self.scanned = at + inside;
                     continue;
@@ -282,7 +282,7 @@ impl HeadReader {
             http_1_0: self.http_1_0,
         };
         let fields = fields(&bytes, parsed.headers);
-        Ok((Head { bytes, fields }, line))
+        Ok((Head::new(bytes, fields), line))
     }
 
     /// Returns the complete head of a response.
@@ -300,7 +300,7 @@ impl HeadReader {
             return Err(HandshakeError::MalformedStartLine);
         }
         let fields = fields(&bytes, parsed.headers);
-        Ok((Head { bytes, fields }, line))
+        Ok((Head::new(bytes, fields), line))
     }
 
     /// Returns the bytes looked at so far.
@@ -308,6 +308,17 @@ impl HeadReader {
     pub(super) fn work(&self) -> usize {
         self.scanned
     }
+}
+
+/// Returns the number of bytes before the first carriage return or line feed.
+fn until_line_end(bytes: &[u8]) -> usize {
+    let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    // no exit within a block, so that it is compared as one
+    let has_end = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | ends(byte));
+    let (blocks, _) = bytes.as_chunks();
+    let whole = 16 * blocks.iter().take_while(|block| !has_end(block)).count();
+    let rest = bytes.get(whole..).unwrap_or_default();
+    whole + rest.iter().take_while(|byte| !ends(byte)).count()
 }
 
 /// Judges what the parser says to a complete head.

@@ -97,6 +97,12 @@ impl Request {
         self.head.headers()
     }
 
+    /// Returns the values of all headers with this name, in order.
+    #[cfg(feature = "server")]
+    pub(crate) fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.head.all(name)
+    }
+
     /// Returns the value of `Origin`: the site whose script opened the connection. Only browsers
     /// send it.
     pub fn origin(&self) -> Option<&str> {
@@ -201,8 +207,7 @@ impl Target {
 /// than one Host header field line or a Host header field with an invalid field value." HTTP/1.0
 /// does not ask for the header.
 fn host(head: &Head, http_1_0: bool) -> Result<Range<usize>, HandshakeError> {
-    let mut fields =
-        head.fields.iter().filter(|field| head.text(&field.name).eq_ignore_ascii_case("host"));
+    let mut fields = head.named("host");
     match (fields.next(), fields.next()) {
         (Some(field), None) if Authority::parse(head.text(&field.value)).is_ok() => {
             Ok(field.value.clone())

@@ -8,7 +8,6 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::str;
 
@@ -168,10 +167,7 @@ fn elements<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a [u
 
 /// Returns the lines of a header, the last one first.
 fn lines<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    let is_it = |(other, _): &(&str, &[u8])| other.eq_ignore_ascii_case(name);
-    let mut lines: Vec<_> = request.headers().filter(is_it).map(|(_, value)| value).collect();
-    lines.reverse();
-    lines.into_iter()
+    request.values(name).rev()
 }
 
 /// Returns the element of the outermost trusted proxy: the last of as many, or of all there are.

@@ -108,8 +108,8 @@ impl<'a> Request<'a> {
 
     /// Returns the value of the first cookie with this name, as it was sent.
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
-        let values = self.http.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
-        find_cookie(values.filter_map(|(_, value)| core::str::from_utf8(value).ok()), name)
+        let values = self.http.values("cookie");
+        find_cookie(values.filter_map(|value| core::str::from_utf8(value).ok()), name)
     }
 
     /// Returns the subprotocols that the client offers, its favourite first.
