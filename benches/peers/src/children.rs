@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use crate::attackers::Attack;
-use crate::servers::{Program, Server};
+use crate::servers::{Interpreter, Program, Server};
 use crate::sys;
 
 /// An echo server.
@@ -31,9 +31,13 @@ impl Running {
                 command.arg("127.0.0.1:0").args(args).args(more);
                 command
             }
-            Program::Node(script, args) => {
-                let mut command = Command::new("node");
-                command.arg(script).args(args).args(more).env("INTEROP_MODULES", node_modules());
+            Program::Script(interpreter, script, args) => {
+                let tools = tools();
+                let mut command = match interpreter {
+                    Interpreter::Node => Command::new("node"),
+                    Interpreter::Python => Command::new(tools.join("venv/bin/python")),
+                };
+                command.arg(script).args(args).args(more).env("INTEROP_MODULES", tools);
                 command
             }
         };
@@ -150,8 +154,9 @@ fn sibling(name: &str) -> io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(name))
 }
 
-/// The folder that holds the `node_modules` with `ws`, as `tests/interop/install.sh` leaves it.
-fn node_modules() -> PathBuf {
+/// The folder that holds the `node_modules` with `ws` and the python with `websockets`, as
+/// `tests/interop/install.sh` leaves it.
+fn tools() -> PathBuf {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/interop");
     std::env::var_os("INTEROP_MODULES").map_or_else(|| root.into(), PathBuf::from)
 }

@@ -9,8 +9,8 @@ use std::io;
 use crate::Options;
 use crate::children::{Generator, Running};
 use crate::report::{Cell, Grid, median};
-use crate::scenario::{Load, SCENARIOS, Scenario};
-use crate::servers::{For, Group, SERVERS, Server};
+use crate::scenario::{Kind, Load, SCENARIOS, Scenario};
+use crate::servers::{For, Group, Program, SERVERS, Server};
 use crate::sys;
 
 const SLICE_MS: u64 = 250;
@@ -26,22 +26,44 @@ pub struct Row {
     pub server: &'static Server,
     /// Nanoseconds of processor time per message, one figure for each round.
     pub cost: Vec<f64>,
-    /// Divided by the floor's of the same round.
+    /// Divided by that of the first server in the same round.
     pub relative: Vec<f64>,
+    /// Bytes of payload that came back for each message, where they are counted.
+    pub bytes: Vec<f64>,
 }
 
 pub fn measure(options: &Options, cpus: (usize, usize)) -> io::Result<Results> {
-    let mut running = Vec::new();
-    for (at, server) in SERVERS.iter().enumerate() {
-        if at == 0 || options.wants(server.name) && server.part == For::Everything {
-            running.push(Running::start(server, &[], &[cpus.0])?);
-        }
-    }
+    let running = start_all(options, For::Everything, &[], cpus.0)?;
     let scenarios: Vec<_> = SCENARIOS
         .iter()
         .filter(|it| options.scenarios.is_empty() || options.scenarios.iter().any(|o| o == it.name))
         .collect();
     visit_all(options, &running, &scenarios, cpus.1)
+}
+
+/// Starts the servers of a part, its first floor in any case. One that is not installed is told of,
+/// and left out.
+pub fn start_all(
+    options: &Options,
+    part: For,
+    more: &[&str],
+    cpu: usize,
+) -> io::Result<Vec<Running>> {
+    let mut running = Vec::new();
+    for server in SERVERS.iter().filter(|server| server.part == part) {
+        let is_floor = running.is_empty() && server.group == Group::Floor;
+        if !is_floor && !options.wants(server.name) {
+            continue;
+        }
+        match Running::start(server, more, &[cpu]) {
+            Ok(server) => running.push(server),
+            Err(error) if matches!(server.program, Program::Script(..)) => {
+                eprintln!("not run: {}: {error}", server.name);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(running)
 }
 
 /// All scenarios, one after the other.
@@ -70,7 +92,7 @@ fn visit(
     generator: &mut Generator,
     rounds: usize,
 ) -> Vec<Row> {
-    let mut costs = vec![Vec::new(); running.len()];
+    let mut measures = vec![Vec::new(); running.len()];
     let mut failed = vec![false; running.len()];
     let fail = |id: usize, failed: &mut [bool], error: &io::Error| {
         eprint!("\n{}: {error} ", running[id].server.name);
@@ -79,8 +101,12 @@ fn visit(
     let open = |id: usize, generator: &mut Generator, failed: &mut [bool]| {
         let server = &running[id];
         let opened = match scenario.load {
-            Load::Echo { connections, .. } => {
+            Load::Echo { connections, .. } | Load::Broadcast { connections, .. } => {
                 generator.ask(&format!("open {id} {} {connections}", server.addr))
+            }
+            Load::Texts { connections, takeover, .. } => {
+                let offer = if takeover { "takeover" } else { "alone" };
+                generator.ask(&format!("open {id} {} {connections} {offer}", server.addr))
             }
             Load::Handshakes { .. } => Ok(Vec::new()),
         };
@@ -90,13 +116,14 @@ fn visit(
         }
     };
     let mut run = |id: usize, generator: &mut Generator, failed: &mut [bool]| {
-        let cost = match failed[id] {
-            true => Ok(f64::NAN),
+        let none = (f64::NAN, f64::NAN);
+        let measured = match failed[id] {
+            true => Ok(none),
             false => slice(scenario, id, &running[id], generator, SLICE_MS),
         };
-        costs[id].push(cost.unwrap_or_else(|error| {
+        measures[id].push(measured.unwrap_or_else(|error| {
             fail(id, failed, &error);
-            f64::NAN
+            none
         }));
     };
     if scenario.connections() * running.len() > sys::raise_file_limit() / 2 {
@@ -120,34 +147,48 @@ fn visit(
             let _ = generator.ask(&format!("close {id}"));
         }
     }
-    let floor = costs[0].clone();
-    let row = |(server, cost): (&Running, Vec<f64>)| Row {
-        server: server.server,
-        relative: cost.iter().zip(&floor).map(|(cost, floor)| cost / floor).collect(),
-        cost,
+    let costs = |of: &[(f64, f64)]| of.iter().map(|it| it.0).collect::<Vec<_>>();
+    let floor = costs(measures.first().map_or(&[], Vec::as_slice));
+    let row = |(server, measured): (&Running, &Vec<(f64, f64)>)| {
+        let cost = costs(measured);
+        Row {
+            server: server.server,
+            relative: cost.iter().zip(&floor).map(|(cost, floor)| cost / floor).collect(),
+            bytes: measured.iter().map(|it| it.1).collect(),
+            cost,
+        }
     };
-    running.iter().zip(costs).map(row).collect()
+    running.iter().zip(&measures).map(row).collect()
 }
 
-/// Loads one server for a while; the nanoseconds of processor time per message.
+/// Loads one server for a while; the nanoseconds of processor time per message, and the bytes that
+/// came back for one.
 fn slice(
     scenario: &Scenario,
     id: usize,
     server: &Running,
     generator: &mut Generator,
     ms: u64,
-) -> io::Result<f64> {
+) -> io::Result<(f64, f64)> {
     let command = match scenario.load {
         Load::Echo { depth, kind, len, .. } => {
             format!("echo {id} {} {len} {depth} {ms}", kind.name())
         }
+        Load::Broadcast { depth, len, .. } => {
+            format!("broadcast {id} {} {len} {depth} {ms}", Kind::Ascii.name())
+        }
+        Load::Texts { len, .. } => format!("texts {id} {len} 1 {ms}"),
         Load::Handshakes { at_once } => format!("handshakes {id} {} {at_once} {ms}", server.addr),
     };
     let before = server.cpu_time()?;
     let answer = generator.ask(&command)?;
     let spent = server.cpu_time()?.saturating_sub(before);
     match answer[..] {
-        [count, _] if count > 0 => Ok(spent.as_nanos() as f64 / count as f64),
+        [count, _, ref bytes @ ..] if count > 0 => {
+            let each = |total: f64| total / count as f64;
+            let bytes = bytes.first().map_or(f64::NAN, |&bytes| each(bytes as f64));
+            Ok((each(spent.as_nanos() as f64), bytes))
+        }
         _ => Err(io::Error::other("nothing came back")),
     }
 }
@@ -155,10 +196,10 @@ fn slice(
 impl Results {
     /// The medians, how far apart the rounds were, and the absolute figures.
     pub fn grids(&self) -> [Grid; 3] {
-        let mut relative = self
-            .grid("Processor time per message, × floor-epoll (median of the rounds)", |row| {
-                Cell::new(median(&row.relative), 2)
-            });
+        let first = self.scenarios.first().and_then(|(_, rows)| rows.first());
+        let floor = first.map_or("?", |row| row.server.name);
+        let title = format!("Processor time per message, × {floor} (median of the rounds)");
+        let mut relative = self.grid(&title, |row| Cell::new(median(&row.relative), 2));
         let best = self.scenarios.iter().map(|(_, rows)| {
             let peers = rows.iter().filter(|row| row.server.group == Group::Peer);
             let medians = peers.map(|row| (median(&row.relative), row.server.name));
@@ -178,7 +219,7 @@ impl Results {
         ]
     }
 
-    fn grid(&self, title: &str, cell: impl Fn(&Row) -> Cell) -> Grid {
+    pub fn grid(&self, title: &str, cell: impl Fn(&Row) -> Cell) -> Grid {
         let servers = self.scenarios.first().map_or(&[][..], |(_, rows)| &rows[..]);
         let row = |at: usize| self.scenarios.iter().map(|(_, rows)| cell(&rows[at])).collect();
         Grid {

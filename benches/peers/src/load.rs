@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::attackers::Honest;
+use crate::compression;
 use crate::scenario::{Kind, frame, parse_header};
 use crate::sys;
 
@@ -59,28 +60,66 @@ struct Connection {
     reader: Reader,
     /// Pongs that are due.
     control: Vec<u8>,
+    /// The frame of the burst that is sent next.
+    next: usize,
     /// Bytes still to write, and where in the burst they begin.
     owed: usize,
     offset: usize,
 }
 
-/// What a message looks like, here and back.
+/// What messages look like, here and back.
 struct Pattern {
-    frame_len: usize,
-    /// As many frames as are under way on a connection.
+    /// Frames, one behind the other, which are sent again and again.
     burst: Vec<u8>,
-    opcode: u8,
-    len: usize,
-    ends: [u8; 2],
+    /// Where they end.
+    ends: Vec<usize>,
+    back: Back,
+}
+
+/// What comes back.
+#[derive(Clone, Copy)]
+enum Back {
+    /// The same message each time, of which the first and the last byte are looked at.
+    Same { opcode: u8, len: usize, ends: [u8; 2] },
+    /// Texts, compressed or not.
+    Texts,
 }
 
 impl Pattern {
+    /// As many messages as are under way on a connection.
     fn new(kind: Kind, len: usize, depth: usize) -> Self {
         let payload = kind.payload(len);
         let frame = frame(kind.opcode(), &payload, Some(crate::scenario::KEY));
         let ends = [payload[0], payload[len - 1]];
-        let burst = frame.repeat(depth);
-        Self { frame_len: frame.len(), burst, opcode: kind.opcode(), len, ends }
+        let back = Back::Same { opcode: kind.opcode(), len, ends };
+        Self::of(&vec![frame; depth], back)
+    }
+
+    /// Different JSON texts, each compressed on its own.
+    fn texts(len: usize) -> Self {
+        let frames: Vec<_> = (0..compression::TEXTS)
+            .map(|at| {
+                let payload = compression::compress(&compression::text(at, len));
+                frame(0x41, &payload, Some(crate::scenario::KEY))
+            })
+            .collect();
+        Self::of(&frames, Back::Texts)
+    }
+
+    fn of(frames: &[Vec<u8>], back: Back) -> Self {
+        let ends = frames.iter().scan(0, |end, frame| {
+            *end += frame.len();
+            Some(*end)
+        });
+        Self { burst: frames.concat(), ends: ends.collect(), back }
+    }
+
+    fn frame_len(&self, at: usize) -> usize {
+        self.ends[at] - at.checked_sub(1).map_or(0, |before| self.ends[before])
+    }
+
+    fn is_between_frames(&self, offset: usize) -> bool {
+        offset == 0 || self.ends.binary_search(&offset).is_ok()
     }
 }
 
@@ -91,7 +130,9 @@ impl Load {
         match command {
             "open" => {
                 let addr = address(words.next())?;
-                let group = Group::open(addr, number(words.next())?)?;
+                let count = number(words.next())?;
+                let fields = words.next().map_or("", compression::offer);
+                let group = Group::open(addr, count, fields)?;
                 if self.groups.len() <= id {
                     self.groups.resize_with(id + 1, || None);
                 }
@@ -113,6 +154,29 @@ impl Load {
                 let pattern = Pattern::new(kind, len, depth);
                 let (count, time) = group.echo(&pattern, depth, time, &mut self.buffer)?;
                 Ok(format!("{count} {}", time.as_nanos()))
+            }
+            // messages of the first connection that come to all of them
+            "broadcast" => {
+                let kind = words.next().and_then(Kind::parse).ok_or(ErrorKind::InvalidInput)?;
+                let (len, depth) = (number(words.next())?, number(words.next())?);
+                let time = Duration::from_millis(number(words.next())?);
+                let group = self.groups.get_mut(id).and_then(Option::as_mut);
+                let group = group.ok_or(ErrorKind::NotConnected)?;
+                let pattern = Pattern::new(kind, len, depth);
+                let (count, time) = group.broadcast(&pattern, depth, time, &mut self.buffer)?;
+                Ok(format!("{count} {}", time.as_nanos()))
+            }
+            // texts that come back compressed; answers with their bytes as well
+            "texts" => {
+                let (len, depth) = (number(words.next())?, number(words.next())?);
+                let time = Duration::from_millis(number(words.next())?);
+                let group = self.groups.get_mut(id).and_then(Option::as_mut);
+                let group = group.ok_or(ErrorKind::NotConnected)?;
+                let before = group.bytes();
+                let pattern = Pattern::texts(len);
+                let (count, time) = group.echo(&pattern, depth, time, &mut self.buffer)?;
+                let bytes = group.bytes() - before;
+                Ok(format!("{count} {} {bytes}", time.as_nanos()))
             }
             // one message on each of the first connections, one after the other
             "touch" => {
@@ -146,7 +210,7 @@ impl Load {
 }
 
 impl Group {
-    fn open(addr: SocketAddr, count: usize) -> io::Result<Self> {
+    fn open(addr: SocketAddr, count: usize, fields: &str) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut connections = Vec::with_capacity(count);
         let start = Instant::now();
@@ -154,13 +218,14 @@ impl Group {
             if start.elapsed() > OPENING {
                 return Err(io::Error::other(format!("only {id} connections in a minute")));
             }
-            let mut stream = shake_hands(addr, "")?;
+            let mut stream = shake_hands(addr, fields)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry().register(&mut stream, Token(id), interest)?;
             connections.push(Connection {
                 stream,
                 reader: Reader::default(),
                 control: Vec::new(),
+                next: 0,
                 owed: 0,
                 offset: 0,
             });
@@ -179,7 +244,7 @@ impl Group {
         let start = Instant::now();
         let mut under_way = 0;
         for connection in &mut self.connections {
-            connection.offset = 0;
+            connection.begin();
             under_way += connection.send(pattern, depth)?;
         }
         let mut count = 0;
@@ -202,10 +267,52 @@ impl Group {
         Ok((count, start.elapsed()))
     }
 
+    /// Keeps `depth` messages of the first connection under way to all of them for `time`, then
+    /// waits for the rest: the next one leaves when as many have come as one makes. Counts those
+    /// that came.
+    fn broadcast(
+        &mut self,
+        pattern: &Pattern,
+        depth: usize,
+        time: Duration,
+        buffer: &mut [u8],
+    ) -> io::Result<(u64, Duration)> {
+        let start = Instant::now();
+        let each = self.connections.len();
+        self.connections[0].begin();
+        let mut under_way = each * self.connections[0].send(pattern, depth)?;
+        let (mut count, mut come) = (0, 0);
+        let mut events = Events::with_capacity(1024);
+        while under_way > 0 {
+            self.poll.poll(&mut events, Some(PATIENCE))?;
+            let elapsed = start.elapsed();
+            if events.is_empty() || elapsed > time + PATIENCE {
+                return Err(io::Error::other(format!("{under_way} messages did not come")));
+            }
+            for event in &events {
+                let connection = &mut self.connections[event.token().0];
+                come += connection.receive(pattern, buffer)?;
+                connection.send(pattern, 0)?;
+                let over = come / each;
+                let next = if elapsed < time { over } else { 0 };
+                count += over * each;
+                come -= over * each;
+                under_way += each * self.connections[0].send(pattern, next)?;
+                under_way -= over * each;
+            }
+        }
+        Ok((count as u64, start.elapsed()))
+    }
+
+    /// The bytes of all payloads that came.
+    fn bytes(&self) -> u64 {
+        self.connections.iter().map(|it| it.reader.bytes).sum()
+    }
+
     fn touch(&mut self, pattern: &Pattern, count: usize, buffer: &mut [u8]) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         for at in 0..count.min(self.connections.len()) {
-            self.connections[at].offset = 0;
+            self.connections[at].begin();
             let mut under_way = self.connections[at].send(pattern, 1)?;
             let start = Instant::now();
             while under_way > 0 {
@@ -225,11 +332,19 @@ impl Group {
 }
 
 impl Connection {
+    /// Begins with the first frame of a pattern.
+    fn begin(&mut self) {
+        (self.next, self.offset) = (0, 0);
+    }
+
     /// Queues `count` messages and writes what the socket takes.
     fn send(&mut self, pattern: &Pattern, count: usize) -> io::Result<usize> {
-        self.owed += count * pattern.frame_len;
+        for _ in 0..count {
+            self.owed += pattern.frame_len(self.next);
+            self.next = (self.next + 1) % pattern.ends.len();
+        }
         while self.owed > 0 || !self.control.is_empty() {
-            if !self.control.is_empty() && self.offset.is_multiple_of(pattern.frame_len) {
+            if !self.control.is_empty() && pattern.is_between_frames(self.offset) {
                 match self.stream.write(&self.control) {
                     Ok(n) => drop(self.control.drain(..n)),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -280,6 +395,8 @@ struct Reader {
     head: Vec<u8>,
     /// Bytes of the payload still to come.
     left: usize,
+    /// The bytes of all payloads so far.
+    bytes: u64,
 }
 
 impl Reader {
@@ -296,16 +413,16 @@ impl Reader {
                 continue;
             }
             let n = bytes.len().min(self.left);
-            if self.left == pattern.len && bytes[0] != pattern.ends[0] {
-                return Err(io::Error::other("the first byte of a message is wrong"));
-            }
-            self.left -= n;
-            if self.left == 0 {
-                if bytes[n - 1] != pattern.ends[1] {
+            if let Back::Same { len, ends, .. } = pattern.back {
+                if self.left == len && bytes[0] != ends[0] {
+                    return Err(io::Error::other("the first byte of a message is wrong"));
+                }
+                if self.left == n && bytes[n - 1] != ends[1] {
                     return Err(io::Error::other("the last byte of a message is wrong"));
                 }
-                done += 1;
             }
+            self.left -= n;
+            done += usize::from(self.left == 0);
             bytes = &bytes[n..];
         }
         Ok(done)
@@ -344,7 +461,11 @@ impl Reader {
             self.head.clear();
             return Ok(&bytes[end - before..]);
         }
-        if header.first != 0x80 | pattern.opcode || header.len != pattern.len {
+        let expected = match pattern.back {
+            Back::Same { opcode, len, .. } => header.first == 0x80 | opcode && header.len == len,
+            Back::Texts => matches!(header.first, 0x81 | 0xc1) && header.len > 0,
+        };
+        if !expected {
             return Err(io::Error::other(format!(
                 "a frame of type {:#x} and {} bytes came back",
                 header.first, header.len
@@ -352,6 +473,7 @@ impl Reader {
         }
         self.head.clear();
         self.left = header.len;
+        self.bytes += header.len as u64;
         Ok(&bytes[used..])
     }
 }

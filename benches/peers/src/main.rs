@@ -4,8 +4,10 @@
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]`
 
 mod attackers;
+mod broadcast;
 mod children;
 mod codec;
+mod compression;
 mod end_to_end;
 mod idle_memory;
 mod load;
@@ -62,6 +64,16 @@ fn run(options: &Options) -> io::Result<()> {
         report.heading("Scale");
         report.plot("scale.svg", &plot::lines(&grid, scale::CONNECTIONS))?;
         report.tables(&[grid]);
+    }
+    if options.parts.contains(&Part::Broadcast) {
+        let results = broadcast::measure(options, cpus)?;
+        report.heading(&format!("Broadcast to 1 000 clients, {} rounds", results.rounds));
+        report.tables(&results.grids());
+    }
+    if options.parts.contains(&Part::Compression) {
+        let grids = compression::measure(options, cpus)?;
+        report.heading("Compression: JSON texts that come and go back compressed");
+        report.tables(&grids);
     }
     if options.parts.contains(&Part::Codec) {
         let grids = codec::measure(load_cpu);

@@ -15,8 +15,8 @@ usage: sansws-peers [OPTIONS]
   --only SERVER,...    these servers; the first floor is always there, to compare with
   --scenario NAME,...  these scenarios
   --attack NAME,...    these attacks
-  --part PART,...      end-to-end, scale, codec, memory, attackers (default: all; end-to-end
-                       with --scenario, attackers with --attack)
+  --part PART,...      end-to-end, scale, broadcast, compression, codec, memory, attackers
+                       (default: all; end-to-end with --scenario, attackers with --attack)
   --markdown FILE      where the tables go, with the plots beside it (default: the target
                        directory)";
 
@@ -24,14 +24,18 @@ usage: sansws-peers [OPTIONS]
 pub enum Part {
     EndToEnd,
     Scale,
+    Broadcast,
+    Compression,
     Codec,
     Memory,
     Attackers,
 }
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 7] = [
     ("end-to-end", Part::EndToEnd),
     ("scale", Part::Scale),
+    ("broadcast", Part::Broadcast),
+    ("compression", Part::Compression),
     ("codec", Part::Codec),
     ("memory", Part::Memory),
     ("attackers", Part::Attackers),

@@ -13,6 +13,10 @@ pub enum Kind {
 pub enum Load {
     /// Messages that come back: so many connections, so many messages under way on each.
     Echo { connections: usize, depth: usize, kind: Kind, len: usize },
+    /// Messages of one connection that come to all of them, so many under way.
+    Broadcast { connections: usize, depth: usize, len: usize },
+    /// JSON texts that come back compressed, with or without takeover.
+    Texts { connections: usize, takeover: bool, len: usize },
     /// Connections that are opened and reset, so many at a time.
     Handshakes { at_once: usize },
 }
@@ -48,6 +52,30 @@ pub const SCALE: [Scenario; 8] = [
     echo("c100-256K", 100, 1, Kind::Binary, 256 << 10),
 ];
 
+/// Many subscribers.
+pub const BROADCAST: [Scenario; 3] = [
+    broadcast("128B alone", 1, 128),
+    broadcast("128B, 16 under way", 16, 128),
+    broadcast("1K, 4 under way", 4, 1 << 10),
+];
+
+/// Compressed texts.
+pub const COMPRESSION: [Scenario; 5] = [
+    texts("125B", false, 125),
+    texts("1K", false, 1 << 10),
+    texts("16K", false, 16 << 10),
+    texts("125B, takeover", true, 125),
+    texts("1K, takeover", true, 1 << 10),
+];
+
+const fn broadcast(name: &'static str, depth: usize, len: usize) -> Scenario {
+    Scenario { name, load: Load::Broadcast { connections: 1000, depth, len } }
+}
+
+const fn texts(name: &'static str, takeover: bool, len: usize) -> Scenario {
+    Scenario { name, load: Load::Texts { connections: 50, takeover, len } }
+}
+
 const fn echo(
     name: &'static str,
     connections: usize,
@@ -61,7 +89,9 @@ const fn echo(
 impl Scenario {
     pub fn connections(&self) -> usize {
         match self.load {
-            Load::Echo { connections, .. } => connections,
+            Load::Echo { connections, .. }
+            | Load::Broadcast { connections, .. }
+            | Load::Texts { connections, .. } => connections,
             Load::Handshakes { at_once } => at_once,
         }
     }

@@ -14,6 +14,7 @@ std::thread_local! {
             max_unsent: Cell::new(0),
             tx: Cell::new(ManuallyDrop::new(None)),
             produced: Cell::new(0),
+            reached: Cell::new(0),
         }
     };
 }
@@ -31,6 +32,8 @@ struct Thread {
     tx: Cell<ManuallyDrop<Option<TakenTx>>>,
     /// The bytes that the thread has sent to clients, as queues charge them; wraps around.
     produced: Cell<u32>,
+    /// The most clients that one message of this turn was sent to.
+    reached: Cell<u32>,
 }
 
 /// The most that one call counts for, so that the difference does not wrap around: more than any
@@ -105,12 +108,30 @@ pub(crate) fn produced() -> u32 {
     THREAD.with(|thread| thread.produced.get())
 }
 
+/// Returns the most clients that one message was sent to since [`begin_turn`].
+pub(crate) fn reached() -> u32 {
+    THREAD.with(|thread| thread.reached.get())
+}
+
+/// Notes that a task begins a turn, and returns [`produced`].
+#[inline]
+pub(crate) fn begin_turn() -> u32 {
+    THREAD.with(|thread| {
+        thread.reached.set(0);
+        thread.produced.get()
+    })
+}
+
 /// Notes that a message is sent to so many clients.
 #[inline]
 pub(crate) fn note_produced(message: &MessageRef<'_>, clients: usize) {
     let charge = charge_of(message).saturating_mul(clients);
     let charge = u32::try_from(charge).map_or(MOST_PRODUCED, |charge| charge.min(MOST_PRODUCED));
-    THREAD.with(|thread| thread.produced.set(thread.produced.get().wrapping_add(charge)));
+    THREAD.with(|thread| {
+        thread.produced.set(thread.produced.get().wrapping_add(charge));
+        let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+        thread.reached.set(thread.reached.get().max(clients));
+    });
 }
 
 impl Thread {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::direct::produced;
+use super::direct::{begin_turn, produced, reached};
 
 /// A bound on what a connection's task does before others get their turn.
 ///
@@ -15,6 +15,9 @@ use super::direct::produced;
 /// taken by the handler, of which nothing is known beforehand: the clock is looked at between
 /// events, rarely as long as they are quick, since a look costs half as much as a small message.
 /// One event in a turn costs no look at all.
+///
+/// A turn in which messages go to many clients may be longer, by a part of what their tasks will
+/// take: they send what came together at once, and would otherwise each write every message alone.
 #[derive(Default)]
 pub(crate) struct Turn {
     /// There was an event in this turn.
@@ -48,7 +51,8 @@ impl Turn {
             self.begin();
             return true;
         }
-        if produced().wrapping_sub(self.produced) > MAX_PRODUCED {
+        let produced = produced().wrapping_sub(self.produced);
+        if produced > MAX_PRODUCED && produced > reached().saturating_mul(MAX_PRODUCED_FOR_EACH) {
             return false;
         }
         if self.until_look > 1 {
@@ -74,7 +78,7 @@ impl Turn {
     #[inline]
     fn begin(&mut self) {
         self.begun = true;
-        self.produced = produced();
+        self.produced = begin_turn();
         self.until_look = 0;
         if self.single {
             self.look_first();
@@ -91,9 +95,11 @@ impl Turn {
         }
         let now = now();
         let took = now.wrapping_sub(self.last);
+        let turn = TURN.max(reached().saturating_mul(TURN_FOR_EACH).min(MAX_TURN));
+        let single = turn / 2;
         let events = if self.single { 1 } else { self.stride };
-        self.single = took >= SINGLE && took >= SINGLE * u32::from(events);
-        if took >= TURN && events > 1 && !self.single {
+        self.single = took >= single && took >= single * u32::from(events);
+        if took >= turn && events > 1 && !self.single {
             self.caution = (self.caution + 1).min(MAX_STRIDE.ilog2() as u8);
             self.calm = 0;
         } else if self.caution > 0 {
@@ -105,14 +111,14 @@ impl Turn {
         }
         // a fifth of a turn at the most, if they go on like this
         self.stride = match took {
-            _ if took <= TURN / 10 => self.stride.saturating_mul(2),
-            _ if took <= TURN / 5 => self.stride,
+            _ if took <= turn / 10 => self.stride.saturating_mul(2),
+            _ if took <= turn / 5 => self.stride,
             _ => self.stride / 4,
         };
         self.stride = self.stride.clamp(1, self.max_stride());
         self.until_look = self.stride;
         self.last = now;
-        now.wrapping_sub(self.first) < TURN && !self.single
+        now.wrapping_sub(self.first) < turn && !self.single
     }
 
     fn look_first(&mut self) {
@@ -144,11 +150,18 @@ fn now() -> u32 {
 /// eleventh waiting for less than 3 ms.
 const TURN: u32 = 250;
 
-/// The time in microseconds from which on one event is a turn.
-const SINGLE: u32 = 125;
+/// The same for each client that a message goes to: a tenth of what it takes to send it to one.
+const TURN_FOR_EACH: u32 = 1;
+
+/// The longest of all turns in microseconds, to however many clients messages go.
+const MAX_TURN: u32 = 2_000;
 
 /// The most bytes that a turn puts into queues, as they are charged there.
 const MAX_PRODUCED: u32 = 256 * 1024;
+
+/// The same for each client that a message goes to: what one write sends of small messages. The
+/// queues share the bytes themselves.
+const MAX_PRODUCED_FOR_EACH: u32 = 8 * 1024;
 
 /// The most events between two looks at the clock.
 const MAX_STRIDE: u8 = 32;

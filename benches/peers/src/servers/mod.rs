@@ -1,5 +1,6 @@
 //! The echo servers: ours, the peers', and two floors.
 
+mod broadcast;
 mod computing;
 mod fastwebsockets;
 pub mod floor;
@@ -37,6 +38,10 @@ pub enum For {
     Memory,
     /// The comparison of sizes and threads alone; it may use both processors.
     Scale,
+    /// Messages to many alone.
+    Broadcast,
+    /// Compressed messages alone.
+    Compression,
     /// Attacks alone: with handlers that compute, or no program of this kind.
     Attackers,
 }
@@ -54,13 +59,19 @@ pub struct Server {
 pub enum Program {
     /// An example of the main crate, by the name of its program.
     Example(&'static str, &'static [&'static str]),
-    /// A script for node, with these arguments.
-    Node(&'static str, &'static [&'static str]),
+    /// A script for node or python, with these arguments.
+    Script(Interpreter, &'static str, &'static [&'static str]),
     /// This program.
     Own(fn() -> io::Result<()>),
 }
 
-pub const SERVERS: [Server; 25] = [
+#[derive(Clone, Copy)]
+pub enum Interpreter {
+    Node,
+    Python,
+}
+
+pub const SERVERS: [Server; 35] = [
     own("floor-epoll", Group::Floor, floor_epoll::serve),
     own("floor-tokio", Group::Floor, floor_tokio::serve),
     ours("sansws-tokio", "echo"),
@@ -89,11 +100,21 @@ pub const SERVERS: [Server; 25] = [
         part: For::Memory,
         ..own("tokio-tungstenite-tuned", Group::Peer, tokio_tungstenite::tuned)
     },
-    node("node-ws", &[]),
+    node("node-ws", For::Attackers, &[]),
     computing("sansws-tokio-1ms", Group::Ours, computing::tokio),
     computing("sansws-events-1ms", Group::Ours, computing::events),
     computing("tokio-tungstenite-1ms", Group::Peer, tokio_tungstenite::computing),
-    node("node-ws-1ms", &["--compute"]),
+    node("node-ws-1ms", For::Attackers, &["--compute"]),
+    broadcast("floor-broadcast", Group::Floor, broadcast::floor),
+    broadcast("sansws-broadcast", Group::Ours, broadcast::events),
+    broadcast("axum-broadcast", Group::Peer, broadcast::axum),
+    node("node-ws-broadcast", For::Broadcast, &["--broadcast"]),
+    python("python-websockets-broadcast", For::Broadcast, &["--broadcast"]),
+    Server { part: For::Compression, ..ours("sansws-tokio-deflate", "echo") },
+    Server { part: For::Compression, ..ours("sansws-events-deflate", "echo_events") },
+    Server { part: For::Compression, ..ours("sansws-mio-deflate", "echo_mio") },
+    node("node-ws-deflate", For::Compression, &["--all"]),
+    python("python-websockets-deflate", For::Compression, &[]),
 ];
 
 pub fn find(name: &str) -> Option<&'static Server> {
@@ -109,10 +130,20 @@ const fn ours(name: &'static str, example: &'static str) -> Server {
     Server { name, group: Group::Ours, part: For::Everything, program }
 }
 
-const fn node(name: &'static str, args: &'static [&'static str]) -> Server {
+const fn node(name: &'static str, part: For, args: &'static [&'static str]) -> Server {
     const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/servers/node_ws.mjs");
-    let program = Program::Node(SCRIPT, args);
-    Server { name, group: Group::Peer, part: For::Attackers, program }
+    let program = Program::Script(Interpreter::Node, SCRIPT, args);
+    Server { name, group: Group::Peer, part, program }
+}
+
+const fn python(name: &'static str, part: For, args: &'static [&'static str]) -> Server {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/servers/python_websockets.py");
+    let program = Program::Script(Interpreter::Python, SCRIPT, args);
+    Server { name, group: Group::Peer, part, program }
+}
+
+const fn broadcast(name: &'static str, group: Group, serve: fn() -> io::Result<()>) -> Server {
+    Server { part: For::Broadcast, ..own(name, group, serve) }
 }
 
 const fn computing(name: &'static str, group: Group, serve: fn() -> io::Result<()>) -> Server {

@@ -1,0 +1,80 @@
+//! What compression costs, and what it saves: JSON texts that come compressed and go back
+//! compressed.
+
+use std::fmt::Write as _;
+use std::io;
+
+use flate2::{Compress, Compression, FlushCompress};
+
+use crate::Options;
+use crate::end_to_end::{start_all, visit_all};
+use crate::report::{Cell, Grid, median};
+use crate::scenario::COMPRESSION;
+use crate::servers::For;
+
+/// Different texts: as many as a compressor with takeover is likely to remember some of.
+pub const TEXTS: usize = 64;
+
+/// Microseconds of processor time, and bytes of payload, for each message.
+pub fn measure(options: &Options, cpus: (usize, usize)) -> io::Result<[Grid; 2]> {
+    let running = start_all(options, For::Compression, &["--deflate"], cpus.0)?;
+    let scenarios: Vec<_> = COMPRESSION.iter().collect();
+    let results = visit_all(options, &running, &scenarios, cpus.1)?;
+    Ok([
+        results.grid("Processor time per message, µs (median)", |row| {
+            Cell::number(median(&row.cost) / 1000.0)
+        }),
+        results.grid("Bytes of a message that comes back", |row| Cell::new(median(&row.bytes), 0)),
+    ])
+}
+
+/// What a client offers: messages of its own that are compressed each on its own, and those of the
+/// server likewise, or with what came before.
+pub fn offer(name: &str) -> &'static str {
+    match name {
+        "takeover" => {
+            "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n"
+        }
+        _ => {
+            "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; \
+             server_no_context_takeover\r\n"
+        }
+    }
+}
+
+/// Makes one of the texts: events as an application would send them.
+pub fn text(at: usize, len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (at as u64 + 1);
+    let mut number = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) % below
+    };
+    let mut text = String::from("[");
+    while text.len() < len {
+        let _ = write!(
+            text,
+            r#"{{"id":{},"user":"user{}","action":"{}","price":{}.{:02},"tags":["{}","live"]}},"#,
+            number(1_000_000),
+            number(500),
+            ["buy", "sell", "cancel", "update"][number(4) as usize],
+            number(1000),
+            number(100),
+            ["stocks", "bonds", "futures"][number(3) as usize],
+        );
+    }
+    text.truncate(len - 1);
+    text.push(']');
+    text.into_bytes()
+}
+
+/// Compresses a message on its own (RFC 7692 §7.2.1).
+pub fn compress(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 64);
+    let mut compress = Compress::new(Compression::new(6), false);
+    let done = compress.compress_vec(text, &mut out, FlushCompress::Sync);
+    assert!(done.is_ok() && out.ends_with(&[0, 0, 0xff, 0xff]), "there is room");
+    out.truncate(out.len() - 4);
+    out
+}
