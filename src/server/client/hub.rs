@@ -47,6 +47,8 @@ struct State {
     rooms: BTreeMap<Arc<str>, Room>,
     /// The rooms of those who are in any.
     joined: BTreeMap<u64, Joined>,
+    /// The rooms of those who were in any and whose handlers are being told of the end.
+    left: BTreeMap<u64, Joined>,
     newcomers: Newcomers,
 }
 
@@ -197,9 +199,14 @@ impl Hub {
         rooms.into_iter().map(|(name, count)| (String::from(&*name), count)).collect()
     }
 
-    /// Returns the rooms of a client, in the order in which it has entered them.
+    /// Returns the rooms of a client, in the order in which it has entered them; those that it was
+    /// in, while its handler is told of the end.
     pub(crate) fn rooms_of(&self, id: u64) -> Vec<String> {
-        let rooms = self.lock().joined.get(&id).map(|theirs| theirs.rooms.clone());
+        let rooms = {
+            let state = self.lock();
+            let theirs = state.joined.get(&id).or_else(|| state.left.get(&id));
+            theirs.map(|theirs| theirs.rooms.clone())
+        };
         let mut rooms: Vec<_> = rooms.unwrap_or_default().into_iter().collect();
         rooms.sort_unstable_by_key(|(_, number)| *number);
         rooms.into_iter().map(|(name, _)| String::from(&*name)).collect()
@@ -277,26 +284,45 @@ impl Hub {
         }
     }
 
-    /// Takes a client out, and out of its rooms.
-    pub(crate) fn remove(&self, client: &Client) {
+    /// Takes a client out, and out of its rooms. Returns whether it was in any: their names are
+    /// kept until [`forget_rooms_of`](Self::forget_rooms_of).
+    pub(crate) fn remove(&self, client: &Client) -> bool {
         let mut state = self.lock();
         let removed = state.clients.remove(&client.id());
-        let mut rooms = state.joined.remove(&client.id()).unwrap_or_default().rooms.into_keys();
-        let shared = rooms.len() > 1;
+        let Some(theirs) = state.joined.remove(&client.id()) else {
+            drop(state);
+            self.note_removed(removed.is_some());
+            return false;
+        };
+        let shared = theirs.rooms.len() > 1;
+        let mut rooms = theirs.rooms.keys();
         loop {
             for room in rooms.by_ref().take(LEFT_AT_ONCE) {
-                state.leave(client.id(), &room, shared);
+                state.leave(client.id(), room, shared);
             }
-            drop(state);
             if rooms.len() == 0 {
                 break;
             }
+            drop(state);
             // others that wait for the hub get it between
             state = self.lock();
         }
-        if removed.is_some() {
+        state.left.insert(client.id(), theirs);
+        drop(state);
+        self.note_removed(removed.is_some());
+        true
+    }
+
+    fn note_removed(&self, was_there: bool) {
+        if was_there {
             Counters::add(&self.context().counters.closed);
         }
+    }
+
+    /// Forgets the rooms that a client was in: its handler has been told of the end.
+    pub(crate) fn forget_rooms_of(&self, client: &Client) {
+        let theirs = self.lock().left.remove(&client.id());
+        drop(theirs); // when nobody waits for the lock any more
     }
 
     /// Closes all clients that still come. Returns those that are here, which are left to the
