@@ -25,5 +25,6 @@ mod shutdown;
 mod slow;
 mod streams;
 mod support;
+mod topics;
 mod turns;
 mod waiting;
