@@ -114,7 +114,26 @@ async fn whoever_comes_gets_the_last_messages_and_then_the_new_ones() {
     server.stop().await;
 }
 
-/// In the value itself: the last one is there at once, and a later one replaces it.
+/// What was sent before the server runs is kept, and changes none of its settings.
+#[tokio::test]
+async fn a_topic_may_be_filled_before_the_server_runs() {
+    let server = bind().await.max_queued_bytes(100).max_history_bytes(1000).max_rooms_per_client(1);
+    let hub = server.hub();
+    for at in 1..=3 {
+        assert_eq!(hub.topic("t", History::last(9)).send(format!("{at}")).unwrap().clients, 0);
+    }
+    let (server, mut ws, client) = one_client(server).await;
+    let topic = server.hub.topic("t", History::last(9));
+    // one message of 65 bytes may wait
+    assert_eq!(topic.join_last(&client, 9).unwrap().messages, 1);
+    assert_eq!(text(&mut ws).await, "3");
+    assert_eq!(client.join("u"), Err(JoinError::TooManyRooms { limit: 1 }));
+    topic.send("4").unwrap();
+    assert!(server.hub.stats().history_bytes <= 1000);
+    server.stop().await;
+}
+
+/// It is there at once, and a later one replaces it.
 #[tokio::test]
 async fn the_last_value_is_a_history_of_one() {
     let (server, mut ws, client) = one_client(bind().await).await;
