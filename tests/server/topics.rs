@@ -474,6 +474,72 @@ async fn come_and_go(server: Arc<Running>, begin: [Position; 2], number: u64, la
     visits
 }
 
+/// To get what was missed and to be in the room is one step, however many send: between the marks
+/// of a stay there is every message from its position on, once and in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_sent_while_a_client_comes_back() {
+    const STAYS: usize = 4000;
+    let server = start(bind().await.route("/", handler_fn()));
+    let begin = server.hub.topic("t", LONG).send("first").unwrap().position;
+    let done = Arc::new(AtomicBool::new(false));
+    let mut guests = Vec::new();
+    for number in 1..=3 {
+        let mut ws = visit(&server, "/").await;
+        let client = newest(&server, number).await;
+        if number == 2 {
+            client.join("elsewhere").unwrap(); // now and then all turns are taken
+        }
+        let stays = tokio::spawn(async move {
+            let (mut position, hub) = (begin, client.hub());
+            for _ in 0..STAYS {
+                client.writable().await.unwrap();
+                client.send(format!("from {}", position.offset)).unwrap();
+                position = hub.topic("t", LONG).join_since(&client, position).unwrap().position;
+                assert!(client.leave("t"));
+                // until nobody has it in his list any more
+                hub.room("t").send(MessageRef::ping(b"")).unwrap();
+                client.send(format!("to {}", position.offset)).unwrap();
+            }
+            client.close(CloseCode::NORMAL, "").unwrap();
+        });
+        guests.push(tokio::spawn(async move {
+            let (mut at, mut stays_seen) = (0, 0);
+            while let Some(Message::Text(text)) = ws.recv().await.unwrap() {
+                match text.split_once(' ') {
+                    Some(("from", offset)) => at = offset.parse().unwrap(),
+                    Some(("to", offset)) => {
+                        assert!(at >= offset.parse::<u64>().unwrap(), "{at}, {text}");
+                        stays_seen += 1;
+                    }
+                    _ => {
+                        at += 1;
+                        assert_eq!(text.parse(), Ok(at), "in stay {stays_seen}");
+                    }
+                }
+            }
+            stays.await.unwrap();
+            stays_seen
+        }));
+    }
+    let senders: Vec<_> = (0..2)
+        .map(|_| {
+            let (hub, done) = (server.hub.clone(), Arc::clone(&done));
+            std::thread::spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    hub.topic("t", LONG).send_with(|it| it.offset.to_string()).unwrap();
+                    std::thread::yield_now();
+                }
+            })
+        })
+        .collect();
+    for guest in guests {
+        assert_eq!(within(guest).await.unwrap(), STAYS);
+    }
+    done.store(true, Ordering::Relaxed);
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    server.stop().await;
+}
+
 /// Two broadcasts from everywhere reach two members in the same order, also when a topic is
 /// forgotten all the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

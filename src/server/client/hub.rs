@@ -474,4 +474,26 @@ mod tests {
         threads.1.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(next.try_iter().count(), 2);
     }
+
+    /// Who waits for the turn of a room that is left by all meanwhile, and entered anew, does not
+    /// send together with those who have the turn of the new one.
+    #[test]
+    fn a_turn_is_of_one_room_and_not_of_its_name() {
+        let hub = Hub::default();
+        hub.lock().rooms.insert("a".into(), Room::default());
+        let old = Arc::clone(&hub.lock().rooms["a"].turn);
+        let waiting = hub.in_turn(Some("a"), |_| {
+            let held = Arc::strong_count(&old);
+            let other = hub.clone();
+            let waiting = thread::spawn(move || {
+                other.in_turn(Some("a"), |_| other.0.turn.try_read().is_err())
+            });
+            while Arc::strong_count(&old) == held {
+                thread::yield_now();
+            }
+            hub.lock().rooms.insert("a".into(), Room::default());
+            waiting
+        });
+        assert!(waiting.join().unwrap(), "it has the turn of all");
+    }
 }
