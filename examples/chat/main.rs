@@ -12,12 +12,12 @@
 //! In a room a newcomer is told `you are <id>`, everybody is told `here: <id>, <id>` when somebody
 //! comes or goes, and every text goes to everybody in the room as `<position> <id> says: <text>`. A
 //! newcomer gets the last lines, and who comes back with `?since=<position>` those behind that one.
-//! A binary message goes back to its sender. The page, `chat.html`, finds all addresses beside its own, so
-//! that it works below any path of a proxy and through TLS.
+//! A binary message goes back to its sender. The page, `chat.html`, finds all addresses beside its
+//! own, so that it works below any path of a proxy and through TLS.
 //!
 //! Whoever reads too slowly is closed with 1013: a chat with a gap in it would be worse than one
-//! that the page opens again, which goes on where it was. The feed drops messages
-//! instead (`feed.rs`).
+//! that the page opens again, which goes on where it was. The feed drops messages instead
+//! (`feed.rs`).
 //!
 //! Ctrl-C closes every connection with 1001 and ends the program.
 

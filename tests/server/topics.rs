@@ -1,21 +1,16 @@
-//! Rooms that remember, and clients that come back.
+//! Rooms that remember: what is kept, for how long, and who gets it. `comebacks` has many at once.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sansws::handshake::client::Request;
-use sansws::proto::{CloseInfo, MessageRef};
+use sansws::proto::MessageRef;
 use sansws::server::{
-    Client, ExternalStream, Handler, History, JoinError, Missed, Position, ResumeError, Server,
-    handler_fn,
+    Client, ExternalStream, History, JoinError, Missed, Position, ResumeError, Server, handler_fn,
 };
 use sansws::tokio::{WebSocket, client};
-use sansws::{CloseCode, Config, KeepAlive, Message};
+use sansws::{Config, KeepAlive, Message};
 use tokio::io::{DuplexStream, duplex};
-use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -24,10 +19,10 @@ use crate::support::{Running, bind, start, within};
 const FROM: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7);
 
-type Socket = WebSocket<DuplexStream>;
+pub type Socket = WebSocket<DuplexStream>;
 
 /// A client in memory, once the server runs.
-async fn visit(server: &Running, path: &str) -> Socket {
+pub async fn visit(server: &Running, path: &str) -> Socket {
     let here = loop {
         let (here, there) = duplex(64 * 1024);
         match server.handle.accept(ExternalStream::new(there, FROM)) {
@@ -39,7 +34,7 @@ async fn visit(server: &Running, path: &str) -> Socket {
     within(client(here, &request, &Config::new())).await.unwrap()
 }
 
-async fn text(ws: &mut Socket) -> String {
+pub async fn text(ws: &mut Socket) -> String {
     match within(ws.recv()).await.unwrap() {
         Some(Message::Text(text)) => text.to_string(),
         other => panic!("{other:?}"),
@@ -55,7 +50,7 @@ async fn one_client(server: Server) -> (Running, Socket, Client) {
 }
 
 /// The handle on the client that came last, when there are so many.
-async fn newest(server: &Running, count: usize) -> Client {
+pub async fn newest(server: &Running, count: usize) -> Client {
     within(async {
         while server.hub.all().len() < count {
             yield_now().await;
@@ -380,295 +375,5 @@ async fn a_message_knows_its_position() {
     }
     assert_eq!(topic.position().unwrap().offset, 4);
     assert_eq!(server.hub.all().send("all"), Ok(1), "nothing is held");
-    server.stop().await;
-}
-
-/// Joins the topics that the path names, behind a position for each.
-struct Comeback;
-
-const LONG: History = History::last(100_000).max_bytes(64 << 20);
-
-impl Handler for Comeback {
-    async fn on_open(&self, client: &Client) {
-        let positions = client.info().query().unwrap().split('&');
-        for (name, position) in ["a", "b"].into_iter().zip(positions) {
-            let topic = client.hub().topic(name, LONG);
-            let position = position.parse().unwrap();
-            topic.join_since(client, position).unwrap();
-        }
-    }
-}
-
-/// Threads send to two topics, while clients come, receive some and break off; some are in one of
-/// them, some in both, so that both kinds of turns are taken. Each client gets all, once and in
-/// order.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn clients_that_come_back_miss_nothing_and_get_nothing_twice() {
-    const SENDERS: u64 = 3;
-    const EACH: u64 = 1500;
-    const CLIENTS: u64 = 12;
-    let server = Arc::new(start(bind().await.route("/", Comeback)));
-    let begin = ["a", "b"].map(|name| {
-        let position = server.hub.topic(name, LONG).send("0").unwrap().position;
-        Position { offset: 0, ..position }
-    });
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| tokio::spawn(come_and_go(Arc::clone(&server), begin, number, SENDERS * EACH)))
-        .collect();
-    let senders: Vec<_> = (0..SENDERS)
-        .map(|_| {
-            let hub = server.hub.clone();
-            std::thread::spawn(move || {
-                for at in 0..EACH {
-                    for name in ["a", "b"] {
-                        let say = |position: Position| format!("{name} {position}");
-                        hub.topic(name, LONG).send_with(say).unwrap();
-                    }
-                    if at % 8 == 0 {
-                        std::thread::sleep(Duration::from_micros(300));
-                    }
-                }
-            })
-        })
-        .collect();
-    let mut visits = 0;
-    for client in clients {
-        visits += within(client).await.unwrap();
-    }
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
-    assert!(visits > CLIENTS, "some came back");
-    within(Arc::into_inner(server).unwrap().stop()).await;
-}
-
-/// Until it has all messages. Returns how often it came.
-async fn come_and_go(server: Arc<Running>, begin: [Position; 2], number: u64, last: u64) -> u64 {
-    let mut at = begin;
-    let both = number.is_multiple_of(3);
-    let mut random = number + 1;
-    let last = last + 1; // the first one was there before
-    let done = |at: &[Position; 2]| at[0].offset == last && (!both || at[1].offset == last);
-    let mut visits = 0;
-    while !done(&at) {
-        visits += 1;
-        let second = if both { format!("&{}", at[1]) } else { String::new() };
-        let mut ws = visit(&server, &format!("/?{}{second}", at[0])).await;
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        for _ in 0..(random >> 33) % 1500 {
-            if done(&at) {
-                break;
-            }
-            let message = text(&mut ws).await;
-            let (which, offset) = match message.split_once(' ') {
-                None => (usize::from(at[0].offset > 0), 1), // the first one has no position in it
-                Some((name, position)) => {
-                    let which = usize::from(name == "b");
-                    let position: Position = position.parse().unwrap();
-                    assert_eq!(position.epoch, begin[which].epoch);
-                    (which, position.offset)
-                }
-            };
-            assert_eq!(offset, at[which].offset + 1, "{message} in {which}, visit {visits}");
-            at[which].offset = offset;
-        }
-    }
-    visits
-}
-
-/// To get what was missed and to be in the room is one step, however many send: between the marks
-/// of a stay there is every message from its position on, once and in order.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_is_sent_while_a_client_comes_back() {
-    const STAYS: usize = 4000;
-    let server = start(bind().await.route("/", handler_fn()));
-    let begin = server.hub.topic("t", LONG).send("first").unwrap().position;
-    let done = Arc::new(AtomicBool::new(false));
-    let mut guests = Vec::new();
-    for number in 1..=3 {
-        let mut ws = visit(&server, "/").await;
-        let client = newest(&server, number).await;
-        if number == 2 {
-            client.join("elsewhere").unwrap(); // now and then all turns are taken
-        }
-        let stays = tokio::spawn(async move {
-            let (mut position, hub) = (begin, client.hub());
-            for _ in 0..STAYS {
-                client.writable().await.unwrap();
-                client.send(format!("from {}", position.offset)).unwrap();
-                position = hub.topic("t", LONG).join_since(&client, position).unwrap().position;
-                assert!(client.leave("t"));
-                // until nobody has it in his list any more
-                hub.room("t").send(MessageRef::ping(b"")).unwrap();
-                client.send(format!("to {}", position.offset)).unwrap();
-            }
-            client.close(CloseCode::NORMAL, "").unwrap();
-        });
-        guests.push(tokio::spawn(async move {
-            let (mut at, mut stays_seen) = (0, 0);
-            while let Some(Message::Text(text)) = ws.recv().await.unwrap() {
-                match text.split_once(' ') {
-                    Some(("from", offset)) => at = offset.parse().unwrap(),
-                    Some(("to", offset)) => {
-                        assert!(at >= offset.parse::<u64>().unwrap(), "{at}, {text}");
-                        stays_seen += 1;
-                    }
-                    _ => {
-                        at += 1;
-                        assert_eq!(text.parse(), Ok(at), "in stay {stays_seen}");
-                    }
-                }
-            }
-            stays.await.unwrap();
-            stays_seen
-        }));
-    }
-    let senders: Vec<_> = (0..2)
-        .map(|_| {
-            let (hub, done) = (server.hub.clone(), Arc::clone(&done));
-            std::thread::spawn(move || {
-                while !done.load(Ordering::Relaxed) {
-                    hub.topic("t", LONG).send_with(|it| it.offset.to_string()).unwrap();
-                    std::thread::yield_now();
-                }
-            })
-        })
-        .collect();
-    for guest in guests {
-        assert_eq!(within(guest).await.unwrap(), STAYS);
-    }
-    done.store(true, Ordering::Relaxed);
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
-    server.stop().await;
-}
-
-/// Two broadcasts from everywhere reach two members in the same order, also when a topic is
-/// forgotten all the time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_order_holds_while_topics_are_forgotten() {
-    let server = Arc::new(start(bind().await.route("/", handler_fn())));
-    let (mut one, mut two) = (visit(&server, "/").await, visit(&server, "/").await);
-    newest(&server, 2).await;
-    let clients = server.hub.all().clients();
-    for client in &clients {
-        client.join("t").unwrap();
-    }
-    let done = Arc::new(AtomicBool::new(false));
-    let forget = {
-        let (hub, done) = (server.hub.clone(), Arc::clone(&done));
-        std::thread::spawn(move || {
-            let mut forgotten = 0;
-            while !done.load(Ordering::Relaxed) {
-                forgotten += u64::from(hub.topic("t", LONG).forget());
-                std::thread::yield_now();
-            }
-            forgotten
-        })
-    };
-    let senders: Vec<_> = (0..3)
-        .map(|sender| {
-            let hub = server.hub.clone();
-            std::thread::spawn(move || {
-                for at in 0..1000 {
-                    let text = format!("{sender} {at}");
-                    match at % 2 {
-                        0 => assert_eq!(hub.topic("t", LONG).send(&text).unwrap().clients, 2),
-                        _ => assert_eq!(hub.room("t").send(&text), Ok(2)),
-                    }
-                }
-            })
-        })
-        .collect();
-    let mut seen = BTreeSet::new();
-    for _ in 0..3000 {
-        let (first, second) = (text(&mut one).await, text(&mut two).await);
-        assert_eq!(first, second);
-        assert!(seen.insert(first), "twice");
-    }
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
-    done.store(true, Ordering::Relaxed);
-    assert!(forget.join().unwrap() > 0);
-    within(Arc::into_inner(server).unwrap().stop()).await;
-}
-
-/// Tells of its end.
-struct Leaver(mpsc::UnboundedSender<(Vec<String>, Vec<usize>, bool)>);
-
-impl Handler for Leaver {
-    async fn on_open(&self, client: &Client) {
-        for room in ["c", "a", "b"] {
-            client.join(room).unwrap();
-        }
-        client.leave("a");
-        client.send("here").unwrap();
-    }
-
-    async fn on_close(&self, client: &Client, _info: &CloseInfo<'_>) {
-        let members = ["c", "a", "b"].map(|room| client.hub().room(room).len()).to_vec();
-        if client.info().query() != Some("aborts") {
-            yield_now().await; // and after that they are known too
-        }
-        let told = (client.rooms(), members, client.leave("c"));
-        self.0.send(told).unwrap();
-        assert_eq!(client.join("d"), Err(JoinError::Closed));
-        assert_ne!(client.info().query(), Some("panics"), "which takes nothing with it");
-    }
-}
-
-/// `on_close` knows the rooms that the client was in, where it is not any more.
-#[tokio::test]
-async fn the_rooms_of_a_client_are_known_when_it_closes() {
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let server = start(bind().await.route("/", Leaver(tell)));
-    type Leave = fn(&Client, Socket);
-    let leave: [(&str, Leave); 4] = [
-        ("/", |_, ws| drop(ws)),
-        ("/?panics", |_, ws| drop(ws)),
-        ("/", |client, _ws| client.close(CloseCode::NORMAL, "").unwrap()),
-        ("/?aborts", |client, _ws| client.abort()),
-    ];
-    for (path, leave) in leave {
-        let mut ws = visit(&server, path).await;
-        assert_eq!(text(&mut ws).await, "here");
-        let client = newest(&server, 1).await;
-        assert_eq!(client.rooms(), ["c", "b"]);
-        leave(&client, ws);
-        let (rooms, members, left) = within(told.recv()).await.unwrap();
-        assert_eq!((rooms, members, left), (vec!["c".into(), "b".into()], vec![0, 0, 0], false));
-        // and only then
-        within(async {
-            while !client.rooms().is_empty() || !server.hub.all().is_empty() {
-                yield_now().await;
-            }
-        })
-        .await;
-    }
-    server.stop().await;
-}
-
-/// What there is to know of all clients, as text.
-#[tokio::test]
-async fn a_page_of_all_clients_is_one_line() {
-    let route = handler_fn().on_open(|client| client.join("a"));
-    let server = bind().await.route("/", route).http("/debug/clients", async |request| {
-        let describe = |it: &Client| {
-            let info = it.info();
-            let age = info.opened().elapsed().as_millis();
-            format!("{} {} {} B {:?} {age} ms\n", it.id(), info.path(), it.queued(), it.rooms())
-        };
-        let clients = request.hub().all().clients();
-        sansws::server::Response::text(clients.iter().map(describe).collect::<String>())
-    });
-    let server = start(server);
-    let _ws = visit(&server, "/").await;
-    let client = newest(&server, 1).await;
-    within(async {
-        while client.rooms().is_empty() {
-            yield_now().await;
-        }
-    })
-    .await;
-    let page = server.get("/debug/clients").await;
-    let body = page.split("\r\n\r\n").nth(1).unwrap();
-    let age = body.strip_prefix(&format!("{} / 0 B [\"a\"] ", client.id())).unwrap();
-    assert!(age.strip_suffix(" ms\n").unwrap().parse::<u32>().is_ok(), "{body}");
     server.stop().await;
 }

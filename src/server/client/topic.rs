@@ -64,6 +64,9 @@ use crate::server::error::{JoinError, TrySendError};
 /// has been unused for longer. Then the next one begins anew, with another epoch.
 /// [`Stats`](crate::server::Stats) has how many topics there are, and what they are charged.
 ///
+/// A client that reads too slowly has no gap by this: it is closed, and comes back, unless
+/// [`SlowClients`](crate::server::SlowClients) lets messages be dropped for it.
+///
 /// It is in memory: a server that is started again has forgotten all.
 ///
 /// # Cost
@@ -143,7 +146,8 @@ impl Topic<'_> {
     /// it gets what is sent from now on.
     ///
     /// For a client that is in the room already nothing is queued: it has all, or is about to get
-    /// it.
+    /// it. One that has just [left](Client::leave) it on the same connection may still get what was
+    /// being sent at that moment.
     ///
     /// # Errors
     ///
@@ -222,7 +226,8 @@ impl Topic<'_> {
                 return Err(ResumeError::Join(JoinError::Closed));
             }
         };
-        messages.iter().for_each(|message| direct::note_produced(&message.into(), 1));
+        let sent = &messages[messages.len() - queued..];
+        sent.iter().for_each(|message| direct::note_produced(&message.into(), 1));
         Ok(queued)
     }
 

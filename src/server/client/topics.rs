@@ -180,8 +180,8 @@ impl Hub {
         Ok(then(is_new, &memory))
     }
 
-    /// Keeps a message that is sent to a topic. Whoever calls has the turn. Returns its position; of
-    /// a ping or pong, which is not kept, that of the last message.
+    /// Keeps a message that is sent to a topic. Whoever calls has the turn. Returns its position;
+    /// of a ping or pong, which is not kept, that of the last message.
     pub(super) fn keep(
         &self,
         memory: &Arc<Memory>,
