@@ -10,13 +10,14 @@
 //! | `/echo` | sends every message back |
 //!
 //! In a room a newcomer is told `you are <id>`, everybody is told `here: <id>, <id>` when somebody
-//! comes or goes, and every text goes to everybody in the room as `<id> says: <text>`. A binary
-//! message goes back to its sender. The page, `chat.html`, finds all addresses beside its own, so
-//! that it works below any path of a proxy and through TLS.
+//! comes or goes, and every text goes to everybody in the room as `<position> <id> says: <text>`. A
+//! newcomer gets the last lines, and who comes back with `?since=<position>` those behind that one.
+//! A binary message goes back to its sender. The page, `chat.html`, finds all addresses beside its
+//! own, so that it works below any path of a proxy and through TLS.
 //!
 //! Whoever reads too slowly is closed with 1013: a chat with a gap in it would be worse than one
-//! that the page opens again, which begins with a list that is whole. The feed drops messages
-//! instead (`feed.rs`).
+//! that the page opens again, which goes on where it was. The feed drops messages instead
+//! (`feed.rs`).
 //!
 //! Ctrl-C closes every connection with 1001 and ends the program.
 
@@ -26,7 +27,8 @@ use sansws::CloseCode;
 use sansws::deflate::Deflate;
 use sansws::proto::CloseInfo;
 use sansws::server::{
-    Accept, Client, Handler, Hub, Received, Request, Response, Server, ServerError, handler_fn,
+    Accept, Client, Handler, History, Hub, Position, Received, Request, Response, Server,
+    ServerError, handler_fn,
 };
 use tokio::sync::mpsc;
 
@@ -40,6 +42,12 @@ const MAX_MESSAGE_LEN: usize = 2 * 1024 * 1024;
 /// Nothing that is said here is a secret, so it may be compressed; by default without context
 /// takeover, so that those who only listen cost no memory for it.
 const DEFLATE: Deflate = Deflate::new();
+
+/// What a room remembers of what was said. All rooms together are bounded by the server.
+const LINES: History = History::last(200).max_age(Duration::from_secs(24 * 3600));
+
+/// The lines that a newcomer gets.
+const LAST_LINES: usize = 20;
 
 /// How long clients may take to close when the server goes down.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -101,7 +109,12 @@ impl Handler for Chat {
     async fn on_open(&self, client: &Client) {
         // before it can hear anything else
         let _ = client.send(format!("you are {}", client.id()));
-        let _ = client.join(room(client)); // unless it has gone already
+        let room = client.hub().topic(room(client), LINES);
+        let resumed = since(client).and_then(|since| room.join_since(client, since).ok());
+        if resumed.is_none() {
+            // it is new here, or what it missed is lost in part; unless it has gone already
+            let _ = room.join_last(client, LAST_LINES);
+        }
         self.note_change(client);
     }
 
@@ -109,8 +122,8 @@ impl Handler for Chat {
         // what cannot be sent is for somebody who goes, of which `on_close` tells
         match message {
             Received::Text(text) => {
-                let line = format!("{} says: {text}", client.id());
-                let _ = client.hub().room(room(client)).send(line);
+                let line = |position| format!("{position} {} says: {text}", client.id());
+                let _ = client.hub().topic(room(client), LINES).send_with(line);
             }
             Received::Binary(_) => drop(client.send(message)),
         }
@@ -142,6 +155,11 @@ async fn announce(hub: Hub, mut changed: mpsc::UnboundedReceiver<String>) {
 /// The room that a client asked for.
 fn room(client: &Client) -> &str {
     client.info().param("room").unwrap_or("lobby")
+}
+
+/// The position of the last line that a client has, which comes back.
+fn since(client: &Client) -> Option<Position> {
+    client.info().query()?.strip_prefix("since=")?.parse().ok()
 }
 
 /// Nothing that cannot be seen, nothing that means something in an address (`/`, `..`), and not too

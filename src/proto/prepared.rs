@@ -86,6 +86,22 @@ impl PreparedMessage {
     pub fn payload(&self) -> &[u8] {
         self.0.payload()
     }
+
+    /// Returns whether it is a ping or pong.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_control(&self) -> bool {
+        self.0.opcode.is_control()
+    }
+
+    /// Returns the bytes of its frames.
+    #[cfg(feature = "server")]
+    pub(crate) fn encoded_len(&self) -> usize {
+        #[cfg(feature = "deflate")]
+        let compressed = self.0.compressed.as_ref().map_or(0, |it| it.frame.len());
+        #[cfg(not(feature = "deflate"))]
+        let compressed = 0;
+        self.0.frame.len() + compressed
+    }
 }
 
 impl Prepared {

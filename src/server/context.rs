@@ -14,6 +14,8 @@ use super::observe::stats::Counters;
 #[derive(Default)]
 pub(crate) struct Context {
     limits: OnceLock<Limits>,
+    /// Those of a server that does not run yet.
+    defaults: Limits,
     log: OnceLock<Box<LogFn>>,
     pub(crate) counters: Counters,
 }
@@ -22,9 +24,9 @@ pub(crate) struct Context {
 pub(crate) type LogFn = dyn Fn(&LogEvent<'_>) + Send + Sync;
 
 impl Context {
-    /// Returns the limits: the defaults, unless others were set before the first call.
+    /// Returns the limits: the defaults until others are set.
     pub(crate) fn limits(&self) -> &Limits {
-        self.limits.get_or_init(Limits::default)
+        self.limits.get().unwrap_or(&self.defaults)
     }
 
     /// Sets the limits, once, before there are clients.

@@ -21,6 +21,8 @@
 //!   waits, never panics, and is an error once the client is gone.
 //! - The [`Hub`] has all clients by their ids, and rooms; `hub.all().send(…)` and
 //!   `hub.room(name).send(…)` broadcast.
+//! - A [`Topic`] is a room that remembers its last messages: a client that comes back gets what it
+//!   missed, and then what is new.
 //! - A [`Response`] answers plain HTTP on the same port, or a handshake that is refused.
 //! - [`Server::http`] takes requests with a body, so that other processes can publish over HTTP.
 //! - A [`ServerHandle`] shuts the server down in good order.
@@ -130,6 +132,7 @@
 //! | [`max_burst_bytes`] | 16 MiB for any client | [`SlowClients`] |
 //! | [`max_rooms_per_client`] | 1 024 | [`JoinError`] |
 //! | [`max_room_name_len`] | 256 bytes | [`JoinError`] |
+//! | [`max_history_bytes`] | 64 MiB of all topics | the one not used for longest is forgotten |
 //! | [`max_kept_headers`] | 4 KiB of a request | headers are left out of [`ClientInfo`] |
 //! | everything in [`Config`](crate::Config) | [`Server::default_config`] | as it says there |
 //!
@@ -147,6 +150,7 @@
 //! [`max_burst_bytes`]: Server::max_burst_bytes
 //! [`max_rooms_per_client`]: Server::max_rooms_per_client
 //! [`max_room_name_len`]: Server::max_room_name_len
+//! [`max_history_bytes`]: Server::max_history_bytes
 //! [`max_kept_headers`]: Server::max_kept_headers
 
 mod accept;
@@ -165,10 +169,12 @@ pub use accept::external::ExternalStream;
 pub use client::client::Client;
 pub use client::handler::{Handler, Received};
 pub use client::handler_fn::{HandlerFn, handler_fn};
+pub use client::history::{History, Missed, Position, PositionError};
 pub use client::hub::Hub;
 pub use client::info::ClientInfo;
 pub use client::limits::SlowClients;
 pub use client::target::Target;
+pub use client::topic::{Published, ResumeError, Resumed, Topic};
 pub use error::{JoinError, ServeError, ServerError, TrySendError};
 pub use handle::{PendingUpgrade, ServerHandle};
 pub use http::forwarded::ProxyHeaders;

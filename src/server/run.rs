@@ -34,13 +34,15 @@ pub(crate) async fn run(
     {
         let mut stopped = pin!(acceptor.lifecycle.reached(Phase::is_stopping));
         let mut ageing = pin!(close_expired(&acceptor.hub, settings.max_lifetime));
+        let mut forgetting = pin!(forget_expired(&acceptor.hub));
         let mut accepting = pin!(accept_all(&listener, &acceptor));
         poll_fn(|cx| {
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            // both have no end
+            // they have no end
             let _ = ageing.as_mut().poll(cx);
+            let _ = forgetting.as_mut().poll(cx);
             accepting.as_mut().poll(cx)
         })
         .await;
@@ -107,6 +109,16 @@ async fn close_expired(hub: &Hub, lifetime: Option<Duration>) {
     }
 }
 
+/// Gives the memory of messages back that topics do not remember any more, for ever.
+async fn forget_expired(hub: &Hub) {
+    let mut clock = interval(FORGET_INTERVAL);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        hub.forget_expired().await;
+    }
+}
+
 /// Closes all connections and waits for their ends, up to the deadline.
 async fn shut_down(acceptor: &Acceptor, stop: &Stop, window: Option<Duration>) {
     let closed = async {
@@ -147,6 +159,9 @@ const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The least time between two looks at things that happen over a time.
 const TICK: Duration = Duration::from_millis(10);
+
+/// The time between two looks at what topics remember.
+const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The time to wait after an error of accepting: long enough not to spin, short enough not to be
 /// felt.

@@ -509,6 +509,17 @@ impl Server {
         self
     }
 
+    /// Sets how many bytes the topics of this server may be charged together: messages as
+    /// [`History::max_bytes`](super::History::max_bytes) counts them, and for each topic its name
+    /// and 512 bytes. 64 MiB if it is not set.
+    ///
+    /// Beyond that the topic that was not used for longest is forgotten as a whole: it was neither
+    /// entered nor sent to. So names of topics may come from clients.
+    pub const fn max_history_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_history_bytes = bytes;
+        self
+    }
+
     /// Sets the longest that a connection may last: it is closed with 1001 then, or up to a tenth
     /// earlier, so that connections that came together do not go together. Default: no limit.
     /// Clients that come back find their way to servers that have been added meanwhile.

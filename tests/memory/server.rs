@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use sansws::CloseCode;
-use sansws::server::{Server, handler_fn};
+use sansws::server::{History, Server, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 
 use sansws_test::counting::{COUNT, HELD};
@@ -84,6 +84,39 @@ fn messages_and_idle_clients_are_cheap_alone() {
     let ended = self::runtime().block_on(handle.shutdown(CloseCode::NORMAL, "", Duration::ZERO));
     ended.unwrap();
     serving.join().unwrap().unwrap();
+}
+
+#[test]
+fn topics_hold_no_more_than_they_are_charged() {
+    alone("server::topics_hold_no_more_than_they_are_charged", topics_alone);
+}
+
+fn topics_alone() {
+    const LINES: History = History::last(1000);
+    let runtime = runtime();
+    let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
+    let hub = server.hub();
+    hub.topic("first", LINES).send("what all share").unwrap();
+    hub.topic("first", LINES).forget();
+    let before = HELD.load(Relaxed);
+    let held = || HELD.load(Relaxed).saturating_sub(before);
+    for (topics, messages, len) in [(1, 1000, 1), (1, 50, 10_000), (3000, 1, 1), (30, 30, 300)] {
+        let names: Vec<_> = (0..topics).map(|at| format!("a topic with the number {at}")).collect();
+        let of_names = held();
+        for name in &names {
+            for _ in 0..messages {
+                hub.topic(name, LINES).send("m".repeat(len)).unwrap();
+            }
+        }
+        let (taken, charged) = (held() - of_names, hub.stats().history_bytes as usize);
+        println!("{topics} x {messages} x {len}: {taken} bytes are charged {charged}");
+        assert!(taken <= charged && charged <= 3 * taken, "{taken} for {charged}");
+        for name in &names {
+            assert!(hub.topic(name, LINES).forget());
+        }
+        assert_eq!((hub.stats().topics, hub.stats().history_bytes), (0, 0));
+        assert!(held() - of_names < 1000, "{} are left", held() - of_names);
+    }
 }
 
 fn runtime() -> Runtime {

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use sansws::server::{Client, Hub, JoinError, handler_fn};
+use sansws::proto::CloseInfo;
+use sansws::server::{Client, Handler, Hub, JoinError, Response, handler_fn};
 use sansws::{CloseCode, PreparedMessage};
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
 
 use crate::support::{bind, closed, start, text, until, within};
+use crate::topics;
 
 #[tokio::test]
 async fn broadcasts_reach_whom_they_should() {
@@ -78,7 +82,7 @@ async fn rooms_are_left_with_the_connection() {
     within(one.close(CloseCode::NORMAL, "")).await.unwrap();
     until(|| hub.room("b").len() == 1).await;
     assert_eq!(first.join("a"), Err(JoinError::Closed), "it is gone");
-    assert_eq!(names(&first), [""; 0]);
+    until(|| names(&first).is_empty()).await; // once `on_close` is over
     drop(two);
     until(|| hub.room("a").is_empty()).await;
     server.stop().await;
@@ -295,5 +299,89 @@ async fn rooms_with_common_members_have_one_order() {
     let first: Vec<_> = seen[0].iter().filter(common).collect();
     assert!(first.len() >= MESSAGES + 2 * (MESSAGES * 3 / 4));
     assert!(seen.iter().all(|lines| lines.iter().filter(common).eq(first.iter().copied())));
+    server.stop().await;
+}
+
+/// Tells of its end.
+struct Leaver(mpsc::UnboundedSender<(Vec<String>, Vec<usize>, bool)>);
+
+impl Handler for Leaver {
+    async fn on_open(&self, client: &Client) {
+        for room in ["c", "a", "b"] {
+            client.join(room).unwrap();
+        }
+        client.leave("a");
+        client.send("here").unwrap();
+    }
+
+    async fn on_close(&self, client: &Client, _info: &CloseInfo<'_>) {
+        let members = ["c", "a", "b"].map(|room| client.hub().room(room).len()).to_vec();
+        if client.info().query() != Some("aborts") {
+            yield_now().await; // and after that they are known too
+        }
+        let told = (client.rooms(), members, client.leave("c"));
+        self.0.send(told).unwrap();
+        assert_eq!(client.join("d"), Err(JoinError::Closed));
+        assert_ne!(client.info().query(), Some("panics"), "which takes nothing with it");
+    }
+}
+
+/// `on_close` knows the rooms that the client was in, where it is not any more.
+#[tokio::test]
+async fn the_rooms_of_a_client_are_known_when_it_closes() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = start(bind().await.route("/", Leaver(tell)));
+    type Leave = fn(&Client, topics::Socket);
+    let leave: [(&str, Leave); 4] = [
+        ("/", |_, ws| drop(ws)),
+        ("/?panics", |_, ws| drop(ws)),
+        ("/", |client, _ws| client.close(CloseCode::NORMAL, "").unwrap()),
+        ("/?aborts", |client, _ws| client.abort()),
+    ];
+    for (path, leave) in leave {
+        let mut ws = topics::visit(&server, path).await;
+        assert_eq!(topics::text(&mut ws).await, "here");
+        let client = topics::newest(&server, 1).await;
+        assert_eq!(client.rooms(), ["c", "b"]);
+        leave(&client, ws);
+        let (rooms, members, left) = within(told.recv()).await.unwrap();
+        assert_eq!((rooms, members, left), (vec!["c".into(), "b".into()], vec![0, 0, 0], false));
+        // and only then
+        within(async {
+            while !client.rooms().is_empty() || !server.hub.all().is_empty() {
+                yield_now().await;
+            }
+        })
+        .await;
+    }
+    server.stop().await;
+}
+
+/// What there is to know of all clients, as text.
+#[tokio::test]
+async fn a_page_of_all_clients_is_one_line() {
+    let route = handler_fn().on_open(|client| client.join("a"));
+    let server = bind().await.route("/", route).http("/debug/clients", async |request| {
+        let describe = |it: &Client| {
+            let info = it.info();
+            let age = info.opened().elapsed().as_millis();
+            format!("{} {} {} B {:?} {age} ms\n", it.id(), info.path(), it.queued(), it.rooms())
+        };
+        let clients = request.hub().all().clients();
+        Response::text(clients.iter().map(describe).collect::<String>())
+    });
+    let server = start(server);
+    let _ws = topics::visit(&server, "/").await;
+    let client = topics::newest(&server, 1).await;
+    within(async {
+        while client.rooms().is_empty() {
+            yield_now().await;
+        }
+    })
+    .await;
+    let page = server.get("/debug/clients").await;
+    let body = page.split("\r\n\r\n").nth(1).unwrap();
+    let age = body.strip_prefix(&format!("{} / 0 B [\"a\"] ", client.id())).unwrap();
+    assert!(age.strip_suffix(" ms\n").unwrap().parse::<u32>().is_ok(), "{body}");
     server.stop().await;
 }

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod ageing;
+mod comebacks;
 mod crowd;
 mod descriptors;
 mod events;
@@ -25,5 +26,6 @@ mod shutdown;
 mod slow;
 mod streams;
 mod support;
+mod topics;
 mod turns;
 mod waiting;

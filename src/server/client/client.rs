@@ -250,7 +250,9 @@ impl Client {
         self.0.hub.leave(self, room)
     }
 
-    /// Returns the rooms it is in, in the order in which it has joined them.
+    /// Returns the rooms it is in, in the order in which it has joined them; in
+    /// [`Handler::on_close`](crate::server::Handler::on_close) and `on_error`, those that it was in
+    /// at the end. After that there are none.
     pub fn rooms(&self) -> Vec<String> {
         self.0.hub.rooms_of(self.id())
     }

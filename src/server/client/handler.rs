@@ -133,7 +133,8 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// Called when the connection is over, however that came: once for each `on_open`. The client
-    /// is in no room and not in the [`Hub`](crate::server::Hub) any more.
+    /// is in no room and not in the [`Hub`](crate::server::Hub) any more, but until this ends,
+    /// [`Client::rooms`] returns those that it was in.
     ///
     /// The info has the code and the reason, which end began, and whether both took part.
     fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {

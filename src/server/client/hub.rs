@@ -6,10 +6,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::client::Client;
+use super::limits::Limits;
 use super::target::Target;
+use super::topics::{Memory, Topics, check_composes_not};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
 use crate::server::context::Context;
 use crate::server::error::{JoinError, TrySendError};
@@ -28,8 +31,8 @@ use crate::wire::CloseCode;
 #[derive(Clone, Default)]
 pub struct Hub(Arc<Inner>);
 
-/// Locks in this order: `turn`, that of a room, `state`, that of an outbox. The state is not locked
-/// while messages are put into outboxes.
+/// Locks in this order: `turn`, that of a room, `state`, that of an outbox or of a memory. The
+/// state is not locked while messages are put into outboxes.
 #[derive(Default)]
 struct Inner {
     state: Mutex<State>,
@@ -39,24 +42,30 @@ struct Inner {
     context: Arc<Context>,
 }
 
-type Clients = BTreeMap<u64, Client>;
+pub(super) type Clients = BTreeMap<u64, Client>;
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     clients: Clients,
-    rooms: BTreeMap<Arc<str>, Room>,
+    /// Those that have a member or a memory.
+    pub(super) rooms: BTreeMap<Arc<str>, Room>,
     /// The rooms of those who are in any.
     joined: BTreeMap<u64, Joined>,
+    /// The rooms of those who were in any and whose handlers are being told of the end.
+    left: BTreeMap<u64, Joined>,
+    pub(super) topics: Topics,
     newcomers: Newcomers,
 }
 
 #[derive(Default)]
-struct Room {
-    members: Clients,
+pub(super) struct Room {
+    pub(super) members: Clients,
     /// Held while a broadcast to this room alone is put into the queues.
-    turn: Arc<Mutex<()>>,
+    pub(super) turn: Arc<Mutex<()>>,
     /// The number of members that are in other rooms too.
-    shared: usize,
+    pub(super) shared: usize,
+    /// What a topic remembers.
+    pub(super) memory: Option<Arc<Memory>>,
 }
 
 /// The treatment of clients that register.
@@ -129,40 +138,8 @@ impl Hub {
     /// [`JoinError::NameTooLong`].
     pub fn join(&self, client: &Client, room: &str) -> Result<bool, JoinError> {
         let limits = self.context().limits();
-        if room.len() > limits.max_room_name_len {
-            return Err(JoinError::NameTooLong {
-                len: room.len(),
-                limit: limits.max_room_name_len,
-            });
-        }
-        let mut state = self.lock();
-        let State { clients, rooms, joined, .. } = &mut *state;
-        if !clients.contains_key(&client.id()) {
-            return Err(JoinError::Closed);
-        }
-        let theirs = joined.get(&client.id());
-        if theirs.is_some_and(|theirs| theirs.rooms.contains_key(room)) {
-            return Ok(false);
-        }
-        let limit = limits.max_rooms_per_client;
-        if theirs.map_or(0, |theirs| theirs.rooms.len()) >= limit {
-            return Err(JoinError::TooManyRooms { limit });
-        }
-        let name = match rooms.get_key_value(room) {
-            Some((name, _)) => Arc::clone(name),
-            None => Arc::from(room),
-        };
-        let theirs = joined.entry(client.id()).or_default();
-        let room = rooms.entry(Arc::clone(&name)).or_default();
-        room.members.insert(client.id(), client.clone());
-        room.shared += usize::from(!theirs.rooms.is_empty());
-        if theirs.rooms.len() == 1
-            && let Some(first) = theirs.rooms.keys().next().and_then(|name| rooms.get_mut(name))
-        {
-            first.shared += 1;
-        }
-        theirs.add(name);
-        Ok(true)
+        limits.check_room_name(room)?;
+        self.lock().join(client, room, limits)
     }
 
     /// Takes a client out of a room. Returns whether it was there.
@@ -191,15 +168,21 @@ impl Hub {
     pub fn rooms(&self) -> Vec<(String, usize)> {
         let rooms: Vec<_> = {
             let state = self.lock();
-            state.rooms.iter().map(|(name, it)| (Arc::clone(name), it.members.len())).collect()
+            let rooms = state.rooms.iter().filter(|(_, it)| !it.members.is_empty());
+            rooms.map(|(name, it)| (Arc::clone(name), it.members.len())).collect()
         };
         // copied when nobody waits for the lock any more
         rooms.into_iter().map(|(name, count)| (String::from(&*name), count)).collect()
     }
 
-    /// Returns the rooms of a client, in the order in which it has entered them.
+    /// Returns the rooms of a client, in the order in which it has entered them; those that it was
+    /// in, while its handler is told of the end.
     pub(crate) fn rooms_of(&self, id: u64) -> Vec<String> {
-        let rooms = self.lock().joined.get(&id).map(|theirs| theirs.rooms.clone());
+        let rooms = {
+            let state = self.lock();
+            let theirs = state.joined.get(&id).or_else(|| state.left.get(&id));
+            theirs.map(|theirs| theirs.rooms.clone())
+        };
         let mut rooms: Vec<_> = rooms.unwrap_or_default().into_iter().collect();
         rooms.sort_unstable_by_key(|(_, number)| *number);
         rooms.into_iter().map(|(name, _)| String::from(&*name)).collect()
@@ -234,19 +217,40 @@ impl Hub {
     /// the same one.
     pub(crate) fn in_turn<T>(&self, room: Option<&str>, then: impl FnOnce(Vec<Client>) -> T) -> T {
         if let Some(name) = room {
-            let turn = self.0.turn.read().unwrap_or_else(PoisonError::into_inner);
+            let turn = self.turn_of_separate();
             let of_room = self.lock().rooms.get(name).map(|room| Arc::clone(&room.turn));
             let Some(of_room) = of_room else { return then(Vec::new()) };
-            let of_room = of_room.lock().unwrap_or_else(PoisonError::into_inner);
-            let members = self.lock().members_of_separate(name);
+            let held = of_room.lock().unwrap_or_else(PoisonError::into_inner);
+            let members = self.lock().members_of_separate(name, &of_room);
             if let Some(members) = members {
                 return then(members);
             }
-            drop(of_room);
+            drop(held);
             drop(turn);
         }
-        let _turn = self.0.turn.write().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn_of_all();
         then(self.select(room, |members| members.cloned().collect()))
+    }
+
+    /// Holds the turn together with those who broadcast to other rooms, each with that of its room.
+    pub(super) fn turn_of_separate(&self) -> RwLockReadGuard<'_, ()> {
+        check_composes_not();
+        self.0.turn.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds the turn alone.
+    pub(super) fn turn_of_all(&self) -> RwLockWriteGuard<'_, ()> {
+        check_composes_not();
+        self.0.turn.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does as [`turn_of_separate`](Self::turn_of_separate), unless it had to wait.
+    pub(super) fn try_turn_of_separate(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        match self.0.turn.try_read() {
+            Ok(turn) => Some(turn),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Encodes a message for many clients.
@@ -277,26 +281,45 @@ impl Hub {
         }
     }
 
-    /// Takes a client out, and out of its rooms.
-    pub(crate) fn remove(&self, client: &Client) {
+    /// Takes a client out, and out of its rooms. Returns whether it was in any: their names are
+    /// kept until [`forget_rooms_of`](Self::forget_rooms_of).
+    pub(crate) fn remove(&self, client: &Client) -> bool {
         let mut state = self.lock();
         let removed = state.clients.remove(&client.id());
-        let mut rooms = state.joined.remove(&client.id()).unwrap_or_default().rooms.into_keys();
-        let shared = rooms.len() > 1;
+        let Some(theirs) = state.joined.remove(&client.id()) else {
+            drop(state);
+            self.note_removed(removed.is_some());
+            return false;
+        };
+        let shared = theirs.rooms.len() > 1;
+        let mut rooms = theirs.rooms.keys();
         loop {
             for room in rooms.by_ref().take(LEFT_AT_ONCE) {
-                state.leave(client.id(), &room, shared);
+                state.leave(client.id(), room, shared);
             }
-            drop(state);
             if rooms.len() == 0 {
                 break;
             }
+            drop(state);
             // others that wait for the hub get it between
             state = self.lock();
         }
-        if removed.is_some() {
+        state.left.insert(client.id(), theirs);
+        drop(state);
+        self.note_removed(removed.is_some());
+        true
+    }
+
+    fn note_removed(&self, was_there: bool) {
+        if was_there {
             Counters::add(&self.context().counters.closed);
         }
+    }
+
+    /// Forgets the rooms that a client was in: its handler has been told of the end.
+    pub(crate) fn forget_rooms_of(&self, client: &Client) {
+        let theirs = self.lock().left.remove(&client.id());
+        drop(theirs); // when nobody waits for the lock any more
     }
 
     /// Closes all clients that still come. Returns those that are here, which are left to the
@@ -334,27 +357,73 @@ impl Hub {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// Puts a client into a room, whose name was checked.
+    pub(super) fn join(
+        &mut self,
+        client: &Client,
+        room: &str,
+        limits: &Limits,
+    ) -> Result<bool, JoinError> {
+        let Self { clients, rooms, joined, .. } = self;
+        if !clients.contains_key(&client.id()) {
+            return Err(JoinError::Closed);
+        }
+        let theirs = joined.get(&client.id());
+        if theirs.is_some_and(|theirs| theirs.rooms.contains_key(room)) {
+            return Ok(false);
+        }
+        let limit = limits.max_rooms_per_client;
+        if theirs.map_or(0, |theirs| theirs.rooms.len()) >= limit {
+            return Err(JoinError::TooManyRooms { limit });
+        }
+        let name = match rooms.get_key_value(room) {
+            Some((name, _)) => Arc::clone(name),
+            None => Arc::from(room),
+        };
+        let theirs = joined.entry(client.id()).or_default();
+        let room = rooms.entry(Arc::clone(&name)).or_default();
+        room.members.insert(client.id(), client.clone());
+        room.shared += usize::from(!theirs.rooms.is_empty());
+        if theirs.rooms.len() == 1
+            && let Some(first) = theirs.rooms.keys().next().and_then(|name| rooms.get_mut(name))
+        {
+            first.shared += 1;
+        }
+        theirs.add(name);
+        Ok(true)
+    }
+
     /// Takes a member out of a room, which may have counted it as one that is in others too.
     fn leave(&mut self, id: u64, name: &str, shared: bool) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         if room.members.remove(&id).is_some() && shared {
             room.shared -= 1;
         }
-        if room.members.is_empty() {
+        if room.members.is_empty() && room.memory.is_none() {
             self.rooms.remove(name);
         }
     }
 
-    /// Returns the members of a room, unless some are in other rooms too.
-    fn members_of_separate(&self, name: &str) -> Option<Vec<Client>> {
-        let room = self.rooms.get(name)?;
-        (room.shared == 0).then(|| room.members.values().cloned().collect())
+    /// Returns the members of a room, unless some are in other rooms too. Whoever calls holds the
+    /// turn of the room, as far as it is still this one: all may have left it, and others may have
+    /// entered a new one of its name.
+    fn members_of_separate(&self, name: &str, turn: &Arc<Mutex<()>>) -> Option<Vec<Client>> {
+        self.rooms.get(name)?.members_if_separate(turn)
+    }
+}
+
+impl Room {
+    /// Returns the members, unless some are in other rooms too, or this is the turn of another
+    /// room.
+    pub(super) fn members_if_separate(&self, turn: &Arc<Mutex<()>>) -> Option<Vec<Client>> {
+        let separate = self.shared == 0 && Arc::ptr_eq(&self.turn, turn);
+        separate.then(|| self.members.values().cloned().collect())
     }
 }
 
@@ -404,5 +473,27 @@ mod tests {
         threads.0.join().unwrap();
         threads.1.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(next.try_iter().count(), 2);
+    }
+
+    /// Who waits for the turn of a room that is left by all meanwhile, and entered anew, does not
+    /// send together with those who have the turn of the new one.
+    #[test]
+    fn a_turn_is_of_one_room_and_not_of_its_name() {
+        let hub = Hub::default();
+        hub.lock().rooms.insert("a".into(), Room::default());
+        let old = Arc::clone(&hub.lock().rooms["a"].turn);
+        let waiting = hub.in_turn(Some("a"), |_| {
+            let held = Arc::strong_count(&old);
+            let other = hub.clone();
+            let waiting = thread::spawn(move || {
+                other.in_turn(Some("a"), |_| other.0.turn.try_read().is_err())
+            });
+            while Arc::strong_count(&old) == held {
+                thread::yield_now();
+            }
+            hub.lock().rooms.insert("a".into(), Room::default());
+            waiting
+        });
+        assert!(waiting.join().unwrap(), "it has the turn of all");
     }
 }

@@ -2,6 +2,7 @@ use core::time::Duration;
 
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
+use crate::server::error::JoinError;
 use crate::wire::CloseCode;
 
 /// The policy for a client that reads more slowly than it is sent to.
@@ -43,6 +44,8 @@ pub(crate) struct Limits {
     pub(crate) max_rooms_per_client: usize,
     pub(crate) max_room_name_len: usize,
     pub(crate) max_kept_headers: usize,
+    /// The limit for all topics together.
+    pub(crate) max_history_bytes: usize,
     /// The setting of the connections.
     pub(crate) close_timeout: Duration,
     /// The limit for all clients together.
@@ -62,6 +65,8 @@ impl Default for Limits {
             max_rooms_per_client: 1024,
             max_room_name_len: 256,
             max_kept_headers: 4 * 1024,
+            // 128 topics that remember as much as they do by default
+            max_history_bytes: 64 * 1024 * 1024,
             close_timeout: Duration::from_secs(10),
             // 256 of the longest messages that are taken by default
             max_receiving_bytes: 256 * 1024 * 1024,
@@ -72,6 +77,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Checks the length of the name of a room that a client is to enter.
+    pub(crate) fn check_room_name(&self, name: &str) -> Result<(), JoinError> {
+        let (len, limit) = (name.len(), self.max_room_name_len);
+        if len > limit { Err(JoinError::NameTooLong { len, limit }) } else { Ok(()) }
+    }
+
     /// Returns the most bytes that may wait for a client whose transport takes bytes.
     pub(crate) fn burst(&self) -> usize {
         self.max_burst_bytes.max(self.max_queued_bytes)

@@ -11,7 +11,7 @@ use tokio::task::coop;
 use super::limits::{Limits, SlowClients};
 use super::queue::{Queue, charge_of};
 use crate::driver::Driver;
-use crate::proto::{MessageRef, SendError};
+use crate::proto::{MessageRef, PreparedMessage, SendError};
 use crate::server::context::Context;
 use crate::server::error::TrySendError;
 use crate::server::observe::stats::Counters;
@@ -232,6 +232,46 @@ impl Outbox {
             Parked::Idle | Parked::Blocked => wake(state),
         }
         Ok(())
+    }
+
+    /// Queues messages that were kept, so that no more than
+    /// [`max_queued_bytes`](Limits::max_queued_bytes) wait, but one at least: the newest that fit,
+    /// or all of them or none (`whole`). Returns how many.
+    pub(crate) fn push_kept(
+        &self,
+        messages: &[PreparedMessage],
+        whole: bool,
+        own: bool,
+        limits: &Limits,
+    ) -> Result<usize, TrySendError> {
+        let mut state = self.lock();
+        if !state.gate.is_open() {
+            return Err(TrySendError::Closed);
+        }
+        let mut bytes = state.queue.bytes();
+        let fits = |message: &&PreparedMessage| {
+            let is_first = bytes == 0;
+            bytes = bytes.saturating_add(charge_of(&MessageRef::from(*message)));
+            bytes <= limits.max_queued_bytes || is_first
+        };
+        let count = messages.iter().rev().take_while(fits).count();
+        if whole && count < messages.len() {
+            let charge = |message| charge_of(&MessageRef::from(message));
+            let bytes = messages.iter().map(charge).sum::<usize>() + state.queue.bytes();
+            return Err(TrySendError::Full { messages: state.queue.len(), bytes });
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        for message in &messages[messages.len() - count..] {
+            state.queue.push(message.into());
+        }
+        let urgent = state.queue.bytes() > limits.max_queued_bytes / 2;
+        self.raise(if urgent { News::URGENT } else { News::SOME });
+        if !own && state.waiter.parked != Parked::Running {
+            wake(state);
+        }
+        Ok(count)
     }
 
     /// Asks for a Close frame behind the messages that wait.

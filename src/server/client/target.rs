@@ -43,6 +43,22 @@ impl<'a> Target<'a> {
     }
 
     /// Returns the clients, the oldest first.
+    ///
+    /// A page that shows them, for somebody who may see it:
+    ///
+    /// ```
+    /// use sansws::server::{Client, Response, Server};
+    ///
+    /// # fn set_up(server: Server) -> Server {
+    /// server.http("/debug/clients", async |request| {
+    ///     let describe = |it: &Client| {
+    ///         let (id, path, age) = (it.id(), it.info().path(), it.info().opened().elapsed());
+    ///         format!("{id} {path}, {age:.0?}: {} B wait, in {:?}\n", it.queued(), it.rooms())
+    ///     };
+    ///     Response::text(request.hub().all().clients().iter().map(describe).collect::<String>())
+    /// })
+    /// # }
+    /// ```
     pub fn clients(&self) -> Vec<Client> {
         self.hub.select(self.room, |members| {
             let others = members.filter(|client| Some(client.id()) != self.except);
@@ -96,15 +112,18 @@ impl<'a> Target<'a> {
     }
 
     fn deliver(&self, message: &PreparedMessage) -> usize {
+        self.hub.in_turn(self.room, |clients| self.queue(message, &clients))
+    }
+
+    /// Queues a message for those that it is for, in their turn. Returns for how many.
+    pub(super) fn queue(&self, message: &PreparedMessage, clients: &[Client]) -> usize {
         let context = self.hub.context();
         let own = direct::current();
         let queue = |client: &&Client| {
             client.outbox().push(message.into(), client.id() == own, context).is_ok()
         };
-        self.hub.in_turn(self.room, |clients| {
-            direct::note_produced(&message.into(), clients.len());
-            clients.iter().filter(|client| Some(client.id()) != self.except).filter(queue).count()
-        })
+        direct::note_produced(&message.into(), clients.len());
+        clients.iter().filter(|client| Some(client.id()) != self.except).filter(queue).count()
     }
 }
 

@@ -2,6 +2,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::future::{Future, poll_fn};
+use core::mem;
 use core::panic::AssertUnwindSafe;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
@@ -80,9 +81,9 @@ fn serve<H: Handler>(
             Some(ws) => run(&*handler, ws, &client, &mut pump).await,
             None => None,
         };
-        drop(registered);
+        let left = registered.leave();
         let info = take_close_info(&mut ws);
-        Box::pin(finish(&*handler, &client, error, info)).await;
+        Box::pin(finish(&*handler, &client, error, info, left)).await;
         drop(pump);
         drop(task);
     }
@@ -148,12 +149,13 @@ fn run<'a, H: Handler>(
     }
 }
 
-/// Tells the handler of the end.
+/// Tells the handler of the end. Until then the rooms are known that the client was in.
 async fn finish<H: Handler>(
     handler: &H,
     client: &Client,
     error: Option<Box<Error>>,
     info: CloseInfo<'static>,
+    _left: Left<'_>,
 ) {
     if let Some(error) = error {
         poll_last(client, pin!(async { handler.on_error(client, &error).await })).await;
@@ -262,12 +264,29 @@ impl<'a> Registered<'a> {
         client.hub().insert(client);
         Self(client)
     }
+
+    fn leave(self) -> Left<'a> {
+        let client = self.0;
+        mem::forget(self);
+        client.outbox().end();
+        Left(client.hub().remove(client).then_some(client))
+    }
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        self.0.outbox().end();
-        self.0.hub().remove(self.0);
+        drop(Self(self.0).leave());
+    }
+}
+
+/// The rooms that a client was in, if it was in any; forgotten when dropped.
+struct Left<'a>(Option<&'a Client>);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if let Some(client) = self.0 {
+            client.hub().forget_rooms_of(client);
+        }
     }
 }
 

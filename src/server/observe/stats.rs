@@ -28,6 +28,11 @@ pub struct Stats {
     pub panics: u64,
     /// Failures to accept a connection, for want of descriptors as a rule.
     pub accept_errors: u64,
+    /// The topics that remember something now, or whose offsets are kept.
+    pub topics: u64,
+    /// The bytes that they are charged now: see
+    /// [`Server::max_history_bytes`](crate::server::Server::max_history_bytes).
+    pub history_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +49,10 @@ pub(crate) struct Counters {
     pub(crate) accept_errors: AtomicU64,
     /// The bytes that unfinished messages take now.
     pub(crate) receiving: AtomicUsize,
+    /// The topics there are now.
+    pub(crate) topics: AtomicUsize,
+    /// The bytes that they are charged.
+    pub(crate) history_bytes: AtomicUsize,
 }
 
 impl Counters {
@@ -64,6 +73,8 @@ impl Counters {
             overload_closed: read(&self.overload_closed),
             panics: read(&self.panics),
             accept_errors: read(&self.accept_errors),
+            topics: self.topics.load(Ordering::Relaxed) as u64,
+            history_bytes: self.history_bytes.load(Ordering::Relaxed) as u64,
         }
     }
 }

@@ -46,17 +46,61 @@ fn rooms_keep_to_themselves() {
     browser.wait_for(&alice, "#here", |_, items| items == [alice_id.clone()]);
     browser.wait_for(&alice, "#moved", |text, _| text == format!("{bob_id} left"));
     browser.wait_for(&bob, "#here", |_, items| items.len() == 2 && items[0] == carol_id);
-    let shown = browser.evaluate(
-        &bob,
-        "[location.hash, document.querySelector('#text').value, \
-         document.querySelector('#log').innerText]",
-    );
-    assert_eq!(shown, serde_json::json!(["#lobby", "about to say", ""]));
+    browser.wait_for(&bob, "#log", |_, items| items == [carols.clone()]);
+    let shown = browser.evaluate(&bob, "[location.hash, document.querySelector('#text').value]");
+    assert_eq!(shown, serde_json::json!(["#lobby", "about to say"]));
     browser.say(&bob, "");
     browser.wait_for(&carol, "#log", |_, items| items.len() == 2);
     // What he was once told stays where it was said.
     browser.wait_for(&alice, "#log", |_, items| items == said);
     browser.picture(&carol, "rooms");
+}
+
+/// Whoever comes sees the last lines; whoever comes back what it missed, and nothing twice.
+#[test]
+fn the_last_lines_are_there() {
+    let Some(mut browser) = Chromium::start("the_last_lines_are_there") else { return };
+    let chat = Server::start("chat", &[]);
+    let (alice, alice_id) = join(&mut browser, &chat);
+    let (bob, _) = join(&mut browser, &chat);
+    let mut said = Vec::new();
+    let mut say = |browser: &mut Chromium, text: &str| {
+        browser.say(&alice, text);
+        said.push(format!("{alice_id} says: {text}"));
+        said.clone()
+    };
+    say(&mut browser, "first");
+    let lines = say(&mut browser, "5 says: here: 7");
+    browser.wait_for(&bob, "#log", |_, items| items == lines);
+    let timed = "document.querySelectorAll('#log [data-time]').length";
+    assert_eq!(browser.evaluate(&bob, timed), 2);
+
+    browser.evaluate(&bob, "location.reload()");
+    browser.wait_for(&bob, "#log", |_, items| items == lines);
+    assert_eq!(browser.evaluate(&bob, timed), 0, "nobody knows when they were said");
+
+    browser.click(&bob, "#close");
+    browser.wait_for(&bob, "#state", |text, _| text.starts_with("closed"));
+    say(&mut browser, "while bob is away");
+    let lines = say(&mut browser, "and once more");
+    browser.wait_for(&alice, "#log", |_, items| items == lines);
+    browser.click(&bob, "#reconnect");
+    browser.wait_for(&bob, "#log", |_, items| items == lines);
+    let lines = say(&mut browser, "welcome back");
+    browser.wait_for(&bob, "#log", |_, items| items == lines);
+    browser.picture(&bob, "last-lines");
+
+    // A newcomer gets 20 of them, and none of another room.
+    let mut lines = Vec::new();
+    for at in 0..20 {
+        lines = say(&mut browser, &format!("line {at}"));
+    }
+    browser.wait_for(&bob, "#log", |_, items| items == lines);
+    let (carol, _) = join(&mut browser, &chat);
+    browser.wait_for(&carol, "#log", |_, items| *items == lines[lines.len() - 20..]);
+    let (dave, dave_id) = join_at(&mut browser, &format!("http://{}/#elsewhere", chat.addr));
+    browser.say(&dave, "hello?");
+    browser.wait_for(&dave, "#log", |_, items| items == [format!("{dave_id} says: hello?")]);
 }
 
 #[test]

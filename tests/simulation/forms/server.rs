@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sansws::handshake::client::Request;
 use sansws::proto::{CloseInfo, SendError};
-use sansws::server::{Client, ExternalStream, Handler, Received, Server, ServerHandle};
+use sansws::server::{Client, ExternalStream, Handler, History, Position, Received};
+use sansws::server::{ResumeError, Server, ServerHandle};
 use sansws::tokio::{Locked, Sender};
 use sansws::{CloseCode, Config, Error, KeepAlive, Message};
 use tokio::net::TcpListener;
@@ -33,6 +34,9 @@ enum Habit {
     Broadcast,
     /// Passes it on to those in the same room, everybody's.
     Room,
+    /// Passes it on by a topic, everybody's; now and then its sender leaves for so many
+    /// milliseconds, and comes back to where it was.
+    Topic(u64),
     /// Sends it back.
     Echo,
     /// Answers with many messages at once.
@@ -59,6 +63,7 @@ async fn play(world: World, mut rng: Rng) {
         0 => Habit::Echo,
         1 => Habit::Flood(rng.magnitude(1, 6000) as usize, rng.magnitude(1, 5000) as usize),
         2 => Habit::WaitAndBroadcast(rng.magnitude(1, 3000)),
+        3 if rng.chance(50) => Habit::Topic(rng.magnitude(1, 3000)),
         3 => Habit::Room,
         _ => Habit::Broadcast,
     };
@@ -236,6 +241,11 @@ async fn start(
     listener.set_nonblocking(true).expect("a socket");
     let listener = TcpListener::from_std(listener).expect("a listener");
     let server = Server::from_listener(listener).config(config).route("/", Arc::clone(hall));
+    let server = match hall.habit {
+        // for all that is said, at once
+        Habit::Topic(_) => server.max_queued_bytes(MAX_QUEUED),
+        _ => server,
+    };
     let handle = server.handle();
     let running = tokio::spawn(server.run());
     tokio::task::yield_now().await;
@@ -275,6 +285,25 @@ struct Hall {
     closed: Mutex<Vec<u64>>,
 }
 
+impl Hall {
+    /// Lets a client in again after a while, behind a position.
+    fn come_back(
+        &self,
+        client: Client,
+        position: Position,
+        millis: u64,
+    ) -> impl Future<Output = ()> + use<> {
+        let story = self.story.clone();
+        async move {
+            sleep(Duration::from_millis(millis)).await;
+            let topic = client.hub().topic("everybody", LINES);
+            if let Err(ResumeError::Missed(missed)) = topic.join_since(&client, position) {
+                story.fault(format!("LOST: {client:?} missed something: {missed}"));
+            }
+        }
+    }
+}
+
 impl Handler for Hall {
     fn on_open(&self, client: &Client) -> impl Future<Output = ()> + Send {
         let _ = client.join("everybody");
@@ -288,6 +317,13 @@ impl Handler for Hall {
         match self.habit {
             Habit::Broadcast => drop(client.hub().all().send(message)),
             Habit::Room => drop(client.hub().room("everybody").send(message)),
+            Habit::Topic(millis) => {
+                let topic = client.hub().topic("everybody", LINES);
+                let Ok(sent) = topic.send(message) else { return };
+                if sent.position.offset % 7 == 3 && client.leave("everybody") {
+                    tokio::spawn(self.come_back(client.clone(), sent.position, millis));
+                }
+            }
             Habit::Echo => drop(client.send(message)),
             Habit::Flood(count, len) => {
                 let payload = vec![b'f'; len];
@@ -403,6 +439,9 @@ impl Guest {
 const QUIET: Duration = Duration::from_secs(1200);
 
 const HORIZON: Duration = Duration::from_secs(24 * 3600);
+
+/// For all that is said.
+const LINES: History = History::last(100_000).max_bytes(2 * MAX_QUEUED);
 
 /// The most that may wait for one client.
 const MAX_QUEUED: usize = 17 * 1024 * 1024;
