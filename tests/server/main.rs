@@ -25,5 +25,7 @@ mod shutdown;
 mod slow;
 mod streams;
 mod support;
+#[cfg(feature = "rustls")]
+mod tls;
 mod turns;
 mod waiting;
