@@ -73,8 +73,13 @@
 //!
 //! # TLS
 //!
-//! With the feature `rustls` the server ends TLS itself: `Server::bind("wss://0.0.0.0:8443")` and
-//! `Server::tls` with the certificates, which are read again when their files change.
+//! With the feature `rustls` the server ends TLS itself: `Server::bind("wss://0.0.0.0:8443")`, and
+//! `Server::tls` with the certificates, which are read again when their files change:
+//!
+//! ```text
+//! .tls(Tls::from_pem_files("cert.pem", "key.pem")?)
+//! ```
+//!
 //! [`Server::and_bind`] adds listeners, so that one server speaks `ws://` and `wss://`. Otherwise,
 //! put a proxy as above in front, or hand streams from another TLS library to
 //! [`ServerHandle::accept`].

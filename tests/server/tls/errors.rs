@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sansws::server::{Server, ServerError, Tls, TlsError};
+use sansws_test::certificates::{Authority, Leaf};
 
-use super::certificates::{Authority, Leaf};
-use super::{make, tls};
+use super::{make, read, tls};
 use crate::support::{bind, within};
 
 #[tokio::test]
@@ -59,7 +59,7 @@ fn errors_say_what_to_do() {
     fails(files(&chain, key), &["chain.pem", "before those that it was signed by"]);
     // in the other form, of ASN.1
     let binary = authority.path("leaf.der");
-    fs::write(&binary, leaf.der()).unwrap();
+    fs::write(&binary, read(&leaf.certificate)).unwrap();
     fails(files(&binary, key), &["leaf.der", "PEM form"]);
     // cut off while it was written
     let cut = authority.path("cut.pem");

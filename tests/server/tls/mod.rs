@@ -1,28 +1,30 @@
 //! TLS that the server ends itself.
 
-mod certificates;
 mod crowds;
 mod errors;
 mod peers;
 mod reload;
 mod serving;
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use sansws::Config;
 use sansws::handshake::client::Request;
 use sansws::server::{Server, Tls};
 use sansws::tokio::{WebSocket, client};
+use sansws_test::certificates::{Authority, Leaf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use self::certificates::{Authority, Leaf};
 use crate::support::{Log, within};
 
 /// What a client sees that knows the authority.
@@ -33,7 +35,7 @@ struct Client {
 
 impl Client {
     fn new(authority: &Authority, addr: SocketAddr) -> Self {
-        Self { addr, config: Arc::new(authority.client()) }
+        Self { addr, config: Arc::new(client_config(authority)) }
     }
 
     /// TLS alone, with a name or an address.
@@ -77,9 +79,33 @@ impl Client {
     }
 }
 
+/// The settings of a client that knows the authority.
+fn client_config(authority: &Authority) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots(authority))
+        .with_no_client_auth()
+}
+
+fn roots(authority: &Authority) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(read(&authority.certificate())).unwrap();
+    roots
+}
+
+/// The first certificate in a file.
+fn read(path: &Path) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn authority(test: &str) -> Option<Authority> {
+    Authority::new(env!("CARGO_TARGET_TMPDIR"), test)
+}
+
 /// An authority and a certificate of it for 127.0.0.1.
 fn make(test: &str) -> Option<(Authority, Leaf)> {
-    let authority = Authority::new(test)?;
+    let authority = authority(test)?;
     let leaf = authority.leaf("leaf", "IP:127.0.0.1,DNS:localhost");
     Some((authority, leaf))
 }

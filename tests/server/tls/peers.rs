@@ -5,10 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use sansws::server::handler_fn;
+use sansws_test::certificates::Authority;
 use sansws_test::process::{Process, skip};
 use tokio::task::spawn_blocking;
 
-use super::certificates::Authority;
 use super::{bind_tls, make};
 use crate::support::start;
 

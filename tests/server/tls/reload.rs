@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use sansws::Message;
 use sansws::server::{Server, Tls, TlsError, handler_fn};
+use sansws_test::certificates::{Authority, Leaf};
 
-use super::certificates::{Authority, Leaf};
-use super::{Client, logging, tls};
+use super::{Client, authority, logging, read, tls};
 use crate::support::{Log, start, until, within};
 
 /// An authority and three certificates for 127.0.0.1: the first is used, the others are for later.
 fn three(test: &str) -> Option<(Authority, [Leaf; 3])> {
-    let authority = Authority::new(test)?;
+    let authority = authority(test)?;
     let names = "IP:127.0.0.1";
     let leaves = ["used", "next", "last"].map(|file| authority.leaf(file, names));
     Some((authority, leaves))
@@ -23,7 +23,7 @@ async fn a_call_reads_the_files_again() {
     let Some((authority, [used, next, last])) = three("a_call_reads_the_files_again") else {
         return;
     };
-    let first = used.der();
+    let first = read(&used.certificate);
     let handle = tls(&used).reload_every(None);
     let server = Server::bind("wss://127.0.0.1:0").await.unwrap().tls(handle.clone());
     let echo = handler_fn().on_message(|client, message| client.send(message));
@@ -34,18 +34,18 @@ async fn a_call_reads_the_files_again() {
     used.replace_by(&next);
     assert_eq!(client.certificate("127.0.0.1").await, first, "nobody has asked for it");
     handle.reload().unwrap();
-    assert_eq!(client.certificate("127.0.0.1").await, next.der());
+    assert_eq!(client.certificate("127.0.0.1").await, read(&next.certificate));
     // half of it
     fs::copy(&last.certificate, &used.certificate).unwrap();
     let error = handle.reload().unwrap_err();
     assert!(matches!(error, TlsError::KeyMismatch { .. }), "{error:?}");
-    assert_eq!(client.certificate("127.0.0.1").await, next.der());
+    assert_eq!(client.certificate("127.0.0.1").await, read(&next.certificate));
     fs::remove_file(&used.key).unwrap();
     let error = handle.reload().unwrap_err();
     assert!(matches!(error, TlsError::Read { .. }), "{error:?}");
     used.replace_by(&last);
     handle.reload().unwrap();
-    assert_eq!(client.certificate("127.0.0.1").await, last.der());
+    assert_eq!(client.certificate("127.0.0.1").await, read(&last.certificate));
     // who was there before
     within(ws.send("still here")).await.unwrap();
     assert_eq!(within(ws.recv()).await.unwrap(), Some(Message::from("still here")));
@@ -56,7 +56,7 @@ async fn a_call_reads_the_files_again() {
 #[tokio::test]
 async fn each_certificate_is_reloaded_by_itself() {
     let test = "each_certificate_is_reloaded_by_itself";
-    let Some(authority) = Authority::new(test) else { return };
+    let Some(authority) = authority(test) else { return };
     let bad = authority.leaf("bad", "DNS:bad.example");
     let [used, next] = ["used", "next"].map(|file| authority.leaf(file, "DNS:good.example"));
     let handle = tls(&bad).and_pem_files(&used.certificate, &used.key).unwrap();
@@ -67,7 +67,7 @@ async fn each_certificate_is_reloaded_by_itself() {
     let server = Server::bind("wss://127.0.0.1:0").await.unwrap().tls(handle);
     let server = start(server);
     let client = Client::new(&authority, server.addr);
-    assert_eq!(client.certificate("good.example").await, next.der());
+    assert_eq!(client.certificate("good.example").await, read(&next.certificate));
     assert!(client.tls("bad.example").await.is_ok(), "it has the old one");
     server.stop().await;
 }
@@ -83,7 +83,8 @@ async fn files_that_change_are_noticed() {
     let server = start(logging(server, &log));
     let client = Client::new(&authority, server.addr);
     let becomes = async |leaf: &Leaf| {
-        within(async { while client.certificate("127.0.0.1").await != leaf.der() {} }).await;
+        within(async { while client.certificate("127.0.0.1").await != read(&leaf.certificate) {} })
+            .await;
     };
     used.replace_by(&next);
     becomes(&next).await;
@@ -96,7 +97,7 @@ async fn files_that_change_are_noticed() {
     fs::copy(&last.certificate, &used.certificate).unwrap();
     until(|| told(&log) > before).await;
     for _ in 0..10 {
-        assert_eq!(client.certificate("127.0.0.1").await, next.der());
+        assert_eq!(client.certificate("127.0.0.1").await, read(&next.certificate));
     }
     assert_eq!(told(&log), before + 1, "it is told once: {:?}", log.lines());
     fs::copy(&last.key, &used.key).unwrap();
@@ -106,7 +107,7 @@ async fn files_that_change_are_noticed() {
 
 #[test]
 fn what_has_no_files_has_nothing_to_reload() {
-    let Some(authority) = Authority::new("what_has_no_files_has_nothing_to_reload") else { return };
+    let Some(authority) = authority("what_has_no_files_has_nothing_to_reload") else { return };
     let leaf = authority.leaf("leaf", "IP:127.0.0.1");
     let (certificate, key) = (fs::read(&leaf.certificate).unwrap(), fs::read(&leaf.key).unwrap());
     Tls::from_pem(&certificate, &key).unwrap().reload().unwrap();

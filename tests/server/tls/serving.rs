@@ -1,19 +1,22 @@
 //! What is served, and to whom.
 
+use std::fs;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use sansws::server::{Response, Server, Tls, handler_fn};
 use sansws::tokio::connect;
 use sansws::{CloseCode, Message};
+use sansws_test::certificates::{Authority, RSA};
 use sansws_test::wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::certificates::{Authority, RSA};
-use super::{Client, bind_tls, logging, make, tls};
+use super::{Client, authority, bind_tls, client_config, logging, make, read, roots, tls};
 use crate::support::{Log, Running, start, until, within};
 
 fn restrict(
@@ -24,13 +27,10 @@ fn restrict(
 ) -> ClientConfig {
     let mut provider = CryptoProvider::clone(config.crypto_provider());
     change(&mut provider);
-    let mut roots = rustls::RootCertStore::empty();
-    let pem = std::fs::read(authority.certificate()).unwrap();
-    roots.add(rustls::pki_types::pem::PemObject::from_pem_slice(&pem).unwrap()).unwrap();
     ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(authority))
         .with_no_client_auth()
 }
 
@@ -142,14 +142,13 @@ async fn own_tls_counts_more_than_headers() {
 
 #[tokio::test]
 async fn the_name_chooses_the_certificate() {
-    let Some(authority) = Authority::new("the_name_chooses_the_certificate") else { return };
+    let Some(authority) = authority("the_name_chooses_the_certificate") else { return };
     let first = authority.leaf("first", "DNS:first.example,IP:127.0.0.1");
     let second = authority.leaf("second", "DNS:second.example,DNS:*.second.example");
     let third = authority.leaf_with("third", "DNS:first.example", RSA);
     let tls = tls(&first).and_pem_files(&second.certificate, &second.key).unwrap();
-    let tls = tls
-        .and_pem(std::fs::read(&third.certificate).unwrap(), std::fs::read(&third.key).unwrap())
-        .unwrap();
+    let tls =
+        tls.and_pem(fs::read(&third.certificate).unwrap(), fs::read(&third.key).unwrap()).unwrap();
     let server = start(Server::bind("wss://127.0.0.1:0").await.unwrap().tls(tls));
     let mut client = Client::new(&authority, server.addr);
     for (name, leaf) in [
@@ -158,7 +157,7 @@ async fn the_name_chooses_the_certificate() {
         ("www.second.example", &second),
         ("127.0.0.1", &first), // no name is sent
     ] {
-        assert_eq!(client.certificate(name).await, leaf.der(), "{name}");
+        assert_eq!(client.certificate(name).await, read(&leaf.certificate), "{name}");
     }
     // none of this name: the client sees the first, and does not take it
     assert!(client.tls("third.example").await.is_err());
@@ -166,7 +165,7 @@ async fn the_name_chooses_the_certificate() {
     client.config = Arc::new(restrict(&client.config, &authority, &[&TLS12], |provider| {
         provider.cipher_suites.retain(|suite| format!("{suite:?}").contains("ECDHE_RSA"));
     }));
-    assert_eq!(client.certificate("first.example").await, third.der());
+    assert_eq!(client.certificate("first.example").await, read(&third.certificate));
     server.stop().await;
 }
 
@@ -178,7 +177,7 @@ async fn the_application_protocol_is_http_1_1() {
     let server = start(logging(bind_tls(&leaf).await, &log));
     let mut client = Client::new(&authority, server.addr);
     let offer = |protocols: &[&str]| {
-        let mut config = authority.client();
+        let mut config = client_config(&authority);
         config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
         Arc::new(config)
     };
@@ -208,16 +207,13 @@ async fn sessions_are_resumed() {
 #[tokio::test]
 async fn a_configuration_made_elsewhere() {
     let Some((authority, leaf)) = make("a_configuration_made_elsewhere") else { return };
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(
-        rustls::pki_types::pem::PemObject::from_pem_slice(&std::fs::read(&leaf.key).unwrap())
-            .unwrap(),
-    );
+    let key = PrivateKeyDer::from_pem_slice(&fs::read(&leaf.key).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der()], key)
+        .with_single_cert(vec![read(&leaf.certificate)], key)
         .unwrap();
     let server = Server::bind("wss://127.0.0.1:0").await.unwrap();
     let server = server.tls(Tls::from_config(Arc::new(config))).route("/", handler_fn());

@@ -3,14 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use sansws_test::process::skip;
+use crate::process::skip;
 
 /// A certificate authority, and the directory of its files.
+#[derive(Debug)]
 pub struct Authority {
     directory: PathBuf,
 }
@@ -18,14 +15,17 @@ pub struct Authority {
 /// A certificate and its key, each in a file.
 #[derive(Clone, Debug)]
 pub struct Leaf {
+    /// In PEM form.
     pub certificate: PathBuf,
+    /// In PEM form.
     pub key: PathBuf,
 }
 
 impl Authority {
-    /// Makes one; `None` after a word about it where openssl is missing.
-    pub fn new(test: &str) -> Option<Self> {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tls").join(test);
+    /// Makes one for a test, with files below `directory`, which is cargo's for such; `None` after a
+    /// word about it where openssl is missing.
+    pub fn new(directory: &str, test: &str) -> Option<Self> {
+        let directory = Path::new(directory).join("certificates").join(test);
         let _ = fs::remove_dir_all(&directory); // there may be none
         fs::create_dir_all(&directory).unwrap();
         let is_there = Command::new("openssl").arg("version").output();
@@ -44,6 +44,7 @@ impl Authority {
         self.path("authority.pem")
     }
 
+    /// Where a file of this name is, or would be.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -53,6 +54,7 @@ impl Authority {
         self.leaf_with(file, names, P256)
     }
 
+    /// The same with a key of another kind.
     pub fn leaf_with(&self, file: &str, names: &str, kind: &[&str]) -> Leaf {
         let extensions = format!("basicConstraints=critical,CA:FALSE\nsubjectAltName={names}");
         self.make(file, kind, &extensions, true)
@@ -82,22 +84,12 @@ impl Authority {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         leaf
     }
-
-    /// The settings of a client that knows this authority.
-    pub fn client(&self) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(der(&self.certificate())).unwrap();
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth()
-    }
 }
 
 impl Leaf {
-    pub fn der(&self) -> CertificateDer<'static> {
-        der(&self.certificate)
+    /// Both, for a command line.
+    pub fn files(&self) -> [&Path; 2] {
+        [&self.certificate, &self.key]
     }
 
     /// Puts another certificate in its place.
@@ -107,9 +99,7 @@ impl Leaf {
     }
 }
 
-fn der(path: &Path) -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(&fs::read(path).unwrap()).unwrap()
-}
-
+/// A key of ECDSA, as openssl has it.
 pub const P256: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+/// A key of RSA, as openssl has it.
 pub const RSA: &[&str] = &["rsa:2048"];
