@@ -110,7 +110,34 @@ pub(crate) const BACKLOG: u32 = 4096;
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+    use core::future::poll_fn;
+
     use super::*;
+
+    /// A storm at one of them keeps nobody at another waiting.
+    #[tokio::test]
+    async fn listeners_take_turns() {
+        let mut all = Vec::new();
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+            for _ in 0..4 {
+                clients.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+            }
+            all.push(listener);
+        }
+        // so that the runtime learns of all of them
+        tokio::time::sleep(core::time::Duration::from_millis(20)).await;
+        let mut listeners = Listeners::new(&all);
+        for round in 0..4 {
+            for listener in &all {
+                let accepted = poll_fn(|cx| listeners.poll_accept(cx)).await;
+                assert!(core::ptr::eq(accepted.unwrap().2, listener), "round {round}");
+            }
+        }
+        assert!(poll_fn(|cx| Poll::Ready(listeners.poll_accept(cx))).await.is_pending());
+    }
 
     #[test]
     fn addresses() {

@@ -205,7 +205,8 @@ impl Server {
     /// request, which gives way to others like one without TLS. The first message of a client may
     /// take up to 64 KiB meanwhile. A connection that does not become one of TLS is closed
     /// ([`LogEvent::TlsFailed`]); a request in the clear is answered with status 400, which says
-    /// so. An open connection takes some 8 KB of memory more than one without TLS.
+    /// so. An open connection takes some 8 KB of memory more than one without TLS,
+    /// and up to 64 KiB for what its transport does not take.
     #[cfg(feature = "rustls")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);

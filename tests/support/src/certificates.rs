@@ -22,8 +22,8 @@ pub struct Leaf {
 }
 
 impl Authority {
-    /// Makes one for a test, with files below `directory`, which is cargo's for such; `None` after a
-    /// word about it where openssl is missing.
+    /// Makes one for a test, with files below `directory`, which is cargo's for such; `None` after
+    /// a word about it where openssl is missing.
     pub fn new(directory: &str, test: &str) -> Option<Self> {
         let directory = Path::new(directory).join("certificates").join(test);
         let _ = fs::remove_dir_all(&directory); // there may be none
