@@ -41,6 +41,7 @@
 //!   vector instructions;
 //! - `tokio` (default): [`tokio`];
 //! - `server` (default): [`server`];
+//! - `rustls`: TLS in [`server`];
 //! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through
 //!   std, so this turns on `std`.
 //!

@@ -1,6 +1,7 @@
 //! A chat with rooms and a live feed, and the page for them, on one port.
 //!
-//! `cargo run --example chat [-- ADDR]`, then open the address in two browser windows.
+//! `cargo run --example chat [-- ADDR]`, then open the address in two browser windows. With TLS:
+//! `cargo run --features rustls --example chat -- --tls CERTIFICATE KEY [ADDR]`.
 //!
 //! | path | is |
 //! |---|---|
@@ -26,6 +27,8 @@ use std::time::Duration;
 use sansws::CloseCode;
 use sansws::deflate::Deflate;
 use sansws::proto::CloseInfo;
+#[cfg(feature = "rustls")]
+use sansws::server::Tls;
 use sansws::server::{
     Accept, Client, Handler, History, Hub, Position, Received, Request, Response, Server,
     ServerError, handler_fn,
@@ -55,7 +58,14 @@ const FAREWELL: Duration = Duration::from_secs(10);
 #[tokio::main]
 async fn main() -> Result<(), ServerError> {
     let options = cli::Options::parse("chat", "127.0.0.1:8181");
-    let server = Server::bind(&options.addr).await?;
+    let scheme = if options.tls.is_some() { "wss" } else { "ws" };
+    let addr = options.addr.trim_start_matches("ws://");
+    let server = Server::bind(&format!("{scheme}://{addr}")).await?;
+    #[cfg(feature = "rustls")]
+    let server = match options.tls {
+        Some((certificate, key)) => server.tls(Tls::from_pem_files(certificate, key)?),
+        None => server,
+    };
     let chat = Chat::new(server.hub());
     let feed = feed::start(server.hub());
     let server = server
@@ -74,7 +84,7 @@ async fn main() -> Result<(), ServerError> {
                 handle.shutdown(CloseCode::GOING_AWAY, "the server is going down", FAREWELL).await;
         }
     });
-    cli::announce(server.local_addr()?);
+    cli::announce_as(scheme, server.local_addr()?);
     server.run().await
 }
 

@@ -11,6 +11,8 @@ pub struct Options {
     pub max_message_len: Option<usize>,
     pub threads: usize,
     pub compression: Compression,
+    /// The files of a certificate and of its key.
+    pub tls: Option<(String, String)>,
 }
 
 impl Options {
@@ -21,11 +23,19 @@ impl Options {
             max_message_len: None,
             threads: 1,
             compression: Compression::default(),
+            tls: None,
         };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--max-message-len" => options.max_message_len = Some(number(name, args.next())),
+                "--tls" if name == "chat" => match (args.next(), args.next()) {
+                    _ if !cfg!(feature = "rustls") => {
+                        usage(name, "--tls needs the feature `rustls`")
+                    }
+                    (Some(certificate), Some(key)) => options.tls = Some((certificate, key)),
+                    _ => usage(name, "--tls needs the files of a certificate and of its key"),
+                },
                 "--threads" => options.threads = number(name, args.next()).max(1),
                 addr if !addr.starts_with('-') => options.addr = addr.to_string(),
                 option => match options.compression.read(option, &mut args) {
@@ -112,13 +122,20 @@ fn number(name: &str, arg: Option<String>) -> usize {
 
 fn usage(name: &str, problem: &str) -> ! {
     eprintln!("{name}: {problem}");
-    eprintln!("usage: {name} [ADDR] [--max-message-len N] [--threads N] {}", Compression::USAGE);
+    let tls = if name == "chat" { " [--tls CERTIFICATE KEY]" } else { "" };
+    let compression = Compression::USAGE;
+    eprintln!("usage: {name} [ADDR] [--max-message-len N] [--threads N]{tls} {compression}");
     exit(2);
 }
 
 /// Prints the line that says where the server is, at once, for whoever started it.
 pub fn announce(addr: SocketAddr) {
-    println!("listening on ws://{addr}");
+    announce_as("ws", addr);
+}
+
+/// The same, with another scheme.
+pub fn announce_as(scheme: &str, addr: SocketAddr) {
+    println!("listening on {scheme}://{addr}");
     // nobody may be reading
     let _ = std::io::stdout().flush();
 }

@@ -3,6 +3,8 @@ use core::fmt;
 use std::io;
 
 use super::http::route::PathError;
+#[cfg(feature = "rustls")]
+use super::tls::error::TlsError;
 use crate::config::ConfigError;
 use crate::handshake::UsageError;
 use crate::proto::SendError;
@@ -11,10 +13,17 @@ use crate::proto::SendError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The address is neither `ws://HOST:PORT` nor `HOST:PORT`.
+    /// The address is none of `ws://HOST:PORT`, `wss://HOST:PORT` and `HOST:PORT`.
     Address(Box<str>),
-    /// The address is `wss://`.
+    /// A listener is for `wss://`, and there is no certificate for it: `Server::tls` was not
+    /// called, or the feature `rustls` is off.
     Tls,
+    /// There are certificates, and no listener is for `wss://`: all would be in the clear.
+    #[cfg(feature = "rustls")]
+    UnusedTls,
+    /// A certificate that cannot be used.
+    #[cfg(feature = "rustls")]
+    Certificate(TlsError),
     /// The operating system gave no socket for the address.
     Io(io::Error),
     /// An invalid path of a route or page.
@@ -41,13 +50,27 @@ impl fmt::Display for ServerError {
         match self {
             Self::Address(address) => write!(
                 f,
-                "{address:?} is no address to listen on: write `ws://HOST:PORT` without a path, \
-                 such as `ws://127.0.0.1:8181`"
+                "{address:?} is no address to listen on: write `ws://HOST:PORT` or \
+                 `wss://HOST:PORT` without a path, such as `ws://127.0.0.1:8181`"
             ),
-            Self::Tls => f.write_str(
-                "`wss://` needs TLS, which this crate does not bring: listen on `ws://` behind a \
-                 proxy that ends TLS",
+            Self::Tls => f.write_str(match cfg!(feature = "rustls") {
+                true => {
+                    "`wss://` needs a certificate: call `Server::tls` with \
+                     `Tls::from_pem_files(CERTIFICATE, KEY)`, or listen on `ws://` behind a proxy \
+                     that ends TLS"
+                }
+                false => {
+                    "`wss://` needs the feature `rustls` of this crate: turn it on and call \
+                     `Server::tls`, or listen on `ws://` behind a proxy that ends TLS"
+                }
+            }),
+            #[cfg(feature = "rustls")]
+            Self::UnusedTls => f.write_str(
+                "`Server::tls` was called, and all listeners are without TLS: listen on \
+                 `wss://HOST:PORT`, or take a listener with `Server::from_tls_listener`",
             ),
+            #[cfg(feature = "rustls")]
+            Self::Certificate(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Path(error) => error.fmt(f),
             Self::Origin(origin) => write!(
@@ -79,6 +102,10 @@ impl core::error::Error for ServerError {
             Self::Path(error) => error.source(),
             Self::Page { error, .. } => error.source(),
             Self::Config(error) => error.source(),
+            #[cfg(feature = "rustls")]
+            Self::Certificate(error) => error.source(),
+            #[cfg(feature = "rustls")]
+            Self::UnusedTls => None,
             Self::Address(_) | Self::Tls | Self::Origin(_) | Self::Host(_) | Self::Network(_) => {
                 None
             }
@@ -89,6 +116,13 @@ impl core::error::Error for ServerError {
 impl From<io::Error> for ServerError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+#[cfg(feature = "rustls")]
+impl From<TlsError> for ServerError {
+    fn from(error: TlsError) -> Self {
+        Self::Certificate(error)
     }
 }
 

@@ -132,7 +132,7 @@ impl ServerHandle {
         peer_addr: SocketAddr,
         secure: bool,
     ) -> Result<PendingUpgrade, Response> {
-        let peer = Peer { addr: peer_addr, secure, local: false };
+        let peer = Peer { addr: peer_addr, secure, own_tls: false, local: false };
         let acceptor = self.acceptor().ok_or_else(|| unavailable("the server does not run"))?;
         let permit = acceptor.permits.try_handshake(peer_addr.ip());
         let permit = permit.ok_or_else(|| unavailable("too many handshakes are under way"))?;

@@ -73,7 +73,17 @@
 //! same machine that sets none of the `X-Forwarded-…` headers has to be told apart from a browser
 //! there: name the sites with [`Server::allowed_hosts`].
 //!
-//! For TLS, put such a proxy in front, or hand streams from a TLS library to
+//! # TLS
+//!
+//! With the feature `rustls` the server ends TLS itself: `Server::bind("wss://0.0.0.0:8443")`, and
+//! `Server::tls` with the certificates, which are read again when their files change:
+//!
+//! ```text
+//! .tls(Tls::from_pem_files("cert.pem", "key.pem")?)
+//! ```
+//!
+//! [`Server::and_bind`] adds listeners, so that one server speaks `ws://` and `wss://`. Otherwise,
+//! put a proxy as above in front, or hand streams from another TLS library to
 //! [`ServerHandle::accept`].
 //!
 //! # When servers are replaced
@@ -159,10 +169,13 @@ mod context;
 mod error;
 mod handle;
 mod http;
+mod listener;
 mod observe;
 mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
+#[cfg(feature = "rustls")]
+mod tls;
 
 pub use accept::accept::Accept;
 pub use accept::external::ExternalStream;
@@ -186,3 +199,7 @@ pub use http::route::PathError;
 pub use observe::event::{Level, LogEvent};
 pub use observe::stats::Stats;
 pub use server::Server;
+#[cfg(feature = "rustls")]
+pub use tls::error::TlsError;
+#[cfg(feature = "rustls")]
+pub use tls::tls::Tls;

@@ -1,4 +1,5 @@
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
@@ -6,24 +7,28 @@ use core::time::Duration;
 use std::io;
 use std::sync::OnceLock;
 
-use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::accept::acceptor::Acceptor;
 use super::accept::lifecycle::{Phase, Stop};
 use super::client::hub::Hub;
+use super::listener::{Listener, Listeners};
 use super::observe::event::LogEvent;
 use super::observe::stats::Counters;
+#[cfg(feature = "rustls")]
+use super::tls::tls::Tls;
 
 /// What [`run`] is told beside what the acceptor knows.
 pub(crate) struct RunSettings {
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) close_window: Option<Duration>,
+    #[cfg(feature = "rustls")]
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Serves until the lifecycle says otherwise, and then closes what is open.
 pub(crate) async fn run(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     acceptor: Acceptor,
     shared: &OnceLock<Weak<Acceptor>>,
     settings: RunSettings,
@@ -35,19 +40,28 @@ pub(crate) async fn run(
         let mut stopped = pin!(acceptor.lifecycle.reached(Phase::is_stopping));
         let mut ageing = pin!(close_expired(&acceptor.hub, settings.max_lifetime));
         let mut forgetting = pin!(forget_expired(&acceptor.hub));
-        let mut accepting = pin!(accept_all(&listener, &acceptor));
+        let mut accepting = pin!(accept_all(&listeners, &acceptor));
+        #[cfg(feature = "rustls")]
+        let mut reloading = pin!(async {
+            match settings.tls {
+                Some(tls) => tls.reload_changed(&acceptor.context).await,
+                None => pending().await,
+            }
+        });
         poll_fn(|cx| {
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            // they have no end
+            // these have no end
             let _ = ageing.as_mut().poll(cx);
             let _ = forgetting.as_mut().poll(cx);
+            #[cfg(feature = "rustls")]
+            let _ = reloading.as_mut().poll(cx);
             accepting.as_mut().poll(cx)
         })
         .await;
     }
-    drop(listener);
+    drop(listeners);
     if let Some(stop) = acceptor.lifecycle.stopping() {
         shut_down(&acceptor, &stop, settings.close_window).await;
     }
@@ -66,13 +80,14 @@ impl Drop for Running<'_> {
 
 /// Accepts connections for ever. Tokio lets it do so a number of times in a row (128), then all
 /// other tasks have a turn.
-async fn accept_all(listener: &TcpListener, acceptor: &Arc<Acceptor>) {
+async fn accept_all(listeners: &[Listener], acceptor: &Arc<Acceptor>) {
     let mut logged: Option<Instant> = None;
+    let mut listeners = Listeners::new(listeners);
     loop {
-        match listener.accept().await {
-            Ok((stream, peer_addr)) => {
+        match poll_fn(|cx| listeners.poll_accept(cx)).await {
+            Ok((stream, peer_addr, listener)) => {
                 let permit = acceptor.permits.handshake(peer_addr.ip()).await;
-                acceptor.serve_tcp(stream, peer_addr, permit);
+                acceptor.serve_tcp(stream, peer_addr, permit, listener);
             }
             Err(error) if has_left(&error) => {}
             Err(error) => {

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
@@ -8,7 +9,7 @@ use core::time::Duration;
 use std::io;
 use std::sync::OnceLock;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 
 use super::accept::acceptor::{Acceptor, Settings};
 use super::accept::lifecycle::Lifecycle;
@@ -28,8 +29,11 @@ use super::http::origin::OriginPolicy;
 use super::http::request::Request;
 use super::http::response::Response;
 use super::http::route::{PathError, Pattern, Table};
+use super::listener::{BACKLOG, Listener};
 use super::observe::event::LogEvent;
 use super::run::{RunSettings, run};
+#[cfg(feature = "rustls")]
+use super::tls::tls::Tls;
 use crate::config::Config;
 use crate::handshake::Origin;
 
@@ -38,7 +42,10 @@ use crate::handshake::Origin;
 /// Set it up, then [`run`](Self::run) it: an invalid setting is an error of `run`.
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
-    listener: TcpListener,
+    /// At least one.
+    listeners: Vec<Listener>,
+    #[cfg(feature = "rustls")]
+    tls: Option<Tls>,
     /// Complete but for the settings of connections, which `run` puts together from the next three.
     settings: Settings,
     config: Config,
@@ -58,9 +65,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on an address: `ws://HOST:PORT` or `HOST:PORT`. Port 0 takes one that is free: see
-    /// [`local_addr`](Self::local_addr). Of several addresses of a host, the first that is
-    /// available is taken.
+    /// Listens on an address: `ws://HOST:PORT` or `HOST:PORT`, and `wss://HOST:PORT` with the
+    /// feature `rustls` for TLS, which needs a certificate: see `Server::tls`. Port 0 takes one
+    /// that is free: see [`local_addr`](Self::local_addr). Of several addresses of a host, the
+    /// first that is available is taken.
     ///
     /// Up to 4 096 connections wait in the queue of the operating system until they are accepted,
     /// or as many as it allows (`net.core.somaxconn` on Linux), so that all clients can come back
@@ -68,30 +76,68 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ServerError::Address`], [`ServerError::Tls`] for `wss://`, [`ServerError::Io`].
+    /// [`ServerError::Address`], [`ServerError::Io`], and [`ServerError::Tls`] for `wss://` where
+    /// the feature is off.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the listener.
     pub async fn bind(address: &str) -> Result<Self, ServerError> {
-        let host_and_port = host_and_port(address)?;
-        let mut last_error = None;
-        for addr in tokio::net::lookup_host(host_and_port).await? {
-            match listen(addr) {
-                Ok(listener) => return Ok(Self::from_listener(listener)),
-                Err(error) => last_error = Some(error),
-            }
-        }
-        let no_address = || io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        Err(last_error.unwrap_or_else(no_address).into())
+        Ok(Self::new(Listener::bind(address).await?))
+    }
+
+    /// Listens on another address as well, as [`bind`](Self::bind) does: on a second network, or on
+    /// `wss://` beside `ws://`. Connections of all listeners are accepted in turn, and everything
+    /// else that is set holds for all of them.
+    ///
+    /// ```no_run
+    /// # use sansws::server::{Server, ServerError};
+    /// # async fn run() -> Result<(), ServerError> {
+    /// Server::bind("ws://127.0.0.1:8181").await?.and_bind("ws://[::1]:8181").await?.run().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the server.
+    pub async fn and_bind(mut self, address: &str) -> Result<Self, ServerError> {
+        self.listeners.push(Listener::bind(address).await?);
+        Ok(self)
     }
 
     /// Serves on a listener that was made elsewhere, with options of its own. Give it a backlog for
     /// as many clients as may come at once: those that do not fit into it try again a second or
     /// more later.
     pub fn from_listener(listener: TcpListener) -> Self {
-        let on_loopback =
-            listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+        Self::new(Listener::new(listener, false))
+    }
+
+    /// Serves on a listener that was made elsewhere, as [`from_listener`](Self::from_listener)
+    /// does, with TLS: [`tls`](Self::tls) has to be called as well.
+    #[cfg(feature = "rustls")]
+    pub fn from_tls_listener(listener: TcpListener) -> Self {
+        Self::new(Listener::new(listener, true))
+    }
+
+    /// Serves on another listener as well: see [`from_listener`](Self::from_listener).
+    pub fn and_listener(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(Listener::new(listener, false));
+        self
+    }
+
+    /// Serves on another listener as well, with TLS: see
+    /// [`from_tls_listener`](Self::from_tls_listener).
+    #[cfg(feature = "rustls")]
+    pub fn and_tls_listener(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(Listener::new(listener, true));
+        self
+    }
+
+    fn new(listener: Listener) -> Self {
         let settings = Settings {
             routes: Table::default(),
             pages: Table::default(),
@@ -101,9 +147,10 @@ impl Server {
             health: None,
             origins: OriginPolicy::default(),
             hosts: None,
-            on_loopback,
             trust: Trust::default(),
             proxy_protocol: None,
+            #[cfg(feature = "rustls")]
+            tls: None,
             config: Self::default_config(),
         };
         let capacity = Capacity {
@@ -114,7 +161,9 @@ impl Server {
         };
         let context = Arc::new(Context::default());
         Self {
-            listener,
+            listeners: vec![listener],
+            #[cfg(feature = "rustls")]
+            tls: None,
             settings,
             config: Config::new(),
             max_message_len: None,
@@ -131,13 +180,55 @@ impl Server {
         }
     }
 
-    /// Returns the address it listens on.
+    /// Sets the certificates for all listeners of `wss://`; the last call counts.
+    ///
+    /// ```no_run
+    /// use sansws::server::{Server, ServerError, Tls, handler_fn};
+    ///
+    /// # async fn run() -> Result<(), ServerError> {
+    /// Server::bind("wss://0.0.0.0:8443")
+    ///     .await?
+    ///     .tls(Tls::from_pem_files("cert.pem", "key.pem")?)
+    ///     .and_bind("ws://127.0.0.1:8181") // beside it, for this machine
+    ///     .await?
+    ///     .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
+    ///     .run()
+    ///     .await
+    /// # }
+    /// ```
+    ///
+    /// The files are read again when they change. [`Request::is_secure`] is true of a connection to
+    /// such a listener, whatever headers say.
+    ///
+    /// The handshake of TLS, what stands [before it](Self::proxy_protocol) and the request have
+    /// [`Config::handshake_timeout`] together, and all three are one [pending](Self::max_pending)
+    /// request, which gives way to others like one without TLS. The first message of a client may
+    /// take up to 64 KiB meanwhile. A connection that does not become one of TLS is closed
+    /// ([`LogEvent::TlsFailed`]); a request in the clear is answered with status 400, which says
+    /// so. An open connection takes some 8 KB of memory more than one without TLS,
+    /// and up to 64 KiB for what its transport does not take.
+    #[cfg(feature = "rustls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Returns the address it listens on: that of the first listener, if there are several.
     ///
     /// # Errors
     ///
     /// That of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners[0].local_addr()
+    }
+
+    /// Returns the addresses of all listeners, in the order in which they were added.
+    ///
+    /// # Errors
+    ///
+    /// That of the operating system.
+    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.iter().map(Listener::local_addr).collect()
     }
 
     /// Returns the hub: the clients and their rooms.
@@ -364,7 +455,8 @@ impl Server {
     /// networks (`10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`): load balancers that pass on bytes say
     /// there who the client is (`send-proxy-v2` of haproxy, `proxy_protocol on` of nginx).
     /// [`Request::peer_addr`] and [`Request::remote_ip`] are the client's then, and
-    /// [`Request::is_secure`] is what version 2 says of TLS. Where the proxy speaks for itself, as
+    /// [`Request::is_secure`] is what version 2 says of TLS, unless the client speaks TLS with this
+    /// server, for which the header stands before it. Where the proxy speaks for itself, as
     /// in a health check, or knows no address, they stay its own.
     ///
     /// A connection without a valid header is closed ([`LogEvent::BadProxyHeader`]). The header and
@@ -557,6 +649,7 @@ impl Server {
             return Err(problem);
         }
         let config = self.connection_config().check()?;
+        self.set_up_tls()?;
         #[cfg(feature = "deflate")]
         {
             self.limits.deflate.clone_from(&config.deflate);
@@ -570,10 +663,25 @@ impl Server {
             context: self.context,
             hub: self.hub,
         };
-        let settings =
-            RunSettings { max_lifetime: self.max_lifetime, close_window: self.close_window };
-        run(self.listener, acceptor, &self.acceptor, settings).await;
+        let settings = RunSettings {
+            max_lifetime: self.max_lifetime,
+            close_window: self.close_window,
+            #[cfg(feature = "rustls")]
+            tls: self.tls,
+        };
+        run(self.listeners, acceptor, &self.acceptor, settings).await;
         Ok(())
+    }
+
+    /// Checks that there are certificates if, and only if, a listener needs them.
+    fn set_up_tls(&mut self) -> Result<(), ServerError> {
+        let is_needed = self.listeners.iter().any(|listener| listener.is_secure);
+        #[cfg(feature = "rustls")]
+        if let Some(tls) = &self.tls {
+            self.settings.tls = Some(tls.config()?);
+            return if is_needed { Ok(()) } else { Err(ServerError::UnusedTls) };
+        }
+        if is_needed { Err(ServerError::Tls) } else { Ok(()) }
     }
 
     /// Returns what [`config`](Self::config) and the setters beside it come to.
@@ -597,39 +705,8 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("Server").field("listeners", &self.listeners).finish_non_exhaustive()
     }
-}
-
-/// Returns the `HOST:PORT` of an address.
-fn host_and_port(address: &str) -> Result<&str, ServerError> {
-    let invalid = || ServerError::Address(address.into());
-    let rest = match address.split_once("://") {
-        None => address,
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") => rest,
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("wss") => return Err(ServerError::Tls),
-        Some(_) => return Err(invalid()),
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = rest.rsplit_once(':').ok_or_else(invalid)?;
-    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) || !is_port {
-        return Err(invalid());
-    }
-    Ok(rest)
-}
-
-/// Returns a listener with a queue for all who come at once.
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match addr {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // On Windows this would let another program take the same port.
-    #[cfg(not(windows))]
-    socket.set_reuseaddr(true)?;
-    socket.bind(addr)?;
-    socket.listen(BACKLOG)
 }
 
 /// Returns the most connections, pending ones included: the limit on open files, less what the rest
@@ -651,10 +728,6 @@ fn default_max_connections() -> usize {
 /// Some pages of text: more is not sent to many clients at once as a rule.
 const DEFAULT_MAX_BODY_LEN: usize = 64 * 1024;
 
-/// The length of the queue of the operating system: all clients of a busy server come at once when
-/// it comes back.
-const BACKLOG: u32 = 4096;
-
 /// Twice as many as may wait behind them in the queue, so that a storm of 5 000 clients fits in
 /// though all of them take their time. A silent one takes some 5 KB of memory.
 const DEFAULT_MAX_PENDING: usize = 2 * BACKLOG as usize;
@@ -662,28 +735,6 @@ const DEFAULT_MAX_PENDING: usize = 2 * BACKLOG as usize;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses() {
-        assert_eq!(host_and_port("ws://127.0.0.1:8181").unwrap(), "127.0.0.1:8181");
-        assert_eq!(host_and_port("WS://[::1]:0/").unwrap(), "[::1]:0");
-        assert_eq!(host_and_port("localhost:80").unwrap(), "localhost:80");
-        assert!(matches!(host_and_port("wss://h:1"), Err(ServerError::Tls)));
-        for address in [
-            "",
-            "h",
-            "ws://h",
-            "http://h:1",
-            "ws://h:1/path",
-            "h:+1",
-            "h:70000",
-            ":1",
-            "ws://u@h:1",
-        ] {
-            let error = host_and_port(address).unwrap_err();
-            assert!(matches!(error, ServerError::Address(_)), "{address}");
-        }
-    }
 
     #[test]
     fn there_is_room_for_connections() {

@@ -12,6 +12,8 @@ mod completion;
 mod deflate;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "rustls")]
+mod tls;
 
 #[global_allocator]
 static ALLOCATOR: sansws_test::counting::Counting = sansws_test::counting::Counting;

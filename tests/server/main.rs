@@ -26,6 +26,8 @@ mod shutdown;
 mod slow;
 mod streams;
 mod support;
+#[cfg(feature = "rustls")]
+mod tls;
 mod topics;
 mod turns;
 mod waiting;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sansws::server::{Server, handler_fn};
 use sansws::{CloseCode, Config, KeepAlive};
 
-use crate::support::{bind, closed, start, within};
+use crate::support::{bind, closed, start, until, within};
 
 /// The longest message that comes back.
 async fn longest(server: Server) -> usize {
@@ -114,4 +114,31 @@ async fn a_lifetime_of_nothing() {
     let mut ws = server.connect("/").await;
     assert_eq!(closed(&mut ws).await.0, 1001);
     server.stop().await;
+}
+
+#[cfg(not(feature = "rustls"))] // `tls` has what it does otherwise
+#[tokio::test]
+async fn tls_needs_its_feature() {
+    for bound in
+        [Server::bind("wss://127.0.0.1:0").await, bind().await.and_bind("WSS://127.0.0.1:0").await]
+    {
+        let error = bound.unwrap_err();
+        assert!(matches!(error, sansws::server::ServerError::Tls), "{error:?}");
+        assert!(error.to_string().contains("feature `rustls`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn one_server_on_two_listeners() {
+    let server = bind().await.and_bind("127.0.0.1:0").await.unwrap();
+    let [first, second] = server.local_addrs().unwrap()[..] else { panic!() };
+    let server = start(server.route("/", handler_fn()));
+    for addr in [first, second] {
+        let ws = within(sansws::tokio::connect(&format!("ws://{addr}/"))).await.unwrap();
+        until(|| server.hub.all().len() == 1).await;
+        drop(ws);
+        until(|| server.hub.all().is_empty()).await;
+    }
+    server.stop().await;
+    assert!(tokio::net::TcpStream::connect(second).await.is_err(), "it still listens");
 }

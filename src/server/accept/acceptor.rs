@@ -41,6 +41,7 @@ use crate::server::http::origin::OriginPolicy;
 use crate::server::http::request::{Peer, Request};
 use crate::server::http::response::Response;
 use crate::server::http::route::{Params, Pattern, Table};
+use crate::server::listener::Listener;
 use crate::server::observe::event::LogEvent;
 use crate::server::observe::stats::Counters;
 use crate::tokio::{Incoming, WebSocket, read_and_tell, tune};
@@ -66,11 +67,12 @@ pub(crate) struct Settings {
     pub(crate) origins: OriginPolicy,
     /// The hosts that the server is, if that was said.
     pub(crate) hosts: Option<Hosts>,
-    /// The listener is on a loopback address.
-    pub(crate) on_loopback: bool,
     pub(crate) trust: Trust,
     /// The networks whose connections begin with a PROXY header.
     pub(crate) proxy_protocol: Option<Networks>,
+    /// The configuration for listeners of `wss://`.
+    #[cfg(feature = "rustls")]
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) config: Config,
 }
 
@@ -85,17 +87,18 @@ pub(crate) struct Accepted {
 }
 
 impl Acceptor {
-    /// Serves a connection that the server's listener has accepted.
+    /// Serves a connection that a listener of the server has accepted.
     pub(crate) fn serve_tcp(
         self: &Arc<Self>,
         stream: TcpStream,
         addr: SocketAddr,
         permit: HandshakePermit,
+        listener: &Listener,
     ) {
         // a socket that is gone already shows that when it is read
         let _ = tune(&stream);
-        let local = self.settings.on_loopback && self.settings.hosts.is_none();
-        let peer = Peer { addr, secure: false, local };
+        let local = listener.on_loopback && self.settings.hosts.is_none();
+        let peer = Peer { addr, secure: false, own_tls: listener.is_secure, local };
         let networks = self.settings.proxy_protocol.as_ref();
         let from_proxy = networks.is_some_and(|networks| networks.contain(addr.ip()));
         self.spawn(ClientStream::tcp(stream), Vec::new(), peer, permit, from_proxy);
@@ -127,8 +130,13 @@ impl Acceptor {
             let leave = either(permit.revoked(), acceptor.lifecycle.reached(aborted));
             // In a box that is gone before the task is, and the stream before its permit is free.
             let handled = async {
+                // in boxes of their own: all others would have the room for them
+                #[cfg(feature = "rustls")]
+                if peer.own_tls {
+                    let handled = acceptor.handle_tls(stream, peer, &permit, from_proxy);
+                    return Box::pin(handled).await;
+                }
                 if from_proxy {
-                    // in a box of its own: all others would have the room for it
                     Box::pin(acceptor.handle_proxied(stream, peer, &permit)).await;
                 } else {
                     acceptor.handle(stream, received, peer, &permit).await;
@@ -169,21 +177,8 @@ impl Acceptor {
     ) {
         permit.advance(Stage::Silent);
         let reading = async {
-            let arrived = || permit.advance(Stage::Begun);
-            let stopping = self.lifecycle.reached(Phase::is_stopping);
-            match either(proxy::read(&mut stream, arrived), stopping).await {
-                Either::First(Ok((header, received))) => {
-                    if let Header::Client { addr, secure } = header {
-                        peer = Peer { addr, secure, local: false };
-                    }
-                    self.read(stream, received, permit).await
-                }
-                Either::First(Err(reason)) => {
-                    self.record_bad_proxy(peer, reason);
-                    None
-                }
-                Either::Second(()) => None,
-            }
+            let received = self.read_proxy(&mut stream, &mut peer, permit).await?;
+            self.read(stream, received, permit).await
         };
         match timeout(self.settings.config.handshake_timeout, reading).await {
             Ok(Some(Ok(incoming))) => self.handle_request(incoming, peer, permit).await,
@@ -193,8 +188,33 @@ impl Acceptor {
         }
     }
 
+    /// Reads what a proxy says about the client, and returns what came behind it; `None` if that is
+    /// not valid, or the server stops before it is there.
+    pub(super) async fn read_proxy(
+        &self,
+        stream: &mut ClientStream,
+        peer: &mut Peer,
+        permit: &HandshakePermit,
+    ) -> Option<Vec<u8>> {
+        let arrived = || permit.advance(Stage::Begun);
+        let stopping = self.lifecycle.reached(Phase::is_stopping);
+        match either(proxy::read(stream, arrived), stopping).await {
+            Either::First(Ok((header, received))) => {
+                if let Header::Client { addr, secure } = header {
+                    *peer = Peer { addr, secure, local: false, ..*peer };
+                }
+                Some(received)
+            }
+            Either::First(Err(reason)) => {
+                self.record_bad_proxy(*peer, reason);
+                None
+            }
+            Either::Second(()) => None,
+        }
+    }
+
     /// Answers a request.
-    async fn handle_request(
+    pub(super) async fn handle_request(
         &self,
         incoming: Incoming<ClientStream>,
         peer: Peer,
@@ -276,7 +296,7 @@ impl Acceptor {
     }
 
     /// Reads a request: `None` if the server stops before it is there.
-    async fn read(
+    pub(super) async fn read(
         &self,
         stream: ClientStream,
         received: Vec<u8>,
@@ -392,7 +412,7 @@ impl Acceptor {
     }
 
     /// Counts and logs a proxy that did not say in time what it should have.
-    fn record_bad_proxy(&self, peer: Peer, reason: &'static str) {
+    pub(super) fn record_bad_proxy(&self, peer: Peer, reason: &'static str) {
         Counters::add(&self.context.counters.bad_requests);
         self.context.log(&LogEvent::BadProxyHeader { peer_addr: peer.addr, reason });
     }
@@ -452,7 +472,7 @@ async fn refuse(incoming: Incoming<ClientStream>, refusal: Refusal) {
 }
 
 /// Answers a request; with status 500 if the response cannot be sent.
-async fn answer(incoming: Incoming<ClientStream>, response: &Response) {
+pub(super) async fn answer(incoming: Incoming<ClientStream>, response: &Response) {
     let mut substitute = None;
     let response = sendable(response, &mut substitute);
     // fails if the peer is gone

@@ -38,7 +38,7 @@ pub struct ExternalStream<S> {
 impl<S> ExternalStream<S> {
     /// Makes one of a stream and the address of its other end.
     pub const fn new(io: S, peer_addr: SocketAddr) -> Self {
-        let peer = Peer { addr: peer_addr, secure: false, local: false };
+        let peer = Peer { addr: peer_addr, secure: false, own_tls: false, local: false };
         Self { io, received: Vec::new(), peer }
     }
 

@@ -11,3 +11,5 @@ pub(crate) mod permits;
 pub(crate) mod plain;
 pub(crate) mod proxy;
 pub(crate) mod refusal;
+#[cfg(feature = "rustls")]
+mod secure;

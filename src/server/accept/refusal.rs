@@ -57,6 +57,13 @@ pub(crate) fn misdirected(host: &str) -> Response {
     .status(421)
 }
 
+/// For whoever speaks plain HTTP to a port for TLS.
+#[cfg(feature = "rustls")]
+pub(crate) fn tls_expected() -> Response {
+    Response::text("400 Bad Request: this port takes TLS alone; connect with wss:// or https://.\n")
+        .status(400)
+}
+
 /// Addressed to whoever set up the proxy.
 fn upgrade_removed() -> Response {
     Response::text(

@@ -86,6 +86,12 @@ impl ClientStream {
         Self { io: Io::Boxed(Box::new(stream)), took: false, ahead: None }
     }
 
+    /// Puts bytes back, to be read before anything else.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn unread(&mut self, bytes: Vec<u8>) {
+        self.ahead = Some(Box::new(Ahead { bytes, ..Ahead::default() }));
+    }
+
     /// Returns whether bytes were written since the last call.
     pub(crate) fn took(&mut self) -> bool {
         mem::take(&mut self.took)

@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
     /// TLS was ended by whoever handed us the stream.
     pub(crate) secure: bool,
+    /// TLS was ended by the server itself.
+    pub(crate) own_tls: bool,
     /// It came to a listener that only this machine can reach, and of which it was not said which
     /// hosts it is.
     pub(crate) local: bool,
@@ -66,10 +68,10 @@ impl<'a> Request<'a> {
         self.forwarded.ip.unwrap_or_else(|| self.peer.addr.ip().to_canonical())
     }
 
-    /// Returns whether the client speaks TLS, as the trusted proxies say, or else the
-    /// [`ExternalStream`](crate::server::ExternalStream).
+    /// Returns whether the client speaks TLS: with the server itself, or else as the trusted
+    /// proxies say, or else the [`ExternalStream`](crate::server::ExternalStream).
     pub fn is_secure(&self) -> bool {
-        self.forwarded.secure.unwrap_or(self.peer.secure)
+        self.peer.own_tls || self.forwarded.secure.unwrap_or(self.peer.secure)
     }
 
     /// Returns the path, not decoded.

@@ -3,6 +3,8 @@ use core::net::SocketAddr;
 use std::io;
 
 use crate::error::Error;
+#[cfg(feature = "rustls")]
+use crate::server::tls::error::TlsError;
 
 /// An event for the log; see [`Server::on_log`](crate::server::Server::on_log). Its `Display` is
 /// one line.
@@ -28,6 +30,19 @@ pub enum LogEvent<'a> {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A connection to a listener for `wss://` did not become one of TLS, or not in time. Port
+    /// scanners do this all day; so does a client that does not know the certificate authority.
+    #[cfg(feature = "rustls")]
+    TlsFailed {
+        /// The address that it came from: a proxy, if there is one.
+        peer_addr: SocketAddr,
+        /// The reason.
+        reason: &'a str,
+    },
+    /// The files of a certificate have changed and cannot be used. The certificate stays as it was,
+    /// and the files are tried again.
+    #[cfg(feature = "rustls")]
+    CertificateNotReloaded(&'a TlsError),
     /// A valid handshake was refused, by the server or by a handler.
     Refused {
         /// The address that it came from: a proxy, if there is one.
@@ -59,7 +74,7 @@ pub enum Level {
     Debug,
     /// A client that speaks the protocol was turned away.
     Info,
-    /// Resource exhaustion.
+    /// Something that an operator has to look at, such as the want of descriptors.
     Warn,
     /// A mistake in the program.
     Error,
@@ -70,6 +85,10 @@ impl LogEvent<'_> {
     pub fn level(&self) -> Level {
         match self {
             Self::BadRequest { .. } => Level::Debug,
+            #[cfg(feature = "rustls")]
+            Self::TlsFailed { .. } => Level::Debug,
+            #[cfg(feature = "rustls")]
+            Self::CertificateNotReloaded(_) => Level::Warn,
             Self::Refused { status: 429 | 503, .. }
             | Self::AcceptFailed(_)
             | Self::BadProxyHeader { .. } => Level::Warn,
@@ -87,6 +106,12 @@ impl fmt::Display for LogEvent<'_> {
             }
             Self::BadProxyHeader { peer_addr, reason } => {
                 write!(f, "{peer_addr}: no PROXY header: {reason}")
+            }
+            #[cfg(feature = "rustls")]
+            Self::TlsFailed { peer_addr, reason } => write!(f, "{peer_addr}: no TLS: {reason}"),
+            #[cfg(feature = "rustls")]
+            Self::CertificateNotReloaded(error) => {
+                write!(f, "a certificate stays as it was: {error}")
             }
             Self::Refused { peer_addr, path, status } => {
                 write!(f, "{peer_addr} at {path:?}: refused with status {status}")

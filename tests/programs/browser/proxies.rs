@@ -4,10 +4,13 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::{fs, thread};
+use std::thread;
 
 use super::chromium::Chromium;
 use super::join_at;
+use sansws_test::certificates::{Authority, Leaf};
+#[cfg(feature = "rustls")]
+use sansws_test::process::example;
 use sansws_test::process::{Process, START, Server, skip};
 
 #[test]
@@ -37,12 +40,27 @@ fn the_page_works_through_tls() {
     let test = "the_page_works_through_tls";
     let arguments = ["--ignore-certificate-errors"];
     let Some(mut browser) = Chromium::start_with(test, &arguments) else { return };
-    let Some(certificate) = certificate(test) else { return };
+    let Some(leaf) = certificate(test) else { return };
     let chat = Server::start("chat", &[]);
     let forwarder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/programs/browser/tls.py");
     let mut forwarder =
-        Process::spawn(Command::new("python3").arg(forwarder).arg(&chat.addr).arg(certificate));
+        Process::spawn(Command::new("python3").arg(forwarder).arg(&chat.addr).args(leaf.files()));
     let addr = forwarder.stdout_line(START);
+    everything_works(&mut browser, &format!("https://{addr}/"));
+}
+
+/// TLS of the server itself.
+#[cfg(feature = "rustls")]
+#[test]
+fn the_page_works_by_tls_of_the_chat() {
+    let test = "the_page_works_by_tls_of_the_chat";
+    let arguments = ["--ignore-certificate-errors"];
+    let Some(mut browser) = Chromium::start_with(test, &arguments) else { return };
+    let Some(leaf) = certificate(test) else { return };
+    let mut command = Command::new(example("chat"));
+    let mut chat = Process::spawn(command.arg("127.0.0.1:0").arg("--tls").args(leaf.files()));
+    let line = chat.stdout_line(START);
+    let addr = line.strip_prefix("listening on wss://").unwrap();
     everything_works(&mut browser, &format!("https://{addr}/"));
 }
 
@@ -107,29 +125,13 @@ fn forward(mut client: TcpStream, upstream: &str, edit: fn(&str) -> String) -> i
     Ok(())
 }
 
-/// A certificate with its key, signed by itself; `None` after a word about it if none can be made.
-fn certificate(test: &str) -> Option<PathBuf> {
+/// A certificate for 127.0.0.1; `None` after a word about it if none can be made.
+fn certificate(test: &str) -> Option<Leaf> {
     let python = Command::new("python3").args(["-c", "import ssl"]).output();
     if !python.is_ok_and(|output| output.status.success()) {
         skip(test, "there is no python3 with the module ssl");
         return None;
     }
-    let directory = sansws_test::target_dir!().join("browser");
-    fs::create_dir_all(&directory).unwrap();
-    let file = directory.join("certificate.pem");
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .arg("-keyout")
-        .arg(&file)
-        .arg("-out")
-        .arg(file.with_extension("crt"))
-        .output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        skip(test, "openssl makes no certificate");
-        return None;
-    }
-    let certificate = fs::read(file.with_extension("crt")).unwrap();
-    fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(&certificate).unwrap();
-    Some(file)
+    let authority = Authority::new(env!("CARGO_TARGET_TMPDIR"), test)?;
+    Some(authority.leaf("leaf", "IP:127.0.0.1"))
 }

@@ -1,4 +1,4 @@
-"""Ends TLS in front of a server: python3 tls.py HOST:PORT CERTIFICATE-AND-KEY
+"""Ends TLS in front of a server: python3 tls.py HOST:PORT CERTIFICATE KEY
 
 Listens on a free port of the loopback interface, and prints where.
 """
@@ -21,7 +21,7 @@ async def pump(reader, writer):
 async def main():
     host, port = sys.argv[1].rsplit(":", 1)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(sys.argv[2])
+    context.load_cert_chain(sys.argv[2], sys.argv[3])
 
     async def serve(reader, writer):
         server_reader, server_writer = await asyncio.open_connection(host, port)

@@ -7,6 +7,7 @@
 //! | [`peer`] | a [`Peer`](peer::Peer) on an asynchronous stream, and [`within`] |
 //! | [`blocking`] | the same on a blocking stream |
 //! | [`process`] | programs, the examples among them, and what tests do without them |
+//! | [`certificates`] | an [`Authority`](certificates::Authority) and what it signs, by openssl |
 //! | [`counting`] | an allocator that counts |
 //! | [`inflate`] | DEFLATE, read without the crate under test |
 //!
@@ -15,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)] // it is for tests
 
 pub mod blocking;
+pub mod certificates;
 pub mod counting;
 pub mod inflate;
 mod log;

@@ -1,0 +1,165 @@
+use core::net::SocketAddr;
+use core::task::{Context, Poll};
+use std::io;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::error::ServerError;
+
+/// One of the listeners of a server.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    /// It takes TLS alone.
+    pub(crate) is_secure: bool,
+    /// Only this machine can reach it.
+    pub(crate) on_loopback: bool,
+}
+
+impl Listener {
+    pub(crate) fn new(tcp: TcpListener, is_secure: bool) -> Self {
+        let on_loopback = tcp.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+        Self { tcp, is_secure, on_loopback }
+    }
+
+    /// Listens on an address that has a scheme or none.
+    pub(crate) async fn bind(address: &str) -> Result<Self, ServerError> {
+        let (is_secure, host_and_port) = parse(address)?;
+        if is_secure && !cfg!(feature = "rustls") {
+            return Err(ServerError::Tls);
+        }
+        let mut last_error = None;
+        for addr in tokio::net::lookup_host(host_and_port).await? {
+            match listen(addr) {
+                Ok(tcp) => return Ok(Self::new(tcp, is_secure)),
+                Err(error) => last_error = Some(error),
+            }
+        }
+        let no_address = || io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        Err(last_error.unwrap_or_else(no_address).into())
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// The listeners of a server, whose connections are accepted in turn.
+pub(crate) struct Listeners<'a> {
+    all: &'a [Listener],
+    /// The one that is asked first.
+    next: usize,
+}
+
+impl<'a> Listeners<'a> {
+    pub(crate) const fn new(all: &'a [Listener]) -> Self {
+        Self { all, next: 0 }
+    }
+
+    /// Accepts a connection; for one task.
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Accepted<'a>> {
+        // The one behind the last that had something is first, or a storm at one of them would keep
+        // the others waiting.
+        let (before, first) = self.all.split_at(self.next);
+        for (at, listener) in first.iter().chain(before).enumerate() {
+            if let Poll::Ready(accepted) = listener.tcp.poll_accept(cx) {
+                self.next = (self.next + at + 1) % self.all.len();
+                return Poll::Ready(accepted.map(|(stream, addr)| (stream, addr, listener)));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+type Accepted<'a> = io::Result<(TcpStream, SocketAddr, &'a Listener)>;
+
+/// Returns whether an address is one for TLS, and its `HOST:PORT`.
+fn parse(address: &str) -> Result<(bool, &str), ServerError> {
+    let invalid = || ServerError::Address(address.into());
+    let (is_secure, rest) = match address.split_once("://") {
+        None => (false, address),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") => (false, rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("wss") => (true, rest),
+        Some(_) => return Err(invalid()),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = rest.rsplit_once(':').ok_or_else(invalid)?;
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) || !is_port {
+        return Err(invalid());
+    }
+    Ok((is_secure, rest))
+}
+
+/// Returns a listener with a queue for all who come at once.
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // On Windows this would let another program take the same port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// The length of the queue of the operating system: all clients of a busy server come at once when
+/// it comes back.
+pub(crate) const BACKLOG: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::future::poll_fn;
+
+    use super::*;
+
+    /// A storm at one of them keeps nobody at another waiting.
+    #[tokio::test]
+    async fn listeners_take_turns() {
+        let mut all = Vec::new();
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+            for _ in 0..4 {
+                clients.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+            }
+            all.push(listener);
+        }
+        // so that the runtime learns of all of them
+        tokio::time::sleep(core::time::Duration::from_millis(20)).await;
+        let mut listeners = Listeners::new(&all);
+        for round in 0..4 {
+            for listener in &all {
+                let accepted = poll_fn(|cx| listeners.poll_accept(cx)).await;
+                assert!(core::ptr::eq(accepted.unwrap().2, listener), "round {round}");
+            }
+        }
+        assert!(poll_fn(|cx| Poll::Ready(listeners.poll_accept(cx))).await.is_pending());
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(parse("ws://127.0.0.1:8181").unwrap(), (false, "127.0.0.1:8181"));
+        assert_eq!(parse("WS://[::1]:0/").unwrap(), (false, "[::1]:0"));
+        assert_eq!(parse("localhost:80").unwrap(), (false, "localhost:80"));
+        assert_eq!(parse("wss://h:1").unwrap(), (true, "h:1"));
+        assert_eq!(parse("WSS://[::]:443/").unwrap(), (true, "[::]:443"));
+        for address in [
+            "",
+            "h",
+            "ws://h",
+            "http://h:1",
+            "ws://h:1/path",
+            "h:+1",
+            "h:70000",
+            ":1",
+            "ws://u@h:1",
+            "wss://h",
+        ] {
+            let error = parse(address).unwrap_err();
+            assert!(matches!(error, ServerError::Address(_)), "{address}");
+        }
+    }
+}
