@@ -1,10 +1,12 @@
 use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::OnceLock;
 
+use super::accept::permits::Permits;
 use super::client::limits::Limits;
 use super::observe::event::LogEvent;
 use super::observe::stats::Counters;
@@ -15,6 +17,8 @@ use super::observe::stats::Counters;
 pub(crate) struct Context {
     limits: OnceLock<Limits>,
     log: OnceLock<Box<LogFn>>,
+    /// Those of the server, once it runs; dead once it is over.
+    permits: OnceLock<Weak<Permits>>,
     pub(crate) counters: Counters,
 }
 
@@ -30,6 +34,17 @@ impl Context {
     /// Sets the limits, once, before there are clients.
     pub(crate) fn set_limits(&self, limits: Limits) {
         let _ = self.limits.set(limits);
+    }
+
+    /// Sets the permits, once.
+    pub(crate) fn set_permits(&self, permits: &Arc<Permits>) {
+        let _ = self.permits.set(Arc::downgrade(permits));
+    }
+
+    /// Returns the number of handshakes and requests under way.
+    pub(crate) fn pending(&self) -> usize {
+        let permits = self.permits.get().and_then(Weak::upgrade);
+        permits.map_or(0, |permits| permits.pending())
     }
 
     /// Sets where log events go, once.

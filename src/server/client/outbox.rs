@@ -222,6 +222,7 @@ impl Outbox {
         }
         let before = state.queue.bytes();
         state.queue.push(message);
+        counters.note_queued(state.queue.bytes());
         let urgent = state.queue.bytes() > limits.max_queued_bytes / 2;
         self.raise(if urgent { News::URGENT } else { News::SOME });
         match state.waiter.parked {

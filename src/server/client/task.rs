@@ -6,6 +6,7 @@ use core::panic::AssertUnwindSafe;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use std::panic::catch_unwind;
+use std::time::Instant;
 
 use super::client::Client;
 use super::direct::poll_direct;
@@ -19,6 +20,7 @@ use crate::server::accept::accept::Accept;
 use crate::server::accept::permits::{ConnectionPermit, TaskGuard};
 use crate::server::http::request::Request;
 use crate::server::http::response::Response;
+use crate::server::observe::tally;
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
@@ -82,6 +84,7 @@ fn serve<H: Handler>(
         };
         drop(registered);
         let info = take_close_info(&mut ws);
+        record_end(&client, info.code);
         Box::pin(finish(&*handler, &client, error, info)).await;
         drop(pump);
         drop(task);
@@ -124,6 +127,7 @@ fn run<'a, H: Handler>(
                     match Received::from_event(event) {
                         _ if !deliver => Outcome::Done,
                         Ok(message) => {
+                            let message = counted(message);
                             let call = pin!(async { handler.on_message(client, message).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
@@ -191,6 +195,20 @@ fn take_close_info<S>(ws: &mut Option<WebSocket<S>>) -> CloseInfo<'static> {
     }
 }
 
+/// Counts a message. Given away and taken back: a variable that is borrowed before an `await` has
+/// its place in the future.
+#[inline]
+fn counted(message: Received<'_>) -> Received<'_> {
+    tally::received(message.as_bytes().len());
+    message
+}
+
+/// Counts a connection that has ended with this code.
+fn record_end(client: &Client, code: u16) {
+    tally::fold(&client.context().counters);
+    client.context().counters.ended_with(code);
+}
+
 /// Runs a call of a handler. While it waits, its connection goes on: see [`Pump::poll_meanwhile`].
 fn poll_handler<'a>(
     client: &'a Client,
@@ -200,6 +218,7 @@ fn poll_handler<'a>(
     mut call: Pin<&'a mut impl Future<Output = ()>>,
 ) -> impl Future<Output = Outcome> {
     let mut waited = false;
+    let began = client.context().limits().time_handlers.then(Instant::now);
     poll_fn(move |cx| {
         let polled = poll_direct(client, out.driver(), || poll_caught(call.as_mut(), cx));
         let outcome = match polled {
@@ -211,6 +230,9 @@ fn poll_handler<'a>(
                 return polled.map(|Aborted| Outcome::Aborted);
             }
         };
+        if let Some(began) = began {
+            client.context().counters.handler_took(began.elapsed());
+        }
         if waited {
             pump.end_wait();
         }

@@ -1,4 +1,6 @@
 //! Log events and counters.
 
 pub(crate) mod event;
+mod openmetrics;
 pub(crate) mod stats;
+pub(crate) mod tally;
