@@ -10,6 +10,8 @@ mod forwarded;
 mod handshakes;
 mod hosts;
 mod hub;
+mod metrics;
+mod openmetrics;
 mod pages;
 mod pending;
 #[cfg(target_os = "linux")] // which has more than one address on its loopback interface

@@ -84,7 +84,7 @@ fn serve<H: Handler>(
         };
         drop(registered);
         let info = take_close_info(&mut ws);
-        record_end(&client, info.code);
+        record_end(&client, &info);
         Box::pin(finish(&*handler, &client, error, info)).await;
         drop(pump);
         drop(task);
@@ -203,9 +203,13 @@ fn counted(message: Received<'_>) -> Received<'_> {
     message
 }
 
-/// Counts a connection that has ended with this code.
-fn record_end(client: &Client, code: u16) {
+/// Counts a connection that has ended, by the code of the end that began to close.
+fn record_end(client: &Client, info: &CloseInfo<'_>) {
     tally::fold(&client.context().counters);
+    let code = match (info.initiator, info.sent_code) {
+        (Initiator::Local, Some(code)) => code.into(),
+        _ => info.code,
+    };
     client.context().counters.ended_with(code);
 }
 

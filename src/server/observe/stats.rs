@@ -85,9 +85,9 @@ impl Stats {
         accepted.chain(STATUSES.iter().map(|(_, name)| *name).zip(self.refusals))
     }
 
-    /// Returns how many connections ended with each close code: the names are those of the codes
-    /// that the RFC or its registry define, `3xxx`, `4xxx` and `other`. 1005 stands for a Close
-    /// without a code, 1006 for an end without a Close.
+    /// Returns how many connections ended with each close code, which is that of the end that began
+    /// to close. The names are those of the codes that the RFC or its registry define, `3xxx`,
+    /// `4xxx` and `other`. 1005 stands for a Close without a code, 1006 for an end without a Close.
     pub fn close_codes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CLOSE_CODES.iter().map(|(_, name)| *name).zip(self.closes)
     }
