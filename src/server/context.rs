@@ -10,6 +10,8 @@ use super::accept::permits::Permits;
 use super::client::limits::Limits;
 use super::observe::event::LogEvent;
 use super::observe::stats::Counters;
+#[cfg(feature = "tracing")]
+use super::observe::trace;
 
 /// Limits, log and counters: what all parts of a server look at. It is made with the server and
 /// outlives it, in the handles on its clients.
@@ -54,6 +56,8 @@ impl Context {
 
     /// Passes an event to the log.
     pub(crate) fn log(&self, event: &LogEvent<'_>) {
+        #[cfg(feature = "tracing")]
+        let _ = catch_unwind(AssertUnwindSafe(|| trace::log(event))); // as below
         if let Some(log) = self.log.get() {
             // A log that panics must not end the server; the panic hook has reported it.
             let _ = catch_unwind(AssertUnwindSafe(|| log(event)));

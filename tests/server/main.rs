@@ -27,5 +27,7 @@ mod shutdown;
 mod slow;
 mod streams;
 mod support;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod turns;
 mod waiting;

@@ -21,6 +21,8 @@ use crate::server::accept::permits::{ConnectionPermit, TaskGuard};
 use crate::server::http::request::Request;
 use crate::server::http::response::Response;
 use crate::server::observe::tally;
+#[cfg(feature = "tracing")]
+use crate::server::observe::trace;
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
@@ -57,7 +59,12 @@ impl<H: Handler> ErasedHandler for H {
         permit: ConnectionPermit,
         task: TaskGuard,
     ) {
-        tokio::spawn(serve(self, ws, client, permit, task));
+        #[cfg(feature = "tracing")]
+        let span = trace::span(&client);
+        let serving = serve(self, ws, client, permit, task);
+        #[cfg(feature = "tracing")]
+        let serving = tracing::Instrument::instrument(serving, span);
+        tokio::spawn(serving);
     }
 }
 
@@ -211,6 +218,8 @@ fn record_end(client: &Client, info: &CloseInfo<'_>) {
         _ => info.code,
     };
     client.context().counters.ended_with(code);
+    #[cfg(feature = "tracing")]
+    trace::ended_with(code);
 }
 
 /// Runs a call of a handler. While it waits, its connection goes on: see [`Pump::poll_meanwhile`].

@@ -4,3 +4,5 @@ pub(crate) mod event;
 mod openmetrics;
 pub(crate) mod stats;
 pub(crate) mod tally;
+#[cfg(feature = "tracing")]
+pub(crate) mod trace;
