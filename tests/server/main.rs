@@ -14,6 +14,7 @@ mod metrics;
 mod openmetrics;
 mod pages;
 mod pending;
+mod prometheus;
 #[cfg(target_os = "linux")] // which has more than one address on its loopback interface
 mod proxies;
 #[cfg(target_os = "linux")] // as `proxies`
