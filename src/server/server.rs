@@ -255,7 +255,7 @@ impl Server {
     /// Sets the path for health checks of load balancers: 200 while the server takes connections,
     /// 503 while it [drains](ServerHandle::drain) or shuts down.
     pub fn health(mut self, path: &str) -> Self {
-        self.settings.health = self.literal(path).or(self.settings.health.take());
+        self.settings.health = self.literal(path);
         self
     }
 
@@ -280,7 +280,7 @@ impl Server {
     /// # }
     /// ```
     pub fn metrics(mut self, path: &str) -> Self {
-        self.settings.metrics = self.literal(path).or(self.settings.metrics.take());
+        self.settings.metrics = self.literal(path);
         self
     }
 
@@ -610,7 +610,7 @@ impl Server {
         config.or(&Self::default_config())
     }
 
-    /// Returns a path without parameters; notes what is wrong with another one.
+    /// Returns a path without parameters; notes what is wrong with another one, and `run` fails.
     fn literal(&mut self, path: &str) -> Option<Box<str>> {
         match Pattern::parse(path) {
             Ok(pattern) if pattern.is_literal() => return Some(path.into()),
