@@ -3,6 +3,7 @@ use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::panic::catch_unwind;
 use std::sync::OnceLock;
 
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     /// Those of the server, once it runs; dead once it is over.
     permits: OnceLock<Weak<Permits>>,
     pub(crate) counters: Counters,
+    /// The time that calls of handlers take is counted. Looked at for each call.
+    times_handlers: AtomicBool,
 }
 
 /// The closure of [`Server::on_log`](super::Server::on_log).
@@ -47,6 +50,16 @@ impl Context {
     pub(crate) fn pending(&self) -> usize {
         let permits = self.permits.get().and_then(Weak::upgrade);
         permits.map_or(0, |permits| permits.pending())
+    }
+
+    /// Counts the time that calls of handlers take.
+    pub(crate) fn time_handlers(&self) {
+        self.times_handlers.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn times_handlers(&self) -> bool {
+        self.times_handlers.load(Ordering::Relaxed)
     }
 
     /// Sets where log events go, once.

@@ -288,8 +288,8 @@ impl Server {
     /// when they are over, what they wait for included: see
     /// [`Stats::handler_times`](super::Stats::handler_times). Costs two looks at the clock for each
     /// call, which is half as much as a small message; off by default.
-    pub fn time_handlers(mut self) -> Self {
-        self.limits.time_handlers = true;
+    pub fn time_handlers(self) -> Self {
+        self.context.time_handlers();
         self
     }
 

@@ -43,8 +43,6 @@ pub(crate) struct Limits {
     pub(crate) max_rooms_per_client: usize,
     pub(crate) max_room_name_len: usize,
     pub(crate) max_kept_headers: usize,
-    /// The time that calls of handlers take is counted.
-    pub(crate) time_handlers: bool,
     /// The setting of the connections.
     pub(crate) close_timeout: Duration,
     /// The limit for all clients together.
@@ -64,7 +62,6 @@ impl Default for Limits {
             max_rooms_per_client: 1024,
             max_room_name_len: 256,
             max_kept_headers: 4 * 1024,
-            time_handlers: false,
             close_timeout: Duration::from_secs(10),
             // 256 of the longest messages that are taken by default
             max_receiving_bytes: 256 * 1024 * 1024,

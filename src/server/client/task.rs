@@ -134,7 +134,6 @@ fn run<'a, H: Handler>(
                     match Received::from_event(event) {
                         _ if !deliver => Outcome::Done,
                         Ok(message) => {
-                            let message = counted(message);
                             let call = pin!(async { handler.on_message(client, message).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
@@ -202,14 +201,6 @@ fn take_close_info<S>(ws: &mut Option<WebSocket<S>>) -> CloseInfo<'static> {
     }
 }
 
-/// Counts a message. Given away and taken back: a variable that is borrowed before an `await` has
-/// its place in the future.
-#[inline]
-fn counted(message: Received<'_>) -> Received<'_> {
-    tally::received(message.as_bytes().len());
-    message
-}
-
 /// Counts a connection that has ended, by the code of the end that began to close.
 fn record_end(client: &Client, info: &CloseInfo<'_>) {
     tally::fold(&client.context().counters);
@@ -231,7 +222,7 @@ fn poll_handler<'a>(
     mut call: Pin<&'a mut impl Future<Output = ()>>,
 ) -> impl Future<Output = Outcome> {
     let mut waited = false;
-    let began = client.context().limits().time_handlers.then(Instant::now);
+    let began = client.context().times_handlers().then(Instant::now);
     poll_fn(move |cx| {
         let polled = poll_direct(client, out.driver(), || poll_caught(call.as_mut(), cx));
         let outcome = match polled {
@@ -244,7 +235,7 @@ fn poll_handler<'a>(
             }
         };
         if let Some(began) = began {
-            client.context().counters.handler_took(began.elapsed());
+            note_time(client, began);
         }
         if waited {
             pump.end_wait();
@@ -268,6 +259,12 @@ fn poll_last<'a>(
         Poll::Pending if client.outbox().park_for_abort(cx.waker()) => Poll::Pending,
         Poll::Pending => Poll::Ready(()),
     })
+}
+
+/// Counts the time of a call that is over.
+#[cold]
+fn note_time(client: &Client, began: Instant) {
+    client.context().counters.handler_took(began.elapsed());
 }
 
 fn report_panic(client: &Client) {

@@ -42,8 +42,8 @@ impl Stats {
         out.counters("closed", "Connections that ended, by close code.", "code", {
             self.close_codes()
         })?;
-        out.counter("received_messages", "", "Messages for handlers.", self.received)?;
-        let help = "Bytes of messages for handlers, inflated.";
+        out.counter("received_messages", "", "Messages that were received.", self.received)?;
+        let help = "Bytes of messages that were received, inflated.";
         out.counter("received_bytes", "bytes", help, self.received_bytes)?;
         out.counter("sent_messages", "", "Messages that were sent.", self.sent)?;
         let help = "Bytes of messages that were sent, before compression.";

@@ -24,8 +24,8 @@ pub struct Stats {
     /// Connections that were closed before their request was complete, or had fetched its answer,
     /// because others waited: see [`Server::max_pending`](crate::server::Server::max_pending).
     pub gave_way: u64,
-    /// Messages that handlers were given. What a connection receives and sends is added to this and
-    /// the next five when its task waits.
+    /// Messages that were received. What a connection receives and sends is added to this and the
+    /// next five when its task waits.
     pub received: u64,
     /// Their bytes, inflated.
     pub received_bytes: u64,

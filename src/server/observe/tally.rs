@@ -32,7 +32,7 @@ struct Tally {
     written: Cell<u64>,
 }
 
-/// Counts a message for a handler.
+/// Counts a message that has arrived.
 #[inline]
 pub(crate) fn received(len: usize) {
     TALLY.with(|tally| {
