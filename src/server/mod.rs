@@ -101,8 +101,9 @@
 //!     let line = |client: &sansws::server::Client| {
 //!         let (info, queued) = (client.info(), client.queued());
 //!         let age = info.opened().elapsed().as_secs();
-//!         let (id, rooms) = (client.id(), client.rooms());
-//!         format!("{id} {} {age} s, {queued} bytes wait, in {rooms:?}\n", info.remote_ip())
+//!         let (id, ip, rooms) = (client.id(), info.remote_ip(), client.rooms());
+//!         let rtt = client.round_trip(); // by the keep-alive pings
+//!         format!("{id} {ip} {age} s, {rtt:?}, {queued} bytes wait, in {rooms:?}\n")
 //!     };
 //!     let clients = request.hub().all().clients();
 //!     Response::text(clients.iter().map(line).collect::<String>())

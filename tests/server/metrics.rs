@@ -5,7 +5,7 @@ use std::time::Duration;
 use sansws::server::{
     Accept, Client, Handler, Hub, Received, Response, Server, SlowClients, Stats, handler_fn,
 };
-use sansws::{CloseCode, Config};
+use sansws::{CloseCode, Config, KeepAlive};
 use sansws_test::wire;
 use tokio::io::AsyncWriteExt;
 
@@ -238,6 +238,20 @@ async fn times_of_handlers() {
     assert!(samples.get("sansws_handler_seconds_sum") >= 0.02);
     assert!(samples.get("sansws_handler_seconds_bucket{le=\"0.01\"}") <= 3.0);
     assert_eq!(server.hub.stats().handler_times().last(), Some((None, 4)));
+    server.stop().await;
+}
+
+/// A page for debugging has what it needs.
+#[tokio::test]
+async fn round_trips_show_at_the_client() {
+    let config = Config::new().keep_alive(KeepAlive::Every(Duration::from_millis(20)));
+    let server = start(echo().await.config(config));
+    let mut ws = server.connect("/").await;
+    let client = server.hub.all().clients().remove(0);
+    let reading = tokio::spawn(async move { ws.recv().await });
+    until(|| client.round_trip().is_some()).await;
+    assert!(client.round_trip() < Some(client.info().opened().elapsed()));
+    reading.abort();
     server.stop().await;
 }
 

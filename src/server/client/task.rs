@@ -142,6 +142,7 @@ fn run<'a, H: Handler>(
                             poll_handler(client, pump, out, unread, call).await
                         }
                         Err(Event::Pong(payload)) => {
+                            let out = note_round_trip(client, out);
                             let call = pin!(async { handler.on_pong(client, payload).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
@@ -199,6 +200,16 @@ fn take_close_info<S>(ws: &mut Option<WebSocket<S>>) -> CloseInfo<'static> {
         Some(info) => info.into_owned(),
         None => aborted(),
     }
+}
+
+/// Shows the client the round-trip time that a pong may have told. Gives back what it takes: a
+/// variable that is borrowed before an `await` has its place in the future.
+fn note_round_trip<'a>(
+    client: &Client,
+    mut out: Outgoing<'a, ClientStream>,
+) -> Outgoing<'a, ClientStream> {
+    client.outbox().note_round_trip(out.driver().sender.round_trip());
+    out
 }
 
 /// Counts a connection that has ended, by the code of the end that began to close.
