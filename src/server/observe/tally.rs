@@ -1,10 +1,10 @@
 //! What the task of a connection has sent and received since it last waited.
 //!
-//! Kept by the thread, in plain cells: a message costs two additions. When the task waits, it is
+//! Kept by the thread, in plain cells: a message costs two additions. When the task waits, they are
 //! added to the counters that all threads share ([`fold`]). Only such tasks count here, and none
-//! waits before it has folded, so that the cells are empty when the next one runs. The one exception
-//! is a task that runs inside the handler of another, in a runtime of its own: it folds what that
-//! one has counted so far. The sums of a process are right even then.
+//! waits before it has folded, so that the cells are empty when the next one runs. The one
+//! exception is a task that runs inside the handler of another, in a runtime of its own: it folds
+//! what that one has counted so far. The sums of a process are right even then.
 
 use core::cell::Cell;
 
