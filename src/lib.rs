@@ -43,7 +43,9 @@
 //! - `server` (default): [`server`];
 //! - `rustls`: TLS in [`server`];
 //! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through
-//!   std, so this turns on `std`.
+//!   std, so this turns on `std`;
+//! - `tracing`: a span of the `tracing` crate for each connection of the event server, and its log
+//!   as events.
 //!
 //! A feature adds API and never changes behaviour.
 #![no_std]

@@ -1,13 +1,18 @@
 use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::panic::catch_unwind;
 use std::sync::OnceLock;
 
+use super::accept::permits::Permits;
 use super::client::limits::Limits;
 use super::observe::event::LogEvent;
 use super::observe::stats::Counters;
+#[cfg(feature = "tracing")]
+use super::observe::trace;
 
 /// Limits, log and counters: what all parts of a server look at. It is made with the server and
 /// outlives it, in the handles on its clients.
@@ -17,7 +22,11 @@ pub(crate) struct Context {
     /// Those of a server that does not run yet.
     defaults: Limits,
     log: OnceLock<Box<LogFn>>,
+    /// Those of the server, once it runs; dead once it is over.
+    permits: OnceLock<Weak<Permits>>,
     pub(crate) counters: Counters,
+    /// The time that calls of handlers take is counted. Looked at for each call.
+    times_handlers: AtomicBool,
 }
 
 /// The closure of [`Server::on_log`](super::Server::on_log).
@@ -34,6 +43,27 @@ impl Context {
         let _ = self.limits.set(limits);
     }
 
+    /// Sets the permits, once.
+    pub(crate) fn set_permits(&self, permits: &Arc<Permits>) {
+        let _ = self.permits.set(Arc::downgrade(permits));
+    }
+
+    /// Returns the number of handshakes and requests under way.
+    pub(crate) fn pending(&self) -> usize {
+        let permits = self.permits.get().and_then(Weak::upgrade);
+        permits.map_or(0, |permits| permits.pending())
+    }
+
+    /// Counts the time that calls of handlers take.
+    pub(crate) fn time_handlers(&self) {
+        self.times_handlers.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn times_handlers(&self) -> bool {
+        self.times_handlers.load(Ordering::Relaxed)
+    }
+
     /// Sets where log events go, once.
     pub(crate) fn set_log(&self, log: Box<LogFn>) {
         let _ = self.log.set(log);
@@ -41,6 +71,8 @@ impl Context {
 
     /// Passes an event to the log.
     pub(crate) fn log(&self, event: &LogEvent<'_>) {
+        #[cfg(feature = "tracing")]
+        let _ = catch_unwind(AssertUnwindSafe(|| trace::log(event))); // as below
         if let Some(log) = self.log.get() {
             // A log that panics must not end the server; the panic hook has reported it.
             let _ = catch_unwind(AssertUnwindSafe(|| log(event)));

@@ -92,6 +92,37 @@
 //! [`ServerHandle::shutdown`] ends the connections in good order and spreads that over a time, and
 //! [`Server::max_lifetime`] makes clients come back now and then, so that they find new servers.
 //!
+//! # What goes on inside
+//!
+//! [`Hub::stats`] counts connections, handshakes, messages, bytes and what goes wrong;
+//! [`Server::metrics`] serves that in the text format of OpenMetrics, which is not for the public.
+//! [`Server::time_handlers`] adds how long handlers take. [`Server::on_log`] is told of what a log
+//! should know.
+//!
+//! With the feature `tracing` each connection has a span `connection` with the fields `id`, `path`
+//! and `peer`, in which all calls of its handler are but `on_request`, and which ends with it. Log
+//! events become events of their [`Level`], and the end of a connection one of level debug with its
+//! close code, all with the target `sansws`. A message becomes none.
+//!
+//! A page that shows who is there:
+//!
+//! ```no_run
+//! # use sansws::server::{HttpRequest, Response, Server};
+//! # fn set_up(server: Server) -> Server {
+//! server.http("/debug/clients", |request: HttpRequest| async move {
+//!     let line = |client: &sansws::server::Client| {
+//!         let (info, queued) = (client.info(), client.queued());
+//!         let age = info.opened().elapsed().as_secs();
+//!         let (id, ip, rooms) = (client.id(), info.remote_ip(), client.rooms());
+//!         let rtt = client.round_trip(); // by the keep-alive pings
+//!         format!("{id} {ip} {age} s, {rtt:?}, {queued} bytes wait, in {rooms:?}\n")
+//!     };
+//!     let clients = request.hub().all().clients();
+//!     Response::text(clients.iter().map(line).collect::<String>())
+//! })
+//! # }
+//! ```
+//!
 //! # Clients that read slowly
 //!
 //! The bytes that wait for a client are bounded: [`Config::max_unsent`](crate::Config::max_unsent)

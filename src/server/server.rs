@@ -145,6 +145,7 @@ impl Server {
             max_body_len: DEFAULT_MAX_BODY_LEN,
             fallback: None,
             health: None,
+            metrics: None,
             origins: OriginPolicy::default(),
             hosts: None,
             trust: Trust::default(),
@@ -345,11 +346,41 @@ impl Server {
     /// Sets the path for health checks of load balancers: 200 while the server takes connections,
     /// 503 while it [drains](ServerHandle::drain) or shuts down.
     pub fn health(mut self, path: &str) -> Self {
-        match Pattern::parse(path) {
-            Ok(pattern) if pattern.is_literal() => self.settings.health = Some(path.into()),
-            Ok(_) => self.note::<()>(Err(PathError::with_parameters(path))),
-            Err(error) => self.note::<()>(Err(error)),
-        }
+        self.settings.health = self.literal(path);
+        self
+    }
+
+    /// Sets the path where [`Hub::stats`] is served in the text format of OpenMetrics, for
+    /// Prometheus and others: to GET and HEAD, on the port of everything else, and before a
+    /// [`page`](Self::page) or handler of the same path. Nothing is counted for it that is not
+    /// counted anyway.
+    ///
+    /// Anybody who can reach the server can read it, and it tells how busy the server is and how
+    /// often it fails. Keep it from the public: refuse the path in the reverse proxy in front, or
+    /// serve the same text from a handler of your own that checks who asks:
+    ///
+    /// ```no_run
+    /// # use sansws::server::{HttpRequest, Response, Server, Stats};
+    /// # fn set_up(server: Server, token: &'static str) -> Server {
+    /// server.http("/metrics", move |request: HttpRequest| async move {
+    ///     if request.header("Authorization") != Some(token) {
+    ///         return Response::empty(401).header("WWW-Authenticate", "Bearer");
+    ///     }
+    ///     Response::new(Stats::OPENMETRICS, request.hub().stats().to_openmetrics())
+    /// })
+    /// # }
+    /// ```
+    pub fn metrics(mut self, path: &str) -> Self {
+        self.settings.metrics = self.literal(path);
+        self
+    }
+
+    /// Measures how long the calls of handlers for open connections take, from when they begin to
+    /// when they are over, what they wait for included: see
+    /// [`Stats::handler_times`](super::Stats::handler_times). Costs two looks at the clock for each
+    /// call, which is half as much as a small message; off by default.
+    pub fn time_handlers(self) -> Self {
+        self.context.time_handlers();
         self
     }
 
@@ -656,9 +687,11 @@ impl Server {
         }
         self.limits.close_timeout = config.close_timeout;
         self.context.set_limits(self.limits);
+        let permits = Arc::new(Permits::new(self.capacity));
+        self.context.set_permits(&permits);
         let acceptor = Acceptor {
             settings: Settings { config, ..self.settings },
-            permits: Arc::new(Permits::new(self.capacity)),
+            permits,
             lifecycle: self.lifecycle,
             context: self.context,
             hub: self.hub,
@@ -694,6 +727,16 @@ impl Server {
             config = config.max_unsent(bytes);
         }
         config.or(&Self::default_config())
+    }
+
+    /// Returns a path without parameters; notes what is wrong with another one, and `run` fails.
+    fn literal(&mut self, path: &str) -> Option<Box<str>> {
+        match Pattern::parse(path) {
+            Ok(pattern) if pattern.is_literal() => return Some(path.into()),
+            Ok(_) => self.note::<()>(Err(PathError::with_parameters(path))),
+            Err(error) => self.note::<()>(Err(error)),
+        }
+        None
     }
 
     fn note<T>(&mut self, result: Result<T, impl Into<ServerError>>) {

@@ -11,8 +11,11 @@ mod forwarded;
 mod handshakes;
 mod hosts;
 mod hub;
+mod metrics;
+mod openmetrics;
 mod pages;
 mod pending;
+mod prometheus;
 #[cfg(target_os = "linux")] // which has more than one address on its loopback interface
 mod proxies;
 #[cfg(target_os = "linux")] // as `proxies`
@@ -29,5 +32,7 @@ mod support;
 #[cfg(feature = "rustls")]
 mod tls;
 mod topics;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod turns;
 mod waiting;

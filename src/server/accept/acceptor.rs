@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) fallback: Option<Box<Fallback>>,
     /// The path where a load balancer asks whether to send clients.
     pub(crate) health: Option<Box<str>>,
+    /// The path of the metrics.
+    pub(crate) metrics: Option<Box<str>>,
     pub(crate) origins: OriginPolicy,
     /// The hosts that the server is, if that was said.
     pub(crate) hosts: Option<Hosts>,
@@ -123,6 +125,7 @@ impl Acceptor {
         permit: HandshakePermit,
         from_proxy: bool,
     ) {
+        Counters::add(&self.context.counters.accepted);
         let task = self.permits.task();
         let acceptor = Arc::clone(self);
         tokio::spawn(async move {
@@ -281,6 +284,10 @@ impl Acceptor {
         }
         let request = self.settings.request(http, peer, None)?;
         self.settings.check_host(&request)?;
+        if self.settings.metrics.as_deref() == Some(http.path()) {
+            check_get(http)?;
+            return Ok(Cow::Owned(self.hub.stats().response()));
+        }
         if let Some((_, response, _)) = self.settings.pages.find(http.path()) {
             check_get(http)?;
             return Ok(Cow::Borrowed(response));
@@ -379,12 +386,13 @@ impl Acceptor {
             // it was answered with status 500
             Err(Error::Usage(_)) => self.record_unusable(&accepted, peer),
             // the client is gone
-            Err(_) => Counters::add(&self.context.counters.refused),
+            Err(_) => self.context.counters.refused(None),
         }
     }
 
     /// Hands an open connection to its handler.
-    pub(crate) fn start(&self, ws: WebSocket<ClientStream>, accepted: Accepted) {
+    pub(crate) fn start(&self, mut ws: WebSocket<ClientStream>, accepted: Accepted) {
+        ws.outgoing().stream_mut().count();
         let Accepted { handler, accept, info, permit } = accepted;
         let context = Arc::clone(&self.context);
         let client = Client::new(info, accept.client_state, self.hub.clone(), context);
@@ -401,19 +409,19 @@ impl Acceptor {
             }
             Refusal::Response(response) => response.status_code(),
         };
-        Counters::add(&self.context.counters.refused);
+        self.context.counters.refused(Some(status));
         self.context.log(&LogEvent::Refused { peer_addr: peer.addr, path, status });
     }
 
     /// Counts and logs what is not a valid request or handshake.
     pub(super) fn record_invalid(&self, peer: Peer, error: &Error) {
-        Counters::add(&self.context.counters.bad_requests);
+        self.context.counters.bad_request(status_for(error));
         self.context.log(&LogEvent::BadRequest { peer_addr: peer.addr, error });
     }
 
     /// Counts and logs a proxy that did not say in time what it should have.
     pub(super) fn record_bad_proxy(&self, peer: Peer, reason: &'static str) {
-        Counters::add(&self.context.counters.bad_requests);
+        self.context.counters.bad_request(None);
         self.context.log(&LogEvent::BadProxyHeader { peer_addr: peer.addr, reason });
     }
 
@@ -442,6 +450,15 @@ impl Settings {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Returns the status of the answer to a request that is not valid, if there was one.
+fn status_for(error: &Error) -> Option<u16> {
+    match error {
+        Error::HandshakeTimeout => Some(408),
+        Error::Handshake(error) => error.status(),
+        _ => None,
     }
 }
 

@@ -107,6 +107,11 @@ impl Pending {
         self.lock().remove(network, id);
     }
 
+    /// Returns the number of pending connections.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len
+    }
+
     /// Tells one to leave, if there is one that had its time. Returns whether one is about to
     /// leave.
     pub(crate) fn make_way(&self) -> bool {

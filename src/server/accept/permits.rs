@@ -96,6 +96,11 @@ impl Permits {
         pending >= self.capacity.pending || tasks >= self.capacity.sockets
     }
 
+    /// Returns the number of handshakes and requests under way.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Returns a permit for a connection, or the limit that stands against it.
     pub(crate) fn connection(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, Full> {
         // Relaxed: a number and nothing else; what it counts is not read through it.

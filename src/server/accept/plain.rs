@@ -23,7 +23,6 @@ use crate::server::http::handler::{HttpHandler, HttpRequest};
 use crate::server::http::request::Peer;
 use crate::server::http::response::Response;
 use crate::server::http::route::{Params, Pattern};
-use crate::server::observe::stats::Counters;
 use crate::tokio::{Exchange, Incoming};
 
 /// A handler of plain HTTP, and the path that led to it.
@@ -36,7 +35,8 @@ pub(crate) struct HttpRoute {
 impl Acceptor {
     /// Looks for the handler of a request.
     pub(crate) fn find_http(&self, http: &handshake::Request) -> Option<HttpRoute> {
-        if self.settings.health.as_deref() == Some(http.path()) {
+        let own = [&self.settings.health, &self.settings.metrics];
+        if own.iter().any(|path| path.as_deref() == Some(http.path())) {
             return None;
         }
         let (pattern, handler, params) = self.settings.http.find(http.path())?;
@@ -149,11 +149,11 @@ impl Acceptor {
                 (400, "400 Bad Request: the body is not complete.\n")
             }
             BodyError::Malformed => {
-                Counters::add(&self.context.counters.bad_requests);
+                self.context.counters.bad_request(Some(400));
                 (400, "400 Bad Request: the body is not in chunks as RFC 9112 has them.\n")
             }
             BodyError::UnknownCoding => {
-                Counters::add(&self.context.counters.bad_requests);
+                self.context.counters.bad_request(Some(501));
                 (501, "501 Not Implemented: the only transfer coding is chunked.\n")
             }
         };

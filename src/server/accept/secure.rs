@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::server::client::stream::ClientStream;
 use crate::server::http::request::Peer;
 use crate::server::observe::event::LogEvent;
-use crate::server::observe::stats::Counters;
 use crate::tokio::Incoming;
 
 impl Acceptor {
@@ -115,7 +114,7 @@ impl Acceptor {
 
     /// Counts and logs a connection that did not become one of TLS.
     fn record_tls_failed(&self, peer: Peer, reason: &str) {
-        Counters::add(&self.context.counters.bad_requests);
+        self.context.counters.bad_request(None);
         self.context.log(&LogEvent::TlsFailed { peer_addr: peer.addr, reason });
     }
 }

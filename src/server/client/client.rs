@@ -7,6 +7,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 use tokio::task::consume_budget;
 
@@ -133,6 +134,12 @@ impl Client {
     /// Those in the socket's send buffer are not among them.
     pub fn queued(&self) -> usize {
         self.0.outbox.queued()
+    }
+
+    /// Returns the time from the last keep-alive ping to its pong; `None` until one was answered.
+    /// A pong that arrives while the handler waits does not count.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.0.outbox.round_trip()
     }
 
     /// Waits until less than half of

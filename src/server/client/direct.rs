@@ -6,6 +6,7 @@ use super::queue::charge_of;
 use crate::driver::Driver;
 use crate::pool::{PooledTx, TakenTx};
 use crate::proto::{MessageRef, Sender};
+use crate::server::observe::tally;
 
 std::thread_local! {
     static THREAD: Thread = const {
@@ -87,6 +88,9 @@ pub(crate) fn put(client: &Client, message: &mut Option<MessageRef<'_>>) -> bool
         let mut tx = thread.take().unwrap_or_else(PooledTx::another);
         let has_room = tx.len() < thread.max_unsent.get();
         if has_room && let Some(message) = message.take() {
+            if !message.opcode.is_control() {
+                tally::sent(message.payload.as_slice().len());
+            }
             Sender::feed_plainly(&mut tx, message);
         }
         thread.set(Some(tx));

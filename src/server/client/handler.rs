@@ -8,6 +8,7 @@ use crate::proto::{Binary, CloseInfo, Event, Message, MessageRef, Text};
 use crate::server::accept::accept::Accept;
 use crate::server::http::request::Request;
 use crate::server::http::response::Response;
+use crate::server::observe::tally;
 
 /// The event handler of a route. One handler serves all of its connections.
 ///
@@ -197,11 +198,19 @@ pub enum Received<'b> {
 }
 
 impl<'b> Received<'b> {
-    /// Returns the message of an event, or the event if it is none.
+    /// Returns the message of an event, and counts it; or the event if it is none.
+    #[inline]
     pub(crate) fn from_event(event: Event<'b>) -> Result<Self, Event<'b>> {
         match event {
-            Event::Text(text) => Ok(Self::Text(text)),
-            Event::Binary(binary) => Ok(Self::Binary(binary)),
+            // Counted here: a variable that is borrowed in the task keeps its place in the future.
+            Event::Text(text) => {
+                tally::received(text.len());
+                Ok(Self::Text(text))
+            }
+            Event::Binary(binary) => {
+                tally::received(binary.len());
+                Ok(Self::Binary(binary))
+            }
             other => Err(other),
         }
     }

@@ -190,7 +190,11 @@ impl Hub {
 
     /// Returns what the server has counted.
     pub fn stats(&self) -> Stats {
-        self.context().counters.snapshot()
+        let context = self.context();
+        let mut stats = context.counters.snapshot();
+        stats.pending = context.pending();
+        stats.rooms = self.lock().rooms.len();
+        stats
     }
 
     pub(crate) fn context(&self) -> &Context {

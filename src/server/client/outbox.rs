@@ -1,8 +1,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::mem;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use core::task::Waker;
+use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -29,6 +30,9 @@ pub(crate) struct Outbox {
     /// is nothing. `Relaxed` suffices: what a thread has put in before it told another, that sees;
     /// and of what comes at the same time the task is told by being woken.
     news: AtomicU8,
+    /// What the task tells of the connection: its last round-trip time in microseconds, or 0. Here
+    /// because it takes no memory here.
+    round_trip: AtomicU32,
 }
 
 /// What there is for the task in its outbox.
@@ -222,6 +226,7 @@ impl Outbox {
         }
         let before = state.queue.bytes();
         state.queue.push(message);
+        counters.note_queued(state.queue.bytes());
         let urgent = state.queue.bytes() > limits.max_queued_bytes / 2;
         self.raise(if urgent { News::URGENT } else { News::SOME });
         match state.waiter.parked {
@@ -358,6 +363,18 @@ impl Outbox {
     fn raise(&self, news: u8) {
         let before = self.news.load(Ordering::Relaxed);
         self.news.store(before.max(news), Ordering::Relaxed);
+    }
+
+    /// Notes the last round-trip time. For the task.
+    pub(crate) fn note_round_trip(&self, time: Option<Duration>) {
+        let micros = time.map_or(0, |time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+        self.round_trip.store(micros, Ordering::Relaxed);
+    }
+
+    /// Returns the last round-trip time, if one is known.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let micros = self.round_trip.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 
     /// Returns whether messages are taken.

@@ -16,6 +16,7 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::proto::{Arrived, LINGER, Ready, Reply};
 use crate::server::accept::permits::ConnectionPermit;
+use crate::server::observe::tally;
 use crate::tokio::{Outgoing, WebSocket};
 
 /// The state of a connection's task besides the socket and the handler: it finds the events, moves
@@ -142,7 +143,7 @@ impl Pump {
         }
         let polled = self.poll_further(ws, client, quota, cx);
         if polled.is_pending() {
-            self.turn.end();
+            self.end_turn(client);
         }
         polled
     }
@@ -211,6 +212,12 @@ impl Pump {
         }
     }
 
+    /// Ends the turn: the task waits now.
+    fn end_turn(&mut self, client: &Client) {
+        self.turn.end();
+        tally::fold(&client.context().counters);
+    }
+
     /// Leaves an event to the next turn of the task.
     #[cold]
     fn put_off(
@@ -224,7 +231,7 @@ impl Pump {
         // What was answered so far need not wait for the rest. A failure shows in the next turn.
         let _ = self.drain(client, ws.driver());
         let _ = ws.outgoing().poll_flush(cx);
-        self.turn.end();
+        self.end_turn(client);
         give_way(cx);
         Poll::Pending
     }
@@ -309,7 +316,7 @@ impl Pump {
         let outbox = client.outbox();
         loop {
             if self.permit.is_none() {
-                self.turn.end();
+                self.end_turn(client);
                 return if outbox.park_for_abort(cx.waker()) {
                     Poll::Pending
                 } else {
@@ -331,7 +338,7 @@ impl Pump {
                 continue;
             }
             if self.poll_wait(client, out, cx).is_pending() {
-                self.turn.end();
+                self.end_turn(client);
                 return Poll::Pending;
             }
         }

@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::driver::Driver;
 use crate::pool::{self, Pool};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage};
+use crate::server::observe::tally;
 use crate::wire::Opcode;
 
 /// The messages that wait for one client, in order. An empty one that was [released](Self::release)
@@ -53,8 +54,7 @@ impl Queue {
         let mut len = 0;
         if let Some(message) = self.first.take() {
             len = message.payload().len();
-            // fails if the connection is closing, and so do all behind it
-            let _ = driver.feed((&message).into());
+            feed(driver, (&message).into());
         } else if let Some(rest) = &mut self.rest {
             len = rest.send_first(driver);
         }
@@ -145,23 +145,22 @@ impl Ring {
 
     /// Moves the first message to the send buffer. Returns its length.
     fn send_first(&mut self, driver: &mut Driver) -> usize {
-        // What fails here fails because the connection is closing, and so does all behind it.
         match self.messages.pop_front() {
             None => 0,
             Some(Queued::Flat { opcode, len, plain }) => {
                 let payload = PayloadRef::Borrowed(&self.flat[..len]);
-                let _ = driver.feed(MessageRef { opcode, payload, plain });
+                feed(driver, MessageRef { opcode, payload, plain });
                 self.flat.advance(len);
                 len
             }
             Some(Queued::Owned { opcode, bytes, plain }) => {
                 let len = bytes.len();
                 let payload = PayloadRef::Owned(bytes);
-                let _ = driver.feed(MessageRef { opcode, payload, plain });
+                feed(driver, MessageRef { opcode, payload, plain });
                 len
             }
             Some(Queued::Prepared { message, plain }) => {
-                let _ = driver.feed(MessageRef { plain, ..(&message).into() });
+                feed(driver, MessageRef { plain, ..(&message).into() });
                 message.payload().len()
             }
         }
@@ -184,6 +183,15 @@ impl Ring {
 impl pool::Buffer for Ring {
     fn capacity(&self) -> usize {
         self.flat.capacity() + self.messages.capacity() * size_of::<Queued>()
+    }
+}
+
+/// Puts a message into the send buffer, which fails if the connection is closing: so do all behind
+/// it.
+fn feed(driver: &mut Driver, message: MessageRef<'_>) {
+    let (len, is_control) = (message.payload.as_slice().len(), message.opcode.is_control());
+    if driver.feed(message).is_ok() && !is_control {
+        tally::sent(len);
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::proto::{Event, Reply};
+use crate::server::observe::tally;
 use crate::wire::{CloseFrame, FrameHeader, Opcode, apply_mask};
 
 /// The stream of a connection, which can be looked into while nobody takes in what arrives, and can
@@ -18,6 +19,8 @@ pub(crate) struct ClientStream {
     io: Io,
     /// Bytes were written since this was last asked for.
     took: bool,
+    /// What is read and written is counted: the handshake is over.
+    counts: bool,
     /// Bytes that were read ahead, to be read before anything else.
     ahead: Option<Box<Ahead>>,
 }
@@ -79,11 +82,24 @@ pub(crate) struct Observed {
 
 impl ClientStream {
     pub(crate) fn tcp(stream: TcpStream) -> Self {
-        Self { io: Io::Tcp(stream), took: false, ahead: None }
+        Self { io: Io::Tcp(stream), took: false, counts: false, ahead: None }
     }
 
     pub(crate) fn boxed(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { io: Io::Boxed(Box::new(stream)), took: false, ahead: None }
+        Self { io: Io::Boxed(Box::new(stream)), took: false, counts: false, ahead: None }
+    }
+
+    /// Counts what is read and written from now on, in the task of the connection.
+    pub(crate) fn count(&mut self) {
+        self.counts = true;
+    }
+
+    #[inline]
+    fn note_written(&mut self, bytes: usize) {
+        self.took = true;
+        if self.counts {
+            tally::written(bytes);
+        }
     }
 
     /// Puts bytes back, to be read before anything else.
@@ -128,6 +144,7 @@ impl ClientStream {
                 Ok(()) => {
                     // a buffer's length at the most
                     observed.arrived += piece.filled().len() as u32;
+                    tally::read(piece.filled().len());
                     ahead.bytes.extend_from_slice(piece.filled());
                     ahead.look(unread, &mut observed);
                 }
@@ -294,7 +311,12 @@ impl AsyncRead for ClientStream {
                 None => self.ahead = None,
             }
         }
-        self.io.poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(self.io.poll_read(cx, buf))?;
+        if self.counts {
+            tally::read(buf.filled().len() - before);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -310,7 +332,7 @@ impl AsyncWrite for ClientStream {
             Io::Boxed(stream) => Pin::new(stream).poll_write(cx, buf),
             Io::Gone => return Poll::Ready(Err(gone())),
         });
-        self.took = true;
+        self.note_written(*written.as_ref().unwrap_or(&0));
         Poll::Ready(written)
     }
 
@@ -321,7 +343,7 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let Some(writer) = self.io.writer() else { return Poll::Ready(Err(gone())) };
         let written = ready!(writer.poll_write_vectored(cx, bufs));
-        self.took = true;
+        self.note_written(*written.as_ref().unwrap_or(&0));
         Poll::Ready(written)
     }
 

@@ -7,6 +7,7 @@ use core::panic::AssertUnwindSafe;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use std::panic::catch_unwind;
+use std::time::Instant;
 
 use super::client::Client;
 use super::direct::poll_direct;
@@ -20,6 +21,9 @@ use crate::server::accept::accept::Accept;
 use crate::server::accept::permits::{ConnectionPermit, TaskGuard};
 use crate::server::http::request::Request;
 use crate::server::http::response::Response;
+use crate::server::observe::tally;
+#[cfg(feature = "tracing")]
+use crate::server::observe::trace;
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
@@ -56,7 +60,12 @@ impl<H: Handler> ErasedHandler for H {
         permit: ConnectionPermit,
         task: TaskGuard,
     ) {
-        tokio::spawn(serve(self, ws, client, permit, task));
+        #[cfg(feature = "tracing")]
+        let span = trace::span(&client);
+        let serving = serve(self, ws, client, permit, task);
+        #[cfg(feature = "tracing")]
+        let serving = tracing::Instrument::instrument(serving, span);
+        tokio::spawn(serving);
     }
 }
 
@@ -83,6 +92,7 @@ fn serve<H: Handler>(
         };
         let left = registered.leave();
         let info = take_close_info(&mut ws);
+        record_end(&client, &info);
         Box::pin(finish(&*handler, &client, error, info, left)).await;
         drop(pump);
         drop(task);
@@ -133,6 +143,7 @@ fn run<'a, H: Handler>(
                             poll_handler(client, pump, out, unread, call).await
                         }
                         Err(Event::Pong(payload)) => {
+                            let out = note_round_trip(client, out);
                             let call = pin!(async { handler.on_pong(client, payload).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
@@ -193,6 +204,28 @@ fn take_close_info<S>(ws: &mut Option<WebSocket<S>>) -> CloseInfo<'static> {
     }
 }
 
+/// Shows the client the round-trip time that a pong may have told. Gives back what it takes: a
+/// variable that is borrowed before an `await` has its place in the future.
+fn note_round_trip<'a>(
+    client: &Client,
+    mut out: Outgoing<'a, ClientStream>,
+) -> Outgoing<'a, ClientStream> {
+    client.outbox().note_round_trip(out.driver().sender.round_trip());
+    out
+}
+
+/// Counts a connection that has ended, by the code of the end that began to close.
+fn record_end(client: &Client, info: &CloseInfo<'_>) {
+    tally::fold(&client.context().counters);
+    let code = match (info.initiator, info.sent_code) {
+        (Initiator::Local, Some(code)) => code.into(),
+        _ => info.code,
+    };
+    client.context().counters.ended_with(code);
+    #[cfg(feature = "tracing")]
+    trace::ended_with(code);
+}
+
 /// Runs a call of a handler. While it waits, its connection goes on: see [`Pump::poll_meanwhile`].
 fn poll_handler<'a>(
     client: &'a Client,
@@ -202,6 +235,7 @@ fn poll_handler<'a>(
     mut call: Pin<&'a mut impl Future<Output = ()>>,
 ) -> impl Future<Output = Outcome> {
     let mut waited = false;
+    let began = client.context().times_handlers().then(Instant::now);
     poll_fn(move |cx| {
         let polled = poll_direct(client, out.driver(), || poll_caught(call.as_mut(), cx));
         let outcome = match polled {
@@ -213,6 +247,9 @@ fn poll_handler<'a>(
                 return polled.map(|Aborted| Outcome::Aborted);
             }
         };
+        if let Some(began) = began {
+            note_time(client, began);
+        }
         if waited {
             pump.end_wait();
         }
@@ -235,6 +272,12 @@ fn poll_last<'a>(
         Poll::Pending if client.outbox().park_for_abort(cx.waker()) => Poll::Pending,
         Poll::Pending => Poll::Ready(()),
     })
+}
+
+/// Counts the time of a call that is over.
+#[cold]
+fn note_time(client: &Client, began: Instant) {
+    client.context().counters.handler_took(began.elapsed());
 }
 
 fn report_panic(client: &Client) {

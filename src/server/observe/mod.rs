@@ -1,4 +1,8 @@
 //! Log events and counters.
 
 pub(crate) mod event;
+mod openmetrics;
 pub(crate) mod stats;
+pub(crate) mod tally;
+#[cfg(feature = "tracing")]
+pub(crate) mod trace;

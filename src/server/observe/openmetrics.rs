@@ -1,0 +1,123 @@
+use alloc::string::String;
+use core::fmt::{self, Write};
+
+use super::stats::Stats;
+use crate::server::http::response::Response;
+
+impl Stats {
+    /// Returns all figures in the text format of OpenMetrics 1.0, for Prometheus and others: what
+    /// [`Server::metrics`](crate::server::Server::metrics) serves, as
+    /// [`OPENMETRICS`](Self::OPENMETRICS). About 8 KB, whatever the number of clients.
+    ///
+    /// The names begin with `sansws_`. Labels have a bounded number of values, none of which a
+    /// client chooses.
+    pub fn to_openmetrics(&self) -> String {
+        let mut text = String::with_capacity(8 * 1024);
+        // to write into a string does not fail
+        let _ = self.write(&mut text);
+        text
+    }
+
+    /// The content type of [`to_openmetrics`](Self::to_openmetrics).
+    pub const OPENMETRICS: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    pub(crate) fn response(&self) -> Response {
+        Response::new(Self::OPENMETRICS, self.to_openmetrics()).header("Cache-Control", "no-store")
+    }
+
+    fn write(&self, text: &mut String) -> fmt::Result {
+        let out = &mut Families(text);
+        out.gauge("connections", "", "Open connections.", self.open())?;
+        out.gauge("pending", "", "Handshakes and requests under way.", self.pending as u64)?;
+        out.gauge("rooms", "", "Rooms that are not empty.", self.rooms as u64)?;
+        let help = "The most bytes that have waited for one client.";
+        out.gauge("queue_high_water_bytes", "bytes", help, self.queue_high_water as u64)?;
+        out.counter("streams_accepted", "", "Streams that were accepted.", self.accepted)?;
+        out.counter("accept_errors", "", "Failures to accept a stream.", self.accept_errors)?;
+        let help = "Handshakes, and what is no valid request, by the status of the answer.";
+        out.counters("handshakes", help, "status", self.handshakes())?;
+        let help = "Streams that were closed before their request was complete, for others.";
+        out.counter("gave_way", "", help, self.gave_way)?;
+        out.counters("closed", "Connections that ended, by close code.", "code", {
+            self.close_codes()
+        })?;
+        out.counter("received_messages", "", "Messages that were received.", self.received)?;
+        let help = "Bytes of messages that were received, inflated.";
+        out.counter("received_bytes", "bytes", help, self.received_bytes)?;
+        out.counter("sent_messages", "", "Messages that were sent.", self.sent)?;
+        let help = "Bytes of messages that were sent, before compression.";
+        out.counter("sent_bytes", "bytes", help, self.sent_bytes)?;
+        let help = "Bytes that were read from transports, frames as they are.";
+        out.counter("transport_read_bytes", "bytes", help, self.read_bytes)?;
+        let help = "Bytes that were written to transports, frames as they are.";
+        out.counter("transport_written_bytes", "bytes", help, self.written_bytes)?;
+        let help = "Messages that were dropped for slow clients.";
+        out.counter("dropped_messages", "", help, self.dropped)?;
+        out.counter("slow_closed", "", "Clients that were closed as slow.", self.slow_closed)?;
+        let help = "Clients that were closed for the memory of unfinished messages.";
+        out.counter("overload_closed", "", help, self.overload_closed)?;
+        out.counter("panics", "", "Panics of handlers.", self.panics)?;
+        self.write_times(out)?;
+        writeln!(out.0, "# EOF")
+    }
+
+    /// Without calls there is no histogram: they may be counted nowhere.
+    fn write_times(&self, out: &mut Families<'_>) -> fmt::Result {
+        let Some((_, calls)) = self.handler_times().last().filter(|it| it.1 > 0) else {
+            return Ok(());
+        };
+        let help = "Times that calls of handlers took, waiting included.";
+        out.begin("handler_seconds", "histogram", "seconds", help)?;
+        for (bound, calls) in self.handler_times() {
+            match bound {
+                Some(bound) => {
+                    let bound = bound.as_secs_f64();
+                    // "1.0": OpenMetrics wants the point
+                    writeln!(out.0, "sansws_handler_seconds_bucket{{le=\"{bound:?}\"}} {calls}")?;
+                }
+                None => writeln!(out.0, "sansws_handler_seconds_bucket{{le=\"+Inf\"}} {calls}")?,
+            }
+        }
+        writeln!(out.0, "sansws_handler_seconds_count {calls}")?;
+        writeln!(out.0, "sansws_handler_seconds_sum {:?}", self.handler_time().as_secs_f64())
+    }
+}
+
+/// A text of metric families, one after the other.
+struct Families<'a>(&'a mut String);
+
+impl Families<'_> {
+    fn begin(&mut self, name: &str, kind: &str, unit: &str, help: &str) -> fmt::Result {
+        writeln!(self.0, "# TYPE sansws_{name} {kind}")?;
+        if !unit.is_empty() {
+            writeln!(self.0, "# UNIT sansws_{name} {unit}")?;
+        }
+        writeln!(self.0, "# HELP sansws_{name} {help}")
+    }
+
+    fn gauge(&mut self, name: &str, unit: &str, help: &str, value: u64) -> fmt::Result {
+        self.begin(name, "gauge", unit, help)?;
+        writeln!(self.0, "sansws_{name} {value}")
+    }
+
+    fn counter(&mut self, name: &str, unit: &str, help: &str, value: u64) -> fmt::Result {
+        self.begin(name, "counter", unit, help)?;
+        writeln!(self.0, "sansws_{name}_total {value}")
+    }
+
+    /// Writes a counter for each value of a label. None of the values has to be escaped.
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (&'static str, u64)>,
+    ) -> fmt::Result {
+        self.begin(name, "counter", "", help)?;
+        for (value, count) in values {
+            writeln!(self.0, "sansws_{name}_total{{{label}=\"{value}\"}} {count}")?;
+        }
+        Ok(())
+    }
+}
