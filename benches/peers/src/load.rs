@@ -145,46 +145,36 @@ impl Load {
                 }
                 Ok(String::new())
             }
-            "echo" => {
+            // messages that come back, or those of the first connection that come to all of them
+            "echo" | "broadcast" => {
                 let kind = words.next().and_then(Kind::parse).ok_or(ErrorKind::InvalidInput)?;
                 let (len, depth) = (number(words.next())?, number(words.next())?);
                 let time = Duration::from_millis(number(words.next())?);
-                let group = self.groups.get_mut(id).and_then(Option::as_mut);
-                let group = group.ok_or(ErrorKind::NotConnected)?;
                 let pattern = Pattern::new(kind, len, depth);
-                let (count, time) = group.echo(&pattern, depth, time, &mut self.buffer)?;
-                Ok(format!("{count} {}", time.as_nanos()))
-            }
-            // messages of the first connection that come to all of them
-            "broadcast" => {
-                let kind = words.next().and_then(Kind::parse).ok_or(ErrorKind::InvalidInput)?;
-                let (len, depth) = (number(words.next())?, number(words.next())?);
-                let time = Duration::from_millis(number(words.next())?);
-                let group = self.groups.get_mut(id).and_then(Option::as_mut);
-                let group = group.ok_or(ErrorKind::NotConnected)?;
-                let pattern = Pattern::new(kind, len, depth);
-                let (count, time) = group.broadcast(&pattern, depth, time, &mut self.buffer)?;
+                let (group, buffer) = self.group(id)?;
+                let (count, time) = match command {
+                    "echo" => group.echo(&pattern, depth, time, buffer)?,
+                    _ => group.broadcast(&pattern, depth, time, buffer)?,
+                };
                 Ok(format!("{count} {}", time.as_nanos()))
             }
             // texts that come back compressed; answers with their bytes as well
             "texts" => {
                 let (len, depth) = (number(words.next())?, number(words.next())?);
                 let time = Duration::from_millis(number(words.next())?);
-                let group = self.groups.get_mut(id).and_then(Option::as_mut);
-                let group = group.ok_or(ErrorKind::NotConnected)?;
-                let before = group.bytes();
                 let pattern = Pattern::texts(len);
-                let (count, time) = group.echo(&pattern, depth, time, &mut self.buffer)?;
+                let (group, buffer) = self.group(id)?;
+                let before = group.bytes();
+                let (count, time) = group.echo(&pattern, depth, time, buffer)?;
                 let bytes = group.bytes() - before;
                 Ok(format!("{count} {} {bytes}", time.as_nanos()))
             }
             // one message on each of the first connections, one after the other
             "touch" => {
                 let (len, count): (usize, usize) = (number(words.next())?, number(words.next())?);
-                let group = self.groups.get_mut(id).and_then(Option::as_mut);
-                let group = group.ok_or(ErrorKind::NotConnected)?;
                 let pattern = Pattern::new(Kind::Binary, len, 1);
-                group.touch(&pattern, count, &mut self.buffer)?;
+                let (group, buffer) = self.group(id)?;
+                group.touch(&pattern, count, buffer)?;
                 Ok(String::new())
             }
             // beside attackers: connected before they begin, then so many milliseconds
@@ -206,6 +196,12 @@ impl Load {
             }
             _ => Err(io::Error::other("unknown command")),
         }
+    }
+
+    /// The connections to a server, and a buffer to read into.
+    fn group(&mut self, id: usize) -> io::Result<(&mut Group, &mut [u8])> {
+        let group = self.groups.get_mut(id).and_then(Option::as_mut);
+        Ok((group.ok_or(ErrorKind::NotConnected)?, &mut self.buffer))
     }
 }
 

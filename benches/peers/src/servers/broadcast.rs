@@ -7,30 +7,32 @@ use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::routing::any;
 use futures_util::{SinkExt, StreamExt};
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Token};
 use sansws::server::{OriginPolicy, Server, handler_fn};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Sender, channel};
 
-use super::floor::{apply_mask, respond};
-use crate::scenario::{parse_header, push_header};
-
-const LISTENER: Token = Token(usize::MAX);
+use super::floor::{push_replies, respond};
+use super::floor_epoll::{LISTENER, accept, listen};
 
 /// What a server can do the least: one read for what has come, and one write of it for each client.
 pub fn floor() -> io::Result<()> {
-    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
-    let mut poll = Poll::new()?;
-    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    super::announce(listener.local_addr()?)?;
+    let (listener, mut poll) = listen()?;
     let mut clients = Vec::new();
     let mut events = Events::with_capacity(1024);
     loop {
         poll.poll(&mut events, None)?;
         for event in &events {
             match event.token() {
-                LISTENER => accept(&listener, &poll, &mut clients)?,
+                LISTENER => {
+                    while let Some(mut stream) = accept(&listener)? {
+                        let interest = Interest::READABLE | Interest::WRITABLE;
+                        let token = Token(clients.len());
+                        poll.registry().register(&mut stream, token, interest)?;
+                        clients.push(Some(Client { stream, open: false, unsent: Vec::new() }));
+                    }
+                }
                 Token(id) => {
                     let mut out = Vec::new();
                     let open = clients[id].as_mut().map(|client| client.take(event, &mut out));
@@ -43,24 +45,6 @@ pub fn floor() -> io::Result<()> {
                 }
             }
         }
-    }
-}
-
-fn accept(
-    listener: &TcpListener,
-    poll: &Poll,
-    clients: &mut Vec<Option<Client>>,
-) -> io::Result<()> {
-    loop {
-        let mut stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        stream.set_nodelay(true)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut stream, Token(clients.len()), interest)?;
-        clients.push(Some(Client { stream, open: false, unsent: Vec::new() }));
     }
 }
 
@@ -105,16 +89,7 @@ impl Client {
             self.open = true;
             return self.write(&answer);
         }
-        let mut at = 0;
-        while let Some(header) = parse_header(&bytes[at..]) {
-            let payload = at + header.header_len;
-            let Some(bytes) = bytes.get(payload..payload + header.len) else { break };
-            push_header(out, header.first & 0x0f, header.len, false);
-            let start = out.len();
-            out.extend_from_slice(bytes);
-            apply_mask(&mut out[start..], header.key.unwrap_or_default());
-            at = payload + header.len;
-        }
+        push_replies(bytes, out);
         Ok(())
     }
 

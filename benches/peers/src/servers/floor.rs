@@ -114,18 +114,9 @@ impl Connection {
             self.write(socket, &bytes[reply])?;
             return Ok(end);
         }
-        let mut at = 0;
-        while let Some(header) = parse_header(&bytes[at..]) {
-            let payload = at + header.header_len;
-            let Some(bytes) = bytes.get(payload..payload + header.len) else { break };
-            push_header(out, header.first & 0x0f, header.len, false);
-            let start = out.len();
-            out.extend_from_slice(bytes);
-            apply_mask(&mut out[start..], header.key.unwrap_or_default());
-            at = payload + header.len;
-        }
+        let used = push_replies(bytes, out);
         self.write(socket, out)?;
-        Ok(at)
+        Ok(used)
     }
 
     fn write<S: Socket>(&mut self, socket: &mut S, mut bytes: &[u8]) -> io::Result<()> {
@@ -169,6 +160,21 @@ fn reply_in_place(bytes: &mut [u8]) -> Option<Range<usize>> {
     bytes[start + 1] &= 0x7f;
     apply_mask(&mut bytes[header.header_len..], key);
     Some(start..bytes.len())
+}
+
+/// Appends the frames that are whole in `bytes`, unmasked; how much of it that is.
+pub fn push_replies(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut at = 0;
+    while let Some(header) = parse_header(&bytes[at..]) {
+        let payload = at + header.header_len;
+        let Some(bytes) = bytes.get(payload..payload + header.len) else { break };
+        push_header(out, header.first & 0x0f, header.len, false);
+        let start = out.len();
+        out.extend_from_slice(bytes);
+        apply_mask(&mut out[start..], header.key.unwrap_or_default());
+        at = payload + header.len;
+    }
+    at
 }
 
 /// The answer to a request whose key is where the load generator puts it.

@@ -8,14 +8,10 @@ use mio::{Events, Interest, Registry, Token};
 
 use super::floor::{Connection, Shared, Socket};
 
-const LISTENER: Token = Token(usize::MAX);
+pub const LISTENER: Token = Token(usize::MAX);
 
 pub fn serve() -> io::Result<()> {
-    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
-    let mut poll = mio::Poll::new()?;
-    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    super::announce(listener.local_addr()?)?;
-
+    let (listener, mut poll) = listen()?;
     let mut clients = Clients::default();
     let mut events = Events::with_capacity(1024);
     loop {
@@ -29,6 +25,27 @@ pub fn serve() -> io::Result<()> {
     }
 }
 
+/// A listener that is announced, and the epoll that tells of it.
+pub fn listen() -> io::Result<(TcpListener, mio::Poll)> {
+    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
+    let poll = mio::Poll::new()?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    super::announce(listener.local_addr()?)?;
+    Ok((listener, poll))
+}
+
+/// Accepts a connection, if there is one.
+pub fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
+    match listener.accept() {
+        Ok((stream, _)) => {
+            stream.set_nodelay(true)?;
+            Ok(Some(stream))
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 #[derive(Default)]
 struct Clients {
     slots: Vec<Option<(TcpStream, Connection)>>,
@@ -38,13 +55,7 @@ struct Clients {
 
 impl Clients {
     fn accept(&mut self, listener: &TcpListener, registry: &Registry) -> io::Result<()> {
-        loop {
-            let mut stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            stream.set_nodelay(true)?;
+        while let Some(mut stream) = accept(listener)? {
             let id = self.free.pop().unwrap_or_else(|| {
                 self.slots.push(None);
                 self.slots.len() - 1
@@ -54,6 +65,7 @@ impl Clients {
             self.slots[id] = Some((stream, Connection::default()));
             self.serve(id);
         }
+        Ok(())
     }
 
     fn serve(&mut self, id: usize) {
