@@ -319,17 +319,19 @@ impl Acceptor {
         if !received.is_empty() {
             arrived();
         }
-        // A browser may have connected for later. A request that has begun may be completed.
-        let late = async {
-            self.lifecycle.reached(Phase::is_stopping).await;
-            if begun.load(Ordering::Relaxed) {
-                sleep(GRACE).await;
-            }
-        };
         let read = read_and_tell(stream, &received, &self.settings.config, arrived);
-        match either(read, late).await {
+        match either(read, self.too_late(&begun)).await {
             Either::First(read) => Some(read),
             Either::Second(()) => None,
+        }
+    }
+
+    /// Waits until the server stops. A browser may have connected for later; what has begun by then
+    /// may be completed.
+    pub(super) async fn too_late(&self, begun: &AtomicBool) {
+        self.lifecycle.reached(Phase::is_stopping).await;
+        if begun.load(Ordering::Relaxed) {
+            sleep(GRACE).await;
         }
     }
 

@@ -5,11 +5,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::AsyncReadExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::acceptor::{Acceptor, Either, GRACE, answer, either};
-use super::lifecycle::Phase;
+use super::acceptor::{Acceptor, Either, answer, either};
 use super::pending::Stage;
 use super::permits::HandshakePermit;
 use super::refusal::tls_expected;
@@ -70,12 +69,6 @@ impl Acceptor {
         }
         *progress = Progress::Handshake;
         let begun = AtomicBool::new(!received.is_empty()); // atomic for `Send`
-        let late = async {
-            self.lifecycle.reached(Phase::is_stopping).await;
-            if begun.load(Ordering::Relaxed) {
-                sleep(GRACE).await;
-            }
-        };
         let opening = async {
             if received.is_empty() {
                 received = read_first(&mut stream).await.ok_or("the peer has left")?;
@@ -92,7 +85,7 @@ impl Acceptor {
             let stream = accepted.map_err(|error| error.to_string())?;
             Ok((ClientStream::boxed(stream), Vec::new(), Progress::Request))
         };
-        let (stream, received) = match either(opening, late).await {
+        let (stream, received) = match either(opening, self.too_late(&begun)).await {
             Either::First(Ok((stream, received, reached))) => {
                 *progress = reached;
                 (stream, received)

@@ -226,9 +226,7 @@ impl Outbox {
         }
         let before = state.queue.bytes();
         state.queue.push(message);
-        counters.note_queued(state.queue.bytes());
-        let urgent = state.queue.bytes() > limits.max_queued_bytes / 2;
-        self.raise(if urgent { News::URGENT } else { News::SOME });
+        self.note_queued(&state, context);
         match state.waiter.parked {
             _ if own => {}
             Parked::Running => {}
@@ -247,8 +245,9 @@ impl Outbox {
         messages: &[PreparedMessage],
         whole: bool,
         own: bool,
-        limits: &Limits,
+        context: &Context,
     ) -> Result<usize, TrySendError> {
+        let limits = context.limits();
         let mut state = self.lock();
         if !state.gate.is_open() {
             return Err(TrySendError::Closed);
@@ -271,12 +270,20 @@ impl Outbox {
         for message in &messages[messages.len() - count..] {
             state.queue.push(message.into());
         }
-        let urgent = state.queue.bytes() > limits.max_queued_bytes / 2;
-        self.raise(if urgent { News::URGENT } else { News::SOME });
+        self.note_queued(&state, context);
         if !own && state.waiter.parked != Parked::Running {
             wake(state);
         }
         Ok(count)
+    }
+
+    /// Notes that more waits than before.
+    #[inline]
+    fn note_queued(&self, state: &State, context: &Context) {
+        let bytes = state.queue.bytes();
+        context.counters.note_queued(bytes);
+        let urgent = bytes > context.limits().max_queued_bytes / 2;
+        self.raise(if urgent { News::URGENT } else { News::SOME });
     }
 
     /// Asks for a Close frame behind the messages that wait.

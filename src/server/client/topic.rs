@@ -211,15 +211,15 @@ impl Topic<'_> {
         messages: &[PreparedMessage],
         whole: bool,
     ) -> Result<usize, ResumeError> {
-        let limits = self.hub.context().limits();
+        let context = self.hub.context();
         let own = client.id() == direct::current();
-        let queued = match client.outbox().push_kept(messages, whole, own, limits) {
+        let queued = match client.outbox().push_kept(messages, whole, own, context) {
             Ok(queued) => queued,
             Err(TrySendError::Full { bytes, .. }) => {
                 return Err(ResumeError::Missed(Missed::TooMuch {
                     messages: messages.len(),
                     bytes,
-                    limit: limits.max_queued_bytes,
+                    limit: context.limits().max_queued_bytes,
                 }));
             }
             Err(TrySendError::Closed | TrySendError::Invalid(_)) => {
