@@ -7,7 +7,7 @@ use sansws::proto::{Connection, Role};
 use sansws::wire::Opcode;
 use sansws::{Config, Event, PreparedMessage};
 
-use sansws_test::counting::{COUNT, HELD, PEAK};
+use sansws_test::counting::{COUNT, HELD, PEAK, peak_beyond};
 use sansws_test::pair::*;
 use sansws_test::process::alone;
 
@@ -27,8 +27,8 @@ fn measure<T>(code: impl FnOnce() -> T) -> (T, Taken) {
     PEAK.store(held, Relaxed);
     let value = code();
     let taken = Taken {
-        peak: PEAK.load(Relaxed) - held,
-        kept: HELD.load(Relaxed) as isize - held as isize,
+        peak: peak_beyond(held),
+        kept: HELD.load(Relaxed) - held,
         count: COUNT.load(Relaxed) - count,
     };
     (value, taken)

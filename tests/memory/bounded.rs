@@ -15,7 +15,7 @@ use sansws::{CloseCode, Config, KeepAlive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
-use sansws_test::counting::{HELD, PEAK};
+use sansws_test::counting::{HELD, PEAK, held_beyond, peak_beyond};
 use sansws_test::process::alone;
 use sansws_test::wire::{self, PING, TEXT};
 
@@ -74,7 +74,7 @@ fn resident() -> usize {
 
 /// What was held and resident at some moment.
 struct Before {
-    held: usize,
+    held: isize,
     resident: usize,
 }
 
@@ -88,7 +88,7 @@ impl Before {
     /// At most so much was held at once in between, and the process has not grown by 4 MiB.
     #[track_caller]
     fn peak(&self, at_most: usize) {
-        let peak = PEAK.load(Relaxed) - self.held;
+        let peak = peak_beyond(self.held);
         assert!(peak <= at_most, "{peak} bytes were held at once");
         let grown = resident().saturating_sub(self.resident);
         assert!(grown < 4 * MIB, "the process has grown by {grown} bytes");
@@ -97,7 +97,7 @@ impl Before {
     /// Not more than so much is held besides.
     #[track_caller]
     fn kept(&self, at_most: usize) {
-        let kept = HELD.load(Relaxed).saturating_sub(self.held);
+        let kept = held_beyond(self.held);
         assert!(kept <= at_most, "{kept} bytes are still held");
     }
 }

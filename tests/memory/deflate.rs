@@ -11,7 +11,7 @@ use sansws::wire::Opcode;
 use sansws::{Config, PreparedMessage, ProtocolError};
 
 use self::support::*;
-use sansws_test::counting::{HELD, PEAK};
+use sansws_test::counting::{HELD, PEAK, held_beyond, peak_beyond};
 use sansws_test::pair::*;
 use sansws_test::process::alone;
 
@@ -46,7 +46,7 @@ fn measure<T>(code: impl FnOnce() -> T) -> (T, usize, usize) {
     let held = HELD.load(Relaxed);
     PEAK.store(held, Relaxed);
     let value = code();
-    (value, PEAK.load(Relaxed) - held, HELD.load(Relaxed).saturating_sub(held))
+    (value, peak_beyond(held), held_beyond(held))
 }
 
 /// An end that has sent and received compressed messages and is idle now.

@@ -10,7 +10,7 @@ use sansws::CloseCode;
 use sansws::server::{History, Server, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 
-use sansws_test::counting::{COUNT, HELD};
+use sansws_test::counting::{COUNT, HELD, held_beyond};
 use sansws_test::process::alone;
 
 /// Clients that are measured; as many again come before them and pay for what all share.
@@ -35,7 +35,7 @@ fn messages_and_idle_clients_are_cheap_alone() {
     let before = HELD.load(Relaxed);
     all.extend((0..CLIENTS).map(|_| open(addr)));
     settle();
-    let each = (HELD.load(Relaxed) - before) / CLIENTS;
+    let each = held_beyond(before) / CLIENTS;
     println!("an idle client holds {each} bytes of the heap");
     assert!(each <= 1500, "{each} bytes");
 
@@ -99,7 +99,7 @@ fn topics_alone() {
     hub.topic("first", LINES).send("what all share").unwrap();
     hub.topic("first", LINES).forget();
     let before = HELD.load(Relaxed);
-    let held = || HELD.load(Relaxed).saturating_sub(before);
+    let held = || held_beyond(before);
     for (topics, messages, len) in [(1, 1000, 1), (1, 50, 10_000), (3000, 1, 1), (30, 30, 300)] {
         let names: Vec<_> = (0..topics).map(|at| format!("a topic with the number {at}")).collect();
         let of_names = held();
