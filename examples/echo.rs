@@ -6,6 +6,7 @@
 mod cli;
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 use sansws::{Config, Error};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -26,17 +27,15 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve(options: cli::Options) -> io::Result<()> {
-    let config = options.config();
+    let config = Arc::new(options.config()); // not a copy in each connection's task
     let listener = listen(&options.addr).await?;
     cli::announce(listener.local_addr()?);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let config = config.clone();
-                tokio::spawn(async move {
-                    // a peer that breaks off or breaks a rule is none of the server's business
-                    let _ = echo(stream, &config).await;
-                });
+                // Its error is dropped: a peer that breaks off or breaks a rule is none of the
+                // server's business.
+                tokio::spawn(echo(stream, Arc::clone(&config)));
             }
             // gone before its turn came
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
@@ -59,9 +58,9 @@ async fn listen(addr: &str) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn echo(stream: TcpStream, config: &Config) -> Result<(), Error> {
+async fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
     sansws::tokio::tune(&stream)?;
-    let mut ws = sansws::tokio::accept_with(stream, config).await?;
+    let mut ws = sansws::tokio::accept_with(stream, &config).await?;
     while let Some((event, mut out)) = ws.next_event().await? {
         if let Some(message) = event.into_message_ref() {
             out.feed(message)?;

@@ -278,17 +278,31 @@ impl Server {
             client.busy().tx = Some(std::mem::take(&mut self.tx));
         }
         let due = client.endpoint.poll_timeout();
-        if due != client.busy.as_ref().and_then(|busy| busy.alarm) {
+        let set = due.filter(|_| due != client.busy.as_ref().and_then(|busy| busy.alarm));
+        if due.is_some() || client.busy.is_some() {
             client.busy().alarm = due;
-            if let Some(due) = due {
-                self.alarms.push(Reverse((due, id)));
-            }
         }
         client.busy.take_if(|busy| busy.is_over());
         if matches!(turn, Turn::More) && !client.unfinished {
             client.unfinished = true;
             self.unfinished.push_back(id);
         }
+        if let Some(due) = set {
+            self.set_alarm(due, id);
+        }
+    }
+
+    /// Notes when a client has something to do. Where there is no room, what is stale makes some,
+    /// for as many alarms as there were: each handshake leaves one behind.
+    fn set_alarm(&mut self, due: Duration, id: usize) {
+        if self.alarms.len() == self.alarms.capacity() {
+            self.alarms.retain(|Reverse((due, id))| {
+                let client = self.clients.get_mut(*id);
+                client.is_some_and(|it| it.busy.as_ref().is_some_and(|it| it.alarm == Some(*due)))
+            });
+            self.alarms.reserve(self.alarms.len().max(16));
+        }
+        self.alarms.push(Reverse((due, id)));
     }
 
     /// Whether the shared buffers, which are empty between two turns, hold much memory.

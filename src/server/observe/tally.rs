@@ -66,12 +66,13 @@ pub(crate) fn written(bytes: usize) {
 pub(crate) fn fold(counters: &Counters) {
     TALLY.with(|tally| {
         let shard = counters.shard();
-        Counters::add_some(&shard.received, tally.received.take());
-        Counters::add_some(&shard.received_bytes, tally.received_bytes.take());
-        Counters::add_some(&shard.sent, tally.sent.take());
-        Counters::add_some(&shard.sent_bytes, tally.sent_bytes.take());
-        Counters::add_some(&shard.read, tally.read.take());
-        Counters::add_some(&shard.written, tally.written.take());
+        let counts = shard.counts;
+        shard.add(&counts.received, tally.received.take());
+        shard.add(&counts.received_bytes, tally.received_bytes.take());
+        shard.add(&counts.sent, tally.sent.take());
+        shard.add(&counts.sent_bytes, tally.sent_bytes.take());
+        shard.add(&counts.read, tally.read.take());
+        shard.add(&counts.written, tally.written.take());
     });
 }
 
