@@ -37,7 +37,9 @@ struct Setting {
 
 fn settings() -> Vec<Setting> {
     let without = |name, deflate| Setting { name, deflate: Some(deflate) };
-    let base = || Deflate::new().server_no_context_takeover(true).client_no_context_takeover(true);
+    let base = || {
+        Deflate::new().level(1).server_no_context_takeover(true).client_no_context_takeover(true)
+    };
     let with = |name, deflate: Deflate| Setting {
         name,
         deflate: Some(deflate.server_no_context_takeover(false).client_no_context_takeover(false)),

@@ -87,9 +87,20 @@
 //!
 //! What 100 connections cost over one is the cache: with takeover every connection has a compressor
 //! of its own, of which a message touches some 100 KiB, and without it the one of the thread is
-//! cleared before every message. So: level 1 without takeover for many connections, level 1 with
-//! takeover where bytes count, a smaller window in between; higher levels for few and large
-//! messages.
+//! cleared before every message. So: level 2, the default, without takeover for most; level 1 where
+//! processors are short, with takeover where bytes are and a smaller window in between; higher
+//! levels for few and large messages.
+//!
+//! By length and level, without takeover, in memory (a slower machine, an AMD EPYC; microseconds and
+//! bytes):
+//!
+//! | | 1 | 2 | 3 | 6 |
+//! |---|---|---|---|---|
+//! | 300 B | 10, 176 | 19, 155 | 20, 153 | 17, 153 |
+//! | 1 KiB | 9.5, 415 | 23, 334 | 26, 318 | 27, 314 |
+//! | 4 KiB | 21, 1 322 | 44, 989 | 55, 907 | 63, 840 |
+//! | 16 KiB | 63, 4 825 | 133, 3 550 | 183, 3 180 | 270, 2 794 |
+//! | 64 KiB | 373, 18 474 | 864, 13 567 | 1 073, 11 857 | 2 379, 9 973 |
 //!
 //! # Security
 //!

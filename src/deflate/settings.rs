@@ -31,7 +31,7 @@ impl Deflate {
     /// Returns the defaults.
     pub const fn new() -> Self {
         Self {
-            level: 1,
+            level: 2,
             mem_level: 5,
             threshold: 256,
             server_no_context_takeover: None,
@@ -42,9 +42,11 @@ impl Deflate {
         }
     }
 
-    /// Sets how hard to compress, 0 to 9. Default 1: on messages of a few KiB it is about eight
-    /// times as fast as 3, which makes them a tenth smaller. 0 does not compress, and so sends
-    /// messages plain.
+    /// Sets how hard to compress, 0 to 9. Default 2: what most peers send has level 6, and JSON of
+    /// 1 KiB comes within a few percent of its size, with less processor time than any peer that
+    /// was measured takes. Level 1 takes half of that time and makes messages a quarter larger; 6
+    /// makes those of 1 KiB a twentieth smaller, those of 16 KiB a fifth, and takes twice as long
+    /// for them. 0 does not compress, and so sends messages plain.
     #[must_use]
     pub fn level(mut self, level: u8) -> Self {
         self.level = level;
