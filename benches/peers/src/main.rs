@@ -8,6 +8,7 @@ mod broadcast;
 mod children;
 mod codec;
 mod compression;
+mod cores;
 mod end_to_end;
 mod idle_memory;
 mod load;
@@ -64,6 +65,11 @@ fn run(options: &Options) -> io::Result<()> {
         report.heading("Scale");
         report.plot("scale.svg", &plot::lines(&grid, scale::CONNECTIONS))?;
         report.tables(&[grid]);
+    }
+    if options.parts.contains(&Part::Cores) {
+        let grids = cores::measure(options, cpus)?;
+        report.heading("One thread and two");
+        report.tables(&grids);
     }
     if options.parts.contains(&Part::Broadcast) {
         let results = broadcast::measure(options, cpus)?;

@@ -15,7 +15,7 @@ usage: sansws-peers [OPTIONS]
   --only SERVER,...    these servers; the first floor is always there, to compare with
   --scenario NAME,...  these scenarios
   --attack NAME,...    these attacks
-  --part PART,...      end-to-end, scale, broadcast, compression, codec, memory, attackers
+  --part PART,...      end-to-end, scale, cores, broadcast, compression, codec, memory, attackers
                        (default: all; end-to-end with --scenario, attackers with --attack)
   --markdown FILE      where the tables go, with the plots beside it (default: the target
                        directory)";
@@ -24,6 +24,7 @@ usage: sansws-peers [OPTIONS]
 pub enum Part {
     EndToEnd,
     Scale,
+    Cores,
     Broadcast,
     Compression,
     Codec,
@@ -31,9 +32,10 @@ pub enum Part {
     Attackers,
 }
 
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("end-to-end", Part::EndToEnd),
     ("scale", Part::Scale),
+    ("cores", Part::Cores),
     ("broadcast", Part::Broadcast),
     ("compression", Part::Compression),
     ("codec", Part::Codec),

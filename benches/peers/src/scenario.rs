@@ -59,6 +59,17 @@ pub const BROADCAST: [Scenario; 3] = [
     broadcast("1K, 4 under way", 4, 1 << 10),
 ];
 
+/// What more threads can share.
+pub const CORES: [Scenario; 4] = [
+    echo("c100-1K", 100, 1, Kind::Binary, 1 << 10),
+    echo("c1000-1K", 1000, 1, Kind::Binary, 1 << 10),
+    echo("c10-d32-1K", 10, 32, Kind::Binary, 1 << 10),
+    Scenario {
+        name: "128B to 4 000",
+        load: Load::Broadcast { connections: 4000, depth: 4, len: 128 },
+    },
+];
+
 /// Compressed texts.
 pub const COMPRESSION: [Scenario; 5] = [
     texts("125B", false, 125),

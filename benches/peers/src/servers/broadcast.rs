@@ -109,7 +109,16 @@ impl Client {
 
 /// The example `broadcast`, on one thread.
 pub fn events() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    chat_of_ours(&tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// The same on two threads.
+pub fn events_on_two_threads() -> io::Result<()> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    chat_of_ours(&builder.worker_threads(2).enable_all().build()?)
+}
+
+fn chat_of_ours(runtime: &tokio::runtime::Runtime) -> io::Result<()> {
     let served = runtime.block_on(async {
         let chat = handler_fn().on_message(|client, message| client.hub().all().send(message));
         let server = Server::bind("127.0.0.1:0").await?.route("/", chat).origins(OriginPolicy::Any);

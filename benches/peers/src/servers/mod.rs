@@ -38,6 +38,8 @@ pub enum For {
     Memory,
     /// The comparison of sizes and threads alone; it may use both processors.
     Scale,
+    /// The comparison of one thread and two alone; likewise.
+    Cores,
     /// Messages to many alone.
     Broadcast,
     /// Compressed messages alone.
@@ -71,7 +73,7 @@ pub enum Interpreter {
     Python,
 }
 
-pub const SERVERS: [Server; 35] = [
+pub const SERVERS: [Server; 37] = [
     own("floor-epoll", Group::Floor, floor_epoll::serve),
     own("floor-tokio", Group::Floor, floor_tokio::serve),
     ours("sansws-tokio", "echo"),
@@ -95,6 +97,16 @@ pub const SERVERS: [Server; 35] = [
         group: Group::Ours,
         part: For::Scale,
         program: Program::Example("echo", &["--threads", "2"]),
+    },
+    Server {
+        name: "sansws-events-2-threads",
+        group: Group::Ours,
+        part: For::Cores,
+        program: Program::Example("echo_events", &["--threads", "2"]),
+    },
+    Server {
+        part: For::Cores,
+        ..own("sansws-broadcast-2-threads", Group::Ours, broadcast::events_on_two_threads)
     },
     Server {
         part: For::Memory,
