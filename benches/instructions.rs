@@ -1,6 +1,8 @@
 //! Instructions per message, counted: the one figure that a busy machine does not disturb.
 //!
-//! `cargo bench --bench instructions`
+//! `cargo bench --bench instructions [-- --check]`
+//!
+//! With `--check` it fails where a figure is more than a twentieth above what it was.
 //!
 //! Needs `valgrind`. Runs this program under callgrind twice for each figure, with different
 //! numbers of messages, and divides the difference: what starting and ending costs drops out. A
@@ -19,15 +21,15 @@ use sansws::wire::{FrameHeader, Opcode, apply_mask};
 
 const LENS: [usize; 3] = [16, 125, 1024];
 
-/// Name, and what it does to a burst of messages.
-type Operation = (&'static str, fn(&mut Bench));
+/// Name, what it does to a burst of messages, and what it took for each length, with Rust 1.95.
+type Operation = (&'static str, fn(&mut Bench), [u64; LENS.len()]);
 
 const OPERATIONS: [Operation; 5] = [
-    ("decode, server, binary", Bench::decode),
-    ("decode, server, text", Bench::decode),
-    ("encode, server", Bench::encode),
-    ("encode, client", Bench::encode),
-    ("echo, server, binary", Bench::echo),
+    ("decode, server, binary", Bench::decode, [187, 253, 432]),
+    ("decode, server, text", Bench::decode, [211, 321, 603]),
+    ("encode, server", Bench::encode, [150, 161, 266]),
+    ("encode, client", Bench::encode, [251, 310, 501]),
+    ("echo, server, binary", Bench::echo, [366, 443, 727]),
 ];
 
 /// Messages in a burst.
@@ -39,20 +41,28 @@ fn main() {
         && run == "run"
     {
         let number = |arg: &str| arg.parse::<usize>().expect("a number");
-        let (name, turn) = OPERATIONS[number(operation)];
+        let (name, turn, _) = OPERATIONS[number(operation)];
         let mut bench = Bench::new(name, number(len));
         (0..number(bursts)).for_each(|_| turn(&mut bench));
         return;
     }
     println!("instructions per message");
     println!("{:24} {:>8} {:>8} {:>8}", "", "16 B", "125 B", "1 KiB");
-    for (operation, (name, _)) in OPERATIONS.iter().enumerate() {
+    let mut more = false;
+    for (operation, (name, _, before)) in OPERATIONS.iter().enumerate() {
         print!("{name:24}");
-        for len in LENS {
-            let [few, many] = [100, 1100].map(|bursts| count(operation, len, bursts));
-            print!(" {:8.0}", (many - few) as f64 / (1000 * BURST) as f64);
+        for (len, before) in LENS.iter().zip(before) {
+            let [few, many] = [100, 1100].map(|bursts| count(operation, *len, bursts));
+            let each = (many - few) / (1000 * BURST) as u64;
+            let is_more = each > before + before / 20;
+            more |= is_more;
+            print!(" {each:7}{}", if is_more { '!' } else { ' ' });
         }
         println!();
+    }
+    if more {
+        println!("! more than a twentieth above what it was");
+        std::process::exit(i32::from(args.iter().any(|arg| arg == "--check")));
     }
 }
 
