@@ -303,6 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link for Direct<S> {
         self.driver.result()
     }
 
+    #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut RecvBuffer) -> Poll<()> {
         match ready!(poll_read_some(&mut self.io, cx, rx)) {
             Ok(0) => self.driver.read_eof(),
@@ -362,6 +363,7 @@ impl<S: fmt::Debug> fmt::Debug for Direct<S> {
 }
 
 /// Does one read of as much as there is room for.
+#[inline]
 pub(super) fn poll_read_some<R: AsyncRead + Unpin>(
     io: &mut R,
     cx: &mut Context<'_>,

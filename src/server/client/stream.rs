@@ -300,6 +300,7 @@ impl Io {
 }
 
 impl AsyncRead for ClientStream {
+    #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
