@@ -20,7 +20,7 @@
 //! that the page opens again, which goes on where it was. The feed drops messages instead
 //! (`feed.rs`).
 //!
-//! Ctrl-C closes every connection with 1001 and ends the program.
+//! Ctrl-C or SIGTERM closes every connection with 1001 and ends the program.
 
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ use tokio::sync::mpsc;
 #[path = "../cli/mod.rs"]
 mod cli;
 mod feed;
+#[path = "../cli/stop.rs"]
+mod stop;
 
 /// The longest message. Beyond it the connection is closed with 1009.
 const MAX_MESSAGE_LEN: usize = 2 * 1024 * 1024;
@@ -79,7 +81,7 @@ async fn main() -> Result<(), ServerError> {
 
     let handle = server.handle();
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        if stop::until_told_to_stop().await.is_ok() {
             let _ =
                 handle.shutdown(CloseCode::GOING_AWAY, "the server is going down", FAREWELL).await;
         }

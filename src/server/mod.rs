@@ -91,6 +91,56 @@
 //! [`ServerHandle::drain`] sends new clients elsewhere (a load balancer asks [`Server::health`]),
 //! [`ServerHandle::shutdown`] ends the connections in good order and spreads that over a time, and
 //! [`Server::max_lifetime`] makes clients come back now and then, so that they find new servers.
+//! Who waits in the queue of the operating system when a server shuts down gets a 503 as well.
+//!
+//! # Restarts
+//!
+//! A new process takes the place of an old one, and no client on its way to either is refused or
+//! reset. There are two ways; `examples/service.rs` has both. In either the old process ends with
+//!
+//! ```no_run
+//! # use core::time::Duration;
+//! # use sansws::{CloseCode, proto::SendError, server::ServerHandle};
+//! # async fn end(handle: ServerHandle) -> Result<(), SendError> {
+//! // once `tokio::signal` tells of a SIGTERM
+//! handle.stop_listening().await; // who is on the way is let in
+//! let deadline = Duration::from_secs(10);
+//! handle.shutdown(CloseCode::SERVICE_RESTART, "", deadline).await // and all are to come back
+//! # }
+//! ```
+//!
+//! *Two processes on one port*: both listen by [`Server::bind_shared`]. Start the new one, wait
+//! until it listens, and send SIGTERM to the old one. [`ServerHandle::stop_listening`] empties the
+//! queue of the operating system before it closes it, which Linux would reset.
+//!
+//! *A socket that stays*: systemd has it (`service.socket` with `ListenStream=8181` and
+//! `Backlog=4096`), passes it on to the process that it starts (`service.service`), and who
+//! connects while there is none waits in its queue. The crate `listenfd` takes it:
+//!
+//! ```no_run
+//! # use sansws::server::Server;
+//! # fn server() -> std::io::Result<Option<Server>> {
+//! let socket = listenfd::ListenFd::from_env().take_tcp_listener(0)?;
+//! # let Some(listener) = socket else { return Ok(None) };
+//! listener.set_nonblocking(true)?;
+//! let server = Server::from_listener(tokio::net::TcpListener::from_std(listener)?);
+//! # Ok(Some(server))
+//! # }
+//! ```
+//!
+//! Without that crate, `StandardInput=socket` in the unit of the service makes it the standard
+//! input, from where the standard library takes it:
+//!
+//! ```no_run
+//! # #[cfg(unix)]
+//! # fn listener() -> std::io::Result<std::net::TcpListener> {
+//! use std::os::fd::AsFd;
+//!
+//! let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+//! let listener = std::net::TcpListener::from(socket);
+//! # Ok(listener)
+//! # }
+//! ```
 //!
 //! # What goes on inside
 //!
@@ -202,6 +252,7 @@ mod handle;
 mod http;
 mod listener;
 mod observe;
+mod restart;
 mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;

@@ -1,6 +1,7 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::future::{Future, pending, poll_fn};
+use core::mem;
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
@@ -9,10 +10,10 @@ use std::sync::OnceLock;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
-use super::accept::acceptor::Acceptor;
-use super::accept::lifecycle::{Phase, Stop};
+use super::accept::acceptor::{Acceptor, GRACE, either};
+use super::accept::lifecycle::{Listening, Phase, Stop};
 use super::client::hub::Hub;
-use super::listener::{Listener, Listeners};
+use super::listener::{BACKLOG, Listener, Listeners};
 use super::observe::event::LogEvent;
 use super::observe::stats::Counters;
 #[cfg(feature = "rustls")]
@@ -28,7 +29,7 @@ pub(crate) struct RunSettings {
 
 /// Serves until the lifecycle says otherwise, and then closes what is open.
 pub(crate) async fn run(
-    listeners: Vec<Listener>,
+    mut listeners: Vec<Listener>,
     acceptor: Acceptor,
     shared: &OnceLock<Weak<Acceptor>>,
     settings: RunSettings,
@@ -40,7 +41,7 @@ pub(crate) async fn run(
         let mut stopped = pin!(acceptor.lifecycle.reached(Phase::is_stopping));
         let mut ageing = pin!(close_expired(&acceptor.hub, settings.max_lifetime));
         let mut forgetting = pin!(forget_expired(&acceptor.hub));
-        let mut accepting = pin!(accept_all(&listeners, &acceptor));
+        let mut accepting = pin!(listen(&mut listeners, &acceptor));
         #[cfg(feature = "rustls")]
         let mut reloading = pin!(async {
             match settings.tls {
@@ -61,7 +62,7 @@ pub(crate) async fn run(
         })
         .await;
     }
-    drop(listeners);
+    close(listeners, &acceptor);
     if let Some(stop) = acceptor.lifecycle.stopping() {
         shut_down(&acceptor, &stop, settings.close_window).await;
     }
@@ -75,6 +76,43 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.lifecycle.end();
         self.0.hub.abort_all();
+    }
+}
+
+/// Accepts connections until the listeners are to be closed, closes them, and waits for ever.
+async fn listen(listeners: &mut Vec<Listener>, acceptor: &Arc<Acceptor>) {
+    {
+        let mut accepting = pin!(accept_all(listeners, acceptor));
+        either(accepting.as_mut(), acceptor.lifecycle.listens_no_more(Listening::Closing)).await;
+        let are_own = listeners.iter().map(Listener::ignore_newcomers);
+        if are_own.fold(false, |any, is_own| any | is_own) {
+            let _ = timeout(LAST_ROUND_TRIP, accepting).await;
+        }
+    }
+    close(mem::take(listeners), acceptor);
+    // one for the request, one for the handler
+    let most = acceptor.settings.config.handshake_timeout.saturating_mul(2);
+    let _ = timeout(most, acceptor.permits.answered(GRACE)).await;
+    acceptor.lifecycle.listen_no_more(Listening::Closed);
+    pending().await
+}
+
+/// Closes the listeners, but serves those that wait there: Linux would reset them.
+fn close(listeners: Vec<Listener>, acceptor: &Arc<Acceptor>) {
+    for listener in listeners {
+        listener.ignore_newcomers();
+        // as many as may wait: newcomers are not ignored everywhere
+        for _ in 0..=BACKLOG {
+            match listener.accept_queued() {
+                Ok((stream, peer_addr)) => {
+                    if let Some(permit) = acceptor.permits.try_handshake(peer_addr.ip()) {
+                        acceptor.serve_tcp(stream, peer_addr, permit, &listener);
+                    }
+                }
+                Err(error) if has_left(&error) => {}
+                Err(_) => break,
+            }
+        }
     }
 }
 
@@ -171,6 +209,11 @@ async fn close_all(hub: &Hub, stop: &Stop, window: Option<Duration>) {
 /// The time from one Close frame of a shutdown to the next: a thousand clients that come back
 /// within a second are not too many for whatever takes the server's place.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The time that a client may take to answer the operating system, which has answered its SYN:
+/// longer than most round trips, and well below the second after which those that were ignored
+/// meanwhile try again.
+const LAST_ROUND_TRIP: Duration = Duration::from_millis(500);
 
 /// The least time between two looks at things that happen over a time.
 const TICK: Duration = Duration::from_millis(10);

@@ -22,6 +22,8 @@ mod proxies;
 mod proxy_protocol;
 mod publish;
 mod receiving;
+#[cfg(target_os = "linux")] // whose queues are reset with their listeners
+mod restarts;
 mod runtimes;
 mod sending;
 mod settings;

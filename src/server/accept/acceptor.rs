@@ -327,10 +327,11 @@ impl Acceptor {
     }
 
     /// Waits until the server stops. A browser may have connected for later; what has begun by then
-    /// may be completed.
+    /// may be completed, and so may what was still in the queue of a listener.
     pub(super) async fn too_late(&self, begun: &AtomicBool) {
+        let was_queued = self.lifecycle.is_stopping();
         self.lifecycle.reached(Phase::is_stopping).await;
-        if begun.load(Ordering::Relaxed) {
+        if was_queued || begun.load(Ordering::Relaxed) {
             sleep(GRACE).await;
         }
     }
@@ -510,7 +511,7 @@ pub(super) fn sendable<'a>(
 }
 
 /// Waits for the future that is ready first.
-pub(super) async fn either<A, B>(
+pub(crate) async fn either<A, B>(
     first: impl Future<Output = A>,
     second: impl Future<Output = B>,
 ) -> Either<A, B> {
@@ -522,11 +523,11 @@ pub(super) async fn either<A, B>(
     .await
 }
 
-pub(super) enum Either<A, B> {
+pub(crate) enum Either<A, B> {
     First(A),
     Second(B),
 }
 
 /// The time that a request may still take to arrive once the server shuts down: a segment that was
 /// lost is sent again by then (RFC 6298 §2).
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
