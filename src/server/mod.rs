@@ -32,11 +32,13 @@
 //! By default only scripts from the host that they connect to, and programs that are no browsers:
 //! see [`OriginPolicy`]. [`Server::allowed_hosts`] sets which hosts the server is; where it is not
 //! set, a server on a loopback address takes scripts of this machine and what a proxy passes on.
-//! Then the handler decides ([`Handler::on_request`]). In the order of the checks, answers to a
-//! handshake are 503 while the server shuts down, 404 for an unknown path, 400, 405 or 426 for a
-//! handshake that is not valid, 400 for what a trusted proxy should not have sent, 421 for another
-//! host, 403 for the origin, 503 while the server drains and for too many connections, 429 for too
-//! many from one address, and whatever the handler answers.
+//! Then the handler decides ([`Handler::on_request`]), and before it whatever [`guard`](guard())
+//! puts there: who the user is, and how many connections it may have.
+//!
+//! In the order of the checks, answers to a handshake are 503 while the server shuts down, 404 for
+//! an unknown path, 400, 405 or 426 for a handshake that is not valid, 400 for what a trusted proxy
+//! should not have sent, 421 for another host, 403 for the origin, 503 while the server drains and
+//! for too many connections, 429 for too many from one address, and whatever the handler answers.
 //!
 //! # When everybody comes at once
 //!
@@ -262,6 +264,7 @@ mod tls;
 pub use accept::accept::Accept;
 pub use accept::external::ExternalStream;
 pub use client::client::Client;
+pub use client::guard::{Guard, Guarded, guard};
 pub use client::handler::{Handler, Received};
 pub use client::handler_fn::{HandlerFn, handler_fn};
 pub use client::history::{History, Missed, Position, PositionError};

@@ -8,6 +8,7 @@ mod crowd;
 mod descriptors;
 mod events;
 mod forwarded;
+mod guards;
 mod handshakes;
 mod hosts;
 mod hub;

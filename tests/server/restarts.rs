@@ -111,8 +111,8 @@ async fn come_and_go(url: String) {
     }
 }
 
-/// The operating system does not answer newcomers while those are awaited that it has answered: they
-/// try again, and reach whoever listens there by then.
+/// The operating system does not answer newcomers while those are awaited that it has answered:
+/// they try again, and reach whoever listens there by then.
 #[tokio::test]
 async fn newcomers_are_left_to_the_next_one() {
     let server = start(bind().await.route("/", handler_fn()));

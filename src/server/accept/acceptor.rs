@@ -398,7 +398,7 @@ impl Acceptor {
         ws.outgoing().stream_mut().count();
         let Accepted { handler, accept, info, permit } = accepted;
         let context = Arc::clone(&self.context);
-        let client = Client::new(info, accept.client_state, self.hub.clone(), context);
+        let client = Client::new(info, accept.values, self.hub.clone(), context);
         handler.start(ws, client, permit, self.permits.task());
     }
 
