@@ -9,6 +9,8 @@
 //! | `/chat/{room}`, `/chat` | a room; without a name, the lobby |
 //! | `/feed` | a simulation that all who watch see at the same time |
 //! | `/echo` | sends every message back |
+//! | `/metrics` | figures for Prometheus |
+//! | `/debug/clients` | who is there |
 //!
 //! In a room a newcomer is told `you are <id>`, everybody is told `here: <id>, <id>` when somebody
 //! comes or goes, and every text goes to everybody in the room as `<position> <id> says: <text>`. A
@@ -19,6 +21,8 @@
 //! Whoever reads too slowly is closed with 1013: a chat with a gap in it would be worse than one
 //! that the page opens again, which goes on where it was. The feed drops messages instead
 //! (`feed.rs`).
+//!
+//! The last two are for whoever runs it: a proxy in front should keep them from the public.
 //!
 //! Ctrl-C or SIGTERM closes every connection with 1001 and ends the program.
 
@@ -76,6 +80,8 @@ async fn main() -> Result<(), ServerError> {
         .route("/chat/{room}", chat)
         .route("/feed", feed)
         .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
+        .metrics("/metrics")
+        .http("/debug/clients", async |it| Response::text(it.hub().all().to_table()))
         .page("/", Response::html(PAGE).header("Content-Security-Policy", CONTENT_SECURITY_POLICY))
         .page("/favicon.ico", Response::new("image/svg+xml", ICON));
 

@@ -156,24 +156,8 @@
 //! events become events of their [`Level`], and the end of a connection one of level debug with its
 //! close code, all with the target `sansws`. A message becomes none.
 //!
-//! A page that shows who is there:
-//!
-//! ```no_run
-//! # use sansws::server::{HttpRequest, Response, Server};
-//! # fn set_up(server: Server) -> Server {
-//! server.http("/debug/clients", |request: HttpRequest| async move {
-//!     let line = |client: &sansws::server::Client| {
-//!         let (info, queued) = (client.info(), client.queued());
-//!         let age = info.opened().elapsed().as_secs();
-//!         let (id, ip, rooms) = (client.id(), info.remote_ip(), client.rooms());
-//!         let rtt = client.round_trip(); // by the keep-alive pings
-//!         format!("{id} {ip} {age} s, {rtt:?}, {queued} bytes wait, in {rooms:?}\n")
-//!     };
-//!     let clients = request.hub().all().clients();
-//!     Response::text(clients.iter().map(line).collect::<String>())
-//! })
-//! # }
-//! ```
+//! A page that shows who is there, how old each connection is, how far away, and what waits for it:
+//! [`Target::to_table`].
 //!
 //! # Clients that read slowly
 //!

@@ -353,8 +353,8 @@ impl Server {
 
     /// Sets the path where [`Hub::stats`] is served in the text format of OpenMetrics, for
     /// Prometheus and others: to GET and HEAD, on the port of everything else, and before a
-    /// [`page`](Self::page) or handler of the same path. Nothing is counted for it that is not
-    /// counted anyway.
+    /// [`page`](Self::page) or handler of the same path. A browser gets it as plain text. Nothing
+    /// is counted for it that is not counted anyway.
     ///
     /// Anybody who can reach the server can read it, and it tells how busy the server is and how
     /// often it fails. Keep it from the public: refuse the path in the reverse proxy in front, or

@@ -286,7 +286,7 @@ impl Acceptor {
         self.settings.check_host(&request)?;
         if self.settings.metrics.as_deref() == Some(http.path()) {
             check_get(http)?;
-            return Ok(Cow::Owned(self.hub.stats().response()));
+            return Ok(Cow::Owned(self.hub.stats().response(http)));
         }
         if let Some((_, response, _)) = self.settings.pages.find(http.path()) {
             check_get(http)?;

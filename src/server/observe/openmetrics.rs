@@ -2,6 +2,7 @@ use alloc::string::String;
 use core::fmt::{self, Write};
 
 use super::stats::Stats;
+use crate::handshake::server as handshake;
 use crate::server::http::response::Response;
 
 impl Stats {
@@ -22,8 +23,12 @@ impl Stats {
     pub const OPENMETRICS: &'static str =
         "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    pub(crate) fn response(&self) -> Response {
-        Response::new(Self::OPENMETRICS, self.to_openmetrics()).header("Cache-Control", "no-store")
+    /// Returns what [`Server::metrics`](crate::server::Server::metrics) serves; for a browser as
+    /// plain text, which it shows and does not save.
+    pub(crate) fn response(&self, http: &handshake::Request) -> Response {
+        let for_people = http.header("accept").is_some_and(|types| types.contains("text/html"));
+        let content_type = if for_people { "text/plain; charset=utf-8" } else { Self::OPENMETRICS };
+        Response::new(content_type, self.to_openmetrics()).header("Cache-Control", "no-store")
     }
 
     fn write(&self, text: &mut String) -> fmt::Result {

@@ -9,6 +9,7 @@
 mod chromium;
 mod feed;
 mod http;
+mod insight;
 mod proxies;
 mod reconnecting;
 mod rooms;
