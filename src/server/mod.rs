@@ -21,11 +21,15 @@
 //!   waits, never panics, and is an error once the client is gone.
 //! - The [`Hub`] has all clients by their ids, and rooms; `hub.all().send(…)` and
 //!   `hub.room(name).send(…)` broadcast.
-//! - A [`Topic`] is a room that remembers its last messages: a client that comes back gets what it
-//!   missed, and then what is new.
+//! - A [`Topic`] is a room that remembers its last messages (`hub.topic("a", History::last(200))`):
+//!   with [`join_since`](Topic::join_since) a client that comes back gets what it missed, and then
+//!   what is new, and is told what is lost.
+//! - A [`Guard`] is a function that is asked before a handler: see [`guard`](guard()).
 //! - A [`Response`] answers plain HTTP on the same port, or a handshake that is refused.
-//! - [`Server::http`] takes requests with a body, so that other processes can publish over HTTP.
-//! - A [`ServerHandle`] shuts the server down in good order.
+//! - [`Server::http`] takes requests with a body, so that other processes can publish over HTTP in
+//!   ten lines.
+//! - A [`ServerHandle`] drains the server and shuts it down in good order, and takes streams that
+//!   were accepted elsewhere, such as those of a TLS library.
 //!
 //! # Who may connect
 //!
@@ -49,31 +53,7 @@
 //! [`Config::max_head_len`](crate::Config::max_head_len). All connections, pending ones included,
 //! are as many as the process may open files, less what the program itself may need.
 //!
-//! # Behind a proxy
-//!
-//! A reverse proxy has to pass the upgrade and the host on. The README has tested configurations
-//! for nginx and haproxy; for nginx it comes down to
-//!
-//! ```text
-//! map $http_upgrade $connection_upgrade { default upgrade; '' close; }
-//! proxy_http_version 1.1;
-//! proxy_set_header Upgrade $http_upgrade;
-//! proxy_set_header Connection $connection_upgrade;
-//! proxy_set_header Host $http_host;
-//! proxy_set_header X-Forwarded-For $remote_addr;
-//! proxy_set_header X-Forwarded-Host $http_host;
-//! proxy_set_header X-Forwarded-Proto $scheme;
-//! ```
-//!
-//! Where the upgrade was removed, the client gets an answer that names these lines. Silent
-//! connections outlive `proxy_read_timeout` (60 s by default), because keep-alive pings every 20 s.
-//! To see addresses of clients and not of the proxy, set
-//! [`trusted_proxies(1)`](Server::trusted_proxies), or name the networks of the proxies with
-//! [`trusted_networks`](Server::trusted_networks); [`proxy_headers`](Server::proxy_headers) is for
-//! those that write `Forwarded` (RFC 7239). A load balancer that passes on bytes says who the
-//! client is by the PROXY protocol: see [`proxy_protocol`](Server::proxy_protocol). A proxy on the
-//! same machine that sets none of the `X-Forwarded-…` headers has to be told apart from a browser
-//! there: name the sites with [`Server::allowed_hosts`].
+#![doc = include_str!("proxies.md")]
 //!
 //! # TLS
 //!
@@ -84,9 +64,9 @@
 //! .tls(Tls::from_pem_files("cert.pem", "key.pem")?)
 //! ```
 //!
-//! [`Server::and_bind`] adds listeners, so that one server speaks `ws://` and `wss://`. Otherwise,
-//! put a proxy as above in front, or hand streams from another TLS library to
-//! [`ServerHandle::accept`].
+//! Of several certificates the name that the client asks for chooses one. [`Server::and_bind`] adds
+//! listeners, so that one server speaks `ws://` and `wss://`. Otherwise, put a proxy as above in
+//! front, or hand streams from another TLS library to [`ServerHandle::accept`].
 //!
 //! # When servers are replaced
 //!
@@ -144,6 +124,29 @@
 //! # }
 //! ```
 //!
+//! # A runtime for each core
+//!
+//! With [`Server::bind_shared`] several servers share a port (`SO_REUSEPORT`), each in a runtime on
+//! one thread, and Linux spreads the connections over them: `examples/reuse_port.rs`. Each server
+//! has a hub of its own. A [`Hub`] can be cloned and used from any thread, so that a broadcast to
+//! all is a loop over hubs:
+//!
+//! ```
+//! use sansws::PreparedMessage;
+//! use sansws::proto::{MessageRef, SendError};
+//! use sansws::server::Hub;
+//!
+//! fn broadcast(hubs: &[Hub], message: MessageRef<'_>) -> Result<usize, SendError> {
+//!     let message = PreparedMessage::new(message)?; // encoded once
+//!     hubs.iter().map(|hub| hub.all().send(&message)).sum()
+//! }
+//! ```
+//!
+//! Ids of clients are those of the process, rooms and limits those of each server: divide
+//! [`max_connections`] by the number of servers, because the default of each allows for all files
+//! that the process may open. Shut all of them down at the same time, each with its
+//! [`ServerHandle`].
+//!
 //! # What goes on inside
 //!
 //! [`Hub::stats`] counts connections, handshakes, messages, bytes and what goes wrong;
@@ -194,41 +197,7 @@
 //! of that, about as it was sent: some 500 bytes from a browser; and so is what the future of a
 //! handler holds while it waits.
 //!
-//! # Limits
-//!
-//! | setting | default | at the limit |
-//! |---|---|---|
-//! | [`max_connections`] | limit on open files less 128 and room for pending ones | 503 |
-//! | [`max_connections_per_ip`] | none | 429 |
-//! | [`max_pending`] | 8 192 handshakes | newcomers wait, idle ones go |
-//! | [`max_body_len`] | 64 KiB of a request to a handler of [`Server::http`] | 413 |
-//! | [`max_message_len`] | 1 MiB | close code 1009 |
-//! | [`max_receiving_bytes`] | 256 MiB of unfinished messages | close code 1013 |
-//! | [`max_queued_bytes`] | 1 MiB for a client whose transport takes none | [`SlowClients`] |
-//! | [`slow_after`] | 5 s in which it takes none | [`SlowClients`] |
-//! | [`max_burst_bytes`] | 16 MiB for any client | [`SlowClients`] |
-//! | [`max_rooms_per_client`] | 1 024 | [`JoinError`] |
-//! | [`max_room_name_len`] | 256 bytes | [`JoinError`] |
-//! | [`max_history_bytes`] | 64 MiB of all topics | the one not used for longest is forgotten |
-//! | [`max_kept_headers`] | 4 KiB of a request | headers are left out of [`ClientInfo`] |
-//! | everything in [`Config`](crate::Config) | [`Server::default_config`] | as it says there |
-//!
-//! [`Config::handshake_timeout`](crate::Config::handshake_timeout) is the time for a request to
-//! arrive, and again the time for [`Handler::on_request`], which is given up with a 503 then.
-//!
-//! [`max_connections`]: Server::max_connections
-//! [`max_connections_per_ip`]: Server::max_connections_per_ip
-//! [`max_pending`]: Server::max_pending
-//! [`max_body_len`]: Server::max_body_len
-//! [`max_message_len`]: Server::max_message_len
-//! [`max_receiving_bytes`]: Server::max_receiving_bytes
-//! [`max_queued_bytes`]: Server::max_queued_bytes
-//! [`slow_after`]: Server::slow_after
-//! [`max_burst_bytes`]: Server::max_burst_bytes
-//! [`max_rooms_per_client`]: Server::max_rooms_per_client
-//! [`max_room_name_len`]: Server::max_room_name_len
-//! [`max_history_bytes`]: Server::max_history_bytes
-//! [`max_kept_headers`]: Server::max_kept_headers
+#![doc = include_str!("limits.md")]
 
 mod accept;
 mod client;
