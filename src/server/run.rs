@@ -1,16 +1,17 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::future::{Future, pending, poll_fn};
-use core::mem;
+use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
 use std::sync::OnceLock;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-use super::accept::acceptor::{Acceptor, GRACE, either};
+use super::accept::acceptor::{Acceptor, Either, GRACE, either};
 use super::accept::lifecycle::{Listening, Phase, Stop};
 use super::client::hub::Hub;
 use super::listener::{BACKLOG, Listener, Listeners};
@@ -62,7 +63,8 @@ pub(crate) async fn run(
         })
         .await;
     }
-    close(listeners, &acceptor);
+    close(&listeners, &acceptor);
+    drop(listeners);
     if let Some(stop) = acceptor.lifecycle.stopping() {
         shut_down(&acceptor, &stop, settings.close_window).await;
     }
@@ -81,15 +83,17 @@ impl Drop for Running<'_> {
 
 /// Accepts connections until the listeners are to be closed, closes them, and waits for ever.
 async fn listen(listeners: &mut Vec<Listener>, acceptor: &Arc<Acceptor>) {
-    {
-        let mut accepting = pin!(accept_all(listeners, acceptor));
-        either(accepting.as_mut(), acceptor.lifecycle.listens_no_more(Listening::Closing)).await;
-        let are_own = listeners.iter().map(Listener::ignore_newcomers);
-        if are_own.fold(false, |any, is_own| any | is_own) {
-            let _ = timeout(LAST_ROUND_TRIP, accepting).await;
-        }
+    let closing = acceptor.lifecycle.listens_no_more(Listening::Closing);
+    accept_until(closing, listeners, acceptor).await;
+    let are_own = listeners.iter().map(Listener::ignore_newcomers);
+    if are_own.fold(false, |any, is_own| any | is_own) {
+        accept_until(sleep(LAST_ROUND_TRIP), listeners, acceptor).await;
     }
-    close(mem::take(listeners), acceptor);
+    for (stream, peer_addr, listener) in queued(listeners) {
+        let permit = acceptor.permits.handshake(peer_addr.ip()).await;
+        acceptor.serve_tcp(stream, peer_addr, permit, listener);
+    }
+    listeners.clear();
     // one for the request, one for the handler
     let most = acceptor.settings.config.handshake_timeout.saturating_mul(2);
     let _ = timeout(most, acceptor.permits.answered(GRACE)).await;
@@ -97,32 +101,42 @@ async fn listen(listeners: &mut Vec<Listener>, acceptor: &Arc<Acceptor>) {
     pending().await
 }
 
-/// Closes the listeners, but serves those that wait there: Linux would reset them.
-fn close(listeners: Vec<Listener>, acceptor: &Arc<Acceptor>) {
-    for listener in listeners {
-        listener.ignore_newcomers();
-        // as many as may wait: newcomers are not ignored everywhere
-        for _ in 0..=BACKLOG {
-            match listener.accept_queued() {
-                Ok((stream, peer_addr)) => {
-                    if let Some(permit) = acceptor.permits.try_handshake(peer_addr.ip()) {
-                        acceptor.serve_tcp(stream, peer_addr, permit, &listener);
-                    }
-                }
-                Err(error) if has_left(&error) => {}
-                Err(_) => break,
-            }
+/// Closes the listeners at once, but lets those that wait there know: Linux would reset them.
+fn close(listeners: &[Listener], acceptor: &Arc<Acceptor>) {
+    for (stream, peer_addr, listener) in queued(listeners) {
+        if let Some(permit) = acceptor.permits.try_handshake(peer_addr.ip()) {
+            acceptor.serve_tcp(stream, peer_addr, permit, listener);
         }
     }
 }
 
-/// Accepts connections for ever. Tokio lets it do so a number of times in a row (128), then all
-/// other tasks have a turn.
-async fn accept_all(listeners: &[Listener], acceptor: &Arc<Acceptor>) {
+/// Returns the connections that wait in queues of our own, and lets no more come.
+fn queued(listeners: &[Listener]) -> impl Iterator<Item = (TcpStream, SocketAddr, &Listener)> {
+    listeners.iter().flat_map(|listener| {
+        listener.ignore_newcomers();
+        // as many as may wait: newcomers are not ignored everywhere
+        let attempts = (0..=BACKLOG).map(|_| listener.accept_queued());
+        let accepted = attempts.take_while(|it| it.as_ref().err().is_none_or(has_left));
+        accepted.flatten().map(move |(stream, peer_addr)| (stream, peer_addr, listener))
+    })
+}
+
+/// Accepts connections until then. Tokio lets it do so a number of times in a row (128), then all
+/// other tasks have a turn. None that was accepted is dropped when the time has come.
+async fn accept_until(
+    then: impl Future<Output = ()>,
+    listeners: &[Listener],
+    acceptor: &Arc<Acceptor>,
+) {
+    let mut then = pin!(then);
     let mut logged: Option<Instant> = None;
     let mut listeners = Listeners::new(listeners);
     loop {
-        match poll_fn(|cx| listeners.poll_accept(cx)).await {
+        let accepted = match either(poll_fn(|cx| listeners.poll_accept(cx)), then.as_mut()).await {
+            Either::First(accepted) => accepted,
+            Either::Second(()) => return,
+        };
+        match accepted {
             Ok((stream, peer_addr, listener)) => {
                 let permit = acceptor.permits.handshake(peer_addr.ip()).await;
                 acceptor.serve_tcp(stream, peer_addr, permit, listener);

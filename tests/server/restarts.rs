@@ -49,6 +49,19 @@ async fn who_waits_in_the_queue_is_served_when_the_listener_closes() {
     server.stop().await;
 }
 
+/// One after the other, where there is no room for all at a time.
+#[tokio::test]
+async fn a_queue_that_is_longer_than_what_may_be_pending() {
+    let server = start(bind().await.max_pending(1).route("/", handler_fn()));
+    drop(server.connect("/").await);
+    let mut clients: Vec<_> = (0..50).map(|_| queued(server.addr)).collect();
+    within(server.handle.stop_listening()).await;
+    for client in &mut clients {
+        read_head(client).await;
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn who_waits_in_the_queue_gets_a_503_when_the_server_stops() {
     let server = start(bind().await.route("/", handler_fn()));
