@@ -8,7 +8,6 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -16,7 +15,6 @@ use std::time::Duration;
 use sansws::proto::SendError;
 use sansws::server::{Hub, Received, Response, Server, ServerHandle, handler_fn};
 use sansws::{CloseCode, PreparedMessage};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 
 mod cli;
@@ -26,19 +24,16 @@ const MAX_CONNECTIONS: usize = 10_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let mut addr: SocketAddr = args.next().as_deref().unwrap_or("127.0.0.1:9001").parse()?;
+    let mut addr = args.next().unwrap_or_else(|| "127.0.0.1:9001".into());
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = args.next().and_then(|count| count.parse().ok()).unwrap_or(cores).max(1);
 
     let mut servers = Vec::new();
     for _ in 0..threads {
         let runtime = runtime()?;
-        let listener = {
-            let _inside = runtime.enter(); // whose listener it is
-            listen(addr)?
-        };
-        addr = listener.local_addr()?; // if the port was 0
-        servers.push((runtime, Server::from_listener(listener)));
+        let server = runtime.block_on(Server::bind_shared(&addr))?;
+        addr = server.local_addr()?.to_string(); // if the port was 0
+        servers.push((runtime, server));
     }
 
     // each server knows its own clients only
@@ -51,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             thread::spawn(move || runtime.block_on(server.run()))
         })
         .collect();
-    cli::announce(addr);
+    cli::announce(addr.parse()?);
 
     runtime()?.block_on(until_interrupted(handles))?;
     for thread in running {
@@ -62,21 +57,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
-}
-
-/// One of several listeners on the same address.
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match addr {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    #[cfg(unix)]
-    {
-        socket.set_reuseport(true)?;
-        socket.set_reuseaddr(true)?; // as `TcpListener::bind` does: it may start again at once
-    }
-    socket.bind(addr)?;
-    socket.listen(4096) // Linux takes no more by default
 }
 
 fn set_up(server: Server, hubs: &Arc<[Hub]>) -> Server {

@@ -9,6 +9,8 @@
 //! | `/chat/{room}`, `/chat` | a room; without a name, the lobby |
 //! | `/feed` | a simulation that all who watch see at the same time |
 //! | `/echo` | sends every message back |
+//! | `/metrics` | figures for Prometheus |
+//! | `/debug/clients` | who is there |
 //!
 //! In a room a newcomer is told `you are <id>`, everybody is told `here: <id>, <id>` when somebody
 //! comes or goes, and every text goes to everybody in the room as `<position> <id> says: <text>`. A
@@ -20,7 +22,9 @@
 //! that the page opens again, which goes on where it was. The feed drops messages instead
 //! (`feed.rs`).
 //!
-//! Ctrl-C closes every connection with 1001 and ends the program.
+//! The last two are for whoever runs it: a proxy in front should keep them from the public.
+//!
+//! Ctrl-C or SIGTERM closes every connection with 1001 and ends the program.
 
 use std::time::Duration;
 
@@ -38,6 +42,8 @@ use tokio::sync::mpsc;
 #[path = "../cli/mod.rs"]
 mod cli;
 mod feed;
+#[path = "../cli/stop.rs"]
+mod stop;
 
 /// The longest message. Beyond it the connection is closed with 1009.
 const MAX_MESSAGE_LEN: usize = 2 * 1024 * 1024;
@@ -74,12 +80,14 @@ async fn main() -> Result<(), ServerError> {
         .route("/chat/{room}", chat)
         .route("/feed", feed)
         .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
+        .metrics("/metrics")
+        .http("/debug/clients", async |it| Response::text(it.hub().all().to_table()))
         .page("/", Response::html(PAGE).header("Content-Security-Policy", CONTENT_SECURITY_POLICY))
         .page("/favicon.ico", Response::new("image/svg+xml", ICON));
 
     let handle = server.handle();
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        if stop::until_told_to_stop().await.is_ok() {
             let _ =
                 handle.shutdown(CloseCode::GOING_AWAY, "the server is going down", FAREWELL).await;
         }

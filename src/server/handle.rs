@@ -34,10 +34,10 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Shuts the server down: it accepts nothing more, answers handshakes under way with status
-    /// 503, closes all connections with this code and reason, and waits for them and their handlers
-    /// up to the deadline. What is left then is aborted. [`Server::run`](super::Server::run)
-    /// returns after that, and so does this.
+    /// Shuts the server down: it accepts nothing more, answers handshakes under way, and those that
+    /// wait in the queue of the operating system, with status 503, closes all connections with this
+    /// code and reason, and waits for them and their handlers up to the deadline. What is left then
+    /// is aborted. [`Server::run`](super::Server::run) returns after that, and so does this.
     ///
     /// The Close frames are spread over [`Server::close_window`](super::Server::close_window), so
     /// that the clients do not all come back at the same time.
@@ -76,6 +76,8 @@ impl ServerHandle {
     /// elsewhere. Connections and pages go on as before.
     ///
     /// The next step is [`shutdown`](Self::shutdown), or [`resume`](Self::resume) to take it back.
+    /// Where another process takes over the port, there is
+    /// [`stop_listening`](Self::stop_listening).
     pub fn drain(&self) {
         self.lifecycle.drain();
     }

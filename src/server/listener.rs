@@ -2,6 +2,9 @@ use core::net::SocketAddr;
 use core::task::{Context, Poll};
 use std::io;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockFilter;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::error::ServerError;
@@ -14,29 +17,53 @@ pub(crate) struct Listener {
     pub(crate) is_secure: bool,
     /// Only this machine can reach it.
     pub(crate) on_loopback: bool,
+    /// Its queue is that of this server alone. One that was made elsewhere may be open in another
+    /// process too, such as systemd or the one that takes this one's place.
+    is_own: bool,
 }
 
 impl Listener {
     pub(crate) fn new(tcp: TcpListener, is_secure: bool) -> Self {
         let on_loopback = tcp.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
-        Self { tcp, is_secure, on_loopback }
+        Self { tcp, is_secure, on_loopback, is_own: false }
     }
 
-    /// Listens on an address that has a scheme or none.
-    pub(crate) async fn bind(address: &str) -> Result<Self, ServerError> {
+    /// Listens on an address that has a scheme or none, and that other listeners may share.
+    pub(crate) async fn bind(address: &str, shared: bool) -> Result<Self, ServerError> {
         let (is_secure, host_and_port) = parse(address)?;
         if is_secure && !cfg!(feature = "rustls") {
             return Err(ServerError::Tls);
         }
         let mut last_error = None;
         for addr in tokio::net::lookup_host(host_and_port).await? {
-            match listen(addr) {
-                Ok(tcp) => return Ok(Self::new(tcp, is_secure)),
+            match listen(addr, shared) {
+                Ok(tcp) => return Ok(Self { is_own: true, ..Self::new(tcp, is_secure) }),
                 Err(error) => last_error = Some(error),
             }
         }
         let no_address = || io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         Err(last_error.unwrap_or_else(no_address).into())
+    }
+
+    /// Takes no newcomers any more, if its queue is its own; those that the operating system has
+    /// begun to talk to may still come. Returns whether they may.
+    pub(crate) fn ignore_newcomers(&self) -> bool {
+        if self.is_own {
+            ignore_syn(&self.tcp);
+        }
+        self.is_own
+    }
+
+    /// Accepts a connection that waits in a queue of its own, without asking the runtime, which may
+    /// not have heard of it.
+    pub(crate) fn accept_queued(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        if !self.is_own {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let (socket, addr) = SockRef::from(&self.tcp).accept()?;
+        socket.set_nonblocking(true)?;
+        let addr = addr.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        Ok((TcpStream::from_std(socket.into())?, addr))
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -92,7 +119,7 @@ fn parse(address: &str) -> Result<(bool, &str), ServerError> {
 }
 
 /// Returns a listener with a queue for all who come at once.
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -100,8 +127,46 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     // On Windows this would let another program take the same port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
+    if shared {
+        share(&socket)?;
+    }
     socket.bind(addr)?;
     socket.listen(BACKLOG)
+}
+
+#[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+fn share(socket: &TcpSocket) -> io::Result<()> {
+    socket.set_reuseport(true)
+}
+
+#[cfg(not(all(
+    unix,
+    not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
+)))]
+fn share(_socket: &TcpSocket) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "no port can be shared on this system"))
+}
+
+/// Makes a listener deaf to new connections, where that can be done: a SYN that nobody answers is
+/// sent again a second later (RFC 6298 §2), and then comes to another listener on the same port.
+///
+/// Closing alone would not do: Linux resets those that are in the queue, and those whose SYN it has
+/// answered.
+fn ignore_syn(listener: &TcpListener) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // a program for the packet filter, which sees the TCP header: no segment with the flag SYN
+        let filter = [
+            SockFilter::new(0x30, 0, 0, 13), // load the byte with the flags (RFC 9293 §3.1)
+            SockFilter::new(0x45, 0, 1, 0x02), // is SYN among them?
+            SockFilter::new(0x06, 0, 0, 0),  // drop it
+            SockFilter::new(0x06, 0, 0, u32::MAX), // take it
+        ];
+        // where this is not allowed the rest has to do
+        let _ = SockRef::from(listener).attach_filter(&filter);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = listener;
 }
 
 /// The length of the queue of the operating system: all clients of a busy server come at once when
@@ -121,7 +186,7 @@ mod tests {
         let mut all = Vec::new();
         let mut clients = Vec::new();
         for _ in 0..3 {
-            let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+            let listener = Listener::bind("127.0.0.1:0", false).await.unwrap();
             for _ in 0..4 {
                 clients.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
             }

@@ -21,22 +21,28 @@
 //!   waits, never panics, and is an error once the client is gone.
 //! - The [`Hub`] has all clients by their ids, and rooms; `hub.all().send(…)` and
 //!   `hub.room(name).send(…)` broadcast.
-//! - A [`Topic`] is a room that remembers its last messages: a client that comes back gets what it
-//!   missed, and then what is new.
+//! - A [`Topic`] is a room that remembers its last messages (`hub.topic("a", History::last(200))`):
+//!   with [`join_since`](Topic::join_since) a client that comes back gets what it missed, and then
+//!   what is new, and is told what is lost.
+//! - A [`Guard`] is a function that is asked before a handler: see [`guard`](guard()).
 //! - A [`Response`] answers plain HTTP on the same port, or a handshake that is refused.
-//! - [`Server::http`] takes requests with a body, so that other processes can publish over HTTP.
-//! - A [`ServerHandle`] shuts the server down in good order.
+//! - [`Server::http`] takes requests with a body, so that other processes can publish over HTTP in
+//!   ten lines.
+//! - A [`ServerHandle`] drains the server and shuts it down in good order, and takes streams that
+//!   were accepted elsewhere, such as those of a TLS library.
 //!
 //! # Who may connect
 //!
 //! By default only scripts from the host that they connect to, and programs that are no browsers:
 //! see [`OriginPolicy`]. [`Server::allowed_hosts`] sets which hosts the server is; where it is not
 //! set, a server on a loopback address takes scripts of this machine and what a proxy passes on.
-//! Then the handler decides ([`Handler::on_request`]). In the order of the checks, answers to a
-//! handshake are 503 while the server shuts down, 404 for an unknown path, 400, 405 or 426 for a
-//! handshake that is not valid, 400 for what a trusted proxy should not have sent, 421 for another
-//! host, 403 for the origin, 503 while the server drains and for too many connections, 429 for too
-//! many from one address, and whatever the handler answers.
+//! Then the handler decides ([`Handler::on_request`]), and before it whatever [`guard`](guard())
+//! puts there: who the user is, and how many connections it may have.
+//!
+//! In the order of the checks, answers to a handshake are 503 while the server shuts down, 404 for
+//! an unknown path, 400, 405 or 426 for a handshake that is not valid, 400 for what a trusted proxy
+//! should not have sent, 421 for another host, 403 for the origin, 503 while the server drains and
+//! for too many connections, 429 for too many from one address, and whatever the handler answers.
 //!
 //! # When everybody comes at once
 //!
@@ -47,31 +53,7 @@
 //! [`Config::max_head_len`](crate::Config::max_head_len). All connections, pending ones included,
 //! are as many as the process may open files, less what the program itself may need.
 //!
-//! # Behind a proxy
-//!
-//! A reverse proxy has to pass the upgrade and the host on. The README has tested configurations
-//! for nginx and haproxy; for nginx it comes down to
-//!
-//! ```text
-//! map $http_upgrade $connection_upgrade { default upgrade; '' close; }
-//! proxy_http_version 1.1;
-//! proxy_set_header Upgrade $http_upgrade;
-//! proxy_set_header Connection $connection_upgrade;
-//! proxy_set_header Host $http_host;
-//! proxy_set_header X-Forwarded-For $remote_addr;
-//! proxy_set_header X-Forwarded-Host $http_host;
-//! proxy_set_header X-Forwarded-Proto $scheme;
-//! ```
-//!
-//! Where the upgrade was removed, the client gets an answer that names these lines. Silent
-//! connections outlive `proxy_read_timeout` (60 s by default), because keep-alive pings every 20 s.
-//! To see addresses of clients and not of the proxy, set
-//! [`trusted_proxies(1)`](Server::trusted_proxies), or name the networks of the proxies with
-//! [`trusted_networks`](Server::trusted_networks); [`proxy_headers`](Server::proxy_headers) is for
-//! those that write `Forwarded` (RFC 7239). A load balancer that passes on bytes says who the
-//! client is by the PROXY protocol: see [`proxy_protocol`](Server::proxy_protocol). A proxy on the
-//! same machine that sets none of the `X-Forwarded-…` headers has to be told apart from a browser
-//! there: name the sites with [`Server::allowed_hosts`].
+#![doc = include_str!("proxies.md")]
 //!
 //! # TLS
 //!
@@ -82,15 +64,88 @@
 //! .tls(Tls::from_pem_files("cert.pem", "key.pem")?)
 //! ```
 //!
-//! [`Server::and_bind`] adds listeners, so that one server speaks `ws://` and `wss://`. Otherwise,
-//! put a proxy as above in front, or hand streams from another TLS library to
-//! [`ServerHandle::accept`].
+//! Of several certificates the name that the client asks for chooses one. [`Server::and_bind`] adds
+//! listeners, so that one server speaks `ws://` and `wss://`. Otherwise, put a proxy as above in
+//! front, or hand streams from another TLS library to [`ServerHandle::accept`].
 //!
 //! # When servers are replaced
 //!
 //! [`ServerHandle::drain`] sends new clients elsewhere (a load balancer asks [`Server::health`]),
 //! [`ServerHandle::shutdown`] ends the connections in good order and spreads that over a time, and
 //! [`Server::max_lifetime`] makes clients come back now and then, so that they find new servers.
+//! Who waits in the queue of the operating system when a server shuts down gets a 503 as well.
+//!
+//! # Restarts
+//!
+//! A new process takes the place of an old one, and no client on its way to either is refused or
+//! reset. There are two ways; `examples/service.rs` has both. In either the old process ends with
+//!
+//! ```no_run
+//! # use core::time::Duration;
+//! # use sansws::{CloseCode, proto::SendError, server::ServerHandle};
+//! # async fn end(handle: ServerHandle) -> Result<(), SendError> {
+//! // once `tokio::signal` tells of a SIGTERM
+//! handle.stop_listening().await; // who is on the way is let in
+//! let deadline = Duration::from_secs(10);
+//! handle.shutdown(CloseCode::SERVICE_RESTART, "", deadline).await // and all are to come back
+//! # }
+//! ```
+//!
+//! *Two processes on one port*: both listen by [`Server::bind_shared`]. Start the new one, wait
+//! until it listens, and send SIGTERM to the old one. [`ServerHandle::stop_listening`] empties the
+//! queue of the operating system before it closes it, which Linux would reset.
+//!
+//! *A socket that stays*: systemd has it (`service.socket` with `ListenStream=8181` and
+//! `Backlog=4096`), passes it on to the process that it starts (`service.service`), and who
+//! connects while there is none waits in its queue. The crate `listenfd` takes it:
+//!
+//! ```no_run
+//! # use sansws::server::Server;
+//! # fn server() -> std::io::Result<Option<Server>> {
+//! let socket = listenfd::ListenFd::from_env().take_tcp_listener(0)?;
+//! # let Some(listener) = socket else { return Ok(None) };
+//! listener.set_nonblocking(true)?;
+//! let server = Server::from_listener(tokio::net::TcpListener::from_std(listener)?);
+//! # Ok(Some(server))
+//! # }
+//! ```
+//!
+//! Without that crate, `StandardInput=socket` in the unit of the service makes it the standard
+//! input, from where the standard library takes it:
+//!
+//! ```no_run
+//! # #[cfg(unix)]
+//! # fn listener() -> std::io::Result<std::net::TcpListener> {
+//! use std::os::fd::AsFd;
+//!
+//! let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+//! let listener = std::net::TcpListener::from(socket);
+//! # Ok(listener)
+//! # }
+//! ```
+//!
+//! # A runtime for each core
+//!
+//! With [`Server::bind_shared`] several servers share a port (`SO_REUSEPORT`), each in a runtime on
+//! one thread, and Linux spreads the connections over them: `examples/reuse_port.rs`. Each server
+//! has a hub of its own. A [`Hub`] can be cloned and used from any thread, so that a broadcast to
+//! all is a loop over hubs:
+//!
+//! ```
+//! use sansws::PreparedMessage;
+//! use sansws::proto::{MessageRef, SendError};
+//! use sansws::server::Hub;
+//!
+//! fn broadcast(hubs: &[Hub], message: MessageRef<'_>) -> Result<usize, SendError> {
+//!     let message = PreparedMessage::new(message)?; // encoded once
+//!     hubs.iter().map(|hub| hub.all().send(&message)).sum()
+//! }
+//! ```
+//!
+//! Ids of clients are those of the process, rooms and limits those of each server: divide
+//! [`max_connections`] by the number of servers, because the default of each allows for all files
+//! that the process may open. Shut all of them down at the same time, each with its
+//! [`ServerHandle`].
 //!
 //! # What goes on inside
 //!
@@ -104,24 +159,8 @@
 //! events become events of their [`Level`], and the end of a connection one of level debug with its
 //! close code, all with the target `sansws`. A message becomes none.
 //!
-//! A page that shows who is there:
-//!
-//! ```no_run
-//! # use sansws::server::{HttpRequest, Response, Server};
-//! # fn set_up(server: Server) -> Server {
-//! server.http("/debug/clients", |request: HttpRequest| async move {
-//!     let line = |client: &sansws::server::Client| {
-//!         let (info, queued) = (client.info(), client.queued());
-//!         let age = info.opened().elapsed().as_secs();
-//!         let (id, ip, rooms) = (client.id(), info.remote_ip(), client.rooms());
-//!         let rtt = client.round_trip(); // by the keep-alive pings
-//!         format!("{id} {ip} {age} s, {rtt:?}, {queued} bytes wait, in {rooms:?}\n")
-//!     };
-//!     let clients = request.hub().all().clients();
-//!     Response::text(clients.iter().map(line).collect::<String>())
-//! })
-//! # }
-//! ```
+//! A page that shows who is there, how old each connection is, how far away, and what waits for it:
+//! [`Target::to_table`].
 //!
 //! # Clients that read slowly
 //!
@@ -158,41 +197,7 @@
 //! of that, about as it was sent: some 500 bytes from a browser; and so is what the future of a
 //! handler holds while it waits.
 //!
-//! # Limits
-//!
-//! | setting | default | at the limit |
-//! |---|---|---|
-//! | [`max_connections`] | limit on open files less 128 and room for pending ones | 503 |
-//! | [`max_connections_per_ip`] | none | 429 |
-//! | [`max_pending`] | 8 192 handshakes | newcomers wait, idle ones go |
-//! | [`max_body_len`] | 64 KiB of a request to a handler of [`Server::http`] | 413 |
-//! | [`max_message_len`] | 1 MiB | close code 1009 |
-//! | [`max_receiving_bytes`] | 256 MiB of unfinished messages | close code 1013 |
-//! | [`max_queued_bytes`] | 1 MiB for a client whose transport takes none | [`SlowClients`] |
-//! | [`slow_after`] | 5 s in which it takes none | [`SlowClients`] |
-//! | [`max_burst_bytes`] | 16 MiB for any client | [`SlowClients`] |
-//! | [`max_rooms_per_client`] | 1 024 | [`JoinError`] |
-//! | [`max_room_name_len`] | 256 bytes | [`JoinError`] |
-//! | [`max_history_bytes`] | 64 MiB of all topics | the one not used for longest is forgotten |
-//! | [`max_kept_headers`] | 4 KiB of a request | headers are left out of [`ClientInfo`] |
-//! | everything in [`Config`](crate::Config) | [`Server::default_config`] | as it says there |
-//!
-//! [`Config::handshake_timeout`](crate::Config::handshake_timeout) is the time for a request to
-//! arrive, and again the time for [`Handler::on_request`], which is given up with a 503 then.
-//!
-//! [`max_connections`]: Server::max_connections
-//! [`max_connections_per_ip`]: Server::max_connections_per_ip
-//! [`max_pending`]: Server::max_pending
-//! [`max_body_len`]: Server::max_body_len
-//! [`max_message_len`]: Server::max_message_len
-//! [`max_receiving_bytes`]: Server::max_receiving_bytes
-//! [`max_queued_bytes`]: Server::max_queued_bytes
-//! [`slow_after`]: Server::slow_after
-//! [`max_burst_bytes`]: Server::max_burst_bytes
-//! [`max_rooms_per_client`]: Server::max_rooms_per_client
-//! [`max_room_name_len`]: Server::max_room_name_len
-//! [`max_history_bytes`]: Server::max_history_bytes
-//! [`max_kept_headers`]: Server::max_kept_headers
+#![doc = include_str!("limits.md")]
 
 mod accept;
 mod client;
@@ -202,6 +207,7 @@ mod handle;
 mod http;
 mod listener;
 mod observe;
+mod restart;
 mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
@@ -211,6 +217,7 @@ mod tls;
 pub use accept::accept::Accept;
 pub use accept::external::ExternalStream;
 pub use client::client::Client;
+pub use client::guard::{Guard, Guarded, guard};
 pub use client::handler::{Handler, Received};
 pub use client::handler_fn::{HandlerFn, handler_fn};
 pub use client::history::{History, Missed, Position, PositionError};

@@ -1,18 +1,20 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::future::{Future, pending, poll_fn};
+use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
 use std::sync::OnceLock;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-use super::accept::acceptor::Acceptor;
-use super::accept::lifecycle::{Phase, Stop};
+use super::accept::acceptor::{Acceptor, Either, GRACE, either};
+use super::accept::lifecycle::{Listening, Phase, Stop};
 use super::client::hub::Hub;
-use super::listener::{Listener, Listeners};
+use super::listener::{BACKLOG, Listener, Listeners};
 use super::observe::event::LogEvent;
 use super::observe::stats::Counters;
 #[cfg(feature = "rustls")]
@@ -28,7 +30,7 @@ pub(crate) struct RunSettings {
 
 /// Serves until the lifecycle says otherwise, and then closes what is open.
 pub(crate) async fn run(
-    listeners: Vec<Listener>,
+    mut listeners: Vec<Listener>,
     acceptor: Acceptor,
     shared: &OnceLock<Weak<Acceptor>>,
     settings: RunSettings,
@@ -40,7 +42,7 @@ pub(crate) async fn run(
         let mut stopped = pin!(acceptor.lifecycle.reached(Phase::is_stopping));
         let mut ageing = pin!(close_expired(&acceptor.hub, settings.max_lifetime));
         let mut forgetting = pin!(forget_expired(&acceptor.hub));
-        let mut accepting = pin!(accept_all(&listeners, &acceptor));
+        let mut accepting = pin!(listen(&mut listeners, &acceptor));
         #[cfg(feature = "rustls")]
         let mut reloading = pin!(async {
             match settings.tls {
@@ -61,6 +63,7 @@ pub(crate) async fn run(
         })
         .await;
     }
+    close(&listeners, &acceptor);
     drop(listeners);
     if let Some(stop) = acceptor.lifecycle.stopping() {
         shut_down(&acceptor, &stop, settings.close_window).await;
@@ -78,13 +81,62 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Accepts connections for ever. Tokio lets it do so a number of times in a row (128), then all
-/// other tasks have a turn.
-async fn accept_all(listeners: &[Listener], acceptor: &Arc<Acceptor>) {
+/// Accepts connections until the listeners are to be closed, closes them, and waits for ever.
+async fn listen(listeners: &mut Vec<Listener>, acceptor: &Arc<Acceptor>) {
+    let closing = acceptor.lifecycle.listens_no_more(Listening::Closing);
+    accept_until(closing, listeners, acceptor).await;
+    let are_own = listeners.iter().map(Listener::ignore_newcomers);
+    if are_own.fold(false, |any, is_own| any | is_own) {
+        accept_until(sleep(LAST_ROUND_TRIP), listeners, acceptor).await;
+    }
+    for (stream, peer_addr, listener) in queued(listeners) {
+        let permit = acceptor.permits.handshake(peer_addr.ip()).await;
+        acceptor.serve_tcp(stream, peer_addr, permit, listener);
+    }
+    listeners.clear();
+    // one for the request, one for the handler
+    let most = acceptor.settings.config.handshake_timeout.saturating_mul(2);
+    let _ = timeout(most, acceptor.permits.answered(GRACE)).await;
+    acceptor.lifecycle.listen_no_more(Listening::Closed);
+    pending().await
+}
+
+/// Closes the listeners at once, but lets those that wait there know: Linux would reset them.
+fn close(listeners: &[Listener], acceptor: &Arc<Acceptor>) {
+    for (stream, peer_addr, listener) in queued(listeners) {
+        if let Some(permit) = acceptor.permits.try_handshake(peer_addr.ip()) {
+            acceptor.serve_tcp(stream, peer_addr, permit, listener);
+        }
+    }
+}
+
+/// Returns the connections that wait in queues of our own, and lets no more come.
+fn queued(listeners: &[Listener]) -> impl Iterator<Item = (TcpStream, SocketAddr, &Listener)> {
+    listeners.iter().flat_map(|listener| {
+        listener.ignore_newcomers();
+        // as many as may wait: newcomers are not ignored everywhere
+        let attempts = (0..=BACKLOG).map(|_| listener.accept_queued());
+        let accepted = attempts.take_while(|it| it.as_ref().err().is_none_or(has_left));
+        accepted.flatten().map(move |(stream, peer_addr)| (stream, peer_addr, listener))
+    })
+}
+
+/// Accepts connections until then. Tokio lets it do so a number of times in a row (128), then all
+/// other tasks have a turn. None that was accepted is dropped when the time has come.
+async fn accept_until(
+    then: impl Future<Output = ()>,
+    listeners: &[Listener],
+    acceptor: &Arc<Acceptor>,
+) {
+    let mut then = pin!(then);
     let mut logged: Option<Instant> = None;
     let mut listeners = Listeners::new(listeners);
     loop {
-        match poll_fn(|cx| listeners.poll_accept(cx)).await {
+        let accepted = match either(poll_fn(|cx| listeners.poll_accept(cx)), then.as_mut()).await {
+            Either::First(accepted) => accepted,
+            Either::Second(()) => return,
+        };
+        match accepted {
             Ok((stream, peer_addr, listener)) => {
                 let permit = acceptor.permits.handshake(peer_addr.ip()).await;
                 acceptor.serve_tcp(stream, peer_addr, permit, listener);
@@ -171,6 +223,11 @@ async fn close_all(hub: &Hub, stop: &Stop, window: Option<Duration>) {
 /// The time from one Close frame of a shutdown to the next: a thousand clients that come back
 /// within a second are not too many for whatever takes the server's place.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The time that a client may take to answer the operating system, which has answered its SYN:
+/// longer than most round trips, and well below the second after which those that were ignored
+/// meanwhile try again.
+const LAST_ROUND_TRIP: Duration = Duration::from_millis(500);
 
 /// The least time between two looks at things that happen over a time.
 const TICK: Duration = Duration::from_millis(10);

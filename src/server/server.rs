@@ -43,7 +43,7 @@ use crate::handshake::Origin;
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     /// At least one.
-    listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Listener>,
     #[cfg(feature = "rustls")]
     tls: Option<Tls>,
     /// Complete but for the settings of connections, which `run` puts together from the next three.
@@ -83,7 +83,7 @@ impl Server {
     ///
     /// Dropping the future drops the listener.
     pub async fn bind(address: &str) -> Result<Self, ServerError> {
-        Ok(Self::new(Listener::bind(address).await?))
+        Ok(Self::new(Listener::bind(address, false).await?))
     }
 
     /// Listens on another address as well, as [`bind`](Self::bind) does: on a second network, or on
@@ -105,13 +105,14 @@ impl Server {
     ///
     /// Dropping the future drops the server.
     pub async fn and_bind(mut self, address: &str) -> Result<Self, ServerError> {
-        self.listeners.push(Listener::bind(address).await?);
+        self.listeners.push(Listener::bind(address, false).await?);
         Ok(self)
     }
 
     /// Serves on a listener that was made elsewhere, with options of its own. Give it a backlog for
     /// as many clients as may come at once: those that do not fit into it try again a second or
-    /// more later.
+    /// more later. A listener that is passed on from process to process keeps its clients over a
+    /// restart: see [the module](super#restarts).
     pub fn from_listener(listener: TcpListener) -> Self {
         Self::new(Listener::new(listener, false))
     }
@@ -137,7 +138,7 @@ impl Server {
         self
     }
 
-    fn new(listener: Listener) -> Self {
+    pub(super) fn new(listener: Listener) -> Self {
         let settings = Settings {
             routes: Table::default(),
             pages: Table::default(),
@@ -352,8 +353,8 @@ impl Server {
 
     /// Sets the path where [`Hub::stats`] is served in the text format of OpenMetrics, for
     /// Prometheus and others: to GET and HEAD, on the port of everything else, and before a
-    /// [`page`](Self::page) or handler of the same path. Nothing is counted for it that is not
-    /// counted anyway.
+    /// [`page`](Self::page) or handler of the same path. A browser gets it as plain text. Nothing
+    /// is counted for it that is not counted anyway.
     ///
     /// Anybody who can reach the server can read it, and it tells how busy the server is and how
     /// often it fails. Keep it from the public: refuse the path in the reverse proxy in front, or

@@ -14,3 +14,5 @@ mod embedded;
 mod interop;
 #[cfg(all(feature = "server", target_os = "linux"))] // where the kernel spreads connections
 mod reuse_port;
+#[cfg(all(feature = "server", target_os = "linux"))] // which has systemd, and resets queues
+mod service;

@@ -8,6 +8,7 @@ mod crowd;
 mod descriptors;
 mod events;
 mod forwarded;
+mod guards;
 mod handshakes;
 mod hosts;
 mod hub;
@@ -22,6 +23,8 @@ mod proxies;
 mod proxy_protocol;
 mod publish;
 mod receiving;
+#[cfg(target_os = "linux")] // whose queues are reset with their listeners
+mod restarts;
 mod runtimes;
 mod sending;
 mod settings;

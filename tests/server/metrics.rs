@@ -68,6 +68,8 @@ async fn messages_and_bytes() {
     }
     let client = server.hub.all().clients().remove(0);
     client.join("room").unwrap();
+    let topic = client.hub().topic("remembers", sansws::server::History::last(1));
+    topic.send("x").unwrap();
     client.send("queued, from outside").unwrap();
     assert_eq!(text(&mut ws).await.len(), 20);
     let payload = 70_252.0;
@@ -76,7 +78,9 @@ async fn messages_and_bytes() {
     let (_, samples) = scrape(&server).await;
     for (name, value) in [
         ("sansws_connections", 1.0),
-        ("sansws_rooms", 1.0),
+        ("sansws_rooms", 2.0), // one of them the topic
+        ("sansws_topics", 1.0),
+        ("sansws_history_bytes", server.hub.stats().history_bytes as f64),
         ("sansws_handshakes_total{status=\"101\"}", 1.0),
         ("sansws_received_messages_total", 5.0),
         ("sansws_received_bytes_total", payload),
@@ -91,7 +95,7 @@ async fn messages_and_bytes() {
     let stats = server.hub.stats();
     assert_eq!((stats.received, stats.received_bytes), (5, 70_252));
     assert_eq!((stats.sent, stats.sent_bytes), (6, 70_272));
-    assert_eq!((stats.open(), stats.rooms), (1, 1));
+    assert_eq!((stats.open(), stats.rooms), (1, 2));
     until(|| server.hub.stats().pending == 0).await;
     server.stop().await;
 }

@@ -1,10 +1,9 @@
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::any::Any;
 use core::fmt;
 
 use crate::handshake::server as handshake;
+use crate::server::client::values::Values;
 
 /// The way in which a handler accepts a handshake:
 /// [`Handler::on_request`](crate::server::Handler::on_request).
@@ -13,13 +12,13 @@ use crate::handshake::server as handshake;
 pub struct Accept {
     pub(crate) subprotocol: Option<String>,
     headers: Vec<(String, String)>,
-    pub(crate) client_state: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) values: Values,
 }
 
 impl Accept {
     /// Accepts without a subprotocol, further headers and state.
     pub const fn new() -> Self {
-        Self { subprotocol: None, headers: Vec::new(), client_state: None }
+        Self { subprotocol: None, headers: Vec::new(), values: Values::new() }
     }
 
     /// Chooses one of [`Request::subprotocols`](crate::server::Request::subprotocols). Any other is
@@ -38,12 +37,21 @@ impl Accept {
 
     /// Keeps a value with the connection, for as long as there is a
     /// [`Client`](crate::server::Client) of it: [`Client::state`](crate::server::Client::state)
-    /// lends it to whoever holds the client. One value; the last one counts.
+    /// lends it to whoever holds the client, by its type. Of several of one type the last counts.
     ///
     /// A value that is to change needs a `Mutex` or an atomic: other tasks may look at the same
     /// time.
     pub fn client_state(mut self, state: impl Send + Sync + 'static) -> Self {
-        self.client_state = Some(Box::new(state));
+        self.values.put(state);
+        self
+    }
+
+    /// Adds what another function accepts with: its headers and values, and its subprotocol if it
+    /// has chosen one.
+    pub fn and(mut self, other: Self) -> Self {
+        self.subprotocol = other.subprotocol.or(self.subprotocol);
+        self.headers.extend(other.headers);
+        self.values.append(other.values);
         self
     }
 

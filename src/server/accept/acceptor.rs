@@ -286,7 +286,7 @@ impl Acceptor {
         self.settings.check_host(&request)?;
         if self.settings.metrics.as_deref() == Some(http.path()) {
             check_get(http)?;
-            return Ok(Cow::Owned(self.hub.stats().response()));
+            return Ok(Cow::Owned(self.hub.stats().response(http)));
         }
         if let Some((_, response, _)) = self.settings.pages.find(http.path()) {
             check_get(http)?;
@@ -327,10 +327,11 @@ impl Acceptor {
     }
 
     /// Waits until the server stops. A browser may have connected for later; what has begun by then
-    /// may be completed.
+    /// may be completed, and so may what was still in the queue of a listener.
     pub(super) async fn too_late(&self, begun: &AtomicBool) {
+        let was_queued = self.lifecycle.is_stopping();
         self.lifecycle.reached(Phase::is_stopping).await;
-        if begun.load(Ordering::Relaxed) {
+        if was_queued || begun.load(Ordering::Relaxed) {
             sleep(GRACE).await;
         }
     }
@@ -397,7 +398,7 @@ impl Acceptor {
         ws.outgoing().stream_mut().count();
         let Accepted { handler, accept, info, permit } = accepted;
         let context = Arc::clone(&self.context);
-        let client = Client::new(info, accept.client_state, self.hub.clone(), context);
+        let client = Client::new(info, accept.values, self.hub.clone(), context);
         handler.start(ws, client, permit, self.permits.task());
     }
 
@@ -510,7 +511,7 @@ pub(super) fn sendable<'a>(
 }
 
 /// Waits for the future that is ready first.
-pub(super) async fn either<A, B>(
+pub(crate) async fn either<A, B>(
     first: impl Future<Output = A>,
     second: impl Future<Output = B>,
 ) -> Either<A, B> {
@@ -522,11 +523,11 @@ pub(super) async fn either<A, B>(
     .await
 }
 
-pub(super) enum Either<A, B> {
+pub(crate) enum Either<A, B> {
     First(A),
     Second(B),
 }
 
 /// The time that a request may still take to arrive once the server shuts down: a segment that was
 /// lost is sent again by then (RFC 6298 §2).
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);

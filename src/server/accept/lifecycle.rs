@@ -7,7 +7,20 @@ use tokio::time::Instant;
 use crate::wire::CloseCode;
 
 /// The phases of a server's life, seen by its accept loop, its handshakes and its handles.
-pub(crate) struct Lifecycle(watch::Sender<Phase>);
+pub(crate) struct Lifecycle {
+    phase: watch::Sender<Phase>,
+    listening: watch::Sender<Listening>,
+}
+
+/// What becomes of the listeners. Each can only be followed by a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Listening {
+    Open,
+    /// They are to be closed, once everybody who waits there has been accepted.
+    Closing,
+    /// They are closed, and the handshakes from them have their answers.
+    Closed,
+}
 
 /// A phase of a server's life. Each can only be followed by a later one, but for
 /// [`ServerHandle::resume`](crate::server::ServerHandle::resume), which leads from the second back
@@ -41,7 +54,10 @@ impl Phase {
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(Phase::Serving))
+        Self {
+            phase: watch::Sender::new(Phase::Serving),
+            listening: watch::Sender::new(Listening::Open),
+        }
     }
 
     /// Refuses new connections.
@@ -67,11 +83,29 @@ impl Lifecycle {
     /// Ends the server's life.
     pub(crate) fn end(&self) {
         self.transition(|_| true, Phase::Over);
+        self.listen_no_more(Listening::Closed);
+    }
+
+    /// Notes how far the listeners are.
+    pub(crate) fn listen_no_more(&self, to: Listening) {
+        self.listening.send_if_modified(|listening| {
+            let changes = *listening < to;
+            if changes {
+                *listening = to;
+            }
+            changes
+        });
+    }
+
+    /// Waits until the listeners are that far.
+    pub(crate) async fn listens_no_more(&self, wanted: Listening) {
+        // as in `reached`
+        let _ = self.listening.subscribe().wait_for(|listening| *listening >= wanted).await;
     }
 
     /// Goes over to another phase if the present one allows it.
     fn transition(&self, allows: impl FnOnce(&Phase) -> bool, to: Phase) {
-        self.0.send_if_modified(|phase| {
+        self.phase.send_if_modified(|phase| {
             let changes = allows(phase);
             if changes {
                 *phase = to;
@@ -82,7 +116,7 @@ impl Lifecycle {
 
     /// Returns how the server is to stop, while it does.
     pub(crate) fn stopping(&self) -> Option<Arc<Stop>> {
-        match &*self.0.borrow() {
+        match &*self.phase.borrow() {
             Phase::Stopping(stop) => Some(Arc::clone(stop)),
             _ => None,
         }
@@ -90,17 +124,17 @@ impl Lifecycle {
 
     /// Returns whether new connections are refused.
     pub(crate) fn is_draining(&self) -> bool {
-        !matches!(&*self.0.borrow(), Phase::Serving)
+        !matches!(&*self.phase.borrow(), Phase::Serving)
     }
 
     /// Returns whether the server shuts down, or has.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.0.borrow().is_stopping()
+        self.phase.borrow().is_stopping()
     }
 
     /// Waits for a phase of which this is true.
     pub(crate) async fn reached(&self, is_it: impl Fn(&Phase) -> bool) {
         // the sender lives as long as `self`
-        let _ = self.0.subscribe().wait_for(|phase| is_it(phase)).await;
+        let _ = self.phase.subscribe().wait_for(|phase| is_it(phase)).await;
     }
 }

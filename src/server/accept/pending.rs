@@ -112,6 +112,13 @@ impl Pending {
         self.lock().len
     }
 
+    /// Returns whether one has sent something, and waits for its answer.
+    pub(crate) fn has_begun(&self) -> bool {
+        let state = self.lock();
+        let members = state.networks.values().flat_map(|group| group.members.values());
+        members.map(|member| member.stage).any(|it| matches!(it, Stage::Begun | Stage::Kept))
+    }
+
     /// Tells one to leave, if there is one that had its time. Returns whether one is about to
     /// leave.
     pub(crate) fn make_way(&self) -> bool {

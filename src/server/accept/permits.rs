@@ -152,6 +152,20 @@ impl Permits {
         }
     }
 
+    /// Waits until the handshakes and requests that have begun have their answers, and this long
+    /// for those that have not. In place of the accept loop, which is over.
+    pub(crate) async fn answered(&self, grace: Duration) {
+        let _ = timeout(grace, async {
+            while self.pending.len() > 0 {
+                self.freed.notified().await;
+            }
+        })
+        .await;
+        while self.pending.has_begun() {
+            self.freed.notified().await;
+        }
+    }
+
     /// Makes a handshake that is idle give way, and waits until one has ended or this time has
     /// passed. For the accept loop, which is out of descriptors.
     pub(crate) async fn make_way(&self, time: Duration) {

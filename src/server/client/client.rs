@@ -1,8 +1,6 @@
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::pin::pin;
@@ -15,6 +13,7 @@ use super::direct;
 use super::hub::Hub;
 use super::info::ClientInfo;
 use super::outbox::Outbox;
+use super::values::Values;
 use crate::proto::{MessageRef, SendError};
 use crate::server::context::Context;
 use crate::server::error::{JoinError, TrySendError};
@@ -32,23 +31,18 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     id: u64,
     info: ClientInfo,
-    state: Option<Box<dyn Any + Send + Sync>>,
+    values: Values,
     hub: Hub,
     context: Arc<Context>,
     outbox: Outbox,
 }
 
 impl Client {
-    pub(crate) fn new(
-        info: ClientInfo,
-        state: Option<Box<dyn Any + Send + Sync>>,
-        hub: Hub,
-        context: Arc<Context>,
-    ) -> Self {
+    pub(crate) fn new(info: ClientInfo, values: Values, hub: Hub, context: Arc<Context>) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         // Relaxed: unique, and ordered with nothing else
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { id, info, state, hub, context, outbox: Outbox::default() }))
+        Self(Arc::new(Inner { id, info, values, hub, context, outbox: Outbox::default() }))
     }
 
     /// Returns a number that no other client of this process has or will have. Later clients have
@@ -62,10 +56,10 @@ impl Client {
         &self.0.info
     }
 
-    /// Returns the value of [`Accept::client_state`](crate::server::Accept::client_state); `None`
-    /// if there is none, or one of another type.
+    /// Returns the value of this type of
+    /// [`Accept::client_state`](crate::server::Accept::client_state), if there is one.
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0.state.as_deref()?.downcast_ref()
+        self.0.values.get()
     }
 
     /// Returns the hub of the server.

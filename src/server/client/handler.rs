@@ -77,6 +77,26 @@ use crate::server::observe::tally;
 pub trait Handler: Send + Sync + 'static {
     /// Decides about a handshake that is valid and whose origin is allowed: accept it, or answer
     /// with any response instead. Accepts all if it is left out.
+    ///
+    /// What several handlers ask first are functions that are called from here, with `?`; or, in
+    /// front of any handler, a [`guard`](crate::server::guard()):
+    ///
+    /// ```
+    /// use sansws::server::{Accept, Handler, Request, Response};
+    ///
+    /// # struct User;
+    /// # struct Place;
+    /// # struct Chat;
+    /// # fn user(_: &Request<'_>) -> Result<User, Response> { Ok(User) }
+    /// # async fn place_for(_: &User) -> Result<Place, Response> { Ok(Place) }
+    /// impl Handler for Chat {
+    ///     async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
+    ///         let user = user(request)?; // or 401
+    ///         let place = place_for(&user).await?; // or 429
+    ///         Ok(Accept::new().client_state(user).client_state(place))
+    ///     }
+    /// }
+    /// ```
     fn on_request(
         &self,
         request: &Request<'_>,

@@ -3,6 +3,7 @@
 #[allow(clippy::module_inception)] // the file is named after what it holds
 pub(crate) mod client;
 mod direct;
+pub(crate) mod guard;
 pub(crate) mod handler;
 pub(crate) mod handler_fn;
 pub(crate) mod history;
@@ -19,3 +20,4 @@ pub(crate) mod task;
 pub(crate) mod topic;
 mod topics;
 mod turn;
+pub(crate) mod values;

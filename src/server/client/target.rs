@@ -44,7 +44,8 @@ impl<'a> Target<'a> {
 
     /// Returns the clients, the oldest first.
     ///
-    /// A page that shows them, for somebody who may see it:
+    /// A page that shows them, for somebody who may see it, if [`to_table`](Self::to_table) has not
+    /// what you want to know:
     ///
     /// ```
     /// use sansws::server::{Client, Response, Server};

@@ -4,6 +4,7 @@ use super::forwarded::{Forwarded, Trust};
 use super::response::Response;
 use super::route::{Params, Pattern};
 use crate::handshake::server;
+use crate::server::client::guard::Passed;
 
 /// A request that a handler or a fallback may look at before it is answered.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +13,7 @@ pub struct Request<'a> {
     pub(crate) peer: Peer,
     forwarded: Forwarded<'a>,
     pub(crate) route: Option<(&'a Pattern, &'a Params)>,
+    passed: Option<&'a Passed<'a>>,
 }
 
 /// The other end of the transport.
@@ -47,7 +49,20 @@ impl<'a> Request<'a> {
         forwarded: Forwarded<'a>,
         route: Option<(&'a Pattern, &'a Params)>,
     ) -> Self {
-        Self { http, peer, forwarded, route }
+        Self { http, peer, forwarded, route, passed: None }
+    }
+
+    /// Returns the same, of which a guard has just decided.
+    pub(crate) fn behind<'b>(&self, passed: &'b Passed<'b>) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request { passed: Some(passed), ..*self }
+    }
+
+    /// Returns what guards have accepted with so far.
+    pub(crate) const fn passed(&self) -> Option<&'a Passed<'a>> {
+        self.passed
     }
 
     /// Returns what the trusted proxies say.
@@ -117,6 +132,12 @@ impl<'a> Request<'a> {
     /// Returns the subprotocols that the client offers, its favourite first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> {
         self.http.subprotocols()
+    }
+
+    /// Returns a value of this type that a [`guard`](crate::server::guard()) has accepted with
+    /// ([`Accept::client_state`](crate::server::Accept::client_state)): of several the last one.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&'a T> {
+        self.passed?.get()
     }
 
     /// Returns the whole request.

@@ -2,6 +2,7 @@ use alloc::string::String;
 use core::fmt::{self, Write};
 
 use super::stats::Stats;
+use crate::handshake::server as handshake;
 use crate::server::http::response::Response;
 
 impl Stats {
@@ -22,21 +23,33 @@ impl Stats {
     pub const OPENMETRICS: &'static str =
         "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    pub(crate) fn response(&self) -> Response {
-        Response::new(Self::OPENMETRICS, self.to_openmetrics()).header("Cache-Control", "no-store")
+    /// Returns what [`Server::metrics`](crate::server::Server::metrics) serves; for a browser as
+    /// plain text, which it shows and does not save.
+    pub(crate) fn response(&self, http: &handshake::Request) -> Response {
+        let for_people = http.header("accept").is_some_and(|types| types.contains("text/html"));
+        let content_type = if for_people { "text/plain; charset=utf-8" } else { Self::OPENMETRICS };
+        Response::new(content_type, self.to_openmetrics()).header("Cache-Control", "no-store")
     }
 
     fn write(&self, text: &mut String) -> fmt::Result {
         let out = &mut Families(text);
         out.gauge("connections", "", "Open connections.", self.open())?;
         out.gauge("pending", "", "Handshakes and requests under way.", self.pending as u64)?;
-        out.gauge("rooms", "", "Rooms that are not empty.", self.rooms as u64)?;
+        out.gauge("rooms", "", "Rooms with members, or topics without.", self.rooms as u64)?;
+        let help = "Topics that remember something, or whose offsets are kept.";
+        out.gauge("topics", "", help, self.topics)?;
+        let help = "What the messages of topics are charged together.";
+        out.gauge("history_bytes", "bytes", help, self.history_bytes)?;
         let help = "The most bytes that have waited for one client.";
         out.gauge("queue_high_water_bytes", "bytes", help, self.queue_high_water as u64)?;
         out.counter("streams_accepted", "", "Streams that were accepted.", self.accepted)?;
         out.counter("accept_errors", "", "Failures to accept a stream.", self.accept_errors)?;
         let help = "Handshakes, and what is no valid request, by the status of the answer.";
         out.counters("handshakes", help, "status", self.handshakes())?;
+        let help = "Valid handshakes that were refused.";
+        out.counter("refused", "", help, self.refused)?;
+        let help = "Malformed requests and invalid handshakes.";
+        out.counter("bad_requests", "", help, self.bad_requests)?;
         let help = "Streams that were closed before their request was complete, for others.";
         out.counter("gave_way", "", help, self.gave_way)?;
         out.counters("closed", "Connections that ended, by close code.", "code", {
@@ -119,5 +132,61 @@ impl Families<'_> {
             writeln!(self.0, "sansws_{name}_total{{{label}=\"{value}\"}} {count}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec::Vec;
+    use core::array::from_fn;
+
+    use super::*;
+    use crate::server::observe::stats::Times;
+
+    /// Every figure is in the text, once. All fields are named: one that is new does not compile
+    /// until it is here, and is not found until it is written.
+    #[test]
+    fn nothing_is_left_out() {
+        let mut numbers = Vec::new();
+        let mut number = || {
+            numbers.push(1000 + numbers.len() as u64);
+            1000 + numbers.len() as u64 - 1
+        };
+        let stats = Stats {
+            accepted: number(),
+            pending: number() as usize,
+            opened: number(),
+            closed: 7, // `closes` has it by codes
+            bad_requests: number(),
+            refused: number(),
+            gave_way: number(),
+            received: number(),
+            received_bytes: number(),
+            sent: number(),
+            sent_bytes: number(),
+            read_bytes: number(),
+            written_bytes: number(),
+            queue_high_water: number() as usize,
+            dropped: number(),
+            slow_closed: number(),
+            overload_closed: number(),
+            panics: number(),
+            accept_errors: number(),
+            topics: number(),
+            history_bytes: number(),
+            rooms: number() as usize,
+            refusals: from_fn(|_| number()),
+            closes: from_fn(|_| number()),
+            times: Times { calls: from_fn(|at| at as u64), micros: 123_456 },
+        };
+        let text = stats.to_openmetrics();
+        for number in numbers.iter().copied().chain([stats.open(), 78]) {
+            let end = format!(" {number}");
+            let found = text.lines().filter(|line| line.ends_with(&end)).count();
+            let most = if number == 78 { 2 } else { 1 }; // all calls are a bucket, and the count
+            assert_eq!(found, most, "{number} in\n{text}");
+        }
+        assert!(text.contains("sansws_handler_seconds_sum 0.123456\n"), "{text}");
     }
 }

@@ -58,12 +58,12 @@ pub struct Stats {
     /// The bytes that they are charged now: see
     /// [`Server::max_history_bytes`](crate::server::Server::max_history_bytes).
     pub history_bytes: u64,
-    /// Rooms that are not empty now.
+    /// Rooms that somebody is in now, or that remember something.
     pub rooms: usize,
     /// By the places of [`STATUSES`].
-    refusals: [u64; STATUSES.len()],
+    pub(super) refusals: [u64; STATUSES.len()],
     /// By the places of [`CLOSE_CODES`].
-    closes: [u64; CLOSE_CODES.len()],
+    pub(super) closes: [u64; CLOSE_CODES.len()],
     pub(super) times: Times,
 }
 

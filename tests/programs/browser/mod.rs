@@ -9,6 +9,7 @@
 mod chromium;
 mod feed;
 mod http;
+mod insight;
 mod proxies;
 mod reconnecting;
 mod rooms;
@@ -230,6 +231,20 @@ fn pages_hear_of_the_shutdown() {
     }
     let finished = chat.process.finish(Duration::from_secs(20));
     assert!(finished.status.success(), "{finished:?}");
+}
+
+// What a service manager sends.
+#[test]
+fn pages_hear_of_the_end_of_a_service() {
+    let mut chat = Server::start("chat", &[]);
+    let mut ws = sansws::blocking::connect(&chat.url("/chat")).unwrap();
+    chat.process.terminate();
+    while ws.recv().unwrap().is_some() {}
+    let info = ws.close_info().unwrap();
+    let (code, reason) = (info.code, info.reason.to_string());
+    assert_eq!((code, &*reason, info.clean), (1001, "the server is going down", true));
+    let finished = chat.process.finish(Duration::from_secs(20));
+    assert!(finished.status.success() && finished.stderr.is_empty(), "{finished:?}");
 }
 
 #[test]

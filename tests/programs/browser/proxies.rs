@@ -64,7 +64,7 @@ fn the_page_works_by_tls_of_the_chat() {
     everything_works(&mut browser, &format!("https://{addr}/"));
 }
 
-/// A room, the echo and the feed, at the page's address.
+/// A room with its last lines, the echo, the feed and the figures, at the page's address.
 fn everything_works(browser: &mut Chromium, url: &str) {
     let (alice, alice_id) = join_at(browser, &format!("{url}#tea"));
     let (bob, _) = join_at(browser, &format!("{url}#tea"));
@@ -74,6 +74,13 @@ fn everything_works(browser: &mut Chromium, url: &str) {
             items == [format!("{alice_id} says: good afternoon")]
         });
     }
+    browser.evaluate(&bob, "location.reload()");
+    browser
+        .wait_for(&bob, "#log", |_, items| items == [format!("{alice_id} says: good afternoon")]);
+    browser.wait_for(&bob, "#state", |text, _| text == "open");
+    let fetch = "Promise.all([...document.querySelectorAll('.links a')]
+        .map((link) => fetch(link.href).then((it) => it.text()).then((it) => it.slice(0, 9))))";
+    assert_eq!(browser.evaluate(&bob, fetch), serde_json::json!(["# TYPE sa", "id  addre"]));
     browser.set(&bob, "#bytes", "1048576");
     browser.click(&bob, "#send-binary");
     browser.wait_for(&bob, "#binary-result", |text, _| text.contains("identical"));

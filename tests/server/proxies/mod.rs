@@ -1,5 +1,5 @@
 //! The event server behind the proxies that most stand in front of: nginx and haproxy, each test
-//! with a process of its own and the configuration from the README.
+//! with a process of its own and the configuration from the documentation.
 //!
 //! Without nginx or haproxy the tests say that they have not run, and fail where `CI=true` is set.
 
@@ -78,7 +78,7 @@ async fn a_bare_proxy_pass_is_answered_with_what_is_missing() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("<h1>Hello</h1>"), "{answer}");
 }
 
-/// Each line of the configuration in the README is needed, and who leaves it out is told.
+/// Each line of the configuration in the documentation is needed, and who leaves it out is told.
 #[tokio::test]
 async fn each_line_is_needed() {
     for (line, status, told) in [
@@ -86,7 +86,7 @@ async fn each_line_is_needed() {
         ("proxy_set_header Upgrade ", 426, "proxy_set_header Upgrade $http_upgrade;"),
         ("proxy_set_header Connection ", 426, "proxy_set_header Connection $connection_upgrade"),
     ] {
-        let snippet = Kind::Nginx.readme().without(line);
+        let snippet = Kind::Nginx.documented().without(line);
         let server = bind().await.route("/", handler_fn());
         let Some((server, _proxy)) = behind(snippet, server).await else { return };
         let (refused, body) = server.refused(&server.request("/")).await;
@@ -104,7 +104,7 @@ async fn an_origin_needs_the_host() {
         (Some("$host"), true),
         (Some("$http_host"), false),
     ] {
-        let readme = Kind::Nginx.readme();
+        let readme = Kind::Nginx.documented();
         let snippet = match host {
             None => readme.without("proxy_set_header Host "),
             Some(host) => readme.replace("header Host $http_host", &format!("header Host {host}")),
@@ -144,7 +144,7 @@ async fn what_the_client_says_of_itself_is_its_own() {
 /// Where the proxy cannot be changed: the sites by name.
 #[tokio::test]
 async fn a_list_of_origins_needs_no_host() {
-    let snippet = Kind::Nginx.readme().without("proxy_set_header Host ");
+    let snippet = Kind::Nginx.documented().without("proxy_set_header Host ");
     let allowed = "https://example.com";
     let server = bind().await.route("/", handler_fn()).allow_origins([allowed]);
     let Some((server, _proxy)) = behind(snippet, server).await else { return };
@@ -158,7 +158,7 @@ async fn a_list_of_origins_needs_no_host() {
 #[tokio::test]
 async fn a_forwarded_host_is_compared_with_the_origin() {
     for (proxies, refused) in [(0, true), (1, false)] {
-        let snippet = Kind::Nginx.readme().without("proxy_set_header Host ");
+        let snippet = Kind::Nginx.documented().without("proxy_set_header Host ");
         let server = bind().await.route("/", handler_fn()).trusted_proxies(proxies);
         let Some((server, proxy)) = behind(snippet, server).await else { return };
         let origin = format!("http://{}", proxy.addr);
@@ -175,7 +175,7 @@ async fn a_forwarded_host_is_compared_with_the_origin() {
 #[tokio::test]
 async fn haproxy_may_close_after_requests() {
     let mode = "mode http\n    option http-server-close";
-    let snippet = Kind::Haproxy.readme().replace("mode http", mode);
+    let snippet = Kind::Haproxy.documented().replace("mode http", mode);
     let log = Log::default();
     let server = record(bind().await, &log).page("/", Response::text("a page"));
     let Some((server, _proxy)) = behind(snippet, server).await else { return };
@@ -187,15 +187,15 @@ async fn haproxy_may_close_after_requests() {
     server.stop().await;
 }
 
-/// The health check that the README gives: a server that drains gets no new clients, and keeps its
-/// own.
+/// The health check that the documentation gives: a server that drains gets no new clients, and
+/// keeps its own.
 #[tokio::test]
 async fn haproxy_checks_the_health() {
     const UPSTREAM: &str = "server sansws 127.0.0.1:8181";
     let check = "option httpchk GET /health";
-    assert!(proxy::README.contains(&format!("`{check}`")));
+    assert!(proxy::DOCUMENTATION.contains(&format!("`{check}`")));
     let snippet = Kind::Haproxy
-        .readme()
+        .documented()
         .replace(UPSTREAM, &format!("{check}\n    {UPSTREAM} check inter 50ms fall 1 rise 1"));
     let server = record(bind().await, &Log::default()).health("/health");
     let server = server.page("/page", Response::text("a page"));
@@ -219,7 +219,7 @@ async fn haproxy_sends_the_proxy_protocol() {
     const UPSTREAM: &str = "server sansws 127.0.0.1:8181";
     for word in ["send-proxy", "send-proxy-v2"] {
         let check = "check inter 50ms fall 1 rise 1 check-send-proxy";
-        let snippet = Kind::Haproxy.readme().replace("mode http", "mode tcp");
+        let snippet = Kind::Haproxy.documented().replace("mode http", "mode tcp");
         let http = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "replace-path"];
         let snippet = http.into_iter().fold(snippet, Snippet::without);
         let snippet = snippet.replace(UPSTREAM, &format!("{UPSTREAM} {word} {check}"));
@@ -246,12 +246,13 @@ async fn forwarded_says_who_asks() {
     let nginx = "proxy_set_header Forwarded \
                  '$http_forwarded, for=$remote_addr;proto=$scheme;host=\"$http_host\"';";
     let nginx = Kind::Nginx
-        .readme()
+        .documented()
         .replace("proxy_http_version 1.1;", &format!("proxy_http_version 1.1;\n{nginx}"));
     let haproxy = "http-request set-header Forwarded \
                    \"%[req.hdr(Forwarded)], for=%[src];proto=http;host=\\\"%[req.hdr(Host)]\\\"\"";
     let upstream = "server sansws 127.0.0.1:8181";
-    let haproxy = Kind::Haproxy.readme().replace(upstream, &format!("{haproxy}\n    {upstream}"));
+    let haproxy =
+        Kind::Haproxy.documented().replace(upstream, &format!("{haproxy}\n    {upstream}"));
     for snippet in [nginx, haproxy] {
         let server = record(bind().await, &Log::default());
         let server = server.trusted_networks(["127.0.0.1"]).proxy_headers(ProxyHeaders::Forwarded);

@@ -1,5 +1,5 @@
-//! A proxy of its own for each test: nginx or haproxy, with the configuration that the README
-//! gives.
+//! A proxy of its own for each test: nginx or haproxy, with the configuration that the
+//! documentation gives.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use std::{fs, thread};
 
 use sansws_test::process::{Process, START, skip};
 
-pub const README: &str = include_str!("../../../README.md");
+pub const DOCUMENTATION: &str = include_str!("../../../src/server/proxies.md");
 
-/// What listens in the README: the proxy, and the server behind it.
+/// What listens there: the proxy, and the server behind it.
 const NGINX_LISTENS: &str = "listen 80;";
 const HAPROXY_LISTENS: &str = "bind :80";
 const UPSTREAM: &str = "127.0.0.1:8181";
@@ -24,13 +24,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The configuration in the README.
-    pub fn readme(self) -> Snippet {
+    /// The configuration in the documentation.
+    pub fn documented(self) -> Snippet {
         let fence = match self {
             Self::Nginx => "```nginx\n",
             Self::Haproxy => "```haproxy\n",
         };
-        let (_, rest) = README.split_once(fence).expect("a configuration in the README");
+        let (_, rest) = DOCUMENTATION.split_once(fence).expect("a configuration");
         let (text, _) = rest.split_once("```").expect("its end");
         Snippet { kind: self, text: text.to_owned() }
     }
@@ -82,7 +82,7 @@ impl Snippet {
         self
     }
 
-    /// How long the proxy lets a tunnel idle, instead of what the README says.
+    /// How long the proxy lets a tunnel idle, instead of what the documentation says.
     pub fn idle(self, time: Duration) -> Self {
         let ms = time.as_millis();
         match self.kind {

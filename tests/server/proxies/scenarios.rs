@@ -80,7 +80,7 @@ async fn echo(ws: &mut Ws, message: impl Into<Message>) {
 
 pub async fn messages_pass(kind: Kind) {
     let server = record(bind().await, &Log::default());
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let mut ws = greeted(&server).await;
     for len in [0, 1, 125, 126, 65_535, 65_536, 1024 * 1024] {
         echo(&mut ws, wire::pattern(len)).await;
@@ -96,7 +96,7 @@ pub async fn compressed_messages_pass(kind: Kind) {
 
     let server = record(bind().await, &Log::default());
     let server = server.config(Server::default_config().deflate(Deflate::new()));
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let config = Config::new().deflate(Deflate::new());
     let mut ws = greeted_by(&server.request("/echo"), &config).await;
     assert!(ws.deflate().is_some(), "nothing was agreed on");
@@ -111,7 +111,7 @@ pub async fn compressed_messages_pass(kind: Kind) {
 pub async fn bytes_pass_as_they_are(kind: Kind) {
     let log = Log::default();
     let server = record(bind().await, &log);
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let mut raw = TcpStream::connect(server.addr).await.unwrap();
     let request = wire::REQUEST.replacen("/chat", "/echo", 1);
     // the first frame does not wait for the answer
@@ -148,7 +148,7 @@ pub async fn bytes_pass_as_they_are(kind: Kind) {
 pub async fn closing_passes_both_ways(kind: Kind) {
     let log = Log::default();
     let server = record(bind().await, &log);
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let next = async |count| {
         until(|| ends(&log).len() == count).await;
         ends(&log).pop().unwrap()
@@ -178,7 +178,7 @@ pub async fn pages_pass(kind: Kind) {
     let large = "x".repeat(200_000);
     let server =
         server.page("/", Response::html("<h1>Hello</h1>")).page("/large", Response::text(large));
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let answer = page(&server, "/").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.ends_with("\r\n\r\n<h1>Hello</h1>"), "{answer}");
@@ -196,7 +196,7 @@ pub async fn pages_pass(kind: Kind) {
 pub async fn a_prefix_is_taken_off(kind: Kind) {
     let route = handler_fn().on_open(|client| client.send(client.info().path()));
     let server = bind().await.route("/chat/{room}", route).page("/", Response::text("the index"));
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     for path in ["/live/chat/caf%C3%A9", "/chat/caf%C3%A9"] {
         let mut ws = server.connect(path).await;
         // nginx decodes what it rewrites, and encodes it again
@@ -213,7 +213,7 @@ pub async fn a_prefix_is_taken_off(kind: Kind) {
 /// not what it makes up.
 pub async fn who_asks_is_passed_on(kind: Kind) {
     let server = bind().await.route("/", handler_fn()).trusted_proxies(1);
-    let Some((server, proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, proxy)) = behind(kind.documented(), server).await else { return };
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
     let mut stream = socket.connect(proxy.addr).await.unwrap();
@@ -252,7 +252,7 @@ pub async fn sites_of_any_name_pass(kind: Kind) {
     for trusted in [0, 1] {
         let server = bind().await.route("/", handler_fn()).trusted_proxies(trusted);
         let upstream = server.local_addr().unwrap();
-        let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+        let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
         let site = "Host: chat.example\r\nOrigin: http://chat.example\r\n";
         let request = wire::REQUEST.replacen("/chat", "/", 1);
         let request = request.replacen("Host: server.example.com\r\n", site, 1);
@@ -271,7 +271,7 @@ pub async fn sites_of_any_name_pass(kind: Kind) {
 pub async fn what_the_client_says_of_itself_is_its_own(kind: Kind) {
     let server = bind().await.route("/", handler_fn()).trusted_proxies(1);
     let snippet = kind
-        .readme()
+        .documented()
         .replace("X-Forwarded-For $remote_addr", "X-Forwarded-For $proxy_add_x_forwarded_for");
     let Some((server, proxy)) = behind(snippet, server).await else { return };
     let socket = TcpSocket::new_v4().unwrap();
@@ -291,7 +291,7 @@ pub async fn what_the_client_says_of_itself_is_its_own(kind: Kind) {
 pub async fn many_connections(kind: Kind) {
     const CLIENTS: usize = 50;
     let server = record(bind().await, &Log::default()).origins(OriginPolicy::Any);
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let clients: Vec<_> = (0..CLIENTS)
         .map(|at| {
             let request = server.request("/echo");
@@ -323,7 +323,7 @@ pub async fn keep_alive_keeps_a_tunnel_open(kind: Kind) {
     let log = Log::default();
     let every = KeepAlive::Every(Duration::from_millis(500));
     let server = record(bind().await, &log).config(Server::default_config().keep_alive(every));
-    let Some((server, _proxy)) = behind(kind.readme().idle(IDLE), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented().idle(IDLE), server).await else { return };
     let mut ws = greeted(&server).await;
     // nobody sends anything but the server its pings, which this answers
     let idle = timeout(3 * IDLE + IDLE / 2, ws.recv()).await;
@@ -337,7 +337,7 @@ pub async fn a_tunnel_that_is_cut_is_told_to_both_ends(kind: Kind) {
     let log = Log::default();
     let config = Server::default_config().keep_alive(KeepAlive::Off);
     let server = record(bind().await, &log).config(config);
-    let Some((server, _proxy)) = behind(kind.readme().idle(IDLE), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented().idle(IDLE), server).await else { return };
     let config = Config::new().keep_alive(KeepAlive::Off);
     let mut ws = greeted_by(&server.request("/echo"), &config).await;
     assert_eq!(closed(&mut ws).await, (1006, String::new(), false));
@@ -351,7 +351,7 @@ pub async fn the_end_of_the_proxy_ends_each_connection_once(kind: Kind) {
     const CLIENTS: usize = 20;
     let log = Log::default();
     let server = record(bind().await, &log);
-    let Some((server, mut proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, mut proxy)) = behind(kind.documented(), server).await else { return };
     for (round, end) in [Proxy::kill, Proxy::stop].into_iter().enumerate() {
         let mut all = Vec::new();
         for _ in 0..CLIENTS {
@@ -388,7 +388,7 @@ pub async fn a_shutdown_reaches_everybody(kind: Kind) {
     const CLIENTS: usize = 10;
     let log = Log::default();
     let server = record(bind().await, &log);
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let mut all = Vec::new();
     for _ in 0..CLIENTS {
         all.push(greeted(&server).await);
@@ -410,7 +410,7 @@ pub async fn a_shutdown_reaches_everybody(kind: Kind) {
 
 pub async fn a_full_server_says_so(kind: Kind) {
     let server = record(bind().await, &Log::default()).max_connections(1);
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let mut ws = greeted(&server).await;
     let (status, body) = server.refused(&server.request("/echo")).await;
     assert_eq!(status, 503);
@@ -424,7 +424,7 @@ pub async fn a_full_server_says_so(kind: Kind) {
 
 pub async fn a_server_that_drains_says_so(kind: Kind) {
     let server = record(bind().await, &Log::default());
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let mut ws = greeted(&server).await;
     server.handle.drain();
     let (status, body) = server.refused(&server.request("/echo")).await;
@@ -440,7 +440,7 @@ pub async fn the_server_may_be_replaced(kind: Kind) {
     let log = Log::default();
     let old = record(bind().await, &log);
     let upstream = old.local_addr().unwrap();
-    let Some((old, proxy)) = behind(kind.readme(), old).await else { return };
+    let Some((old, proxy)) = behind(kind.documented(), old).await else { return };
     let mut ws = greeted(&old).await;
     let handle = old.handle.clone();
     let shutdown = tokio::spawn(async move {
@@ -464,7 +464,7 @@ pub async fn the_server_may_be_replaced(kind: Kind) {
 pub async fn a_slow_client_is_closed(kind: Kind) {
     let log = Log::default();
     let server = record(bind().await, &log).max_queued_bytes(256 * 1024);
-    let Some((server, _proxy)) = behind(kind.readme(), server).await else { return };
+    let Some((server, _proxy)) = behind(kind.documented(), server).await else { return };
     let mut reader = greeted(&server).await;
     let mut slow = server.raw("/echo").await;
     until(|| server.hub.all().len() == 2).await;

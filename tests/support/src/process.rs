@@ -39,10 +39,19 @@ impl Process {
         Self::spawn_for(LIFETIME, command)
     }
 
+    /// Starts `command` with this as its standard input.
+    pub fn spawn_on(stdin: impl Into<Stdio>, command: &mut Command) -> Self {
+        Self::start(LIFETIME, stdin.into(), command)
+    }
+
     fn spawn_for(lifetime: Duration, command: &mut Command) -> Self {
+        Self::start(lifetime, Stdio::null(), command)
+    }
+
+    fn start(lifetime: Duration, stdin: Stdio, command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -167,7 +176,11 @@ impl Server {
 
     /// Starts the example `name` at an address.
     pub fn start_at(addr: &str, name: &str, arguments: &[&str]) -> Self {
-        let mut process = Process::spawn(Command::new(example(name)).arg(addr).args(arguments));
+        Self::listening(name, Process::spawn(Command::new(example(name)).arg(addr).args(arguments)))
+    }
+
+    /// Waits until `process`, which is the example `name`, says where it listens.
+    pub fn listening(name: &str, mut process: Process) -> Self {
         let line = process.stdout_line(START);
         let Some(addr) = line.strip_prefix("listening on ws://") else {
             panic!("the first line of {name} is {line:?}, not `listening on ws://HOST:PORT`")
