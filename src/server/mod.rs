@@ -17,6 +17,8 @@
 //! - A [`Handler`] is called for what happens on the connections of a route: `on_request`,
 //!   `on_open`, `on_message`, `on_close`, and, where it has them, `on_ping`, `on_pong`, `on_drain`
 //!   and `on_error`. [`handler_fn`] makes one from closures.
+//! - A [`Route`] is a handler with settings of its own: longer messages, another policy, fewer
+//!   connections.
 //! - A [`Client`] is a handle on one connection that may be kept and used anywhere: `send` never
 //!   waits, never panics, and is an error once the client is gone.
 //! - The [`Hub`] has all clients by their ids, and rooms; `hub.all().send(…)` and
@@ -164,6 +166,8 @@
 //! |---|---|---|
 //! | [`max_connections`] | limit on open files less 128 and room for pending ones | 503 |
 //! | [`max_connections_per_ip`] | none | 429 |
+//! | [`Route::max_connections`] | none | 503 |
+//! | [`idle_timeout`] | none | close code 1001 |
 //! | [`max_pending`] | 8 192 handshakes | newcomers wait, idle ones go |
 //! | [`max_body_len`] | 64 KiB of a request to a handler of [`Server::http`] | 413 |
 //! | [`max_message_len`] | 1 MiB | close code 1009 |
@@ -182,6 +186,7 @@
 //!
 //! [`max_connections`]: Server::max_connections
 //! [`max_connections_per_ip`]: Server::max_connections_per_ip
+//! [`idle_timeout`]: Server::idle_timeout
 //! [`max_pending`]: Server::max_pending
 //! [`max_body_len`]: Server::max_body_len
 //! [`max_message_len`]: Server::max_message_len
@@ -202,9 +207,11 @@ mod handle;
 mod http;
 mod listener;
 mod observe;
+mod route;
 mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
+mod settings;
 #[cfg(feature = "rustls")]
 mod tls;
 
@@ -229,6 +236,7 @@ pub use http::response::Response;
 pub use http::route::PathError;
 pub use observe::event::{Level, LogEvent};
 pub use observe::stats::Stats;
+pub use route::Route;
 pub use server::Server;
 #[cfg(feature = "rustls")]
 pub use tls::error::TlsError;

@@ -22,6 +22,7 @@ mod proxies;
 mod proxy_protocol;
 mod publish;
 mod receiving;
+mod routes;
 mod runtimes;
 mod sending;
 mod settings;

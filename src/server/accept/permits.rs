@@ -48,6 +48,7 @@ pub(crate) struct Capacity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
     Server,
+    Route,
     Network,
 }
 
@@ -99,20 +100,6 @@ impl Permits {
     /// Returns the number of handshakes and requests under way.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
-    }
-
-    /// Returns a permit for a connection, or the limit that stands against it.
-    pub(crate) fn connection(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, Full> {
-        // Relaxed: a number and nothing else; what it counts is not read through it.
-        let max = self.capacity.connections;
-        let one_more = |taken| (taken < max).then_some(taken + 1);
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        self.connections.fetch_update(set, fetch, one_more).map_err(|_| Full::Server)?;
-        let mut permit = ConnectionPermit { permits: Arc::clone(self), network: None };
-        if let Some(max) = self.capacity.per_network {
-            permit.network = Some(self.enter_network(Network::of(ip), max)?);
-        }
-        Ok(permit)
     }
 
     fn enter_network(&self, network: Network, max: usize) -> Result<Network, Full> {
@@ -192,18 +179,63 @@ impl Drop for HandshakePermit {
     }
 }
 
+/// The connections of one route.
+pub(crate) struct Places {
+    permits: Arc<Permits>,
+    /// The most of them.
+    max: usize,
+    /// Those there are, from before their handler is asked.
+    taken: AtomicUsize,
+}
+
+impl Places {
+    pub(crate) fn new(permits: &Arc<Permits>, max: usize) -> Self {
+        Self { permits: Arc::clone(permits), max, taken: AtomicUsize::new(0) }
+    }
+
+    /// Returns a permit for a connection, or the limit that stands against it.
+    pub(crate) fn connection(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, Full> {
+        let permits = &self.permits;
+        if !take(&permits.connections, permits.capacity.connections) {
+            return Err(Full::Server);
+        }
+        if !take(&self.taken, self.max) {
+            give_back(&permits.connections);
+            return Err(Full::Route);
+        }
+        let mut permit = ConnectionPermit { places: Arc::clone(self), network: None };
+        if let Some(max) = permits.capacity.per_network {
+            permit.network = Some(permits.enter_network(Network::of(ip), max)?);
+        }
+        Ok(permit)
+    }
+}
+
+/// Counts one more, if that is not one too many.
+fn take(taken: &AtomicUsize, max: usize) -> bool {
+    // Relaxed: a number and nothing else; what it counts is not read through it.
+    let one_more = |taken| (taken < max).then_some(taken + 1);
+    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+}
+
+fn give_back(taken: &AtomicUsize) {
+    taken.fetch_sub(1, Ordering::Relaxed); // as when it was taken
+}
+
 /// The permit of a connection, open or about to be.
 pub(crate) struct ConnectionPermit {
-    permits: Arc<Permits>,
+    places: Arc<Places>,
     /// The network that counts it too.
     network: Option<Network>,
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.permits.connections.fetch_sub(1, Ordering::Relaxed); // as when it was taken
+        let permits = &self.places.permits;
+        give_back(&permits.connections);
+        give_back(&self.places.taken);
         if let Some(network) = self.network {
-            self.permits.leave_network(network);
+            permits.leave_network(network);
         }
     }
 }

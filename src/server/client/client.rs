@@ -33,22 +33,26 @@ struct Inner {
     id: u64,
     info: ClientInfo,
     state: Option<Box<dyn Any + Send + Sync>>,
-    hub: Hub,
-    context: Arc<Context>,
+    common: Arc<Common>,
     outbox: Outbox,
+}
+
+/// What all clients of a route have in common.
+pub(crate) struct Common {
+    pub(crate) hub: Hub,
+    pub(crate) context: Context,
 }
 
 impl Client {
     pub(crate) fn new(
         info: ClientInfo,
         state: Option<Box<dyn Any + Send + Sync>>,
-        hub: Hub,
-        context: Arc<Context>,
+        common: Arc<Common>,
     ) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         // Relaxed: unique, and ordered with nothing else
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { id, info, state, hub, context, outbox: Outbox::default() }))
+        Self(Arc::new(Inner { id, info, state, common, outbox: Outbox::default() }))
     }
 
     /// Returns a number that no other client of this process has or will have. Later clients have
@@ -70,7 +74,7 @@ impl Client {
 
     /// Returns the hub of the server.
     pub fn hub(&self) -> &Hub {
-        &self.0.hub
+        &self.0.common.hub
     }
 
     /// Queues a message: text from strings, binary from bytes, pings from
@@ -103,7 +107,7 @@ impl Client {
     /// Queues a message, whose length was checked.
     #[inline(never)]
     fn queue(&self, message: Option<MessageRef<'_>>, own: bool) -> Result<(), TrySendError> {
-        message.map_or(Ok(()), |message| self.0.outbox.push(message, own, &self.0.context))
+        message.map_or(Ok(()), |message| self.0.outbox.push(message, own, self.context()))
     }
 
     /// Closes the connection once the messages that wait are sent. The handler gets no further
@@ -182,7 +186,7 @@ impl Client {
     /// Dropping the future changes nothing.
     pub async fn writable(&self) -> Result<(), TrySendError> {
         consume_budget().await;
-        let limits = self.0.context.limits();
+        let limits = self.context().limits();
         while !self.0.outbox.has_room(limits)? {
             let signals = self.0.outbox.signals();
             let mut signal = pin!(signals.room.notified());
@@ -249,19 +253,19 @@ impl Client {
     ///
     /// As [`Hub::join`].
     pub fn join(&self, room: &str) -> Result<bool, JoinError> {
-        self.0.hub.join(self, room)
+        self.hub().join(self, room)
     }
 
     /// Leaves a room; see [`Hub::leave`].
     pub fn leave(&self, room: &str) -> bool {
-        self.0.hub.leave(self, room)
+        self.hub().leave(self, room)
     }
 
     /// Returns the rooms it is in, in the order in which it has joined them; in
     /// [`Handler::on_close`](crate::server::Handler::on_close) and `on_error`, those that it was in
     /// at the end. After that there are none.
     pub fn rooms(&self) -> Vec<String> {
-        self.0.hub.rooms_of(self.id())
+        self.hub().rooms_of(self.id())
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {
@@ -269,7 +273,7 @@ impl Client {
     }
 
     pub(crate) fn context(&self) -> &Context {
-        &self.0.context
+        &self.0.common.context
     }
 }
 

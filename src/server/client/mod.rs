@@ -19,3 +19,4 @@ pub(crate) mod task;
 pub(crate) mod topic;
 mod topics;
 mod turn;
+mod watch;

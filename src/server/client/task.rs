@@ -83,7 +83,7 @@ fn serve<H: Handler>(
     task: TaskGuard,
 ) -> impl Future<Output = ()> + Send {
     let mut ws = Some(ws);
-    let mut pump = Pump::new(permit);
+    let mut pump = Pump::new(permit, &client);
     async move {
         let registered = Registered::new(&client);
         let error = match &mut ws {

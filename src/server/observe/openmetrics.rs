@@ -57,6 +57,8 @@ impl Stats {
         out.counter("slow_closed", "", "Clients that were closed as slow.", self.slow_closed)?;
         let help = "Clients that were closed for the memory of unfinished messages.";
         out.counter("overload_closed", "", help, self.overload_closed)?;
+        let help = "Clients that were closed because no message came or went for too long.";
+        out.counter("idle_closed", "", help, self.idle_closed)?;
         out.counter("panics", "", "Panics of handlers.", self.panics)?;
         self.write_times(out)?;
         writeln!(out.0, "# EOF")

@@ -48,6 +48,9 @@ pub struct Stats {
     /// Clients that were closed because unfinished messages took too much memory: see
     /// [`Server::max_receiving_bytes`](crate::server::Server::max_receiving_bytes).
     pub overload_closed: u64,
+    /// Clients that were closed because neither end had sent a message for too long: see
+    /// [`Server::idle_timeout`](crate::server::Server::idle_timeout).
+    pub idle_closed: u64,
     /// Panics of handlers.
     pub panics: u64,
     /// Failures to accept a connection, for want of descriptors as a rule.
@@ -185,6 +188,7 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) slow_closed: AtomicU64,
     pub(crate) overload_closed: AtomicU64,
+    pub(crate) idle_closed: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) accept_errors: AtomicU64,
     /// The bytes that unfinished messages take now.
@@ -304,6 +308,7 @@ impl Counters {
             dropped: read(&self.dropped),
             slow_closed: read(&self.slow_closed),
             overload_closed: read(&self.overload_closed),
+            idle_closed: read(&self.idle_closed),
             panics: read(&self.panics),
             accept_errors: read(&self.accept_errors),
             topics: self.topics.load(Ordering::Relaxed) as u64,

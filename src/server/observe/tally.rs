@@ -62,17 +62,33 @@ pub(crate) fn written(bytes: usize) {
     TALLY.with(|tally| add(&tally.written, bytes));
 }
 
-/// Adds what was counted to the counters of a server. Called before a task waits, and at its end.
-pub(crate) fn fold(counters: &Counters) {
+/// The messages of one connection since its task last waited, and their bytes.
+pub(crate) struct Moved {
+    pub(crate) received: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+/// Adds what was counted to the counters of a server, and returns it. Called before a task waits,
+/// and at its end.
+pub(crate) fn fold(counters: &Counters) -> Moved {
     TALLY.with(|tally| {
         let shard = counters.shard();
-        Counters::add_some(&shard.received, tally.received.take());
-        Counters::add_some(&shard.received_bytes, tally.received_bytes.take());
-        Counters::add_some(&shard.sent, tally.sent.take());
-        Counters::add_some(&shard.sent_bytes, tally.sent_bytes.take());
+        let moved = Moved {
+            received: tally.received.take(),
+            received_bytes: tally.received_bytes.take(),
+            sent: tally.sent.take(),
+            sent_bytes: tally.sent_bytes.take(),
+        };
+        Counters::add_some(&shard.received, moved.received);
+        Counters::add_some(&shard.received_bytes, moved.received_bytes);
+        Counters::add_some(&shard.sent, moved.sent);
+        Counters::add_some(&shard.sent_bytes, moved.sent_bytes);
         Counters::add_some(&shard.read, tally.read.take());
         Counters::add_some(&shard.written, tally.written.take());
-    });
+        moved
+    })
 }
 
 fn add(cell: &Cell<u64>, number: usize) {
