@@ -37,8 +37,9 @@
 //! Then the handler decides ([`Handler::on_request`]). In the order of the checks, answers to a
 //! handshake are 503 while the server shuts down, 404 for an unknown path, 400, 405 or 426 for a
 //! handshake that is not valid, 400 for what a trusted proxy should not have sent, 421 for another
-//! host, 403 for the origin, 503 while the server drains and for too many connections, 429 for too
-//! many from one address, and whatever the handler answers.
+//! host, 403 for the origin, 503 while the server drains, 429 for an address that comes too often,
+//! 503 for too many connections, 429 for too many from one address, and whatever the handler
+//! answers.
 //!
 //! # When everybody comes at once
 //!
@@ -166,7 +167,9 @@
 //! |---|---|---|
 //! | [`max_connections`] | limit on open files less 128 and room for pending ones | 503 |
 //! | [`max_connections_per_ip`] | none | 429 |
+//! | [`max_handshakes_per_ip`] | none | 429 |
 //! | [`Route::max_connections`] | none | 503 |
+//! | [`client_rate`] | none | [`Excess`]: a pause in reading, or a close code |
 //! | [`idle_timeout`] | none | close code 1001 |
 //! | [`max_pending`] | 8 192 handshakes | newcomers wait, idle ones go |
 //! | [`max_body_len`] | 64 KiB of a request to a handler of [`Server::http`] | 413 |
@@ -186,6 +189,8 @@
 //!
 //! [`max_connections`]: Server::max_connections
 //! [`max_connections_per_ip`]: Server::max_connections_per_ip
+//! [`client_rate`]: Server::client_rate
+//! [`max_handshakes_per_ip`]: Server::max_handshakes_per_ip
 //! [`idle_timeout`]: Server::idle_timeout
 //! [`max_pending`]: Server::max_pending
 //! [`max_body_len`]: Server::max_body_len
@@ -224,6 +229,7 @@ pub use client::history::{History, Missed, Position, PositionError};
 pub use client::hub::Hub;
 pub use client::info::ClientInfo;
 pub use client::limits::SlowClients;
+pub use client::rate::{Excess, RateLimit};
 pub use client::target::Target;
 pub use client::topic::{Published, ResumeError, Resumed, Topic};
 pub use error::{JoinError, ServeError, ServerError, TrySendError};

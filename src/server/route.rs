@@ -9,6 +9,7 @@ use super::accept::permits::{Permits, Places};
 use super::client::client::Common;
 use super::client::handler::Handler;
 use super::client::limits::{Limits, SlowClients};
+use super::client::rate::RateLimit;
 use super::client::task::ErasedHandler;
 use super::error::ServerError;
 use super::http::origin::OriginPolicy;
@@ -30,7 +31,7 @@ use crate::handshake::{Origin, is_token};
 ///
 /// # async fn run() -> Result<(), ServerError> {
 /// let echo = handler_fn().on_message(|client, message| client.send(message));
-/// let upload = handler_fn().on_message(|client, message| client.send(message.len().to_string()));
+/// let upload = handler_fn().on_message(|client, _| client.send("got it"));
 /// Server::bind("ws://127.0.0.1:8181")
 ///     .await?
 ///     .route("/echo", echo)
@@ -63,6 +64,7 @@ pub struct Route {
     max_burst_bytes: Option<usize>,
     slow_after: Option<Duration>,
     slow_clients: Option<SlowClients>,
+    client_rate: Option<RateLimit>,
     idle_timeout: Option<Duration>,
     max_connections: usize,
     origins: Option<OriginPolicy>,
@@ -87,6 +89,7 @@ impl Route {
             max_burst_bytes: None,
             slow_after: None,
             slow_clients: None,
+            client_rate: None,
             idle_timeout: None,
             max_connections: usize::MAX,
             origins: None,
@@ -161,6 +164,14 @@ impl Route {
     /// [`Server::slow_clients`](super::Server::slow_clients).
     pub const fn slow_clients(mut self, policy: SlowClients) -> Self {
         self.slow_clients = Some(policy);
+        self
+    }
+
+    /// Sets the rate at which each client may send: see
+    /// [`Server::client_rate`](super::Server::client_rate). [`RateLimit::new`] is no limit, where
+    /// the server has one.
+    pub const fn client_rate(mut self, rate: RateLimit) -> Self {
+        self.client_rate = Some(rate);
         self
     }
 
@@ -259,6 +270,7 @@ impl Route {
             max_burst_bytes: self.max_burst_bytes.unwrap_or(server.max_burst_bytes),
             slow_after: self.slow_after.unwrap_or(server.slow_after),
             slow_clients: self.slow_clients.unwrap_or(server.slow_clients),
+            rate: self.client_rate.or(server.rate),
             idle_timeout: self.idle_timeout.unwrap_or(server.idle_timeout),
             close_timeout: config.close_timeout,
             ..server.clone()

@@ -53,7 +53,7 @@ pub struct Server {
     config: Config,
     max_message_len: Option<usize>,
     max_unsent: Option<usize>,
-    capacity: Capacity,
+    pub(super) capacity: Capacity,
     pub(super) limits: Limits,
     max_lifetime: Option<Duration>,
     close_window: Option<Duration>,
@@ -161,6 +161,7 @@ impl Server {
             sockets: max_sockets(),
             connections: default_max_connections(),
             per_network: None,
+            handshakes_per_second: None,
         };
         let context = Arc::new(Context::default());
         Self {
@@ -651,6 +652,7 @@ impl Server {
         }
         let config = self.connection_config().check()?;
         self.limits.check()?;
+        self.capacity.check()?;
         self.set_up_tls()?;
         self.limits.close_timeout = config.close_timeout;
         let permits = Arc::new(Permits::new(self.capacity));

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::client::limits::SlowClients;
+use super::client::rate::RateLimit;
 use super::server::Server;
 
 impl Server {
@@ -37,6 +38,25 @@ impl Server {
         self
     }
 
+    /// Sets the rate at which each client may send. Default: no limit, and no cost. A
+    /// [route](super::Route::client_rate) can have another one.
+    /// [`Stats::rate_paused`](super::Stats::rate_paused) and
+    /// [`Stats::rate_closed`](super::Stats::rate_closed) count what happens to clients that send
+    /// more. Each client of a route with a rate costs some 150 bytes.
+    pub const fn client_rate(mut self, rate: RateLimit) -> Self {
+        self.limits.rate = Some(rate);
+        self
+    }
+
+    /// Sets the most valid handshakes of one address per second; at least 1. As many may come at
+    /// once, and one beyond them gets a 429 with `Retry-After`. Default: no limit. Addresses are
+    /// counted as by [`max_connections_per_ip`](Self::max_connections_per_ip).
+    /// [`Stats::rate_refused`](super::Stats::rate_refused) counts those that are refused.
+    pub const fn max_handshakes_per_ip(mut self, per_second: u32) -> Self {
+        self.capacity.handshakes_per_second = Some(per_second);
+        self
+    }
+
     /// Sets how long neither end of a connection may send a message: it is closed with 1001 then.
     /// Default: no limit, since keep-alive finds the clients that are gone. A
     /// [route](super::Route::idle_timeout) can have another one.
@@ -44,7 +64,7 @@ impl Server {
     /// A message counts when it has arrived whole, or goes into the send buffer; pings, pongs and
     /// parts of a message do not. The time in which the handler is at work, or waits, is not idle.
     /// [`Stats::idle_closed`](super::Stats::idle_closed) counts the clients that were closed. Each
-    /// client of a route with an idle time-out costs an alarm, some 300 bytes.
+    /// client of a route with an idle time-out costs an alarm, some 250 bytes.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.limits.idle_timeout = timeout;
         self

@@ -21,6 +21,7 @@ mod proxies;
 #[cfg(target_os = "linux")] // as `proxies`
 mod proxy_protocol;
 mod publish;
+mod rates;
 mod receiving;
 mod routes;
 mod runtimes;

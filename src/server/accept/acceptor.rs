@@ -21,7 +21,7 @@ use super::permits::{ConnectionPermit, Full, HandshakePermit, Permits};
 use super::proxy::{self, Header};
 use super::refusal::{
     Refusal, internal_error, method_not_allowed, misdirected, not_found, too_many_of_network,
-    unavailable,
+    too_often, unavailable,
 };
 use crate::config::Config;
 use crate::error::Error;
@@ -268,7 +268,7 @@ impl Acceptor {
         let origins = route.origins.as_ref().unwrap_or(&self.settings.origins);
         catch(|| origins.check(&request))??;
         self.check_not_draining()?;
-        let permit = connection_permit(route, &request)?;
+        let permit = self.connection_permit(route, &request)?;
         let mut accept = self.ask(&*route.handler, &request).await?;
         route.choose_subprotocol(&request, &mut accept);
         self.check_not_draining()?; // it may have begun meanwhile
@@ -351,6 +351,22 @@ impl Acceptor {
             true => Err(unavailable("the server takes no new connections")),
             false => Ok(()),
         }
+    }
+
+    fn connection_permit(
+        &self,
+        route: &Served,
+        request: &Request<'_>,
+    ) -> Result<ConnectionPermit, Response> {
+        route.places.connection(request.remote_ip()).map_err(|full| match full {
+            Full::Server => unavailable("there are too many connections"),
+            Full::Route => unavailable("there are too many connections to this path"),
+            Full::Network => too_many_of_network(),
+            Full::Rate => {
+                Counters::add(&self.context.counters.rate_refused);
+                too_often()
+            }
+        })
     }
 
     /// Asks a handler, which may panic or take too long.
@@ -458,14 +474,6 @@ fn status_for(error: &Error) -> Option<u16> {
         Error::Handshake(error) => error.status(),
         _ => None,
     }
-}
-
-fn connection_permit(route: &Served, request: &Request<'_>) -> Result<ConnectionPermit, Response> {
-    route.places.connection(request.remote_ip()).map_err(|full| match full {
-        Full::Server => unavailable("there are too many connections"),
-        Full::Route => unavailable("there are too many connections to this path"),
-        Full::Network => too_many_of_network(),
-    })
 }
 
 /// Checks that a request fetches something.

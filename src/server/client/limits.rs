@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use super::rate::RateLimit;
 use crate::config::ConfigError;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
@@ -47,6 +48,8 @@ pub(crate) struct Limits {
     pub(crate) max_kept_headers: usize,
     /// The limit for all topics together.
     pub(crate) max_history_bytes: usize,
+    /// The rate at which the client may send.
+    pub(crate) rate: Option<RateLimit>,
     /// How long neither end may send a message; [`Duration::MAX`] for no limit.
     pub(crate) idle_timeout: Duration,
     /// The setting of the connections.
@@ -70,6 +73,7 @@ impl Default for Limits {
             max_kept_headers: 4 * 1024,
             // 128 topics that remember as much as they do by default
             max_history_bytes: 64 * 1024 * 1024,
+            rate: None,
             idle_timeout: Duration::MAX,
             close_timeout: Duration::from_secs(10),
             // 256 of the longest messages that are taken by default
@@ -89,7 +93,7 @@ impl Limits {
                  leave it out for no limit",
             ));
         }
-        Ok(())
+        self.rate.map_or(Ok(()), |rate| rate.check().map(drop))
     }
 
     /// Checks the length of the name of a room that a client is to enter.

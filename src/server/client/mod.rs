@@ -13,6 +13,7 @@ mod outbox;
 mod pump;
 mod queue;
 mod quota;
+pub(crate) mod rate;
 pub(crate) mod stream;
 pub(crate) mod target;
 pub(crate) mod task;

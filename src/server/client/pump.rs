@@ -132,6 +132,11 @@ impl Pump {
         quota: &mut ReceiveQuota<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, Ended>> {
+        if self.watch.is_some()
+            && let Some(polled) = self.poll_pause(ws, client, cx)
+        {
+            return polled;
+        }
         // A burst needs no look into the outbox for each message; what is sent meanwhile waits
         // there. The first look of a turn tells the outbox that the task runs: otherwise the
         // handler's own answer would wake it, and it would be polled again before the runtime has
@@ -157,6 +162,49 @@ impl Pump {
             }
         }
         polled
+    }
+
+    /// Counts a message against the rate of its client. Returns whether that closes it.
+    #[inline]
+    pub(crate) fn is_over_rate(&mut self, client: &Client, len: usize) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        let before = watch.pause.is_some();
+        let Some(code) = watch.count(len) else {
+            if !before && watch.pause.is_some() {
+                Counters::add(&client.context().counters.rate_paused);
+            }
+            return false;
+        };
+        // it may be closing already
+        if client.close(code, "too many messages").is_ok() {
+            Counters::add(&client.context().counters.rate_closed);
+        }
+        true
+    }
+
+    /// Goes on as while a handler waits, if the client is paused; `None` if it is not.
+    #[cold]
+    fn poll_pause(
+        &mut self,
+        ws: &mut WebSocket<ClientStream>,
+        client: &Client,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Result<Next, Ended>>> {
+        let pause = self.watch.as_mut()?.pause.as_mut()?;
+        if pause.poll(cx).is_ready() || !client.is_open() {
+            self.watch.as_mut()?.pause = None;
+            self.end_wait();
+            return None;
+        }
+        let mut unread = match pause.unread {
+            Some(unread) => unread,
+            None => self.unread(ws),
+        };
+        let polled = self.poll_meanwhile(client, &mut ws.outgoing(), &mut unread, cx);
+        if let Some(pause) = self.watch.as_mut().and_then(|watch| watch.pause.as_mut()) {
+            pause.unread = Some(unread);
+        }
+        Some(polled.map(|Aborted| Err(Ended(None))))
     }
 
     fn poll_further(

@@ -132,22 +132,21 @@ fn run<'a, H: Handler>(
                 Next::Event { ready, deliver } => {
                     let unread = pump.unread(ws);
                     let (event, out) = take_event(ws, client, ready);
-                    match Received::from_event(event) {
-                        _ if !deliver => Outcome::Done,
-                        Ok(message) => {
+                    match admit(pump, client, event, deliver) {
+                        Some(Ok(message)) => {
                             let call = pin!(async { handler.on_message(client, message).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
-                        Err(Event::Ping(payload)) => {
+                        Some(Err(Event::Ping(payload))) => {
                             let call = pin!(async { handler.on_ping(client, payload).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
-                        Err(Event::Pong(payload)) => {
+                        Some(Err(Event::Pong(payload))) => {
                             let out = note_round_trip(client, out);
                             let call = pin!(async { handler.on_pong(client, payload).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
-                        Err(_) => Outcome::Done,
+                        Some(Err(_)) | None => Outcome::Done,
                     }
                 }
                 Next::CaughtUp => {
@@ -157,6 +156,23 @@ fn run<'a, H: Handler>(
                 }
             };
         }
+    }
+}
+
+/// Returns the message or other event for the handler, if it is to be told of it. Takes it and
+/// gives it back, as [`note_round_trip`] does.
+#[inline]
+fn admit<'a>(
+    pump: &mut Pump,
+    client: &Client,
+    event: Event<'a>,
+    deliver: bool,
+) -> Option<Result<Received<'a>, Event<'a>>> {
+    let received = Received::from_event(event);
+    match &received {
+        _ if !deliver => None,
+        Ok(message) if pump.is_over_rate(client, message.as_bytes().len()) => None,
+        _ => Some(received),
     }
 }
 

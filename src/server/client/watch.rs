@@ -7,7 +7,10 @@ use core::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::limits::Limits;
+use super::rate::{RateLimit, RateMeter, Verdict};
+use super::stream::Unread;
 use crate::server::observe::tally::Moved;
+use crate::wire::CloseCode;
 
 /// The state of a connection's task that most connections do without: in a box of its own, of which
 /// the others hold the pointer.
@@ -16,18 +19,37 @@ pub(crate) struct Watch {
     /// Goes off when the transport has taken nothing for too long while too much waits.
     pub(super) stall: Option<Pin<Box<Sleep>>>,
     idle: Option<Idle>,
+    rate: Option<RateMeter>,
+    /// Nothing is read from the client for a while.
+    pub(super) pause: Option<Pause>,
+}
+
+/// A pause in reading from a client that has sent too much.
+pub(super) struct Pause {
+    alarm: Pin<Box<Sleep>>,
+    /// What lies behind the message that was too much, once it was looked at.
+    pub(super) unread: Option<Unread>,
+}
+
+impl Pause {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.as_mut().poll(cx)
+    }
 }
 
 impl Watch {
     /// Makes one for a client whose limits need it.
     pub(crate) fn for_client(limits: &Limits) -> Option<Box<Self>> {
-        let idle = Idle::new(limits.idle_timeout)?;
-        Some(Box::new(Self { idle: Some(idle), ..Self::default() }))
+        let idle = Idle::new(limits.idle_timeout);
+        let rate = limits.rate.filter(RateLimit::is_limited);
+        let rate = rate.map(|limit| RateMeter::new(limit, Instant::now()));
+        let this = Self { idle, rate, ..Self::default() };
+        (!this.is_empty()).then(|| Box::new(this))
     }
 
     /// Returns whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.stall.is_none() && self.idle.is_none()
+        self.stall.is_none() && self.idle.is_none() && self.rate.is_none()
     }
 
     /// Notes what the task has sent and received since it last waited.
@@ -43,6 +65,23 @@ impl Watch {
     pub(super) fn note_life(&mut self) {
         if let Some(idle) = &mut self.idle {
             idle.since = Instant::now();
+        }
+    }
+
+    /// Counts a message against the rate of the client. Beyond it, the pause begins, or the code is
+    /// returned with which the client is to be closed.
+    #[cold]
+    pub(super) fn count(&mut self, len: usize) -> Option<CloseCode> {
+        let rate = self.rate.as_mut()?;
+        let now = Instant::now();
+        match rate.count(len, now) {
+            Verdict::Deliver => None,
+            Verdict::Pause(time) => {
+                let alarm = Box::pin(sleep_until(now + time));
+                self.pause = Some(Pause { alarm, unread: None });
+                None
+            }
+            Verdict::Close(code) => Some(code),
         }
     }
 

@@ -59,6 +59,12 @@ impl Stats {
         out.counter("overload_closed", "", help, self.overload_closed)?;
         let help = "Clients that were closed because no message came or went for too long.";
         out.counter("idle_closed", "", help, self.idle_closed)?;
+        let help = "Clients that were closed because they sent too much.";
+        out.counter("rate_closed", "", help, self.rate_closed)?;
+        let help = "Pauses in reading from clients that sent too much.";
+        out.counter("rate_paused", "", help, self.rate_paused)?;
+        let help = "Handshakes that were refused because their address sent too many.";
+        out.counter("rate_refused", "", help, self.rate_refused)?;
         out.counter("panics", "", "Panics of handlers.", self.panics)?;
         self.write_times(out)?;
         writeln!(out.0, "# EOF")
