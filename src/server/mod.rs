@@ -118,7 +118,8 @@
 //!         let age = info.opened().elapsed().as_secs();
 //!         let (id, ip, rooms) = (client.id(), info.remote_ip(), client.rooms());
 //!         let rtt = client.round_trip(); // by the keep-alive pings
-//!         format!("{id} {ip} {age} s, {rtt:?}, {queued} bytes wait, in {rooms:?}\n")
+//!         let traffic = client.traffic(); // with `Server::count_traffic`
+//!         format!("{id} {ip} {age} s, {rtt:?}, {queued} bytes wait, in {rooms:?}, {traffic:?}\n")
 //!     };
 //!     let clients = request.hub().all().clients();
 //!     Response::text(clients.iter().map(line).collect::<String>())
@@ -232,6 +233,7 @@ pub use client::limits::SlowClients;
 pub use client::rate::{Excess, RateLimit};
 pub use client::target::Target;
 pub use client::topic::{Published, ResumeError, Resumed, Topic};
+pub use client::traffic::Traffic;
 pub use error::{JoinError, ServeError, ServerError, TrySendError};
 pub use handle::{PendingUpgrade, ServerHandle};
 pub use http::forwarded::ProxyHeaders;

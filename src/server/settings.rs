@@ -57,6 +57,14 @@ impl Server {
         self
     }
 
+    /// Counts messages and their bytes for each client: see
+    /// [`Client::traffic`](super::Client::traffic). Costs 32 bytes for each; off by default.
+    /// [`Hub::stats`](super::Hub::stats) counts those of all clients together in any case.
+    pub const fn count_traffic(mut self) -> Self {
+        self.limits.counts_traffic = true;
+        self
+    }
+
     /// Sets how long neither end of a connection may send a message: it is closed with 1001 then.
     /// Default: no limit, since keep-alive finds the clients that are gone. A
     /// [route](super::Route::idle_timeout) can have another one.

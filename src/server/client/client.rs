@@ -15,9 +15,11 @@ use super::direct;
 use super::hub::Hub;
 use super::info::ClientInfo;
 use super::outbox::Outbox;
+use super::traffic::{Traffic, TrafficCounters};
 use crate::proto::{MessageRef, SendError};
 use crate::server::context::Context;
 use crate::server::error::{JoinError, TrySendError};
+use crate::server::observe::tally::Moved;
 use crate::wire::CloseCode;
 
 /// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and
@@ -35,6 +37,8 @@ struct Inner {
     state: Option<Box<dyn Any + Send + Sync>>,
     common: Arc<Common>,
     outbox: Outbox,
+    /// There if the server counts for each client. In a box, so that others have the pointer only.
+    traffic: Option<Box<TrafficCounters>>,
 }
 
 /// What all clients of a route have in common.
@@ -52,7 +56,9 @@ impl Client {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         // Relaxed: unique, and ordered with nothing else
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { id, info, state, common, outbox: Outbox::default() }))
+        let traffic = TrafficCounters::new(common.context.limits().counts_traffic);
+        let outbox = Outbox::default();
+        Self(Arc::new(Inner { id, info, state, common, outbox, traffic }))
     }
 
     /// Returns a number that no other client of this process has or will have. Later clients have
@@ -144,6 +150,13 @@ impl Client {
     /// A pong that arrives while the handler waits does not count.
     pub fn round_trip(&self) -> Option<Duration> {
         self.0.outbox.round_trip()
+    }
+
+    /// Returns how many messages the client has sent and was sent, and their bytes; `None` unless
+    /// the server [counts](crate::server::Server::count_traffic) that for each client. What its
+    /// task does is added when that waits next, so that a call of its handler sees what was before.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.0.traffic.as_ref().map(|counters| counters.snapshot())
     }
 
     /// Waits until less than half of
@@ -266,6 +279,14 @@ impl Client {
     /// at the end. After that there are none.
     pub fn rooms(&self) -> Vec<String> {
         self.hub().rooms_of(self.id())
+    }
+
+    /// Adds what its task has counted since it last waited.
+    #[inline]
+    pub(crate) fn note_moved(&self, moved: &Moved) {
+        if let Some(counters) = &self.0.traffic {
+            counters.add(moved);
+        }
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {

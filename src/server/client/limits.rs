@@ -52,6 +52,8 @@ pub(crate) struct Limits {
     pub(crate) rate: Option<RateLimit>,
     /// How long neither end may send a message; [`Duration::MAX`] for no limit.
     pub(crate) idle_timeout: Duration,
+    /// Messages are counted for each client.
+    pub(crate) counts_traffic: bool,
     /// The setting of the connections.
     pub(crate) close_timeout: Duration,
     /// The limit for all clients together.
@@ -75,6 +77,7 @@ impl Default for Limits {
             max_history_bytes: 64 * 1024 * 1024,
             rate: None,
             idle_timeout: Duration::MAX,
+            counts_traffic: false,
             close_timeout: Duration::from_secs(10),
             // 256 of the longest messages that are taken by default
             max_receiving_bytes: 256 * 1024 * 1024,

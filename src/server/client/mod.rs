@@ -19,5 +19,6 @@ pub(crate) mod target;
 pub(crate) mod task;
 pub(crate) mod topic;
 mod topics;
+pub(crate) mod traffic;
 mod turn;
 mod watch;

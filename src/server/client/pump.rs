@@ -275,6 +275,7 @@ impl Pump {
     fn end_turn(&mut self, client: &Client) {
         self.turn.end();
         let moved = tally::fold(&client.context().counters);
+        client.note_moved(&moved);
         if let Some(watch) = &mut self.watch {
             watch.note(&moved);
         }

@@ -232,7 +232,7 @@ fn note_round_trip<'a>(
 
 /// Counts a connection that has ended, by the code of the end that began to close.
 fn record_end(client: &Client, info: &CloseInfo<'_>) {
-    tally::fold(&client.context().counters);
+    client.note_moved(&tally::fold(&client.context().counters));
     let code = match (info.initiator, info.sent_code) {
         (Initiator::Local, Some(code)) => code.into(),
         _ => info.code,
