@@ -91,8 +91,8 @@
 //! processors are short, with takeover where bytes are and a smaller window in between; higher
 //! levels for few and large messages.
 //!
-//! By length and level, without takeover, in memory (a slower machine, an AMD EPYC; microseconds and
-//! bytes):
+//! By length and level, without takeover, in memory (a slower machine, an AMD EPYC; microseconds
+//! and bytes):
 //!
 //! | | 1 | 2 | 3 | 6 |
 //! |---|---|---|---|---|

@@ -348,6 +348,15 @@ impl Endpoint {
         }
     }
 
+    /// Sets what holds for the connection from here on, once the request is known. The opening
+    /// handshake goes on as it was set up.
+    #[cfg(feature = "server")]
+    pub(crate) fn set_config(&mut self, config: Config) {
+        if let Phase::Decision(opening) = &mut self.phase {
+            opening.config = config;
+        }
+    }
+
     /// Accepts the request of [`Step::Request`]: writes the response to `tx`. The connection is
     /// open.
     ///

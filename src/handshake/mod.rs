@@ -74,6 +74,8 @@ mod usage;
 pub use error::HandshakeError;
 pub use head::Headers;
 pub use key::accept_key;
+#[cfg(feature = "server")]
+pub(crate) use list::is_token;
 pub use origin::{Origin, OriginError};
 pub use usage::UsageError;
 

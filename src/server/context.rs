@@ -2,6 +2,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::net::SocketAddr;
+use core::ops::Deref;
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::panic::catch_unwind;
@@ -15,12 +16,18 @@ use super::observe::stats::Counters;
 use super::observe::trace;
 
 /// Limits, log and counters: what all parts of a server look at. It is made with the server and
-/// outlives it, in the handles on its clients.
+/// outlives it, in the handles on its clients. Each route has one with limits of its own.
 #[derive(Default)]
 pub(crate) struct Context {
     limits: OnceLock<Limits>,
     /// Those of a server that does not run yet.
     defaults: Limits,
+    shared: Arc<Shared>,
+}
+
+/// The part of a [`Context`] that a server has once.
+#[derive(Default)]
+pub(crate) struct Shared {
     log: OnceLock<Box<LogFn>>,
     /// Those of the server, once it runs; dead once it is over.
     permits: OnceLock<Weak<Permits>>,
@@ -33,6 +40,11 @@ pub(crate) struct Context {
 pub(crate) type LogFn = dyn Fn(&LogEvent<'_>) + Send + Sync;
 
 impl Context {
+    /// Makes the context of a route.
+    pub(crate) fn with_limits(&self, limits: Limits) -> Self {
+        Self { limits: limits.into(), defaults: Limits::default(), shared: self.shared.clone() }
+    }
+
     /// Returns the limits: the defaults until others are set.
     pub(crate) fn limits(&self) -> &Limits {
         self.limits.get().unwrap_or(&self.defaults)
@@ -42,7 +54,18 @@ impl Context {
     pub(crate) fn set_limits(&self, limits: Limits) {
         let _ = self.limits.set(limits);
     }
+}
 
+impl Deref for Context {
+    type Target = Shared;
+
+    #[inline]
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Shared {
     /// Sets the permits, once.
     pub(crate) fn set_permits(&self, permits: &Arc<Permits>) {
         let _ = self.permits.set(Arc::downgrade(permits));

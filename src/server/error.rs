@@ -30,6 +30,8 @@ pub enum ServerError {
     Path(PathError),
     /// A string that is not an origin.
     Origin(Box<str>),
+    /// A string that is not the name of a subprotocol.
+    Subprotocol(Box<str>),
     /// A string that is not a host.
     Host(Box<str>),
     /// A string that is neither an address nor a network.
@@ -43,6 +45,13 @@ pub enum ServerError {
     },
     /// An invalid setting.
     Config(ConfigError),
+    /// An invalid setting of a route.
+    Route {
+        /// The path that it is for.
+        path: Box<str>,
+        /// What is wrong.
+        error: Box<Self>,
+    },
 }
 
 impl fmt::Display for ServerError {
@@ -78,6 +87,11 @@ impl fmt::Display for ServerError {
                 "{origin:?} is no origin: write `https://HOST` or `https://HOST:PORT`, without a \
                  path and without a slash at the end"
             ),
+            Self::Subprotocol(name) => write!(
+                f,
+                "{name:?} is no name of a subprotocol: write letters, digits, `.`, `-` and their \
+                 like, without spaces and commas"
+            ),
             Self::Host(host) => write!(
                 f,
                 "{host:?} is no host: write `example.com`, `example.com:8181`, or `*.example.com` \
@@ -90,6 +104,7 @@ impl fmt::Display for ServerError {
             ),
             Self::Page { path, error } => write!(f, "the page at {path:?}: {error}"),
             Self::Config(error) => error.fmt(f),
+            Self::Route { path, error } => write!(f, "the route at {path:?}: {error}"),
         }
     }
 }
@@ -102,13 +117,17 @@ impl core::error::Error for ServerError {
             Self::Path(error) => error.source(),
             Self::Page { error, .. } => error.source(),
             Self::Config(error) => error.source(),
+            Self::Route { error, .. } => error.source(),
             #[cfg(feature = "rustls")]
             Self::Certificate(error) => error.source(),
             #[cfg(feature = "rustls")]
             Self::UnusedTls => None,
-            Self::Address(_) | Self::Tls | Self::Origin(_) | Self::Host(_) | Self::Network(_) => {
-                None
-            }
+            Self::Address(_)
+            | Self::Tls
+            | Self::Origin(_)
+            | Self::Subprotocol(_)
+            | Self::Host(_)
+            | Self::Network(_) => None,
         }
     }
 }

@@ -141,7 +141,7 @@ impl ServerHandle {
         let accepted = acceptor.accept_request(&request, peer).await;
         let accepted = accepted.map_err(Refusal::into_response)?;
         let accept = accepted.accept.as_handshake();
-        match request.upgrade(&accept, &acceptor.settings.config) {
+        match request.upgrade(&accept, &accepted.route.config) {
             Ok(upgrade) => Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit }),
             Err(AcceptError::Peer(error)) => Err(Response::for_error(&error)),
             Err(AcceptError::Usage(_)) => {

@@ -17,6 +17,8 @@
 //! - A [`Handler`] is called for what happens on the connections of a route: `on_request`,
 //!   `on_open`, `on_message`, `on_close`, and, where it has them, `on_ping`, `on_pong`, `on_drain`
 //!   and `on_error`. [`handler_fn`] makes one from closures.
+//! - A [`Route`] is a handler with settings of its own: longer messages, another policy, fewer
+//!   connections.
 //! - A [`Client`] is a handle on one connection that may be kept and used anywhere: `send` never
 //!   waits, never panics, and is an error once the client is gone.
 //! - The [`Hub`] has all clients by their ids, and rooms; `hub.all().send(…)` and
@@ -41,8 +43,9 @@
 //!
 //! In the order of the checks, answers to a handshake are 503 while the server shuts down, 404 for
 //! an unknown path, 400, 405 or 426 for a handshake that is not valid, 400 for what a trusted proxy
-//! should not have sent, 421 for another host, 403 for the origin, 503 while the server drains and
-//! for too many connections, 429 for too many from one address, and whatever the handler answers.
+//! should not have sent, 421 for another host, 403 for the origin, 503 while the server drains, 429
+//! for an address that comes too often, 503 for too many connections, 429 for too many from one
+//! address, and whatever the handler answers.
 //!
 //! # When everybody comes at once
 //!
@@ -208,9 +211,11 @@ mod http;
 mod listener;
 mod observe;
 mod restart;
+mod route;
 mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
+mod settings;
 #[cfg(feature = "rustls")]
 mod tls;
 
@@ -224,8 +229,10 @@ pub use client::history::{History, Missed, Position, PositionError};
 pub use client::hub::Hub;
 pub use client::info::ClientInfo;
 pub use client::limits::SlowClients;
+pub use client::rate::{Excess, RateLimit};
 pub use client::target::Target;
 pub use client::topic::{Published, ResumeError, Resumed, Topic};
+pub use client::traffic::Traffic;
 pub use error::{JoinError, ServeError, ServerError, TrySendError};
 pub use handle::{PendingUpgrade, ServerHandle};
 pub use http::forwarded::ProxyHeaders;
@@ -236,6 +243,7 @@ pub use http::response::Response;
 pub use http::route::PathError;
 pub use observe::event::{Level, LogEvent};
 pub use observe::stats::Stats;
+pub use route::Route;
 pub use server::Server;
 #[cfg(feature = "rustls")]
 pub use tls::error::TlsError;

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
+use core::mem;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
@@ -14,10 +15,9 @@ use tokio::net::TcpListener;
 use super::accept::acceptor::{Acceptor, Settings};
 use super::accept::lifecycle::Lifecycle;
 use super::accept::permits::{Capacity, Permits};
-use super::client::handler::Handler;
+use super::client::client::Common;
 use super::client::hub::Hub;
-use super::client::limits::{Limits, SlowClients};
-use super::client::task::ErasedHandler;
+use super::client::limits::Limits;
 use super::context::Context;
 use super::error::ServerError;
 use super::handle::ServerHandle;
@@ -31,11 +31,11 @@ use super::http::response::Response;
 use super::http::route::{PathError, Pattern, Table};
 use super::listener::{BACKLOG, Listener};
 use super::observe::event::LogEvent;
+use super::route::{Route, parse_origins};
 use super::run::{RunSettings, run};
 #[cfg(feature = "rustls")]
 use super::tls::tls::Tls;
 use crate::config::Config;
-use crate::handshake::Origin;
 
 /// A WebSocket server that tells handlers what happens, and serves pages on the same port.
 ///
@@ -46,13 +46,15 @@ pub struct Server {
     pub(super) listeners: Vec<Listener>,
     #[cfg(feature = "rustls")]
     tls: Option<Tls>,
-    /// Complete but for the settings of connections, which `run` puts together from the next three.
+    /// Complete but for the settings of connections, which `run` puts together from three others,
+    /// and the routes, which it puts together with these.
     settings: Settings,
+    routes: Table<Route>,
     config: Config,
     max_message_len: Option<usize>,
     max_unsent: Option<usize>,
-    capacity: Capacity,
-    limits: Limits,
+    pub(super) capacity: Capacity,
+    pub(super) limits: Limits,
     max_lifetime: Option<Duration>,
     close_window: Option<Duration>,
     lifecycle: Arc<Lifecycle>,
@@ -160,6 +162,7 @@ impl Server {
             sockets: max_sockets(),
             connections: default_max_connections(),
             per_network: None,
+            handshakes_per_second: None,
         };
         let context = Arc::new(Context::default());
         Self {
@@ -167,6 +170,7 @@ impl Server {
             #[cfg(feature = "rustls")]
             tls: None,
             settings,
+            routes: Table::default(),
             config: Config::new(),
             max_message_len: None,
             max_unsent: None,
@@ -252,9 +256,11 @@ impl Server {
     /// A parameter is a whole segment; `{*name}` takes all segments that follow and stands last.
     /// Literal segments are preferred to parameters, in whatever order the paths were added.
     /// Parameters are percent-decoded; a path that is not UTF-8 then matches nothing.
-    pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
-        let handler: Arc<dyn ErasedHandler> = Arc::new(handler);
-        let inserted = self.settings.routes.insert(path, handler);
+    ///
+    /// The handler is a [`Handler`](super::Handler), or a [`Route`] of one with settings of its
+    /// own.
+    pub fn route(mut self, path: &str, handler: impl Into<Route>) -> Self {
+        let inserted = self.routes.insert(path, handler.into());
         self.note(inserted);
         self
     }
@@ -415,14 +421,10 @@ impl Server {
 
     /// Lets scripts from these origins connect, such as `https://example.com`, and no others.
     pub fn allow_origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut list = Vec::new();
-        for text in origins {
-            match text.parse::<Origin>() {
-                Ok(origin) => list.push(origin),
-                Err(_) => self.note::<()>(Err(ServerError::Origin(text.into()))),
-            }
+        match parse_origins(origins) {
+            Ok(policy) => self.settings.origins = policy,
+            Err(error) => self.note::<()>(Err(error)),
         }
-        self.settings.origins = OriginPolicy::List(list);
         self
     }
 
@@ -564,31 +566,6 @@ impl Server {
         self
     }
 
-    /// Sets the most bytes that may wait for a client whose transport takes none, besides those in
-    /// its send buffer: each message counts with its payload and 64 bytes. Default 1 MiB. One
-    /// message may be longer. For what happens beyond that see [`SlowClients`].
-    pub const fn max_queued_bytes(mut self, bytes: usize) -> Self {
-        self.limits.max_queued_bytes = bytes;
-        self
-    }
-
-    /// Sets the most bytes that may wait for a client in any case, counted in the same way. It is
-    /// for what is sent at once to a client that reads, and whose task had no turn yet. Default 16
-    /// MiB; at least [`max_queued_bytes`](Self::max_queued_bytes). For what happens beyond that see
-    /// [`SlowClients`].
-    pub const fn max_burst_bytes(mut self, bytes: usize) -> Self {
-        self.limits.max_burst_bytes = bytes;
-        self
-    }
-
-    /// Sets how long the transport of a client may take no byte while more than
-    /// [`max_queued_bytes`](Self::max_queued_bytes) wait, until the client is closed as slow.
-    /// Default 5 s: a network that has lost a packet for the third time goes on by then.
-    pub const fn slow_after(mut self, time: Duration) -> Self {
-        self.limits.slow_after = time;
-        self
-    }
-
     /// Sets the most bytes of messages that have not arrived whole, those of all clients together
     /// and inflated ones as they come out. Their memory is up to twice that. Default 256 MiB: a few
     /// kilobytes from each of many clients can inflate to as much as
@@ -601,12 +578,6 @@ impl Server {
     /// counts them.
     pub const fn max_receiving_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_receiving_bytes = bytes;
-        self
-    }
-
-    /// Sets the policy for clients that read too slowly. By default they are closed with 1013.
-    pub const fn slow_clients(mut self, policy: SlowClients) -> Self {
-        self.limits.slow_clients = policy;
         self
     }
 
@@ -626,8 +597,8 @@ impl Server {
 
     /// Sets how much of the headers of a request is kept for the life of its connection, for
     /// [`ClientInfo::headers`](super::ClientInfo::headers): names and values and 3 bytes for each.
-    /// Default 4 KiB; browsers send 1 KiB and their cookies. [`Handler::on_request`] sees all of
-    /// them.
+    /// Default 4 KiB; browsers send 1 KiB and their cookies.
+    /// [`Handler::on_request`](super::Handler::on_request) sees all of them.
     pub const fn max_kept_headers(mut self, bytes: usize) -> Self {
         self.limits.max_kept_headers = bytes;
         self
@@ -681,14 +652,28 @@ impl Server {
             return Err(problem);
         }
         let config = self.connection_config().check()?;
+        self.limits.check()?;
+        self.capacity.check()?;
         self.set_up_tls()?;
+        self.limits.close_timeout = config.close_timeout;
+        let permits = Arc::new(Permits::new(self.capacity));
+        let common = Common {
+            hub: self.hub.clone(),
+            context: self.context.with_limits(self.limits.clone()),
+        };
+        let routes = mem::take(&mut self.routes);
+        let served = routes.try_map(|route| route.serve(&common, &config, &permits).map(Arc::new));
+        self.settings.routes = served.map_err(|(pattern, error)| ServerError::Route {
+            path: pattern.text().into(),
+            error: error.into(),
+        })?;
         #[cfg(feature = "deflate")]
         {
-            self.limits.deflate.clone_from(&config.deflate);
+            let of_routes =
+                || self.settings.routes.values().find_map(|it| it.config.deflate.clone());
+            self.limits.deflate = config.deflate.clone().or_else(of_routes);
         }
-        self.limits.close_timeout = config.close_timeout;
         self.context.set_limits(self.limits);
-        let permits = Arc::new(Permits::new(self.capacity));
         self.context.set_permits(&permits);
         let acceptor = Acceptor {
             settings: Settings { config, ..self.settings },

@@ -218,6 +218,12 @@ impl<S> Incoming<S> {
         &self.0.opening.io
     }
 
+    /// Sets the settings of the connection, now that the request is known.
+    #[cfg(feature = "server")]
+    pub(crate) fn set_config(&mut self, config: &Config) {
+        self.0.opening.endpoint.set_config(with_defaults(config));
+    }
+
     /// Takes the request out, so that its body can be read and it can go elsewhere.
     #[cfg(feature = "server")]
     pub(crate) fn into_exchange(self) -> (Request, Exchange<S>) {

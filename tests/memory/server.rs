@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use sansws::CloseCode;
-use sansws::server::{History, Server, handler_fn};
+use sansws::server::{History, RateLimit, Route, Server, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 
 use sansws_test::counting::{COUNT, HELD, held_beyond};
@@ -30,10 +30,10 @@ fn messages_and_idle_clients_are_cheap_alone() {
     let serving = std::thread::spawn(move || runtime.block_on(server.route("/", echo).run()));
 
     let mut all = Vec::with_capacity(2 * CLIENTS);
-    all.extend((0..CLIENTS).map(|_| open(addr)));
+    all.extend((0..CLIENTS).map(|_| open(addr, "/")));
     settle();
     let before = HELD.load(Relaxed);
-    all.extend((0..CLIENTS).map(|_| open(addr)));
+    all.extend((0..CLIENTS).map(|_| open(addr, "/")));
     settle();
     let each = held_beyond(before) / CLIENTS;
     println!("an idle client holds {each} bytes of the heap");
@@ -86,6 +86,41 @@ fn messages_and_idle_clients_are_cheap_alone() {
     serving.join().unwrap().unwrap();
 }
 
+/// What their documentation says that these settings cost each client of a route.
+#[test]
+fn settings_cost_what_they_say() {
+    alone("server::settings_cost_what_they_say", settings_alone);
+}
+
+fn settings_alone() {
+    let runtime = runtime();
+    let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
+    let (addr, handle) = (server.local_addr().unwrap(), server.handle());
+    let route = || Route::new(handler_fn());
+    let idle = route().idle_timeout(Duration::from_secs(3600));
+    let rate = route().client_rate(RateLimit::new().messages(10).bytes(1000));
+    let server = server.route("/a", route()).route("/b", route().slow_after(Duration::ZERO));
+    let server = server.route("/c", idle).route("/d", rate);
+    let serving = std::thread::spawn(move || runtime.block_on(server.run()));
+    let mut all = Vec::with_capacity(5 * CLIENTS);
+    let mut measure = |path| {
+        settle();
+        let before = HELD.load(Relaxed);
+        all.extend((0..CLIENTS).map(|_| open(addr, path)));
+        settle();
+        held_beyond(before) / CLIENTS
+    };
+    measure("/a"); // pays for what all share
+    let [plain, other, idle, rate] = ["/a", "/b", "/c", "/d"].map(&mut measure);
+    println!("{plain} bytes, {other} with a setting, {idle} and {rate} with an alarm or a rate");
+    assert!(other <= plain + 16, "{other} bytes for {plain}");
+    assert!(idle <= plain + 300 && rate <= plain + 200, "{idle} and {rate} bytes for {plain}");
+    drop(all);
+    let ended = self::runtime().block_on(handle.shutdown(CloseCode::NORMAL, "", Duration::ZERO));
+    ended.unwrap();
+    serving.join().unwrap().unwrap();
+}
+
 #[test]
 fn topics_hold_no_more_than_they_are_charged() {
     alone("server::topics_hold_no_more_than_they_are_charged", topics_alone);
@@ -128,14 +163,14 @@ fn settle() {
     std::thread::sleep(Duration::from_millis(200));
 }
 
-fn open(addr: SocketAddr) -> TcpStream {
+fn open(addr: SocketAddr, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+    let request = "HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Version: 13\r\n\r\n";
-    stream.write_all(request).unwrap();
+    stream.write_all(format!("GET {path} {request}").as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -22,9 +22,11 @@ mod proxies;
 #[cfg(target_os = "linux")] // as `proxies`
 mod proxy_protocol;
 mod publish;
+mod rates;
 mod receiving;
 #[cfg(target_os = "linux")] // whose queues are reset with their listeners
 mod restarts;
+mod routes;
 mod runtimes;
 mod sending;
 mod settings;

@@ -269,3 +269,36 @@ async fn the_path_is_guarded() {
     server.stop().await;
     assert!(bind().await.metrics("/{any}").run().await.is_err());
 }
+
+#[tokio::test]
+async fn each_client_has_its_own_figures_where_they_are_counted() {
+    let server = start(echo().await.count_traffic());
+    let (mut ws, other) = (server.connect("/").await, server.connect("/").await);
+    until(|| server.hub.all().len() == 2).await;
+    let client = server.hub.all().clients().remove(0);
+    assert_eq!(client.traffic(), Some(Default::default()));
+    for message in ["one", "two", "three"] {
+        ws.send(message).await.unwrap();
+        assert_eq!(text(&mut ws).await, message);
+    }
+    server.hub.all().send("for both").unwrap();
+    assert_eq!(text(&mut ws).await, "for both");
+    let figures = |client: &Client| {
+        let it = client.traffic().unwrap();
+        (it.received, it.received_bytes, it.sent, it.sent_bytes)
+    };
+    until(|| figures(&client) == (3, 11, 4, 19)).await;
+    let idle = server.hub.all().clients().remove(1);
+    until(|| figures(&idle) == (0, 0, 1, 8)).await;
+    ws.close(CloseCode::NORMAL, "").await.unwrap();
+    until(|| server.hub.all().len() == 1).await;
+    assert_eq!(figures(&client), (3, 11, 4, 19), "a Close is no message");
+    drop(other);
+    server.stop().await;
+
+    let server = start(echo().await);
+    let _ws = server.connect("/").await;
+    until(|| server.hub.all().len() == 1).await;
+    assert_eq!(server.hub.all().clients()[0].traffic(), None);
+    server.stop().await;
+}

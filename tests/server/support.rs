@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansws::handshake::client::Request;
-use sansws::server::{Hub, Server, ServerError, ServerHandle};
+use sansws::server::{ExternalStream, Hub, Server, ServerError, ServerHandle};
 use sansws::tokio::{WebSocket, connect_with};
 use sansws::{CloseCode, Config, Error, Message};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use sansws_test::peer::Peer;
 use sansws_test::wire::{self, Frame};
 
 pub use sansws_test::{Log, within};
@@ -106,6 +107,26 @@ impl Running {
         within(self.handle.shutdown(CloseCode::GOING_AWAY, "", Duration::ZERO)).await.unwrap();
         within(self.run).await.unwrap().unwrap();
     }
+}
+
+/// A stream in memory to a server that runs, from an address, for tests in virtual time.
+pub async fn dial(server: &Running, from: [u8; 4]) -> Peer<DuplexStream> {
+    loop {
+        let (here, there) = duplex(1_000_000);
+        match server.handle.accept(ExternalStream::new(there, (from, 7).into())) {
+            Ok(()) => return Peer::new(here),
+            Err(_) => tokio::task::yield_now().await, // until it runs
+        }
+    }
+}
+
+/// The same, its handshake done.
+pub async fn open(server: &Running, path: &str) -> Peer<DuplexStream> {
+    let mut peer = dial(server, [192, 0, 2, 1]).await;
+    peer.send(wire::REQUEST.replacen("/chat", path, 1).as_bytes()).await;
+    let head = peer.head().await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    peer
 }
 
 /// The next message, which is text.

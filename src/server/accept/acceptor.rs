@@ -21,7 +21,7 @@ use super::permits::{ConnectionPermit, Full, HandshakePermit, Permits};
 use super::proxy::{self, Header};
 use super::refusal::{
     Refusal, internal_error, method_not_allowed, misdirected, not_found, too_many_of_network,
-    unavailable,
+    too_often, unavailable,
 };
 use crate::config::Config;
 use crate::error::Error;
@@ -44,6 +44,7 @@ use crate::server::http::route::{Params, Pattern, Table};
 use crate::server::listener::Listener;
 use crate::server::observe::event::LogEvent;
 use crate::server::observe::stats::Counters;
+use crate::server::route::Served;
 use crate::tokio::{Incoming, WebSocket, read_and_tell, tune};
 
 /// The accept path: what happens to a stream until it is a connection, or has its answer.
@@ -57,7 +58,7 @@ pub(crate) struct Acceptor {
 
 /// The settings for the requests that a server answers.
 pub(crate) struct Settings {
-    pub(crate) routes: Table<Arc<dyn ErasedHandler>>,
+    pub(crate) routes: Table<Arc<Served>>,
     pub(crate) pages: Table<Response>,
     pub(crate) http: Table<Arc<HttpHandler>>,
     pub(crate) max_body_len: usize,
@@ -82,7 +83,7 @@ pub(crate) type Fallback = dyn Fn(&Request<'_>) -> Response + Send + Sync;
 
 /// A handshake that is accepted, with everything that its connection needs.
 pub(crate) struct Accepted {
-    handler: Arc<dyn ErasedHandler>,
+    pub(crate) route: Arc<Served>,
     pub(crate) accept: Accept,
     pub(crate) info: ClientInfo,
     permit: ConnectionPermit,
@@ -260,20 +261,22 @@ impl Acceptor {
     async fn decide(&self, http: &handshake::Request, peer: Peer) -> Result<Accepted, Refusal> {
         self.check_not_stopping()?;
         let route = self.settings.routes.find(http.path());
-        let (pattern, handler, params) = route.ok_or_else(not_found)?;
+        let (pattern, route, params) = route.ok_or_else(not_found)?;
         http.check()?;
         let request = self.settings.request(http, peer, Some((pattern, &params)))?;
         self.settings.check_host(&request)?;
-        catch(|| self.settings.origins.check(&request))??;
+        let origins = route.origins.as_ref().unwrap_or(&self.settings.origins);
+        catch(|| origins.check(&request))??;
         self.check_not_draining()?;
-        let permit = self.connection_permit(&request)?;
-        let accept = self.ask(&**handler, &request).await?;
+        let permit = self.connection_permit(route, &request)?;
+        let mut accept = self.ask(&*route.handler, &request).await?;
+        route.choose_subprotocol(&request, &mut accept);
         self.check_not_draining()?; // it may have begun meanwhile
         let kept = self.context.limits().max_kept_headers;
         let subprotocol = accept.subprotocol.as_deref();
         let pattern = Arc::clone(pattern);
         let info = ClientInfo::new(&request, subprotocol, pattern, params.clone(), kept);
-        Ok(Accepted { handler: Arc::clone(handler), accept, info, permit })
+        Ok(Accepted { route: Arc::clone(route), accept, info, permit })
     }
 
     /// Returns the response to a request of plain HTTP.
@@ -351,10 +354,19 @@ impl Acceptor {
         }
     }
 
-    fn connection_permit(&self, request: &Request<'_>) -> Result<ConnectionPermit, Response> {
-        self.permits.connection(request.remote_ip()).map_err(|full| match full {
+    fn connection_permit(
+        &self,
+        route: &Served,
+        request: &Request<'_>,
+    ) -> Result<ConnectionPermit, Response> {
+        route.places.connection(request.remote_ip()).map_err(|full| match full {
             Full::Server => unavailable("there are too many connections"),
+            Full::Route => unavailable("there are too many connections to this path"),
             Full::Network => too_many_of_network(),
+            Full::Rate => {
+                Counters::add(&self.context.counters.rate_refused);
+                too_often()
+            }
         })
     }
 
@@ -381,7 +393,8 @@ impl Acceptor {
     }
 
     /// Answers a handshake that is accepted, and starts its connection.
-    async fn open(&self, incoming: Incoming<ClientStream>, peer: Peer, accepted: Accepted) {
+    async fn open(&self, mut incoming: Incoming<ClientStream>, peer: Peer, accepted: Accepted) {
+        incoming.set_config(&accepted.route.config);
         match incoming.accept(&accepted.accept.as_handshake()).await {
             Ok(ws) => {
                 self.start(ws, accepted);
@@ -396,10 +409,9 @@ impl Acceptor {
     /// Hands an open connection to its handler.
     pub(crate) fn start(&self, mut ws: WebSocket<ClientStream>, accepted: Accepted) {
         ws.outgoing().stream_mut().count();
-        let Accepted { handler, accept, info, permit } = accepted;
-        let context = Arc::clone(&self.context);
-        let client = Client::new(info, accept.values, self.hub.clone(), context);
-        handler.start(ws, client, permit, self.permits.task());
+        let Accepted { route, accept, info, permit } = accepted;
+        let client = Client::new(info, accept.values, Arc::clone(&route.common));
+        Arc::clone(&route.handler).start(ws, client, permit, self.permits.task());
     }
 
     /// Counts and logs a handshake that is refused.

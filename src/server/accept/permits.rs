@@ -7,15 +7,18 @@ use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::network::Network;
 use super::pending::{Entry, Pending, Stage};
+use crate::config::ConfigError;
+use crate::server::client::rate::charge;
 
 /// The permits of a server: how many handshakes, connections and tasks there may be, and are. Each
 /// is given back when its guard is dropped.
 ///
-/// Two locks, never held together: that of [`Pending`] and that of the networks.
+/// Three locks, never held together: that of [`Pending`], that of the networks and that of their
+/// rates.
 pub(crate) struct Permits {
     capacity: Capacity,
     /// Handshakes and requests under way.
@@ -29,7 +32,41 @@ pub(crate) struct Permits {
     connections: AtomicUsize,
     /// Connections of each network, while these are limited.
     networks: Mutex<BTreeMap<Network, usize>>,
+    /// The handshakes that networks have used up, while these are limited.
+    rates: Mutex<Rates>,
 }
+
+/// The buckets of [`Capacity::handshakes_per_second`], as the times at which they will be full
+/// again. Those that are full are removed when there are twice as many as were left the last time:
+/// so there are about as many as networks have come in the last second.
+#[derive(Default)]
+struct Rates {
+    full: BTreeMap<Network, Instant>,
+    /// The length from which on those are removed that are full.
+    limit: usize,
+}
+
+impl Rates {
+    /// Counts a handshake; `false`, and not counted, if it is one too many.
+    fn admit(&mut self, network: Network, rate: u32, now: Instant) -> bool {
+        if self.full.len() >= self.limit {
+            self.full.retain(|_, full| *full > now);
+            self.limit = (2 * self.full.len()).max(MIN_RATES);
+        }
+        let mut full = self.full.get(&network).copied().unwrap_or(now);
+        let is_within = charge(&mut full, Some(rate), 1, BURST, now).is_zero();
+        if is_within {
+            self.full.insert(network, full);
+        }
+        is_within
+    }
+}
+
+/// The time whose handshakes of a network may come at once: the tabs of a browser that is started.
+const BURST: Duration = Duration::from_secs(1);
+
+/// Below this the list costs nothing worth saving.
+const MIN_RATES: usize = 1024;
 
 /// The limits of [`Permits`].
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +79,30 @@ pub(crate) struct Capacity {
     pub(crate) connections: usize,
     /// The most connections of one network.
     pub(crate) per_network: Option<usize>,
+    /// The most handshakes of one network per second.
+    pub(crate) handshakes_per_second: Option<u32>,
+}
+
+impl Capacity {
+    pub(crate) const fn check(&self) -> Result<(), ConfigError> {
+        match self.handshakes_per_second {
+            Some(0) => Err(ConfigError(
+                "max_handshakes_per_ip must be at least 1 per second, or nobody could connect; \
+                 leave it out for no limit",
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The limit that stands against a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
     Server,
+    Route,
     Network,
+    /// That on the handshakes of a network per second.
+    Rate,
 }
 
 impl Permits {
@@ -61,6 +115,7 @@ impl Permits {
             freed: Notify::new(),
             connections: AtomicUsize::new(0),
             networks: Mutex::default(),
+            rates: Mutex::default(),
         }
     }
 
@@ -99,20 +154,6 @@ impl Permits {
     /// Returns the number of handshakes and requests under way.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
-    }
-
-    /// Returns a permit for a connection, or the limit that stands against it.
-    pub(crate) fn connection(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, Full> {
-        // Relaxed: a number and nothing else; what it counts is not read through it.
-        let max = self.capacity.connections;
-        let one_more = |taken| (taken < max).then_some(taken + 1);
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        self.connections.fetch_update(set, fetch, one_more).map_err(|_| Full::Server)?;
-        let mut permit = ConnectionPermit { permits: Arc::clone(self), network: None };
-        if let Some(max) = self.capacity.per_network {
-            permit.network = Some(self.enter_network(Network::of(ip), max)?);
-        }
-        Ok(permit)
     }
 
     fn enter_network(&self, network: Network, max: usize) -> Result<Network, Full> {
@@ -206,18 +247,69 @@ impl Drop for HandshakePermit {
     }
 }
 
+/// The connections of one route.
+pub(crate) struct Places {
+    permits: Arc<Permits>,
+    /// The most of them.
+    max: usize,
+    /// Those there are, from before their handler is asked.
+    taken: AtomicUsize,
+}
+
+impl Places {
+    pub(crate) fn new(permits: &Arc<Permits>, max: usize) -> Self {
+        Self { permits: Arc::clone(permits), max, taken: AtomicUsize::new(0) }
+    }
+
+    /// Returns a permit for a connection, or the limit that stands against it.
+    pub(crate) fn connection(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, Full> {
+        let permits = &self.permits;
+        if let Some(rate) = permits.capacity.handshakes_per_second {
+            let mut rates = permits.rates.lock().unwrap_or_else(PoisonError::into_inner);
+            if !rates.admit(Network::of(ip), rate, Instant::now()) {
+                return Err(Full::Rate);
+            }
+        }
+        if !take(&permits.connections, permits.capacity.connections) {
+            return Err(Full::Server);
+        }
+        if !take(&self.taken, self.max) {
+            give_back(&permits.connections);
+            return Err(Full::Route);
+        }
+        let mut permit = ConnectionPermit { places: Arc::clone(self), network: None };
+        if let Some(max) = permits.capacity.per_network {
+            permit.network = Some(permits.enter_network(Network::of(ip), max)?);
+        }
+        Ok(permit)
+    }
+}
+
+/// Counts one more, if that is not one too many.
+fn take(taken: &AtomicUsize, max: usize) -> bool {
+    // Relaxed: a number and nothing else; what it counts is not read through it.
+    let one_more = |taken| (taken < max).then_some(taken + 1);
+    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+}
+
+fn give_back(taken: &AtomicUsize) {
+    taken.fetch_sub(1, Ordering::Relaxed); // as when it was taken
+}
+
 /// The permit of a connection, open or about to be.
 pub(crate) struct ConnectionPermit {
-    permits: Arc<Permits>,
+    places: Arc<Places>,
     /// The network that counts it too.
     network: Option<Network>,
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.permits.connections.fetch_sub(1, Ordering::Relaxed); // as when it was taken
+        let permits = &self.places.permits;
+        give_back(&permits.connections);
+        give_back(&self.places.taken);
         if let Some(network) = self.network {
-            self.permits.leave_network(network);
+            permits.leave_network(network);
         }
     }
 }

@@ -86,6 +86,14 @@ pub(crate) fn too_many_of_network() -> Response {
     .status(429)
 }
 
+/// RFC 6585 §4: "MAY include a Retry-After header indicating how long to wait". A second is enough,
+/// since rates are whole numbers per second.
+pub(crate) fn too_often() -> Response {
+    Response::text("429 Too Many Requests: your address connects too often; wait a second.\n")
+        .status(429)
+        .header("Retry-After", "1")
+}
+
 pub(crate) fn internal_error() -> Response {
     Response::text("500 Internal Server Error\n").status(500)
 }

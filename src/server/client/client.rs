@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,10 +14,12 @@ use super::direct;
 use super::hub::Hub;
 use super::info::ClientInfo;
 use super::outbox::Outbox;
+use super::traffic::{Traffic, TrafficCounters};
 use super::values::Values;
 use crate::proto::{MessageRef, SendError};
 use crate::server::context::Context;
 use crate::server::error::{JoinError, TrySendError};
+use crate::server::observe::tally::Moved;
 use crate::wire::CloseCode;
 
 /// A handle on one connection. Cloning it costs a reference count, and it may be kept anywhere and
@@ -32,17 +35,26 @@ struct Inner {
     id: u64,
     info: ClientInfo,
     values: Values,
-    hub: Hub,
-    context: Arc<Context>,
+    common: Arc<Common>,
     outbox: Outbox,
+    /// There if the server counts for each client. In a box, so that others have the pointer only.
+    traffic: Option<Box<TrafficCounters>>,
+}
+
+/// What all clients of a route have in common.
+pub(crate) struct Common {
+    pub(crate) hub: Hub,
+    pub(crate) context: Context,
 }
 
 impl Client {
-    pub(crate) fn new(info: ClientInfo, values: Values, hub: Hub, context: Arc<Context>) -> Self {
+    pub(crate) fn new(info: ClientInfo, values: Values, common: Arc<Common>) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         // Relaxed: unique, and ordered with nothing else
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { id, info, values, hub, context, outbox: Outbox::default() }))
+        let traffic = TrafficCounters::new(common.context.limits().counts_traffic);
+        let outbox = Outbox::default();
+        Self(Arc::new(Inner { id, info, values, common, outbox, traffic }))
     }
 
     /// Returns a number that no other client of this process has or will have. Later clients have
@@ -64,7 +76,7 @@ impl Client {
 
     /// Returns the hub of the server.
     pub fn hub(&self) -> &Hub {
-        &self.0.hub
+        &self.0.common.hub
     }
 
     /// Queues a message: text from strings, binary from bytes, pings from
@@ -97,7 +109,7 @@ impl Client {
     /// Queues a message, whose length was checked.
     #[inline(never)]
     fn queue(&self, message: Option<MessageRef<'_>>, own: bool) -> Result<(), TrySendError> {
-        message.map_or(Ok(()), |message| self.0.outbox.push(message, own, &self.0.context))
+        message.map_or(Ok(()), |message| self.0.outbox.push(message, own, self.context()))
     }
 
     /// Closes the connection once the messages that wait are sent. The handler gets no further
@@ -134,6 +146,13 @@ impl Client {
     /// A pong that arrives while the handler waits does not count.
     pub fn round_trip(&self) -> Option<Duration> {
         self.0.outbox.round_trip()
+    }
+
+    /// Returns how many messages the client has sent and was sent, and their bytes; `None` unless
+    /// the server [counts](crate::server::Server::count_traffic) that for each client. What its
+    /// task does is added when that waits next, so that a call of its handler sees what was before.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.0.traffic.as_ref().map(|counters| counters.snapshot())
     }
 
     /// Waits until less than half of
@@ -176,7 +195,7 @@ impl Client {
     /// Dropping the future changes nothing.
     pub async fn writable(&self) -> Result<(), TrySendError> {
         consume_budget().await;
-        let limits = self.0.context.limits();
+        let limits = self.context().limits();
         while !self.0.outbox.has_room(limits)? {
             let signals = self.0.outbox.signals();
             let mut signal = pin!(signals.room.notified());
@@ -243,19 +262,27 @@ impl Client {
     ///
     /// As [`Hub::join`].
     pub fn join(&self, room: &str) -> Result<bool, JoinError> {
-        self.0.hub.join(self, room)
+        self.hub().join(self, room)
     }
 
     /// Leaves a room; see [`Hub::leave`].
     pub fn leave(&self, room: &str) -> bool {
-        self.0.hub.leave(self, room)
+        self.hub().leave(self, room)
     }
 
     /// Returns the rooms it is in, in the order in which it has joined them; in
     /// [`Handler::on_close`](crate::server::Handler::on_close) and `on_error`, those that it was in
     /// at the end. After that there are none.
     pub fn rooms(&self) -> Vec<String> {
-        self.0.hub.rooms_of(self.id())
+        self.hub().rooms_of(self.id())
+    }
+
+    /// Adds what its task has counted since it last waited.
+    #[inline]
+    pub(crate) fn note_moved(&self, moved: &Moved) {
+        if let Some(counters) = &self.0.traffic {
+            counters.add(moved);
+        }
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {
@@ -263,7 +290,7 @@ impl Client {
     }
 
     pub(crate) fn context(&self) -> &Context {
-        &self.0.context
+        &self.0.common.context
     }
 }
 

@@ -1,5 +1,7 @@
 use core::time::Duration;
 
+use super::rate::RateLimit;
+use crate::config::ConfigError;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::server::error::JoinError;
@@ -46,6 +48,12 @@ pub(crate) struct Limits {
     pub(crate) max_kept_headers: usize,
     /// The limit for all topics together.
     pub(crate) max_history_bytes: usize,
+    /// The rate at which the client may send.
+    pub(crate) rate: Option<RateLimit>,
+    /// How long neither end may send a message; [`Duration::MAX`] for no limit.
+    pub(crate) idle_timeout: Duration,
+    /// Messages are counted for each client.
+    pub(crate) counts_traffic: bool,
     /// The setting of the connections.
     pub(crate) close_timeout: Duration,
     /// The limit for all clients together.
@@ -67,6 +75,9 @@ impl Default for Limits {
             max_kept_headers: 4 * 1024,
             // 128 topics that remember as much as they do by default
             max_history_bytes: 64 * 1024 * 1024,
+            rate: None,
+            idle_timeout: Duration::MAX,
+            counts_traffic: false,
             close_timeout: Duration::from_secs(10),
             // 256 of the longest messages that are taken by default
             max_receiving_bytes: 256 * 1024 * 1024,
@@ -77,6 +88,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Checks those settings that cannot all be meant.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.idle_timeout.is_zero() {
+            return Err(ConfigError(
+                "idle_timeout must not be zero, or every connection would be closed at once; \
+                 leave it out for no limit",
+            ));
+        }
+        self.rate.map_or(Ok(()), |rate| rate.check().map(drop))
+    }
+
     /// Checks the length of the name of a room that a client is to enter.
     pub(crate) fn check_room_name(&self, name: &str) -> Result<(), JoinError> {
         let (len, limit) = (name.len(), self.max_room_name_len);

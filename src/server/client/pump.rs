@@ -12,12 +12,15 @@ use super::quota::ReceiveQuota;
 pub(crate) use super::stream::Unread;
 use super::stream::{ClientStream, Observed};
 use super::turn::{Turn, give_way};
+use super::watch::Watch;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::proto::{Arrived, LINGER, Ready, Reply};
 use crate::server::accept::permits::ConnectionPermit;
+use crate::server::observe::stats::Counters;
 use crate::server::observe::tally;
 use crate::tokio::{Outgoing, WebSocket};
+use crate::wire::CloseCode;
 
 /// The state of a connection's task besides the socket and the handler: it finds the events, moves
 /// messages from the outbox to the socket, and watches over the connection while a handler waits.
@@ -29,8 +32,8 @@ pub(crate) struct Pump {
     parked: bool,
     /// An event for the next turn, or the peer's Close, which is answered behind all messages.
     held: Option<Ready>,
-    /// Goes off when the transport has taken nothing for too long while too much waits.
-    stall: Option<Pin<Box<Sleep>>>,
+    /// There for what most connections do without, and while a transport takes nothing.
+    watch: Option<Box<Watch>>,
     /// There while a handler waits and the end is near.
     ending: Option<Box<Ending>>,
 }
@@ -86,13 +89,13 @@ impl Ending {
 }
 
 impl Pump {
-    pub(crate) fn new(permit: ConnectionPermit) -> Self {
+    pub(crate) fn new(permit: ConnectionPermit, client: &Client) -> Self {
         Self {
             permit: Some(permit),
             turn: Turn::default(),
             parked: false,
             held: None,
-            stall: None,
+            watch: Watch::for_client(client.context().limits()),
             ending: None,
         }
     }
@@ -115,6 +118,9 @@ impl Pump {
     /// Notes that a call of the handler that has waited is over.
     pub(crate) fn end_wait(&mut self) {
         self.ending = None;
+        if let Some(watch) = &mut self.watch {
+            watch.note_life();
+        }
     }
 
     /// Waits for an event, and sends what comes into the outbox meanwhile.
@@ -126,6 +132,11 @@ impl Pump {
         quota: &mut ReceiveQuota<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, Ended>> {
+        if self.watch.is_some()
+            && let Some(polled) = self.poll_pause(ws, client, cx)
+        {
+            return polled;
+        }
         // A burst needs no look into the outbox for each message; what is sent meanwhile waits
         // there. The first look of a turn tells the outbox that the task runs: otherwise the
         // handler's own answer would wake it, and it would be polled again before the runtime has
@@ -144,8 +155,56 @@ impl Pump {
         let polled = self.poll_further(ws, client, quota, cx);
         if polled.is_pending() {
             self.end_turn(client);
+            if let Some(watch) = &mut self.watch
+                && watch.poll_idle(cx).is_ready()
+            {
+                close_idle(client);
+            }
         }
         polled
+    }
+
+    /// Counts a message against the rate of its client. Returns whether that closes it.
+    #[inline]
+    pub(crate) fn is_over_rate(&mut self, client: &Client, len: usize) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        let before = watch.pause.is_some();
+        let Some(code) = watch.count(len) else {
+            if !before && watch.pause.is_some() {
+                Counters::add(&client.context().counters.rate_paused);
+            }
+            return false;
+        };
+        // it may be closing already
+        if client.close(code, "too many messages").is_ok() {
+            Counters::add(&client.context().counters.rate_closed);
+        }
+        true
+    }
+
+    /// Goes on as while a handler waits, if the client is paused; `None` if it is not.
+    #[cold]
+    fn poll_pause(
+        &mut self,
+        ws: &mut WebSocket<ClientStream>,
+        client: &Client,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Result<Next, Ended>>> {
+        let pause = self.watch.as_mut()?.pause.as_mut()?;
+        if pause.poll(cx).is_ready() || !client.is_open() {
+            self.watch.as_mut()?.pause = None;
+            self.end_wait();
+            return None;
+        }
+        let mut unread = match pause.unread {
+            Some(unread) => unread,
+            None => self.unread(ws),
+        };
+        let polled = self.poll_meanwhile(client, &mut ws.outgoing(), &mut unread, cx);
+        if let Some(pause) = self.watch.as_mut().and_then(|watch| watch.pause.as_mut()) {
+            pause.unread = Some(unread);
+        }
+        Some(polled.map(|Aborted| Err(Ended(None))))
     }
 
     fn poll_further(
@@ -215,7 +274,11 @@ impl Pump {
     /// Ends the turn: the task waits now.
     fn end_turn(&mut self, client: &Client) {
         self.turn.end();
-        tally::fold(&client.context().counters);
+        let moved = tally::fold(&client.context().counters);
+        client.note_moved(&moved);
+        if let Some(watch) = &mut self.watch {
+            watch.note(&moved);
+        }
     }
 
     /// Leaves an event to the next turn of the task.
@@ -263,7 +326,7 @@ impl Pump {
             Wait::Parked => {
                 self.parked = true;
                 if self.held.is_none() {
-                    self.stall = None;
+                    self.end_stall();
                 }
             }
             Wait::Doubted => {
@@ -288,15 +351,23 @@ impl Pump {
         cx: &mut Context<'_>,
     ) -> bool {
         let took = out.stream_mut().took();
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(time)));
+        let watch = self.watch.get_or_insert_default();
+        let stall = watch.stall.get_or_insert_with(|| Box::pin(sleep(time)));
         if took {
             stall.set(sleep(time));
         }
         let nothing = stall.as_mut().poll(cx).is_ready();
         if nothing {
-            self.stall = None;
+            self.end_stall();
         }
         nothing
+    }
+
+    fn end_stall(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.stall = None;
+            self.watch.take_if(|watch| watch.is_empty());
+        }
     }
 
     /// Goes on with a connection whose handler waits: what is sent to the client leaves, keep-alive
@@ -384,7 +455,7 @@ impl Pump {
                 outbox.end();
                 out.stream_mut().drop_stream();
                 self.permit = None;
-                self.stall = None;
+                self.watch = None;
                 client.hub().remove(client);
                 self.ending = None;
                 true
@@ -399,6 +470,15 @@ impl Pump {
             },
             _ => false,
         }
+    }
+}
+
+/// Closes a client that has been idle for too long, which wakes its task.
+#[cold]
+fn close_idle(client: &Client) {
+    // it may be closing already
+    if client.close(CloseCode::GOING_AWAY, "no message for too long").is_ok() {
+        Counters::add(&client.context().counters.idle_closed);
     }
 }
 

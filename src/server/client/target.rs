@@ -118,10 +118,9 @@ impl<'a> Target<'a> {
 
     /// Queues a message for those that it is for, in their turn. Returns for how many.
     pub(super) fn queue(&self, message: &PreparedMessage, clients: &[Client]) -> usize {
-        let context = self.hub.context();
         let own = direct::current();
         let queue = |client: &&Client| {
-            client.outbox().push(message.into(), client.id() == own, context).is_ok()
+            client.outbox().push(message.into(), client.id() == own, client.context()).is_ok()
         };
         direct::note_produced(&message.into(), clients.len());
         clients.iter().filter(|client| Some(client.id()) != self.except).filter(queue).count()

@@ -83,7 +83,7 @@ fn serve<H: Handler>(
     task: TaskGuard,
 ) -> impl Future<Output = ()> + Send {
     let mut ws = Some(ws);
-    let mut pump = Pump::new(permit);
+    let mut pump = Pump::new(permit, &client);
     async move {
         let registered = Registered::new(&client);
         let error = match &mut ws {
@@ -132,22 +132,21 @@ fn run<'a, H: Handler>(
                 Next::Event { ready, deliver } => {
                     let unread = pump.unread(ws);
                     let (event, out) = take_event(ws, client, ready);
-                    match Received::from_event(event) {
-                        _ if !deliver => Outcome::Done,
-                        Ok(message) => {
+                    match admit(pump, client, event, deliver) {
+                        Some(Ok(message)) => {
                             let call = pin!(async { handler.on_message(client, message).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
-                        Err(Event::Ping(payload)) => {
+                        Some(Err(Event::Ping(payload))) => {
                             let call = pin!(async { handler.on_ping(client, payload).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
-                        Err(Event::Pong(payload)) => {
+                        Some(Err(Event::Pong(payload))) => {
                             let out = note_round_trip(client, out);
                             let call = pin!(async { handler.on_pong(client, payload).await });
                             poll_handler(client, pump, out, unread, call).await
                         }
-                        Err(_) => Outcome::Done,
+                        Some(Err(_)) | None => Outcome::Done,
                     }
                 }
                 Next::CaughtUp => {
@@ -157,6 +156,23 @@ fn run<'a, H: Handler>(
                 }
             };
         }
+    }
+}
+
+/// Returns the message or other event for the handler, if it is to be told of it. Takes it and
+/// gives it back, as [`note_round_trip`] does.
+#[inline]
+fn admit<'a>(
+    pump: &mut Pump,
+    client: &Client,
+    event: Event<'a>,
+    deliver: bool,
+) -> Option<Result<Received<'a>, Event<'a>>> {
+    let received = Received::from_event(event);
+    match &received {
+        _ if !deliver => None,
+        Ok(message) if pump.is_over_rate(client, message.as_bytes().len()) => None,
+        _ => Some(received),
     }
 }
 
@@ -216,7 +232,7 @@ fn note_round_trip<'a>(
 
 /// Counts a connection that has ended, by the code of the end that began to close.
 fn record_end(client: &Client, info: &CloseInfo<'_>) {
-    tally::fold(&client.context().counters);
+    client.note_moved(&tally::fold(&client.context().counters));
     let code = match (info.initiator, info.sent_code) {
         (Initiator::Local, Some(code)) => code.into(),
         _ => info.code,

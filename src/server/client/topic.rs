@@ -211,7 +211,7 @@ impl Topic<'_> {
         messages: &[PreparedMessage],
         whole: bool,
     ) -> Result<usize, ResumeError> {
-        let context = self.hub.context();
+        let context = client.context();
         let own = client.id() == direct::current();
         let queued = match client.outbox().push_kept(messages, whole, own, context) {
             Ok(queued) => queued,

@@ -123,6 +123,24 @@ impl<T> Table<T> {
         }
     }
 
+    /// Makes the table of what becomes of each value, or returns the first failure with its path.
+    pub(crate) fn try_map<U, E>(
+        self,
+        mut make: impl FnMut(T) -> Result<U, E>,
+    ) -> Result<Table<U>, (Arc<Pattern>, E)> {
+        let made = self.0.into_iter().map(|(pattern, value)| match make(value) {
+            Ok(made) => Ok((pattern, made)),
+            Err(error) => Err((pattern, error)),
+        });
+        made.collect::<Result<_, _>>().map(Table)
+    }
+
+    /// Returns all values, in the order in which their paths are looked at.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
     /// Returns what is at a path. A literal segment is preferred to a parameter, from left to
     /// right, in whatever order they were added.
     pub(crate) fn find(&self, path: &str) -> Option<(&Arc<Pattern>, &T, Params)> {

@@ -70,6 +70,14 @@ impl Stats {
         out.counter("slow_closed", "", "Clients that were closed as slow.", self.slow_closed)?;
         let help = "Clients that were closed for the memory of unfinished messages.";
         out.counter("overload_closed", "", help, self.overload_closed)?;
+        let help = "Clients that were closed because no message came or went for too long.";
+        out.counter("idle_closed", "", help, self.idle_closed)?;
+        let help = "Clients that were closed because they sent too much.";
+        out.counter("rate_closed", "", help, self.rate_closed)?;
+        let help = "Pauses in reading from clients that sent too much.";
+        out.counter("rate_paused", "", help, self.rate_paused)?;
+        let help = "Handshakes that were refused because their address sent too many.";
+        out.counter("rate_refused", "", help, self.rate_refused)?;
         out.counter("panics", "", "Panics of handlers.", self.panics)?;
         self.write_times(out)?;
         writeln!(out.0, "# EOF")
@@ -171,6 +179,10 @@ mod tests {
             dropped: number(),
             slow_closed: number(),
             overload_closed: number(),
+            idle_closed: number(),
+            rate_closed: number(),
+            rate_paused: number(),
+            rate_refused: number(),
             panics: number(),
             accept_errors: number(),
             topics: number(),

@@ -49,6 +49,18 @@ pub struct Stats {
     /// Clients that were closed because unfinished messages took too much memory: see
     /// [`Server::max_receiving_bytes`](crate::server::Server::max_receiving_bytes).
     pub overload_closed: u64,
+    /// Clients that were closed because neither end had sent a message for too long: see
+    /// [`Server::idle_timeout`](crate::server::Server::idle_timeout).
+    pub idle_closed: u64,
+    /// Clients that were closed because they sent more than
+    /// [`Server::client_rate`](crate::server::Server::client_rate) allows.
+    pub rate_closed: u64,
+    /// Pauses in reading from such clients.
+    pub rate_paused: u64,
+    /// Handshakes that were refused because of
+    /// [`Server::max_handshakes_per_ip`](crate::server::Server::max_handshakes_per_ip); they are
+    /// among those [`refused`](Self::refused).
+    pub rate_refused: u64,
     /// Panics of handlers.
     pub panics: u64,
     /// Failures to accept a connection, for want of descriptors as a rule.
@@ -186,6 +198,10 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) slow_closed: AtomicU64,
     pub(crate) overload_closed: AtomicU64,
+    pub(crate) idle_closed: AtomicU64,
+    pub(crate) rate_closed: AtomicU64,
+    pub(crate) rate_paused: AtomicU64,
+    pub(crate) rate_refused: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) accept_errors: AtomicU64,
     /// The bytes that unfinished messages take now.
@@ -349,6 +365,10 @@ impl Counters {
             dropped: read(&self.dropped),
             slow_closed: read(&self.slow_closed),
             overload_closed: read(&self.overload_closed),
+            idle_closed: read(&self.idle_closed),
+            rate_closed: read(&self.rate_closed),
+            rate_paused: read(&self.rate_paused),
+            rate_refused: read(&self.rate_refused),
             panics: read(&self.panics),
             accept_errors: read(&self.accept_errors),
             topics: self.topics.load(Ordering::Relaxed) as u64,

@@ -62,18 +62,34 @@ pub(crate) fn written(bytes: usize) {
     TALLY.with(|tally| add(&tally.written, bytes));
 }
 
-/// Adds what was counted to the counters of a server. Called before a task waits, and at its end.
-pub(crate) fn fold(counters: &Counters) {
+/// The messages of one connection since its task last waited, and their bytes.
+pub(crate) struct Moved {
+    pub(crate) received: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+/// Adds what was counted to the counters of a server, and returns it. Called before a task waits,
+/// and at its end.
+pub(crate) fn fold(counters: &Counters) -> Moved {
     TALLY.with(|tally| {
         let shard = counters.shard();
         let counts = shard.counts;
-        shard.add(&counts.received, tally.received.take());
-        shard.add(&counts.received_bytes, tally.received_bytes.take());
-        shard.add(&counts.sent, tally.sent.take());
-        shard.add(&counts.sent_bytes, tally.sent_bytes.take());
+        let moved = Moved {
+            received: tally.received.take(),
+            received_bytes: tally.received_bytes.take(),
+            sent: tally.sent.take(),
+            sent_bytes: tally.sent_bytes.take(),
+        };
+        shard.add(&counts.received, moved.received);
+        shard.add(&counts.received_bytes, moved.received_bytes);
+        shard.add(&counts.sent, moved.sent);
+        shard.add(&counts.sent_bytes, moved.sent_bytes);
         shard.add(&counts.read, tally.read.take());
         shard.add(&counts.written, tally.written.take());
-    });
+        moved
+    })
 }
 
 fn add(cell: &Cell<u64>, number: usize) {
