@@ -23,7 +23,7 @@ use crate::rng::Rng;
 use crate::turns;
 
 /// What a run has to tell.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub steps: u64,
     pub trace: u64,
