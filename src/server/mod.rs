@@ -208,6 +208,8 @@ mod server;
 #[cfg(feature = "rustls")]
 mod tls;
 
+#[cfg(feature = "rustls")]
+pub use crate::tls::TlsError;
 pub use accept::accept::Accept;
 pub use accept::external::ExternalStream;
 pub use client::client::Client;
@@ -230,7 +232,5 @@ pub use http::route::PathError;
 pub use observe::event::{Level, LogEvent};
 pub use observe::stats::Stats;
 pub use server::Server;
-#[cfg(feature = "rustls")]
-pub use tls::error::TlsError;
 #[cfg(feature = "rustls")]
 pub use tls::tls::Tls;

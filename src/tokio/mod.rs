@@ -133,6 +133,7 @@
 
 mod accept;
 mod bytes;
+mod client_stream;
 mod connect;
 #[cfg(feature = "server")]
 mod exchange;
@@ -159,6 +160,7 @@ pub use accept::{
     Incoming, accept, accept_with, accept_with_prefix, read_request, read_request_with_prefix,
 };
 pub use bytes::ByteStream;
+pub use client_stream::ClientStream;
 pub use connect::{client, client_with_response, connect, connect_with, connect_with_response};
 #[cfg(feature = "server")]
 pub(crate) use exchange::Exchange;
