@@ -8,6 +8,7 @@ use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::server::AcceptError;
 use crate::handshake::{HandshakeError, UsageError};
 use crate::proto::{SendError, Timeout};
+use crate::tls::TlsFailure;
 use crate::wire::{CloseCode, ProtocolError};
 
 /// Whatever can go wrong on a socket of the adapters.
@@ -45,8 +46,8 @@ pub enum Error {
     Usage(UsageError),
     /// A setting cannot be used.
     Config(ConfigError),
-    /// `wss://` without TLS; the text says what to do.
-    Tls(&'static str),
+    /// There is no TLS connection with the server of a `wss://` URL; the text says what to do.
+    Tls(TlsFailure),
     /// The peer closed a byte stream with a code that does not stand for the end of its data, such
     /// as 1001 or 1011.
     Closed(CloseCode),
@@ -115,7 +116,7 @@ impl fmt::Display for Error {
             Self::Url(error) => error.fmt(f),
             Self::Usage(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
-            Self::Tls(text) => f.write_str(text),
+            Self::Tls(failure) => failure.fmt(f),
             Self::Closed(code) => {
                 write!(f, "the peer closed with {code}, so its data may be incomplete")
             }
@@ -141,9 +142,9 @@ impl core::error::Error for Error {
             Self::Url(error) => error.source(),
             Self::Usage(error) => error.source(),
             Self::Config(error) => error.source(),
+            Self::Tls(failure) => failure.source(),
             Self::Disconnected(None)
             | Self::HandshakeTimeout
-            | Self::Tls(_)
             | Self::Closed(_)
             | Self::UnexpectedText
             | Self::PartialMessage => None,
@@ -229,6 +230,12 @@ impl From<ConfigError> for Error {
     }
 }
 
+impl From<TlsFailure> for Error {
+    fn from(failure: TlsFailure) -> Self {
+        Self::Tls(failure)
+    }
+}
+
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
@@ -239,6 +246,7 @@ impl From<Error> for io::Error {
             Error::Timeout(_)
             | Error::HandshakeTimeout
             | Error::Handshake(HandshakeError::TimedOut) => io::ErrorKind::TimedOut,
+            Error::Tls(failure) if !failure.is_usage() => io::ErrorKind::InvalidData,
             Error::Protocol(_) | Error::Handshake(_) | Error::UnexpectedText => {
                 io::ErrorKind::InvalidData
             }
@@ -282,10 +290,6 @@ pub(crate) fn check_chain(error: &dyn core::error::Error, wrapped: Option<&str>)
     let times: usize = texts.iter().map(|text| text.matches(wrapped).count()).sum();
     assert_eq!(times, 1, "{wrapped:?} is not said once: {texts:?}");
 }
-
-/// For the adapters' `connect`.
-pub(crate) const WSS_NEEDS_TLS: &str = "`wss://` needs TLS, which this crate does not bring: \
-    connect a TLS stream to the host and hand it to `client`";
 
 #[cfg(test)]
 mod tests {
@@ -343,7 +347,8 @@ mod tests {
             (UrlError::Fragment.into(), said(&UrlError::Fragment), InvalidInput),
             (UsageError::NoSubprotocols.into(), said(&UsageError::NoSubprotocols), InvalidInput),
             (config.into(), said(&config), InvalidInput),
-            (Error::Tls(WSS_NEEDS_TLS), Some(WSS_NEEDS_TLS.to_string()), InvalidInput),
+            (TlsFailure::FeatureOff.into(), said(&TlsFailure::FeatureOff), InvalidInput),
+            (TlsFailure::NotTls.into(), said(&TlsFailure::NotTls), InvalidData),
             (Error::Closed(CloseCode::GOING_AWAY), None, ConnectionAborted),
             (Error::UnexpectedText, None, InvalidData),
             (Error::PartialMessage, None, InvalidInput),

@@ -12,7 +12,7 @@
 //! - [`server`]: a server with events, clients that can be sent to from anywhere, rooms, and pages
 //!   on the same port. Start there for a server.
 //! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there for a client; each
-//!   has a client and a server in its first lines.
+//!   has a client and a server in its first lines. [`client`] has what a client may set.
 //! - [`endpoint::Endpoint`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: a connection
 //!   from its first byte to its last, for a runtime, a game loop or a device of your own. Its
 //!   documentation is the manual for that.
@@ -41,7 +41,7 @@
 //!   vector instructions;
 //! - `tokio` (default): [`tokio`];
 //! - `server` (default): [`server`];
-//! - `rustls`: TLS in [`server`];
+//! - `rustls`: `wss://` for clients, and TLS in [`server`];
 //! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through
 //!   std, so this turns on `std`;
 //! - `tracing`: a span of the `tracing` crate for each connection of the event server, and its log
@@ -61,6 +61,8 @@ extern crate std;
 #[cfg(feature = "std")]
 pub mod blocking;
 pub mod buf;
+#[cfg(feature = "std")]
+pub mod client;
 mod config;
 #[cfg(feature = "deflate")]
 pub mod deflate;
@@ -87,6 +89,8 @@ pub mod proto;
 mod race;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "std")]
+mod tls;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 pub mod wire;

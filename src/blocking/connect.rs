@@ -8,19 +8,25 @@ use std::time::Instant;
 
 use super::deadline::Deadline;
 use super::opening::Opening;
-use super::{Transport, WebSocket};
+#[cfg(feature = "rustls")]
+use super::tls_stream::TlsStream;
+use super::{ClientStream, Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
+#[cfg(feature = "rustls")]
+use crate::client::tls;
+use crate::client::{Connector, Way};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::entropy::random;
-use crate::error::{Error, WSS_NEEDS_TLS};
+use crate::error::Error;
 use crate::handshake::client::{Accepted, Request};
 use crate::opening::Stop;
 use crate::race::{Next, Race};
 
-/// Connects to a `ws://` URL.
+/// Connects to a `ws://` or `wss://` URL.
 ///
-/// Sets `TCP_NODELAY`. For `wss://` connect a TLS stream and hand it to [`client`].
+/// Sets `TCP_NODELAY`. `wss://` needs the feature `rustls`; what is trusted there is told by
+/// `client::Tls`. With more to set than a request and a configuration, take a [`Connector`].
 ///
 /// A host with several addresses is connected to at the one that answers first (RFC 8305): they are
 /// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after
@@ -30,11 +36,11 @@ use crate::race::{Next, Race};
 ///
 /// # Errors
 ///
-/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses
-/// have failed, with all of them in its text),
+/// [`Error::Url`], [`Error::Tls`], [`Error::Io`] (the last one, if several addresses have failed,
+/// with all of them in its text),
 /// [`Error::Handshake`], [`Error::Refused`] with the response of a server that answered anything
-/// but 101, [`Error::HandshakeTimeout`].
-pub fn connect(url: &str) -> Result<WebSocket<TcpStream>, Error> {
+/// but 101, [`Error::HandshakeTimeout`], which is for connecting, TLS and the handshake together.
+pub fn connect(url: &str) -> Result<WebSocket<ClientStream>, Error> {
     connect_with(&Request::new(url)?, &Config::new())
 }
 
@@ -43,7 +49,7 @@ pub fn connect(url: &str) -> Result<WebSocket<TcpStream>, Error> {
 /// # Errors
 ///
 /// As [`connect`], and [`Error::Config`].
-pub fn connect_with(request: &Request, config: &Config) -> Result<WebSocket<TcpStream>, Error> {
+pub fn connect_with(request: &Request, config: &Config) -> Result<WebSocket<ClientStream>, Error> {
     connect_with_response(request, config).map(|(ws, _)| ws)
 }
 
@@ -55,20 +61,75 @@ pub fn connect_with(request: &Request, config: &Config) -> Result<WebSocket<TcpS
 pub fn connect_with_response(
     request: &Request,
     config: &Config,
-) -> Result<(WebSocket<TcpStream>, Accepted), Error> {
-    if request.is_secure() {
-        return Err(Error::Tls(WSS_NEEDS_TLS));
-    }
-    config.validate()?;
-    request.check()?;
-    let deadline = Deadline::after(config.handshake_timeout);
-    let addresses = (request.host(), request.port()).to_socket_addrs()?;
-    let stream = connect_to(addresses, &deadline)?;
-    stream.set_nodelay(true)?;
-    open(stream, request, config, deadline)
+) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    connect_by(request, config, &Way::default())
 }
 
-/// Opens a WebSocket on a stream that is connected already: TLS, a proxy, a Unix socket.
+impl Connector {
+    /// Connects, for use without a runtime: see [`connect`].
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_with`].
+    pub fn connect_blocking(&self) -> Result<WebSocket<ClientStream>, Error> {
+        self.connect_blocking_with_response().map(|(ws, _)| ws)
+    }
+
+    /// [`connect_blocking`](Self::connect_blocking), with the response of the server: its headers
+    /// may hold a session or a cookie.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_with`].
+    pub fn connect_blocking_with_response(
+        &self,
+    ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+        connect_by(&self.request, &self.config, &self.way)
+    }
+}
+
+fn connect_by(
+    request: &Request,
+    config: &Config,
+    way: &Way,
+) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    way.check(request, config)?;
+    let deadline = Deadline::after(config.handshake_timeout);
+    let connect = || {
+        let addresses = (request.host(), request.port()).to_socket_addrs()?;
+        let tcp = connect_to(addresses, &deadline)?;
+        tcp.set_nodelay(true)?;
+        secure(tcp, request, way, &deadline)
+    };
+    let connected = connect().and_then(|stream| open(stream, request, config, deadline));
+    #[cfg(feature = "rustls")]
+    let connected = connected.map_err(|error| tls::explain(error, request.host()));
+    connected
+}
+
+/// Speaks TLS if the URL says so.
+#[cfg(feature = "rustls")]
+fn secure(
+    tcp: TcpStream,
+    request: &Request,
+    way: &Way,
+    deadline: &Deadline,
+) -> Result<ClientStream, Error> {
+    if !request.is_secure() {
+        return Ok(tcp.into());
+    }
+    let name = tls::server_name(request.host())?;
+    let stream = TlsStream::connect(tcp, tls::config(way.tls.as_ref())?, name, deadline)?;
+    Ok(stream.into())
+}
+
+/// Leaves it at TCP.
+#[cfg(not(feature = "rustls"))]
+fn secure(tcp: TcpStream, _: &Request, _: &Way, _: &Deadline) -> Result<ClientStream, Error> {
+    Ok(tcp.into()) // `Way::check` has refused `wss://`
+}
+
+/// Opens a WebSocket on a stream that is connected already, such as a Unix socket.
 ///
 /// # Errors
 ///

@@ -120,6 +120,7 @@
 
 mod accept;
 mod bytes;
+mod client_stream;
 mod connect;
 mod deadline;
 mod limit;
@@ -128,12 +129,15 @@ mod opening;
 mod shared_io;
 mod socket;
 mod split;
+#[cfg(feature = "rustls")]
+mod tls_stream;
 mod transport;
 
 pub use accept::{
     Incoming, accept, accept_with, accept_with_prefix, read_request, read_request_with_prefix,
 };
 pub use bytes::{ByteReader, ByteStream, ByteWriter};
+pub use client_stream::ClientStream;
 pub use connect::{client, client_with_response, connect, connect_with, connect_with_response};
 pub use shared_io::SplitTransport;
 pub use socket::{Outgoing, WebSocket};

@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::io;
 use std::net::TcpStream;
 
-use super::Transport;
 use super::link::{Clock, Direct, ready_event};
+use super::{ClientStream, Transport};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::driver::{Driver, take_event, take_message};
 use crate::error::Error;
@@ -278,6 +278,17 @@ impl WebSocket<TcpStream> {
     /// The socket is not connected any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.get_ref().peer_addr()
+    }
+}
+
+impl WebSocket<ClientStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.get_ref().tcp().peer_addr()
     }
 }
 

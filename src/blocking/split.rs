@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use bytes::Buf;
 
-use super::WebSocket;
 use super::limit::{Done, Limit, POLL_TIMEOUT, TICK, read_some, write_some};
 use super::link::{Clock, Direct, Link, MEANWHILE, Over, ready_event};
 use super::shared_io::{SharedIo, SplitTransport};
 use super::transport::is_cannot;
+use super::{ClientStream, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::driver::{Driver, Parsed, check_written, take_event, take_message};
 use crate::endpoint::Action;
@@ -693,5 +693,27 @@ impl Sender<TcpStream> {
     /// The socket is not connected any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.shared.io.peer_addr()
+    }
+}
+
+impl Receiver<ClientStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.shared.io.tcp().peer_addr()
+    }
+}
+
+impl Sender<ClientStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.io.tcp().peer_addr()
     }
 }

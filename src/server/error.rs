@@ -3,11 +3,11 @@ use core::fmt;
 use std::io;
 
 use super::http::route::PathError;
-#[cfg(feature = "rustls")]
-use super::tls::error::TlsError;
 use crate::config::ConfigError;
 use crate::handshake::UsageError;
 use crate::proto::SendError;
+#[cfg(feature = "rustls")]
+use crate::tls::TlsError;
 
 /// An invalid set-up, or the want of a socket: a server cannot run.
 #[derive(Debug)]

@@ -219,6 +219,8 @@ mod settings;
 #[cfg(feature = "rustls")]
 mod tls;
 
+#[cfg(feature = "rustls")]
+pub use crate::tls::TlsError;
 pub use accept::accept::Accept;
 pub use accept::external::ExternalStream;
 pub use client::client::Client;
@@ -245,7 +247,5 @@ pub use observe::event::{Level, LogEvent};
 pub use observe::stats::Stats;
 pub use route::Route;
 pub use server::Server;
-#[cfg(feature = "rustls")]
-pub use tls::error::TlsError;
 #[cfg(feature = "rustls")]
 pub use tls::tls::Tls;

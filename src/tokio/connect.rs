@@ -9,10 +9,15 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
+#[cfg(feature = "rustls")]
+use tokio_rustls::TlsConnector;
 
 use super::opening::Opening;
 use super::pooled::PooledRx;
-use super::{WebSocket, tune, with_defaults};
+use super::{ClientStream, WebSocket, tune, with_defaults};
+#[cfg(feature = "rustls")]
+use crate::client::tls;
+use crate::client::{Connector, Way};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::entropy::random;
@@ -22,9 +27,10 @@ use crate::opening::Stop;
 use crate::pool::PooledTx;
 use crate::race::{Next, Race};
 
-/// Connects to a `ws://` URL.
+/// Connects to a `ws://` or `wss://` URL.
 ///
-/// [Tunes](tune) the socket. For `wss://` connect a TLS stream and hand it to [`client`].
+/// [Tunes](tune) the socket. `wss://` needs the feature `rustls`; what is trusted there is told by
+/// `client::Tls`. With more to set than a request and a configuration, take a [`Connector`].
 ///
 /// A host with several addresses is connected to at the one that answers first (RFC 8305): they are
 /// tried in the order that the system prefers, IPv6 and IPv4 by turns, the next one 250 ms after
@@ -33,15 +39,15 @@ use crate::race::{Next, Race};
 ///
 /// # Errors
 ///
-/// [`Error::Url`], [`Error::Tls`] for `wss://`, [`Error::Io`] (the last one, if several addresses
-/// have failed, with all of them in its text),
+/// [`Error::Url`], [`Error::Tls`], [`Error::Io`] (the last one, if several addresses have failed,
+/// with all of them in its text),
 /// [`Error::Handshake`], [`Error::Refused`] with the response of a server that answered anything
-/// but 101, [`Error::HandshakeTimeout`].
+/// but 101, [`Error::HandshakeTimeout`], which is for connecting, TLS and the handshake together.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future drops the connection.
-pub async fn connect(url: &str) -> Result<WebSocket<TcpStream>, Error> {
+pub async fn connect(url: &str) -> Result<WebSocket<ClientStream>, Error> {
     connect_with(&Request::new(url)?, &Config::new()).await
 }
 
@@ -57,7 +63,7 @@ pub async fn connect(url: &str) -> Result<WebSocket<TcpStream>, Error> {
 pub async fn connect_with(
     request: &Request,
     config: &Config,
-) -> Result<WebSocket<TcpStream>, Error> {
+) -> Result<WebSocket<ClientStream>, Error> {
     connect_with_response(request, config).await.map(|(ws, _)| ws)
 }
 
@@ -73,24 +79,80 @@ pub async fn connect_with(
 pub async fn connect_with_response(
     request: &Request,
     config: &Config,
-) -> Result<(WebSocket<TcpStream>, Accepted), Error> {
-    config.validate()?;
-    request.check()?;
-    if request.is_secure() {
-        return Err(Error::Tls(crate::error::WSS_NEEDS_TLS));
+) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    connect_by(request, config, &Way::default()).await
+}
+
+impl Connector {
+    /// Connects, for use with tokio: see [`connect`].
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_with`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the connection.
+    pub async fn connect(&self) -> Result<WebSocket<ClientStream>, Error> {
+        self.connect_with_response().await.map(|(ws, _)| ws)
     }
+
+    /// [`connect`](Self::connect), with the response of the server: its headers may hold a session
+    /// or a cookie.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_with`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the connection.
+    pub async fn connect_with_response(
+        &self,
+    ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+        connect_by(&self.request, &self.config, &self.way).await
+    }
+}
+
+async fn connect_by(
+    request: &Request,
+    config: &Config,
+    way: &Way,
+) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    way.check(request, config)?;
     let connecting = async {
         let addresses = lookup_host((request.host(), request.port())).await?;
-        let stream = connect_to(addresses).await?;
-        tune(&stream)?;
+        let tcp = connect_to(addresses).await?;
+        tune(&tcp)?;
+        let stream = secure(tcp, request, way).await?;
         open(stream, request, config).await
     };
     // In a box, because the task would keep the room that the handshake needs for its whole life.
     let connecting = Box::pin(timeout(config.handshake_timeout, connecting));
-    connecting.await.unwrap_or(Err(Error::HandshakeTimeout))
+    let connected = connecting.await.unwrap_or(Err(Error::HandshakeTimeout));
+    #[cfg(feature = "rustls")]
+    let connected = connected.map_err(|error| tls::explain(error, request.host()));
+    connected
 }
 
-/// Opens a WebSocket on a stream that is connected already: TLS, a proxy, a Unix socket.
+/// Speaks TLS if the URL says so.
+#[cfg(feature = "rustls")]
+async fn secure(tcp: TcpStream, request: &Request, way: &Way) -> Result<ClientStream, Error> {
+    if !request.is_secure() {
+        return Ok(tcp.into());
+    }
+    let connector = TlsConnector::from(tls::config(way.tls.as_ref())?);
+    let stream = connector.connect(tls::server_name(request.host())?, tcp).await?;
+    Ok(ClientStream::secure(stream))
+}
+
+/// Leaves it at TCP.
+#[cfg(not(feature = "rustls"))]
+async fn secure(tcp: TcpStream, _: &Request, _: &Way) -> Result<ClientStream, Error> {
+    Ok(tcp.into()) // `Way::check` has refused `wss://`
+}
+
+/// Opens a WebSocket on a stream that is connected already, such as a Unix socket.
 ///
 /// # Errors
 ///

@@ -42,7 +42,7 @@
 //!
 //! # Two tasks
 //!
-//! [`into_split`](WebSocket::into_split) (for `TcpStream` and `UnixStream`) and
+//! [`into_split`](WebSocket::into_split) (for `TcpStream`, `UnixStream` and `ClientStream`) and
 //! [`split`](WebSocket::split) (for everything) give a [`Receiver`] and a [`Sender`] that can be
 //! cloned. A task that only receives still answers pings and the peer's Close. Whole messages never
 //! interleave, and no lock is held while anything waits.
@@ -133,6 +133,7 @@
 
 mod accept;
 mod bytes;
+mod client_stream;
 mod connect;
 #[cfg(feature = "server")]
 mod exchange;
@@ -159,6 +160,7 @@ pub use accept::{
     Incoming, accept, accept_with, accept_with_prefix, read_request, read_request_with_prefix,
 };
 pub use bytes::ByteStream;
+pub use client_stream::{ClientReadHalf, ClientStream, ClientWriteHalf};
 pub use connect::{client, client_with_response, connect, connect_with, connect_with_response};
 #[cfg(feature = "server")]
 pub(crate) use exchange::Exchange;

@@ -15,7 +15,7 @@ use super::pooled::PooledRx;
 use super::timer::Timer;
 use super::turn::{STEP, poll_encoded};
 use super::waiting::Waiting;
-use super::with_defaults;
+use super::{ClientStream, with_defaults};
 use crate::buf::RecvBuffer;
 use crate::driver::{Driver, Rest, take_event, take_message};
 use crate::error::Error;
@@ -427,6 +427,17 @@ impl WebSocket<TcpStream> {
     /// The socket is not connected any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.get_ref().peer_addr()
+    }
+}
+
+impl WebSocket<ClientStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.get_ref().tcp().peer_addr()
     }
 }
 

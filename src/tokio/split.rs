@@ -14,12 +14,12 @@ use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::WebSocket;
 use super::halves::{Locked, SplitStream};
 use super::link::{Direct, poll_ready_event};
 use super::pooled::PooledRx;
 use super::shared::{Shared, SharedLink};
 use super::timer::Timer;
+use super::{ClientStream, WebSocket};
 use crate::driver::{Driver, take_event, take_message};
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
@@ -27,8 +27,8 @@ use crate::wire::CloseCode;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Takes the socket apart into two halves for two tasks. Works for every stream; for a
-    /// `TcpStream` or `UnixStream`, [`into_split`](Self::into_split) does it without a lock on the
-    /// stream.
+    /// `TcpStream`, `UnixStream` or `ClientStream`, [`into_split`](Self::into_split) does it
+    /// without a lock on the stream.
     ///
     /// A task that only receives still answers pings and the peer's Close. Dropping one half does
     /// not disturb the other; the stream goes when both are gone.
@@ -538,5 +538,49 @@ impl Sender<Locked<TcpStream>> {
     /// The socket is not connected any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.shared.ask(|write| write.lock().peer_addr())
+    }
+}
+
+impl Receiver<ClientStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.read.peer_addr()
+    }
+}
+
+impl Sender<ClientStream> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.ask(|write| write.peer_addr())
+    }
+}
+
+impl Receiver<Locked<ClientStream>> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.read.lock().tcp().peer_addr()
+    }
+}
+
+impl Sender<Locked<ClientStream>> {
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.ask(|write| write.lock().tcp().peer_addr())
     }
 }

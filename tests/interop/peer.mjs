@@ -4,11 +4,15 @@
 //     peer.mjs limit URL LEN    checks that the server takes messages of LEN bytes, no longer ones
 //     peer.mjs server           prints its port, runs the scenario against two echo clients in turn
 //
+// A server speaks TLS if the environment names TLS_CERTIFICATE and TLS_KEY, two files in PEM form.
+//
 // Prints `ok` and exits 0 when everything came back as it should; any failure is a stack trace and
 // a non-zero exit status. Run it with INTEROP_MODULES set to the folder that holds node_modules:
 // modules are looked up from there, because nothing is ever installed beside this file.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -217,8 +221,17 @@ async function deflate(url) {
 async function server(bits, takeover) {
   const compressed = bits !== undefined;
   const perMessageDeflate = compressed ? deflateOptions(bits, takeover === "no-takeover") : true;
-  const listener = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate });
-  await once(listener, "listening");
+  const { TLS_CERTIFICATE, TLS_KEY } = process.env;
+  let listener;
+  if (TLS_CERTIFICATE) {
+    const pem = { cert: readFileSync(TLS_CERTIFICATE), key: readFileSync(TLS_KEY) };
+    const secure = createServer(pem).listen(0, "127.0.0.1");
+    await once(secure, "listening");
+    listener = new WebSocketServer({ server: secure, perMessageDeflate });
+  } else {
+    listener = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate });
+    await once(listener, "listening");
+  }
   console.log(listener.address().port);
 
   await new Promise((resolve, reject) => {

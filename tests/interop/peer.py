@@ -9,11 +9,15 @@
                              compressed with windows of 2^BITS bytes, if those are given, and with
                              TAKEOVER `takeover` or `no-takeover`
 
+A server speaks TLS if the environment names TLS_CERTIFICATE and TLS_KEY, two files in PEM form.
+
 Prints `ok` and exits 0 when everything came back as it should; any failure is a traceback and a
 non-zero exit status.
 """
 
 import asyncio
+import os
+import ssl
 import sys
 
 from websockets.asyncio.client import connect
@@ -178,12 +182,22 @@ async def server(extensions: list) -> None:
 
     server.connections = 0
     compression = None if extensions else "deflate"  # which no client of ours offers by itself
-    served = serve(handler, "127.0.0.1", 0, extensions=extensions, compression=compression)
+    served = serve(
+        handler, "127.0.0.1", 0, extensions=extensions, compression=compression, ssl=tls()
+    )
     async with served as listener:
         print(listener.sockets[0].getsockname()[1], flush=True)
         for _ in range(2):
             if error := await finished.get():
                 raise error
+
+
+def tls():
+    if "TLS_CERTIFICATE" not in os.environ:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.environ["TLS_CERTIFICATE"], os.environ["TLS_KEY"])
+    return context
 
 
 async def main(arguments: list[str]) -> None:

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use sansws::Message;
-use sansws::tokio::{WebSocket, connect};
+use sansws::tokio::{ClientStream, WebSocket, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -66,7 +66,7 @@ async fn clients_of_each(example: &Server) -> Vec<usize> {
 }
 
 /// The next message, which is text.
-async fn text(ws: &mut WebSocket<TcpStream>) -> String {
+async fn text(ws: &mut WebSocket<ClientStream>) -> String {
     match within(ws.recv()).await.unwrap() {
         Some(Message::Text(text)) => text.to_string(),
         other => panic!("{other:?}"),
@@ -74,7 +74,7 @@ async fn text(ws: &mut WebSocket<TcpStream>) -> String {
 }
 
 /// Until the connection is over: its code and reason, and whether it ended cleanly.
-async fn closed(ws: &mut WebSocket<TcpStream>) -> (u16, String, bool) {
+async fn closed(ws: &mut WebSocket<ClientStream>) -> (u16, String, bool) {
     while let Ok(Some(_)) = within(ws.recv()).await {}
     let info = ws.close_info().unwrap();
     (info.code, info.reason.to_string(), info.clean)

@@ -230,7 +230,7 @@ async fn clients_are_known_by_what_they_said() {
     assert_eq!((info.cookie("theme"), info.cookie("none")), (Some("dark"), None));
     assert_eq!((info.header("X-TWICE"), info.header("upgrade")), (Some("1"), None));
     assert_eq!(info.headers().filter(|(name, _)| name.eq_ignore_ascii_case("x-twice")).count(), 2);
-    assert_eq!(info.peer_addr(), ws.get_ref().local_addr().unwrap());
+    assert_eq!(info.peer_addr(), ws.get_ref().tcp().local_addr().unwrap());
     let shown = format!("{client:?} {info:?}");
     assert!(!shown.contains("abc"), "a secret in {shown}");
 

@@ -197,7 +197,10 @@ async fn a_listener_that_is_passed_on_keeps_its_queue() {
     server.stop().await;
 }
 
-async fn closed_by(server: &Running, ws: &mut sansws::tokio::WebSocket<TcpStream>) {
+async fn closed_by(
+    server: &Running,
+    ws: &mut sansws::tokio::WebSocket<sansws::tokio::ClientStream>,
+) {
     let end = server.handle.shutdown(CloseCode::SERVICE_RESTART, "", LONG);
     let (ended, close) = tokio::join!(end, closed(ws));
     ended.unwrap();

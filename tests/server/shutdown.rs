@@ -102,7 +102,10 @@ async fn handlers_may_finish() {
 }
 
 /// Releases the handler after a moment.
-async fn closed_while(ws: &mut sansws::tokio::WebSocket<TcpStream>, slow: &Slow) -> u16 {
+async fn closed_while(
+    ws: &mut sansws::tokio::WebSocket<sansws::tokio::ClientStream>,
+    slow: &Slow,
+) -> u16 {
     let release = async {
         sleep(Duration::from_millis(50)).await;
         assert!(slow.log.lines().is_empty());

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sansws::handshake::client::Request;
 use sansws::server::{ExternalStream, Hub, Server, ServerError, ServerHandle};
-use sansws::tokio::{WebSocket, connect_with};
+use sansws::tokio::{ClientStream, WebSocket, connect_with};
 use sansws::{CloseCode, Config, Error, Message};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -57,11 +57,11 @@ impl Running {
         Request::new(&self.url(path)).unwrap()
     }
 
-    pub async fn connect(&self, path: &str) -> WebSocket<TcpStream> {
+    pub async fn connect(&self, path: &str) -> WebSocket<ClientStream> {
         self.try_connect(&self.request(path)).await.unwrap()
     }
 
-    pub async fn try_connect(&self, request: &Request) -> Result<WebSocket<TcpStream>, Error> {
+    pub async fn try_connect(&self, request: &Request) -> Result<WebSocket<ClientStream>, Error> {
         within(connect_with(request, &Config::new())).await
     }
 
@@ -130,7 +130,10 @@ pub async fn open(server: &Running, path: &str) -> Peer<DuplexStream> {
 }
 
 /// The next message, which is text.
-pub async fn text(ws: &mut WebSocket<TcpStream>) -> String {
+pub async fn text<S>(ws: &mut WebSocket<S>) -> String
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     match within(ws.recv()).await.unwrap() {
         Some(Message::Text(text)) => text.to_string(),
         other => panic!("{other:?}"),
@@ -138,7 +141,10 @@ pub async fn text(ws: &mut WebSocket<TcpStream>) -> String {
 }
 
 /// Until the connection is over: its code and reason, and whether it ended cleanly.
-pub async fn closed(ws: &mut WebSocket<TcpStream>) -> (u16, String, bool) {
+pub async fn closed<S>(ws: &mut WebSocket<S>) -> (u16, String, bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     while let Ok(Some(_)) = within(ws.recv()).await {}
     let info = ws.close_info().unwrap();
     (info.code, info.reason.to_string(), info.clean)

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use sansws::Message;
 use sansws::server::{Server, handler_fn};
-use sansws::tokio::WebSocket;
+use sansws::tokio::{ClientStream, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::task::yield_now;
 use tokio::time::{pause, resume, sleep};
@@ -27,7 +26,7 @@ fn burst(count: usize, len: usize) -> Vec<u8> {
     (0..count).flat_map(frame).collect()
 }
 
-async fn takes_burst(mut ws: WebSocket<TcpStream>, count: usize, len: usize) {
+async fn takes_burst(mut ws: WebSocket<ClientStream>, count: usize, len: usize) {
     for at in 0..count {
         let message = text(&mut ws).await;
         assert_eq!(message.len(), len);

@@ -1,9 +1,10 @@
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::UrlError;
-use super::url::Url;
+use super::url::{self, Url};
 use crate::handshake::usage::{check_header, is_framing, is_websocket};
 use crate::handshake::{UsageError, key, list};
 
@@ -60,6 +61,47 @@ impl Request {
     pub fn origin(mut self, origin: &str) -> Self {
         self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("origin"));
         self.header("Origin", origin)
+    }
+
+    /// Says who asks by user name and password (RFC 7617), in place of whatever `Authorization`
+    /// there is. Both cross the network as they are: over `ws://` everybody on the way reads them.
+    pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
+        match url::basic(user.as_bytes(), password.as_bytes()) {
+            Ok(credentials) => self.authorization(&credentials),
+            Err(_) => {
+                self.note(UsageError::InvalidHeaderValue("Authorization".into()));
+                self
+            }
+        }
+    }
+
+    /// Says who asks by a token (RFC 6750), in place of whatever `Authorization` there is.
+    pub fn bearer_auth(self, token: &str) -> Self {
+        self.authorization(&format!("Bearer {token}"))
+    }
+
+    fn authorization(mut self, value: &str) -> Self {
+        self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
+        self.header("Authorization", value)
+    }
+
+    /// Adds a cookie to the header `Cookie`, of which there is one line for all (RFC 6265 §5.4).
+    ///
+    /// Neither may have a `;` in it, nor the name a `=`: encode them as the server expects it.
+    pub fn cookie(mut self, name: &str, value: &str) -> Self {
+        let is_cut = |text: &str| text.bytes().any(|byte| byte == b';');
+        if !list::is_token(name.as_bytes()) || is_cut(value) {
+            self.note(UsageError::InvalidHeaderValue("Cookie".into()));
+            return self;
+        }
+        let cookie = format!("{name}={value}");
+        let there = self.headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+        match (there, check_header("Cookie", &cookie, |_| false)) {
+            (_, Err(error)) => self.note(error),
+            (Some((_, value)), Ok(())) => value.extend(["; ", &cookie]),
+            (None, Ok(())) => self.headers.push(("Cookie".into(), cookie)),
+        }
+        self
     }
 
     /// Offers a subprotocol, a token that is not offered yet. The order is that of preference, the

@@ -85,14 +85,17 @@ impl Url {
 /// Returns the value of `Authorization` that says what the user information does (RFC 7617).
 fn credentials(userinfo: &str) -> Result<String, UrlError> {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let mut plain = decode(user)?;
+    basic(&decode(user)?, &decode(password)?)
+}
+
+/// Returns the value of `Authorization` for a user name and a password (RFC 7617).
+pub(super) fn basic(user: &[u8], password: &[u8]) -> Result<String, UrlError> {
     // RFC 7617 §2: "a user-id containing a colon character is invalid, as the first colon in a
     // user-pass string separates user-id and password from one another".
-    if plain.contains(&b':') {
+    if user.contains(&b':') {
         return Err(UrlError::InvalidUserinfo);
     }
-    plain.push(b':');
-    plain.extend(decode(password)?);
+    let plain = [user, b":", password].concat();
     // RFC 7617 §2: "The user-id and password MUST NOT contain any control characters".
     if plain.iter().any(u8::is_ascii_control) {
         return Err(UrlError::InvalidUserinfo);

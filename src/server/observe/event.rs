@@ -4,7 +4,7 @@ use std::io;
 
 use crate::error::Error;
 #[cfg(feature = "rustls")]
-use crate::server::tls::error::TlsError;
+use crate::tls::TlsError;
 
 /// An event for the log; see [`Server::on_log`](crate::server::Server::on_log). Its `Display` is
 /// one line.

@@ -1,6 +1,5 @@
 //! TLS on the server's own port: certificates, and how they are renewed while it runs.
 
 pub(crate) mod certificate;
-pub(crate) mod error;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 pub(crate) mod tls;

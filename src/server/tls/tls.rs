@@ -13,9 +13,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::certificate::{Certificate, Resolver};
-use super::error::TlsError;
 use crate::server::context::Context;
 use crate::server::observe::event::LogEvent;
+use crate::tls::TlsError;
 
 /// The certificates of a server that speaks TLS by itself: see
 /// [`Server::tls`](crate::server::Server::tls).

@@ -195,7 +195,7 @@ fn a_client_loses_nothing_that_follows_the_response() {
             peer.frame().unwrap().close_code()
         });
         let mut ws = connect(&url).unwrap();
-        assert!(ws.get_ref().nodelay().unwrap());
+        assert!(ws.get_ref().tcp().nodelay().unwrap());
         assert_eq!(ws.recv().unwrap(), Some("Hello".into()));
         assert_eq!(ws.recv().unwrap(), None);
         assert_eq!(serve.join().unwrap(), Some(1001));

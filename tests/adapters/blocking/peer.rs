@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use sansws::Config;
-use sansws::blocking::{Transport, WebSocket, accept_with, client, connect_with};
+use sansws::blocking::{Transport, WebSocket, accept_with, client};
 use sansws::buf::RecvBuffer;
 use sansws::handshake::client::Request;
 use sansws::proto::Connection;
@@ -65,7 +65,11 @@ pub fn pair(config: &Config) -> (WebSocket<TcpStream>, WebSocket<TcpStream>) {
     let (listener, url) = listen();
     let request = Request::new(&url).unwrap();
     thread::scope(|scope| {
-        let client = scope.spawn(|| connect_with(&request, config).expect("a handshake"));
+        let client = scope.spawn(|| {
+            let stream = TcpStream::connect((request.host(), request.port())).unwrap();
+            stream.set_nodelay(true).unwrap();
+            client(stream, &request, config).expect("a handshake")
+        });
         let server = accept_with(listener.accept().unwrap().0, config).expect("a handshake");
         (server, client.join().unwrap())
     })

@@ -4,7 +4,7 @@ use sansws::Config;
 use sansws::buf::RecvBuffer;
 use sansws::handshake::client::Request;
 use sansws::proto::Connection;
-use sansws::tokio::{WebSocket, accept_with, client, connect_with};
+use sansws::tokio::{WebSocket, accept_with, client, tune};
 use sansws_test::wire;
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
@@ -77,8 +77,12 @@ pub async fn pair(config: &Config) -> (WebSocket<TcpStream>, WebSocket<TcpStream
         let (stream, _) = listener.accept().await.unwrap();
         accept_with(stream, config).await
     };
-    let (server, client) =
-        within(async { tokio::join!(accept, connect_with(&request, config)) }).await;
+    let connect = async {
+        let stream = TcpStream::connect((request.host(), request.port())).await.unwrap();
+        tune(&stream).unwrap();
+        client(stream, &request, config).await
+    };
+    let (server, client) = within(async { tokio::join!(accept, connect) }).await;
     (server.expect("a handshake"), client.expect("a handshake"))
 }
 

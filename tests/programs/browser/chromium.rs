@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -11,7 +10,7 @@ use std::{env, fs, process, thread};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sansws::Message;
-use sansws::blocking::WebSocket;
+use sansws::blocking::{ClientStream, WebSocket};
 use serde_json::{Value, json};
 
 use sansws_test::process::{Process, START, skip};
@@ -210,7 +209,7 @@ impl Drop for Profile {
 /// It waits without a time-out of its own: the browser is killed at the end of its lifetime, and
 /// then the connection is at its end too.
 struct Cdp {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<ClientStream>,
     last_id: u64,
 }
 

@@ -232,7 +232,7 @@ async fn haproxy_sends_the_proxy_protocol() {
         let mut ws = server.connect("/echo").await;
         assert_eq!(text(&mut ws).await, "hello");
         let client = server.hub.all().clients().remove(0);
-        assert_eq!(client.info().peer_addr(), ws.get_ref().local_addr().unwrap(), "{word}");
+        assert_eq!(client.info().peer_addr(), ws.get_ref().tcp().local_addr().unwrap(), "{word}");
         ws.send("through").await.unwrap();
         assert_eq!(text(&mut ws).await, "through");
         assert!(!log.lines().iter().any(|line| line.contains("no PROXY header: the bytes")));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sansws::handshake::client::Request;
 use sansws::proto::CloseInfo;
 use sansws::server::{Client, OriginPolicy, Received, Response, Server, handler_fn};
-use sansws::tokio::{WebSocket, connect_with};
+use sansws::tokio::{ClientStream, WebSocket, connect_with};
 use sansws::{CloseCode, Config, KeepAlive, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -60,7 +60,7 @@ pub async fn page(server: &Running, path: &str) -> String {
     server.http(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
 }
 
-type Ws = WebSocket<TcpStream>;
+type Ws = WebSocket<ClientStream>;
 
 async fn greeted(server: &Running) -> Ws {
     greeted_by(&server.request("/echo"), &Config::new()).await

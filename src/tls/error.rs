@@ -20,6 +20,11 @@ pub enum TlsError {
         /// The file.
         path: Option<PathBuf>,
     },
+    /// There is no certificate of an authority where one should be.
+    NoAuthority {
+        /// The file.
+        path: Option<PathBuf>,
+    },
     /// There is no private key where one should be.
     NoKey {
         /// The file.
@@ -43,7 +48,7 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: Box<str>,
     },
-    /// The certificates are those of a [`Tls::from_config`](super::tls::Tls::from_config).
+    /// The certificates are those of a configuration of the crate `rustls` that was given.
     OwnConfig,
 }
 
@@ -60,6 +65,12 @@ impl fmt::Display for TlsError {
                 "there is no certificate in {}: give a file in PEM form (`-----BEGIN \
                  CERTIFICATE-----`), with the server's own certificate first and those that it was \
                  signed by behind it",
+                place(path)
+            ),
+            Self::NoAuthority { path } => write!(
+                f,
+                "there is no certificate in {}: give those of the authorities to trust in PEM form \
+                 (`-----BEGIN CERTIFICATE-----`)",
                 place(path)
             ),
             Self::NoKey { path } => write!(

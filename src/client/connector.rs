@@ -1,0 +1,124 @@
+#[cfg(feature = "rustls")]
+use super::Tls;
+use crate::config::Config;
+use crate::error::Error;
+use crate::handshake::client::{Request, UrlError};
+
+/// What a client connects to, and how: a [`Request`], a [`Config`], and what lies between.
+///
+/// A plain value, for both adapters: `connect` is the tokio one's, `connect_blocking` that of the
+/// blocking adapter. It may be kept to connect again. A fault in what is set is an error of the
+/// function that connects, before anything is sent.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Connector {
+    pub(crate) request: Request,
+    pub(crate) config: Config,
+    pub(crate) way: Way,
+}
+
+/// What lies between a client and its server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Way {
+    #[cfg(feature = "rustls")]
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Connector {
+    /// Makes a connector for a `ws://` or `wss://` URL, with the defaults for everything else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::new`].
+    pub fn new(url: &str) -> Result<Self, UrlError> {
+        Request::new(url).map(Self::from)
+    }
+
+    /// Returns the request.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Adds a header, as [`Request::header`].
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.with(|request| request.header(name, value))
+    }
+
+    /// Sets `Origin`, as [`Request::origin`].
+    pub fn origin(self, origin: &str) -> Self {
+        self.with(|request| request.origin(origin))
+    }
+
+    /// Offers a subprotocol, as [`Request::subprotocol`].
+    pub fn subprotocol(self, subprotocol: &str) -> Self {
+        self.with(|request| request.subprotocol(subprotocol))
+    }
+
+    /// Fails if the server chooses no subprotocol, as [`Request::require_subprotocol`].
+    pub fn require_subprotocol(self) -> Self {
+        self.with(Request::require_subprotocol)
+    }
+
+    /// Says who asks by user name and password, as [`Request::basic_auth`].
+    pub fn basic_auth(self, user: &str, password: &str) -> Self {
+        self.with(|request| request.basic_auth(user, password))
+    }
+
+    /// Says who asks by a token, as [`Request::bearer_auth`].
+    pub fn bearer_auth(self, token: &str) -> Self {
+        self.with(|request| request.bearer_auth(token))
+    }
+
+    /// Adds a cookie, as [`Request::cookie`].
+    pub fn cookie(self, name: &str, value: &str) -> Self {
+        self.with(|request| request.cookie(name, value))
+    }
+
+    /// Sets time-outs, limits, keep-alive and compression, all at once.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets what is trusted for `wss://`, and the certificate to show. Default [`Tls::new`].
+    #[cfg(feature = "rustls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.way.tls = Some(tls);
+        self
+    }
+
+    /// Returns the first fault of what was set, if there is one. Connecting asks too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`], [`Error::Config`], [`Error::Tls`] for `wss://` without TLS.
+    pub fn check(&self) -> Result<(), Error> {
+        self.way.check(&self.request, &self.config)
+    }
+
+    fn with(mut self, act: impl FnOnce(Request) -> Request) -> Self {
+        self.request = act(self.request);
+        self
+    }
+}
+
+impl From<Request> for Connector {
+    fn from(request: Request) -> Self {
+        Self { request, config: Config::new(), way: Way::default() }
+    }
+}
+
+impl Way {
+    /// Returns the first fault of what a connection is to be made with.
+    pub(crate) fn check(&self, request: &Request, config: &Config) -> Result<(), Error> {
+        config.validate()?;
+        request.check()?;
+        if request.is_secure() {
+            #[cfg(feature = "rustls")]
+            super::tls::server_name(request.host())?;
+            #[cfg(not(feature = "rustls"))]
+            return Err(crate::tls::TlsFailure::FeatureOff.into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! Certificates and keys in PEM form, for the event server and for clients, and why a client has no
+//! TLS.
+
+#[cfg(feature = "rustls")]
+mod error;
+mod failure;
+#[cfg(feature = "rustls")]
+pub(crate) mod pem;
+
+#[cfg(feature = "rustls")]
+pub use error::TlsError;
+pub use failure::TlsFailure;
