@@ -132,6 +132,17 @@ impl Chromium {
         }
     }
 
+    /// Loads a page again. What is asked of it from then on, the new one answers: until the browser
+    /// has it, the old one would.
+    pub(crate) fn reload(&mut self, page: &Page) {
+        self.evaluate(page, "window.isOld = true, location.reload()");
+        let deadline = Instant::now() + PATIENCE;
+        while self.evaluate(page, "!window.isOld && document.readyState") != "complete" {
+            assert!(Instant::now() < deadline, "the page is not loaded again");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Gives a field or a selection a value.
     pub(crate) fn set(&mut self, page: &Page, selector: &str, value: &str) {
         let (selector, value) = (json!(selector), json!(value));

@@ -74,7 +74,7 @@ fn everything_works(browser: &mut Chromium, url: &str) {
             items == [format!("{alice_id} says: good afternoon")]
         });
     }
-    browser.evaluate(&bob, "location.reload()");
+    browser.reload(&bob);
     browser
         .wait_for(&bob, "#log", |_, items| items == [format!("{alice_id} says: good afternoon")]);
     browser.wait_for(&bob, "#state", |text, _| text == "open");

@@ -75,7 +75,7 @@ fn the_last_lines_are_there() {
     let timed = "document.querySelectorAll('#log [data-time]').length";
     assert_eq!(browser.evaluate(&bob, timed), 2);
 
-    browser.evaluate(&bob, "location.reload()");
+    browser.reload(&bob);
     browser.wait_for(&bob, "#log", |_, items| items == lines);
     assert_eq!(browser.evaluate(&bob, timed), 0, "nobody knows when they were said");
 
