@@ -93,6 +93,15 @@ impl PreparedMessage {
         self.0.opcode.is_control()
     }
 
+    /// Returns whether there is a compressed form of it.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_compressed(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.0.compressed.is_some();
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
     /// Returns the bytes of its frames.
     #[cfg(feature = "server")]
     pub(crate) fn encoded_len(&self) -> usize {

@@ -150,6 +150,11 @@
 //! that the process may open. Shut all of them down at the same time, each with its
 //! [`ServerHandle`].
 //!
+//! # Several servers
+//!
+//! A [`backplane`] joins servers, so that broadcasts and rooms span all of them: `Memory` for those
+//! in one process, or an engine of your own.
+//!
 //! # What goes on inside
 //!
 //! [`Hub::stats`] counts connections, handshakes, messages, bytes and what goes wrong;
@@ -203,6 +208,7 @@
 #![doc = include_str!("limits.md")]
 
 mod accept;
+pub mod backplane;
 mod client;
 mod context;
 mod error;

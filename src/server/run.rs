@@ -9,6 +9,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::accept::acceptor::{Acceptor, Either, GRACE, either};
@@ -38,6 +39,7 @@ pub(crate) async fn run(
     let acceptor = Arc::new(acceptor);
     let _ = shared.set(Arc::downgrade(&acceptor));
     let running = Running(&acceptor);
+    let joined = acceptor.hub.plane().is_some().then(|| drive_plane(acceptor.hub.clone()));
     {
         let mut stopped = pin!(acceptor.lifecycle.reached(Phase::is_stopping));
         let mut ageing = pin!(close_expired(&acceptor.hub, settings.max_lifetime));
@@ -68,6 +70,7 @@ pub(crate) async fn run(
     if let Some(stop) = acceptor.lifecycle.stopping() {
         shut_down(&acceptor, &stop, settings.close_window).await;
     }
+    drop(joined);
     drop(running);
 }
 
@@ -79,6 +82,30 @@ impl Drop for Running<'_> {
         self.0.lifecycle.end();
         self.0.hub.abort_all();
     }
+}
+
+/// Passes on what other servers publish, in a task of its own; dropping it ends that.
+fn drive_plane(hub: Hub) -> impl Drop {
+    struct Joined(Hub, JoinHandle<()>);
+
+    impl Drop for Joined {
+        fn drop(&mut self) {
+            self.1.abort();
+            if let Some(plane) = self.0.plane() {
+                plane.end();
+            }
+        }
+    }
+
+    let task = tokio::spawn({
+        let hub = hub.clone();
+        async move {
+            if let Some(plane) = hub.plane() {
+                plane.drive(&hub).await;
+            }
+        }
+    });
+    Joined(hub, task)
 }
 
 /// Accepts connections until the listeners are to be closed, closes them, and waits for ever.

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod ageing;
+mod backplane;
 mod comebacks;
 mod crowd;
 mod descriptors;

@@ -51,13 +51,15 @@ impl Client {
     pub(crate) fn new(info: ClientInfo, values: Values, common: Arc<Common>) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         // Relaxed: unique, and ordered with nothing else
-        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = common.hub.plane().map_or(number, |plane| plane.client_id(number));
         let traffic = TrafficCounters::new(common.context.limits().counts_traffic);
         let outbox = Outbox::default();
         Self(Arc::new(Inner { id, info, values, common, outbox, traffic }))
     }
 
-    /// Returns a number that no other client of this process has or will have. Later clients have
+    /// Returns a number that no other client of this process has or will have, nor, with a
+    /// [backplane](crate::server::backplane), one of another server. Later clients of a server have
     /// larger ones.
     pub fn id(&self) -> u64 {
         self.0.id

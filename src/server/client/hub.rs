@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::client::Client;
@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::target::Target;
 use super::topics::{Memory, Topics, check_composes_not};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
+use crate::server::backplane::Plane;
 use crate::server::context::Context;
 use crate::server::error::{JoinError, TrySendError};
 use crate::server::observe::stats::{Counters, Stats};
@@ -40,6 +41,8 @@ struct Inner {
     /// in common with another room, alone by all others.
     turn: RwLock<()>,
     context: Arc<Context>,
+    /// What joins the server to others, if anything does.
+    plane: OnceLock<Plane>,
 }
 
 pub(super) type Clients = BTreeMap<u64, Client>;
@@ -127,6 +130,23 @@ impl Hub {
         self.get(id).ok_or(TrySendError::Closed)?.send(message)
     }
 
+    /// Closes the connection of the client with this id, which may be one of another server that is
+    /// joined by a [backplane](crate::server::backplane).
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::close`]; [`TrySendError::Closed`] if there is no client with this id here, and
+    /// the other servers could not be told. Success for a client of another server means that they
+    /// are told, and not that it was there.
+    pub fn close(&self, id: u64, code: CloseCode, reason: &str) -> Result<(), TrySendError> {
+        if let Some(client) = self.get(id) {
+            return client.close(code, reason);
+        }
+        SendError::check_reason(reason).map_err(TrySendError::Invalid)?;
+        let plane = self.plane().filter(|plane| !plane.is_own(id)).ok_or(TrySendError::Closed)?;
+        plane.close_one(id, code, reason).map_err(|_| TrySendError::Closed)
+    }
+
     /// Puts a client into a room, which is there while anybody is in it. Returns whether it was not
     /// there before.
     ///
@@ -139,7 +159,7 @@ impl Hub {
     pub fn join(&self, client: &Client, room: &str) -> Result<bool, JoinError> {
         let limits = self.context().limits();
         limits.check_room_name(room)?;
-        self.lock().join(client, room, limits)
+        self.lock().join(client, room, limits, self.plane())
     }
 
     /// Takes a client out of a room. Returns whether it was there.
@@ -160,7 +180,7 @@ impl Hub {
         if left == 0 {
             theirs.remove();
         }
-        state.leave(client.id(), room, left > 0);
+        state.leave(client.id(), room, left > 0, self.plane());
         true
     }
 
@@ -194,11 +214,23 @@ impl Hub {
         let mut stats = context.counters.snapshot();
         stats.pending = context.pending();
         stats.rooms = self.lock().rooms.len();
+        stats.backplane = self.plane().map(Plane::stats);
         stats
     }
 
     pub(crate) fn context(&self) -> &Context {
         &self.0.context
+    }
+
+    /// Returns what joins the server to others, if anything does.
+    #[inline]
+    pub(crate) fn plane(&self) -> Option<&Plane> {
+        self.0.plane.get()
+    }
+
+    /// Joins the server to others, once.
+    pub(crate) fn set_plane(&self, plane: Plane) {
+        let _ = self.0.plane.set(plane);
     }
 
     /// Shows all clients, or those in a room.
@@ -299,7 +331,7 @@ impl Hub {
         let mut rooms = theirs.rooms.keys();
         loop {
             for room in rooms.by_ref().take(LEFT_AT_ONCE) {
-                state.leave(client.id(), room, shared);
+                state.leave(client.id(), room, shared, self.plane());
             }
             if rooms.len() == 0 {
                 break;
@@ -373,6 +405,7 @@ impl State {
         client: &Client,
         room: &str,
         limits: &Limits,
+        plane: Option<&Plane>,
     ) -> Result<bool, JoinError> {
         let Self { clients, rooms, joined, .. } = self;
         if !clients.contains_key(&client.id()) {
@@ -392,6 +425,11 @@ impl State {
         };
         let theirs = joined.entry(client.id()).or_default();
         let room = rooms.entry(Arc::clone(&name)).or_default();
+        if let Some(plane) = plane
+            && room.members.is_empty()
+        {
+            plane.enter(&name);
+        }
         room.members.insert(client.id(), client.clone());
         room.shared += usize::from(!theirs.rooms.is_empty());
         if theirs.rooms.len() == 1
@@ -404,13 +442,19 @@ impl State {
     }
 
     /// Takes a member out of a room, which may have counted it as one that is in others too.
-    fn leave(&mut self, id: u64, name: &str, shared: bool) {
+    fn leave(&mut self, id: u64, name: &str, shared: bool, plane: Option<&Plane>) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         if room.members.remove(&id).is_some() && shared {
             room.shared -= 1;
         }
-        if room.members.is_empty() && room.memory.is_none() {
+        if !room.members.is_empty() {
+            return;
+        }
+        if room.memory.is_none() {
             self.rooms.remove(name);
+        }
+        if let Some(plane) = plane {
+            plane.leave(name);
         }
     }
 

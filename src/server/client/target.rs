@@ -4,7 +4,8 @@ use core::fmt;
 use super::client::Client;
 use super::direct;
 use super::hub::Hub;
-use crate::proto::{MessageRef, PreparedMessage, SendError};
+use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
+use crate::server::backplane::Reach;
 use crate::server::error::TrySendError;
 use crate::wire::CloseCode;
 
@@ -42,7 +43,7 @@ impl<'a> Target<'a> {
         self
     }
 
-    /// Returns the clients, the oldest first.
+    /// Returns the clients of this server, the oldest first.
     ///
     /// A page that shows them, for somebody who may see it, if [`to_table`](Self::to_table) has not
     /// what you want to know:
@@ -67,7 +68,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Returns the number of clients.
+    /// Returns the number of clients of this server.
     pub fn len(&self) -> usize {
         match self.except {
             None => self.hub.select(self.room, |members| members.len()),
@@ -86,20 +87,60 @@ impl<'a> Target<'a> {
     /// The message is encoded once, and compressed once if the server compresses: three
     /// allocations, whatever the number of clients.
     ///
+    /// With a [backplane](crate::server::backplane) the clients of other servers get it too; they
+    /// are not counted. [`publish`](Self::publish) says whether it was put on its way to them.
+    ///
     /// # Errors
     ///
     /// A ping or pong of more than 125 bytes; nothing was sent then.
     pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<usize, SendError> {
-        Ok(self.deliver(&self.hub.prepare(message.into())?))
+        Ok(self.publish(message)?.clients)
     }
 
-    /// Closes the connections that are open now. Returns how many. To end a server, take
+    /// Does as [`send`](Self::send), and tells what became of the message on its way to other
+    /// servers.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn publish<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<Reach, SendError> {
+        let message = message.into();
+        let uncompressed = match &message.payload {
+            PayloadRef::Prepared(prepared) => !prepared.is_compressed(),
+            PayloadRef::Borrowed(_) | PayloadRef::Owned(_) => message.plain,
+        };
+        let message = self.hub.prepare(message)?;
+        let clients = self.deliver(&message);
+        // behind the clients of this server, which wait for nothing
+        let plane = self.hub.plane();
+        let others = plane.map(|it| it.send(self.room, self.except, &message, uncompressed));
+        Ok(Reach { clients, others })
+    }
+
+    /// Queues a message for those of this server.
+    pub(crate) fn send_here(&self, message: MessageRef<'_>) -> Result<usize, SendError> {
+        Ok(self.deliver(&self.hub.prepare(message)?))
+    }
+
+    /// Closes the connections that are open now, with a [backplane](crate::server::backplane) on
+    /// all servers. Returns how many on this one. To end a server, take
     /// [`ServerHandle::shutdown`](crate::server::ServerHandle::shutdown).
     ///
     /// # Errors
     ///
     /// [`SendError::ReasonTooLong`]; nothing was closed then.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<usize, SendError> {
+        let closed = self.close_here(code, reason)?;
+        if let Some(plane) = self.hub.plane() {
+            // the counters of the backplane have it if this fails
+            let _ = plane.close(self.room, self.except, code, reason);
+        }
+        Ok(closed)
+    }
+
+    /// Closes the connections of this server.
+    pub(crate) fn close_here(&self, code: CloseCode, reason: &str) -> Result<usize, SendError> {
+        SendError::check_reason(reason)?;
         let mut closed = 0;
         for client in self.clients() {
             match client.close(code, reason) {

@@ -166,7 +166,7 @@ impl Hub {
             let mut state = self.lock();
             let (room, memory) = state.topic(name, history, counters);
             if Arc::ptr_eq(&room.turn, &of_room) {
-                let is_new = state.join(client, name, limits)?;
+                let is_new = state.join(client, name, limits, self.plane())?;
                 drop(state);
                 return Ok(then(is_new, &memory));
             }
@@ -175,7 +175,7 @@ impl Hub {
         let (is_new, memory) = {
             let mut state = self.lock();
             let memory = state.topic(name, history, counters).1;
-            (state.join(client, name, limits)?, memory)
+            (state.join(client, name, limits, self.plane())?, memory)
         };
         Ok(then(is_new, &memory))
     }

@@ -64,6 +64,15 @@ pub enum LogEvent<'a> {
         /// The path that the client asked for.
         path: &'a str,
     },
+    /// The connection to the engine of the [backplane](crate::server::backplane) is lost: messages
+    /// reach the clients of this server alone, and those of other servers are lost to them. It is
+    /// made again as soon as possible.
+    BackplaneDown {
+        /// What the engine says.
+        reason: &'a str,
+    },
+    /// The connection is there again, with all subscriptions.
+    BackplaneUp,
 }
 
 /// The importance of a [`LogEvent`].
@@ -72,7 +81,7 @@ pub enum LogEvent<'a> {
 pub enum Level {
     /// Happens all day on any open port.
     Debug,
-    /// A client that speaks the protocol was turned away.
+    /// A client that speaks the protocol was turned away; or something is well again.
     Info,
     /// Something that an operator has to look at, such as the want of descriptors.
     Warn,
@@ -91,9 +100,10 @@ impl LogEvent<'_> {
             Self::CertificateNotReloaded(_) => Level::Warn,
             Self::Refused { status: 429 | 503, .. }
             | Self::AcceptFailed(_)
-            | Self::BadProxyHeader { .. } => Level::Warn,
+            | Self::BadProxyHeader { .. }
+            | Self::BackplaneDown { .. } => Level::Warn,
             Self::Refused { status: 500, .. } | Self::Panic { .. } => Level::Error,
-            Self::Refused { .. } => Level::Info,
+            Self::Refused { .. } | Self::BackplaneUp => Level::Info,
         }
     }
 }
@@ -122,6 +132,10 @@ impl fmt::Display for LogEvent<'_> {
             Self::Panic { peer_addr, path } => {
                 write!(f, "{peer_addr} at {path:?}: a handler panicked")
             }
+            Self::BackplaneDown { reason } => {
+                write!(f, "the backplane is away, other servers are not reached: {reason}")
+            }
+            Self::BackplaneUp => f.write_str("the backplane is back, other servers are reached"),
         }
     }
 }

@@ -79,8 +79,27 @@ impl Stats {
         let help = "Handshakes that were refused because their address sent too many.";
         out.counter("rate_refused", "", help, self.rate_refused)?;
         out.counter("panics", "", "Panics of handlers.", self.panics)?;
+        self.write_backplane(out)?;
         self.write_times(out)?;
         writeln!(out.0, "# EOF")
+    }
+
+    fn write_backplane(&self, out: &mut Families<'_>) -> fmt::Result {
+        let Some(plane) = &self.backplane else { return Ok(()) };
+        let help = "Whether the engine of the backplane is connected.";
+        out.gauge("backplane_up", "", help, u64::from(plane.up))?;
+        let help = "What was published to other servers.";
+        out.counter("backplane_published", "", help, plane.published)?;
+        let help = "What was not, because the engine was away or its queue full.";
+        out.counter("backplane_not_published", "", help, plane.not_published)?;
+        let help = "What has come from other servers.";
+        out.counter("backplane_received", "", help, plane.received)?;
+        let help = "What has come and was malformed.";
+        out.counter("backplane_invalid", "", help, plane.invalid)?;
+        let help = "What was lost in a queue, or with the connection to the engine.";
+        out.counter("backplane_lost", "", help, plane.lost)?;
+        let help = "Losses of the connection to the engine of the backplane.";
+        out.counter("backplane_outages", "", help, plane.outages)
     }
 
     /// Without calls there is no histogram: they may be counted nowhere.
@@ -150,6 +169,7 @@ mod tests {
     use core::array::from_fn;
 
     use super::*;
+    use crate::server::backplane::BackplaneStats;
     use crate::server::observe::stats::Times;
 
     /// Every figure is in the text, once. All fields are named: one that is new does not compile
@@ -188,6 +208,15 @@ mod tests {
             topics: number(),
             history_bytes: number(),
             rooms: number() as usize,
+            backplane: Some(BackplaneStats {
+                up: true,
+                published: number(),
+                not_published: number(),
+                received: number(),
+                invalid: number(),
+                lost: number(),
+                outages: number(),
+            }),
             refusals: from_fn(|_| number()),
             closes: from_fn(|_| number()),
             times: Times { calls: from_fn(|at| at as u64), micros: 123_456 },

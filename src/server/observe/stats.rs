@@ -2,6 +2,8 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
+use crate::server::backplane::BackplaneStats;
+
 /// Counters of a server since it was made. A snapshot; see
 /// [`Hub::stats`](crate::server::Hub::stats). [`to_openmetrics`](Self::to_openmetrics) is the same
 /// as text.
@@ -72,6 +74,9 @@ pub struct Stats {
     pub history_bytes: u64,
     /// Rooms that somebody is in now, or that remember something.
     pub rooms: usize,
+    /// What has passed to and from other servers; `None` without a
+    /// [backplane](crate::server::backplane).
+    pub backplane: Option<BackplaneStats>,
     /// By the places of [`STATUSES`].
     pub(super) refusals: [u64; STATUSES.len()],
     /// By the places of [`CLOSE_CODES`].

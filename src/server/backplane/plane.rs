@@ -1,0 +1,238 @@
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::future::poll_fn;
+use core::hash::BuildHasher;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::hash::RandomState;
+
+use bytes::Bytes;
+use tokio::task::consume_budget;
+
+use super::engine::{Backplane, EngineEvent, PublishError};
+use super::envelope::{Content, Envelope};
+use super::stats::BackplaneStats;
+use super::subject::{self, Place};
+use crate::proto::{MessageRef, PayloadRef, PreparedMessage};
+use crate::server::client::hub::Hub;
+use crate::server::observe::event::LogEvent;
+use crate::server::observe::stats::Counters;
+use crate::wire::{CloseCode, Opcode};
+
+/// The backplane of a server: its engine, and what passes through it.
+pub(crate) struct Plane {
+    engine: Box<dyn Backplane>,
+    prefix: String,
+    /// The number of this server among others, another one after each start.
+    node: u64,
+    up: AtomicBool,
+    published: AtomicU64,
+    not_published: AtomicU64,
+    received: AtomicU64,
+    invalid: AtomicU64,
+    lost: AtomicU64,
+    outages: AtomicU64,
+}
+
+impl Plane {
+    /// Subscribes to what concerns all clients, and to what is for single clients of this server.
+    pub(super) fn new(prefix: &str, engine: impl Backplane) -> Self {
+        let mut encoded = String::with_capacity(prefix.len());
+        subject::encode(prefix, &mut encoded);
+        let this = Self {
+            engine: Box::new(engine),
+            prefix: encoded,
+            // never 0, nor with a part of 0: both stand for none
+            node: RandomState::new().hash_one(0) | 1 << 32,
+            up: AtomicBool::new(true),
+            published: AtomicU64::new(0),
+            not_published: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            invalid: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            outages: AtomicU64::new(0),
+        };
+        for place in [Place::All, Place::Node(this.part())] {
+            this.engine.subscribe(&place.subject(&this.prefix));
+        }
+        this
+    }
+
+    /// Returns the upper half of the ids of all clients of this server.
+    fn part(&self) -> u32 {
+        (self.node >> 32) as u32
+    }
+
+    /// Returns the id of the client with this number.
+    pub(crate) fn client_id(&self, number: u64) -> u64 {
+        // more than 2^32 go on in the next part, which is another server's once in 2^32
+        (u64::from(self.part()) << 32).wrapping_add(number)
+    }
+
+    /// Returns whether an id can only be that of a client of this server.
+    pub(crate) fn is_own(&self, id: u64) -> bool {
+        (id >> 32) as u32 == self.part()
+    }
+
+    /// Notes that somebody has entered a room that was empty. Called while the hub is locked, so
+    /// that it is in order with the next.
+    pub(crate) fn enter(&self, room: &str) {
+        self.engine.subscribe(&subject::room(&self.prefix, room));
+    }
+
+    /// Notes that a room has become empty.
+    pub(crate) fn leave(&self, room: &str) {
+        self.engine.unsubscribe(&subject::room(&self.prefix, room));
+    }
+
+    /// Publishes a message to the clients of other servers, all or those in a room.
+    pub(crate) fn send(
+        &self,
+        room: Option<&str>,
+        except: Option<u64>,
+        message: &PreparedMessage,
+        plain: bool,
+    ) -> Result<(), PublishError> {
+        let message = &message.0;
+        let payload = message.frame.slice(message.payload_at..);
+        let content = Content::Message { opcode: message.opcode, plain, payload };
+        self.publish(&self.subject(room), except.unwrap_or(0), content)
+    }
+
+    /// Publishes the end of connections.
+    pub(crate) fn close(
+        &self,
+        room: Option<&str>,
+        except: Option<u64>,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), PublishError> {
+        let content = Content::Close { code, reason: Bytes::copy_from_slice(reason.as_bytes()) };
+        self.publish(&self.subject(room), except.unwrap_or(0), content)
+    }
+
+    /// Publishes the end of the connection of one client.
+    pub(crate) fn close_one(
+        &self,
+        id: u64,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), PublishError> {
+        let content = Content::Close { code, reason: Bytes::copy_from_slice(reason.as_bytes()) };
+        let part = (id >> 32) as u32;
+        self.publish(&Place::Node(part).subject(&self.prefix), id, content)
+    }
+
+    fn subject(&self, room: Option<&str>) -> String {
+        match room {
+            None => Place::All.subject(&self.prefix),
+            Some(name) => subject::room(&self.prefix, name),
+        }
+    }
+
+    fn publish(&self, subject: &str, client: u64, content: Content) -> Result<(), PublishError> {
+        let envelope = Envelope { node: self.node, client, content };
+        let published = self.engine.publish(subject, envelope.encode());
+        let counter = if published.is_ok() { &self.published } else { &self.not_published };
+        Counters::add(counter);
+        published
+    }
+
+    /// Passes on what others publish, until it is dropped.
+    pub(crate) async fn drive(&self, hub: &Hub) {
+        loop {
+            consume_budget().await;
+            match poll_fn(|cx| self.engine.poll_event(cx)).await {
+                EngineEvent::Message { subject, message } => {
+                    match Place::parse(&self.prefix, &subject).zip(Envelope::decode(message)) {
+                        Some((_, envelope)) if envelope.node == self.node => {}
+                        Some((place, envelope)) => {
+                            Counters::add(&self.received);
+                            deliver(hub, &place, envelope);
+                        }
+                        None => Counters::add(&self.invalid),
+                    }
+                }
+                EngineEvent::Lost { messages } => {
+                    self.lost.fetch_add(messages, Ordering::Relaxed);
+                }
+                EngineEvent::Up => {
+                    if !self.up.swap(true, Ordering::Relaxed) {
+                        hub.context().log(&LogEvent::BackplaneUp);
+                    }
+                }
+                EngineEvent::Down { reason } => {
+                    if self.up.swap(false, Ordering::Relaxed) {
+                        Counters::add(&self.outages);
+                        hub.context().log(&LogEvent::BackplaneDown { reason: &reason });
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn stats(&self) -> BackplaneStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        BackplaneStats {
+            up: self.up.load(Ordering::Relaxed),
+            published: read(&self.published),
+            not_published: read(&self.not_published),
+            received: read(&self.received),
+            invalid: read(&self.invalid),
+            lost: read(&self.lost),
+            outages: read(&self.outages),
+        }
+    }
+
+    /// Ends the connection to the engine.
+    pub(crate) fn end(&self) {
+        self.engine.close();
+    }
+}
+
+/// Does for the clients of this server what another one has asked for.
+fn deliver(hub: &Hub, place: &Place, envelope: Envelope) {
+    let Envelope { client, content, .. } = envelope;
+    let target = match place {
+        Place::All => hub.all(),
+        Place::Room(name) => hub.room(name),
+        Place::Node(_) => {
+            let Some(client) = hub.get(client) else { return };
+            // whoever has sent it does not learn whether the client is gone
+            match content {
+                Content::Message { opcode, plain, payload } => {
+                    let _ = client.send(message(opcode, plain, payload));
+                }
+                Content::Close { code, reason } => {
+                    let _ = client.close(code, text(&reason));
+                }
+            }
+            return;
+        }
+    };
+    let target = if client == 0 { target } else { target.except(client) };
+    // neither fails: the lengths were checked
+    match content {
+        Content::Message { opcode, plain, payload } => {
+            let _ = target.send_here(message(opcode, plain, payload));
+        }
+        Content::Close { code, reason } => {
+            let _ = target.close_here(code, text(&reason));
+        }
+    }
+}
+
+fn message(opcode: Opcode, plain: bool, payload: Bytes) -> MessageRef<'static> {
+    MessageRef { opcode, payload: PayloadRef::Owned(payload), plain }
+}
+
+/// Returns a reason, which was checked.
+fn text(reason: &Bytes) -> &str {
+    core::str::from_utf8(reason).unwrap_or_default()
+}
+
+impl fmt::Debug for Plane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plane").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}

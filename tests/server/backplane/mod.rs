@@ -1,0 +1,4 @@
+//! Servers that are joined by a backplane. What any engine has to do is in `common`.
+
+mod common;
+mod memory;
