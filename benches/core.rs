@@ -22,6 +22,7 @@ use sansws::bytes::{Buf, Bytes};
 use sansws::handshake::{client, server};
 use sansws::proto::{Connection, MessageRef, Role};
 use sansws::wire::{self, FrameHeader, Opcode, Utf8Validator};
+use sansws_test::pair::fill;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -93,16 +94,6 @@ fn burst(role: Role, opcode: Opcode, payload: &[u8]) -> (Vec<u8>, u64) {
     }
     let count = (BURST / frame.len()).max(1);
     (frame.repeat(count), count as u64)
-}
-
-fn fill(rx: &mut RecvBuffer, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let space = rx.space();
-        let n = space.len().min(bytes.len());
-        space[..n].copy_from_slice(&bytes[..n]);
-        rx.commit(n);
-        bytes = &bytes[n..];
-    }
 }
 
 /// Counts allocations.

@@ -17,6 +17,7 @@ use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::proto::{Connection, Role};
 use sansws::wire::{FrameHeader, Opcode};
+use sansws_test::pair::fill;
 
 const LARGEST: usize = 1024 * 1024;
 
@@ -90,17 +91,10 @@ fn echo(role: Role, len: usize) -> f64 {
     frame.resize(frame.len() + len, 7);
     let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
     let mut turn = || {
-        let mut bytes = &frame[..];
-        while !bytes.is_empty() {
-            let space = rx.space();
-            let n = space.len().min(bytes.len());
-            space[..n].copy_from_slice(&bytes[..n]);
-            rx.commit(n);
-            bytes = &bytes[n..];
-            while let Some(event) = conn.poll_event(&mut rx, &mut tx).expect("valid") {
-                let message = event.into_message_ref().expect("a message");
-                conn.feed(&mut tx, message).expect("there is room");
-            }
+        fill(&mut rx, &frame);
+        while let Some(event) = conn.poll_event(&mut rx, &mut tx).expect("valid") {
+            let message = event.into_message_ref().expect("a message");
+            conn.feed(&mut tx, message).expect("there is room");
         }
         while tx.has_remaining() {
             let n = black_box(tx.chunk()).len();

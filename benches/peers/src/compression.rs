@@ -21,9 +21,7 @@ pub fn measure(options: &Options, cpus: (usize, usize)) -> io::Result<[Grid; 2]>
     let scenarios: Vec<_> = COMPRESSION.iter().collect();
     let results = visit_all(options, &running, &scenarios, cpus.1)?;
     Ok([
-        results.grid("Processor time per message, µs (median)", |row| {
-            Cell::number(median(&row.cost) / 1000.0)
-        }),
+        results.costs("Processor time per message, µs (median)"),
         results.grid("Bytes of a message that comes back", |row| Cell::new(median(&row.bytes), 0)),
     ])
 }

@@ -10,7 +10,7 @@ use crate::Options;
 use crate::children::{Generator, Running};
 use crate::report::{Cell, Grid, median};
 use crate::scenario::{Kind, Load, SCENARIOS, Scenario};
-use crate::servers::{For, Group, Program, SERVERS, Server};
+use crate::servers::{For, Group, Program, SERVERS, Server, find};
 use crate::sys;
 
 const SLICE_MS: u64 = 250;
@@ -64,6 +64,15 @@ pub fn start_all(
         }
     }
     Ok(running)
+}
+
+/// Starts these servers. Those with two threads share the second processor with the load generator.
+pub fn start_these(names: &[&str], cpus: (usize, usize)) -> io::Result<Vec<Running>> {
+    let start = |server: &'static Server| match server.part {
+        For::Scale => Running::start(server, &[], &[cpus.0, cpus.1]),
+        _ => Running::start(server, &[], &[cpus.0]),
+    };
+    names.iter().filter_map(|name| find(name)).map(start).collect()
 }
 
 /// All scenarios, one after the other.
@@ -213,10 +222,13 @@ impl Results {
                 let (low, high) = range(&row.relative);
                 Cell::text(format!("{low:.2}–{high:.2}"))
             }),
-            self.grid("Processor time per message, µs (median)", |row| {
-                Cell::number(median(&row.cost) / 1000.0)
-            }),
+            self.costs("Processor time per message, µs (median)"),
         ]
+    }
+
+    /// Microseconds of processor time.
+    pub fn costs(&self, title: &str) -> Grid {
+        self.grid(title, |row| Cell::number(median(&row.cost) / 1000.0))
     }
 
     pub fn grid(&self, title: &str, cell: impl Fn(&Row) -> Cell) -> Grid {

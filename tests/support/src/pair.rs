@@ -282,6 +282,17 @@ pub fn other(role: Role) -> Role {
     }
 }
 
+/// Puts bytes into a receive buffer as reads from a socket would.
+pub fn fill(rx: &mut RecvBuffer, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let space = rx.space();
+        let n = space.len().min(bytes.len());
+        space[..n].copy_from_slice(&bytes[..n]);
+        rx.commit(n);
+        bytes = &bytes[n..];
+    }
+}
+
 /// Runs a test in both roles: `test` gets the role of the end under test.
 pub fn each_role(test: impl Fn(Role)) {
     test(Role::Server);

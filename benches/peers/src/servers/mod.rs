@@ -36,10 +36,8 @@ pub enum For {
     Everything,
     /// Idle connections alone.
     Memory,
-    /// The comparison of sizes and threads alone; it may use both processors.
+    /// The comparisons of sizes and threads alone; it may use both processors.
     Scale,
-    /// The comparison of one thread and two alone; likewise.
-    Cores,
     /// Messages to many alone.
     Broadcast,
     /// Compressed messages alone.
@@ -101,11 +99,11 @@ pub const SERVERS: [Server; 37] = [
     Server {
         name: "sansws-events-2-threads",
         group: Group::Ours,
-        part: For::Cores,
+        part: For::Scale,
         program: Program::Example("echo_events", &["--threads", "2"]),
     },
     Server {
-        part: For::Cores,
+        part: For::Scale,
         ..own("sansws-broadcast-2-threads", Group::Ours, broadcast::events_on_two_threads)
     },
     Server {
