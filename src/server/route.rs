@@ -17,7 +17,7 @@ use super::http::request::Request;
 use crate::config::{Config, KeepAlive};
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
-use crate::handshake::{Origin, is_token};
+use crate::handshake::is_token;
 
 /// A handler with settings of its own, for [`Server::route`](super::Server::route).
 ///
@@ -198,7 +198,7 @@ impl Route {
 
     /// Lets scripts from these origins connect, such as `https://example.com`, and no others.
     pub fn allow_origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
-        match parse_origins(origins) {
+        match OriginPolicy::parse(origins) {
             Ok(policy) => self.origins = Some(policy),
             Err(error) => self.note(error),
         }
@@ -340,12 +340,4 @@ impl fmt::Debug for Served {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Served").finish_non_exhaustive()
     }
-}
-
-/// Parses a list of origins.
-pub(super) fn parse_origins<'a>(
-    origins: impl IntoIterator<Item = &'a str>,
-) -> Result<OriginPolicy, ServerError> {
-    let parse = |text: &str| text.parse::<Origin>().map_err(|_| ServerError::Origin(text.into()));
-    Ok(OriginPolicy::List(origins.into_iter().map(parse).collect::<Result<_, _>>()?))
 }

@@ -31,7 +31,7 @@ use super::http::response::Response;
 use super::http::route::{PathError, Pattern, Table};
 use super::listener::{BACKLOG, Listener};
 use super::observe::event::LogEvent;
-use super::route::{Route, parse_origins};
+use super::route::Route;
 use super::run::{RunSettings, run};
 #[cfg(feature = "rustls")]
 use super::tls::tls::Tls;
@@ -421,7 +421,7 @@ impl Server {
 
     /// Lets scripts from these origins connect, such as `https://example.com`, and no others.
     pub fn allow_origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
-        match parse_origins(origins) {
+        match OriginPolicy::parse(origins) {
             Ok(policy) => self.settings.origins = policy,
             Err(error) => self.note::<()>(Err(error)),
         }

@@ -9,6 +9,7 @@ use tokio::time::{Sleep, sleep};
 use super::client::Client;
 use super::outbox::{Drained, Wait};
 use super::quota::ReceiveQuota;
+use super::rate::Verdict;
 pub(crate) use super::stream::Unread;
 use super::stream::{ClientStream, Observed};
 use super::turn::{Turn, give_way};
@@ -168,18 +169,20 @@ impl Pump {
     #[inline]
     pub(crate) fn is_over_rate(&mut self, client: &Client, len: usize) -> bool {
         let Some(watch) = &mut self.watch else { return false };
-        let before = watch.pause.is_some();
-        let Some(code) = watch.count(len) else {
-            if !before && watch.pause.is_some() {
+        match watch.count(len) {
+            Verdict::Deliver => false,
+            Verdict::Pause(_) => {
                 Counters::add(&client.context().counters.rate_paused);
+                false
             }
-            return false;
-        };
-        // it may be closing already
-        if client.close(code, "too many messages").is_ok() {
-            Counters::add(&client.context().counters.rate_closed);
+            Verdict::Close(code) => {
+                // it may be closing already
+                if client.close(code, "too many messages").is_ok() {
+                    Counters::add(&client.context().counters.rate_closed);
+                }
+                true
+            }
         }
-        true
     }
 
     /// Goes on as while a handler waits, if the client is paused; `None` if it is not.

@@ -10,7 +10,6 @@ use super::limits::Limits;
 use super::rate::{RateLimit, RateMeter, Verdict};
 use super::stream::Unread;
 use crate::server::observe::tally::Moved;
-use crate::wire::CloseCode;
 
 /// The state of a connection's task that most connections do without: in a box of its own, of which
 /// the others hold the pointer.
@@ -68,21 +67,17 @@ impl Watch {
         }
     }
 
-    /// Counts a message against the rate of the client. Beyond it, the pause begins, or the code is
-    /// returned with which the client is to be closed.
+    /// Counts a message against the rate of the client. A pause begins here.
     #[cold]
-    pub(super) fn count(&mut self, len: usize) -> Option<CloseCode> {
-        let rate = self.rate.as_mut()?;
+    pub(super) fn count(&mut self, len: usize) -> Verdict {
+        let Some(rate) = &mut self.rate else { return Verdict::Deliver };
         let now = Instant::now();
-        match rate.count(len, now) {
-            Verdict::Deliver => None,
-            Verdict::Pause(time) => {
-                let alarm = Box::pin(sleep_until(now + time));
-                self.pause = Some(Pause { alarm, unread: None });
-                None
-            }
-            Verdict::Close(code) => Some(code),
+        let verdict = rate.count(len, now);
+        if let Verdict::Pause(time) = verdict {
+            let alarm = Box::pin(sleep_until(now + time));
+            self.pause = Some(Pause { alarm, unread: None });
         }
+        verdict
     }
 
     /// Ready, once, when neither end has sent a message for too long.

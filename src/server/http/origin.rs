@@ -8,6 +8,7 @@ use super::hosts::is_this_machine;
 use super::request::Request;
 use super::response::Response;
 use crate::handshake::Origin;
+use crate::server::error::ServerError;
 
 /// The origins whose scripts may open connections.
 ///
@@ -42,6 +43,14 @@ pub enum OriginPolicy {
 }
 
 impl OriginPolicy {
+    /// Parses a list of origins.
+    pub(crate) fn parse<'a>(
+        origins: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, ServerError> {
+        let parse = |it: &str| it.parse().map_err(|_| ServerError::Origin(it.into()));
+        Ok(Self::List(origins.into_iter().map(parse).collect::<Result<_, _>>()?))
+    }
+
     /// Checks the origin of a request.
     pub(crate) fn check(&self, request: &Request<'_>) -> Result<(), Response> {
         let allowed = match self {
