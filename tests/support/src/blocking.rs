@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::wire::{self, Frame};
 
-/// Runs a whole test in a thread and waits ten seconds for it, so that a hang is a failure and no
+/// Runs a whole test in a thread and waits a minute for it, so that a hang is a failure and no
 /// hang.
 pub fn within(test: impl FnOnce() + Send + 'static) {
     let (done, finished) = mpsc::channel();
@@ -15,7 +15,7 @@ pub fn within(test: impl FnOnce() + Send + 'static) {
         test();
         let _ = done.send(());
     });
-    match finished.recv_timeout(Duration::from_secs(10)) {
+    match finished.recv_timeout(Duration::from_secs(60)) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("it takes too long"),
         _ => {
             if let Err(panic) = thread.join() {
