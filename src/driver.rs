@@ -148,6 +148,26 @@ impl Driver {
         self.tx.put_back(tx);
     }
 
+    /// Returns whether all has left, and frames may be sent as they are behind it by somebody else.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn may_be_passed(&self) -> bool {
+        self.tx.get().is_none_or(SendBuffer::is_empty)
+            && self.in_flight == 0
+            && !self.flush_pending
+            && self.sender.sends_plainly()
+            && self.check_writable().is_ok()
+    }
+
+    /// Takes what somebody else could not send: the rest of a frame and what is behind it. For one
+    /// that [may be passed](Self::may_be_passed).
+    #[cfg(feature = "server")]
+    pub(crate) fn take_over(&mut self, tx: Box<SendBuffer>) {
+        debug_assert!(self.is_flushed());
+        self.tx.release();
+        self.tx.put_back(Some(tx));
+    }
+
     /// From now on what is received has nothing to do with what is sent, or it has again.
     /// Returns how it was.
     pub(crate) fn set_independent(&mut self, independent: bool) -> bool {

@@ -44,15 +44,7 @@ impl Endpoint {
     /// The error of the write, for information.
     pub fn write_to(&mut self, tx: &mut SendBuffer, io: &mut impl Write) -> io::Result<bool> {
         loop {
-            let chunk = tx.chunk();
-            let written = if chunk.len() == tx.remaining() {
-                io.write(chunk)
-            } else {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let count = tx.chunks_vectored(&mut slices);
-                io.write_vectored(&slices[..count])
-            };
-            match written {
+            match write_some(io, tx) {
                 Ok(0) if tx.has_remaining() => {
                     self.note_write_failed(tx);
                     return Err(ErrorKind::WriteZero.into());
@@ -74,6 +66,17 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// Writes once from the beginning of `tx`, where everything stays.
+pub(crate) fn write_some(io: &mut impl Write, tx: &impl Buf) -> io::Result<usize> {
+    let chunk = tx.chunk();
+    if chunk.len() == tx.remaining() {
+        return io.write(chunk);
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let count = tx.chunks_vectored(&mut slices);
+    io.write_vectored(&slices[..count])
 }
 
 /// Time-outs of sockets are reported as one or the other, depending on the platform.

@@ -4,6 +4,7 @@
 
 mod ageing;
 mod backplane;
+mod broadcasts;
 mod comebacks;
 mod crowd;
 mod descriptors;

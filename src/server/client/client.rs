@@ -13,7 +13,7 @@ use tokio::task::consume_budget;
 use super::direct;
 use super::hub::Hub;
 use super::info::ClientInfo;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Wake};
 use super::traffic::{Traffic, TrafficCounters};
 use super::values::Values;
 use crate::proto::{MessageRef, SendError};
@@ -105,13 +105,13 @@ impl Client {
         if direct::put(self, &mut message) {
             return Ok(());
         }
-        self.queue(message, direct::current() == self.id())
+        self.queue(message, direct::wake_of(self))
     }
 
     /// Queues a message, whose length was checked.
     #[inline(never)]
-    fn queue(&self, message: Option<MessageRef<'_>>, own: bool) -> Result<(), TrySendError> {
-        message.map_or(Ok(()), |message| self.0.outbox.push(message, own, self.context()))
+    fn queue(&self, message: Option<MessageRef<'_>>, wake: Wake) -> Result<(), TrySendError> {
+        message.map_or(Ok(()), |it| self.0.outbox.push(it, wake, self.context()).map(drop))
     }
 
     /// Closes the connection once the messages that wait are sent. The handler gets no further
@@ -285,6 +285,12 @@ impl Client {
         if let Some(counters) = &self.0.traffic {
             counters.add(moved);
         }
+    }
+
+    /// Returns whether there are counters for this client.
+    #[inline]
+    pub(crate) fn counts_traffic(&self) -> bool {
+        self.0.traffic.is_some()
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {

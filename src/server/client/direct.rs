@@ -2,6 +2,7 @@ use core::cell::Cell;
 use core::mem::ManuallyDrop;
 
 use super::client::Client;
+use super::outbox::Wake;
 use super::queue::charge_of;
 use crate::driver::Driver;
 use crate::pool::{PooledTx, TakenTx};
@@ -104,6 +105,12 @@ pub(crate) fn put(client: &Client, message: &mut Option<MessageRef<'_>>) -> bool
 #[inline]
 pub(crate) fn current() -> u64 {
     THREAD.with(|thread| thread.client.get())
+}
+
+/// Returns what is to be done for a message that was queued for this client alone.
+#[inline]
+pub(crate) fn wake_of(client: &Client) -> Wake {
+    if current() == client.id() { Wake::Never } else { Wake::Always }
 }
 
 /// Returns how much this thread has sent so far: the difference counts.

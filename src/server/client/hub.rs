@@ -9,6 +9,8 @@ use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 
+use tokio::runtime::Handle;
+
 use super::client::Client;
 use super::limits::Limits;
 use super::target::Target;
@@ -43,9 +45,54 @@ struct Inner {
     context: Arc<Context>,
     /// What joins the server to others, if anything does.
     plane: OnceLock<Plane>,
+    /// The runtime of the first client's task, which is that of all as a rule.
+    runtime: OnceLock<Handle>,
 }
 
-pub(super) type Clients = BTreeMap<u64, Client>;
+/// Clients by id, and all of them as a list for broadcasts, which would otherwise look at each to
+/// note that somebody has it.
+#[derive(Default)]
+pub(super) struct Clients {
+    by_id: BTreeMap<u64, Client>,
+    /// There from a broadcast until somebody comes or goes. Eight bytes for each client.
+    list: Option<Arc<[Client]>>,
+}
+
+impl Clients {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    fn get(&self, id: u64) -> Option<&Client> {
+        self.by_id.get(&id)
+    }
+
+    /// Returns the clients, the oldest first.
+    pub(super) fn values(&self) -> btree_map::Values<'_, u64, Client> {
+        self.by_id.values()
+    }
+
+    fn insert(&mut self, client: &Client) {
+        self.list = None;
+        self.by_id.insert(client.id(), client.clone());
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Client> {
+        let client = self.by_id.remove(&id)?;
+        self.list = None;
+        Some(client)
+    }
+
+    /// Returns them as a list, which costs a reference count if there is one.
+    pub(super) fn list(&mut self) -> Arc<[Client]> {
+        let Self { by_id, list } = self;
+        Arc::clone(list.get_or_insert_with(|| by_id.values().cloned().collect()))
+    }
+}
 
 #[derive(Default)]
 pub(super) struct State {
@@ -104,7 +151,7 @@ impl Hub {
 
     /// Returns the client with this id; `None` once it is gone.
     pub fn get(&self, id: u64) -> Option<Client> {
-        self.lock().clients.get(&id).cloned()
+        self.lock().clients.get(id).cloned()
     }
 
     /// Selects all clients.
@@ -228,6 +275,11 @@ impl Hub {
         self.0.plane.get()
     }
 
+    /// Returns the runtime in which clients are written to, once there was one.
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        self.0.runtime.get()
+    }
+
     /// Joins the server to others, once.
     pub(crate) fn set_plane(&self, plane: Plane) {
         let _ = self.0.plane.set(plane);
@@ -240,7 +292,7 @@ impl Hub {
         look: impl FnOnce(btree_map::Values<'_, u64, Client>) -> T,
     ) -> T {
         let state = self.lock();
-        let empty = Clients::new();
+        let empty = Clients::default();
         let members = match room {
             None => &state.clients,
             Some(room) => state.rooms.get(room).map_or(&empty, |room| &room.members),
@@ -251,21 +303,28 @@ impl Hub {
     /// Calls a closure with the clients that a broadcast is for, those in a room or all, in turn:
     /// those that two broadcasts have in common get one of them before the other, and all of them
     /// the same one.
-    pub(crate) fn in_turn<T>(&self, room: Option<&str>, then: impl FnOnce(Vec<Client>) -> T) -> T {
+    pub(crate) fn in_turn<T>(&self, room: Option<&str>, then: impl FnOnce(&[Client]) -> T) -> T {
         if let Some(name) = room {
             let turn = self.turn_of_separate();
             let of_room = self.lock().rooms.get(name).map(|room| Arc::clone(&room.turn));
-            let Some(of_room) = of_room else { return then(Vec::new()) };
+            let Some(of_room) = of_room else { return then(&[]) };
             let held = of_room.lock().unwrap_or_else(PoisonError::into_inner);
             let members = self.lock().members_of_separate(name, &of_room);
             if let Some(members) = members {
-                return then(members);
+                return then(&members);
             }
             drop(held);
             drop(turn);
         }
         let _turn = self.turn_of_all();
-        then(self.select(room, |members| members.cloned().collect()))
+        let members = {
+            let mut state = self.lock();
+            match room {
+                None => Some(state.clients.list()),
+                Some(room) => state.rooms.get_mut(room).map(|room| room.members.list()),
+            }
+        };
+        then(&members.unwrap_or_default())
     }
 
     /// Holds the turn together with those who broadcast to other rooms, each with that of its room.
@@ -301,11 +360,12 @@ impl Hub {
         PreparedMessage::new(message)
     }
 
-    /// Registers a client.
+    /// Registers a client. For its task.
     pub(crate) fn insert(&self, client: &Client) {
+        self.0.runtime.get_or_init(Handle::current);
         Counters::add(&self.context().counters.opened);
         let mut state = self.lock();
-        state.clients.insert(client.id(), client.clone());
+        state.clients.insert(client);
         let newcomers = state.newcomers.clone();
         drop(state);
         match newcomers {
@@ -321,7 +381,7 @@ impl Hub {
     /// kept until [`forget_rooms_of`](Self::forget_rooms_of).
     pub(crate) fn remove(&self, client: &Client) -> bool {
         let mut state = self.lock();
-        let removed = state.clients.remove(&client.id());
+        let removed = state.clients.remove(client.id());
         let Some(theirs) = state.joined.remove(&client.id()) else {
             drop(state);
             self.note_removed(removed.is_some());
@@ -408,7 +468,7 @@ impl State {
         plane: Option<&Plane>,
     ) -> Result<bool, JoinError> {
         let Self { clients, rooms, joined, .. } = self;
-        if !clients.contains_key(&client.id()) {
+        if clients.get(client.id()).is_none() {
             return Err(JoinError::Closed);
         }
         let theirs = joined.get(&client.id());
@@ -430,7 +490,7 @@ impl State {
         {
             plane.enter(&name);
         }
-        room.members.insert(client.id(), client.clone());
+        room.members.insert(client);
         room.shared += usize::from(!theirs.rooms.is_empty());
         if theirs.rooms.len() == 1
             && let Some(first) = theirs.rooms.keys().next().and_then(|name| rooms.get_mut(name))
@@ -444,7 +504,7 @@ impl State {
     /// Takes a member out of a room, which may have counted it as one that is in others too.
     fn leave(&mut self, id: u64, name: &str, shared: bool, plane: Option<&Plane>) {
         let Some(room) = self.rooms.get_mut(name) else { return };
-        if room.members.remove(&id).is_some() && shared {
+        if room.members.remove(id).is_some() && shared {
             room.shared -= 1;
         }
         if !room.members.is_empty() {
@@ -461,17 +521,17 @@ impl State {
     /// Returns the members of a room, unless some are in other rooms too. Whoever calls holds the
     /// turn of the room, as far as it is still this one: all may have left it, and others may have
     /// entered a new one of its name.
-    fn members_of_separate(&self, name: &str, turn: &Arc<Mutex<()>>) -> Option<Vec<Client>> {
-        self.rooms.get(name)?.members_if_separate(turn)
+    fn members_of_separate(&mut self, name: &str, turn: &Arc<Mutex<()>>) -> Option<Arc<[Client]>> {
+        self.rooms.get_mut(name)?.members_if_separate(turn)
     }
 }
 
 impl Room {
     /// Returns the members, unless some are in other rooms too, or this is the turn of another
     /// room.
-    pub(super) fn members_if_separate(&self, turn: &Arc<Mutex<()>>) -> Option<Vec<Client>> {
+    pub(super) fn members_if_separate(&mut self, turn: &Arc<Mutex<()>>) -> Option<Arc<[Client]>> {
         let separate = self.shared == 0 && Arc::ptr_eq(&self.turn, turn);
-        separate.then(|| self.members.values().cloned().collect())
+        separate.then(|| self.members.list())
     }
 }
 

@@ -10,12 +10,15 @@ use tokio::sync::Notify;
 use tokio::task::coop;
 
 use super::limits::{Limits, SlowClients};
+use super::line::Line;
 use super::queue::{Queue, charge_of};
 use crate::driver::Driver;
+use crate::pool::{PooledTx, TakenTx};
 use crate::proto::{MessageRef, PreparedMessage, SendError};
 use crate::server::context::Context;
 use crate::server::error::TrySendError;
 use crate::server::observe::stats::Counters;
+use crate::server::observe::tally;
 use crate::wire::CloseCode;
 
 /// The messages and the Close that wait to be sent to one client. Any thread puts them in, the
@@ -30,6 +33,8 @@ pub(crate) struct Outbox {
     /// is nothing. `Relaxed` suffices: what a thread has put in before it told another, that sees;
     /// and of what comes at the same time the task is told by being woken.
     news: AtomicU8,
+    /// The right to write to the socket.
+    line: Line,
     /// What the task tells of the connection: its last round-trip time in microseconds, or 0. Here
     /// because it takes no memory here.
     round_trip: AtomicU32,
@@ -52,6 +57,8 @@ impl News {
 struct State {
     gate: Gate,
     queue: Queue,
+    /// What another task could not write in place of this one: comes before the queue.
+    rest: Option<TakenTx>,
     waiter: Waiter,
     /// There once a task has waited for something.
     signals: Option<Arc<Signals>>,
@@ -130,6 +137,8 @@ enum Parked {
     Idle,
     /// It waits for the transport, and one message more is nothing new to it.
     Blocked,
+    /// Nothing but the end: it waits, and somebody else is about to write what is queued.
+    Relieved,
 }
 
 impl Waiter {
@@ -151,9 +160,20 @@ impl Waiter {
     fn unpark(&mut self) -> Option<Waker> {
         match mem::take(&mut self.parked) {
             Parked::Running => None,
-            Parked::Idle | Parked::Blocked => self.waker.clone(),
+            Parked::Idle | Parked::Blocked | Parked::Relieved => self.waker.clone(),
         }
     }
+}
+
+/// The ways to have a queued message sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The task looks into the outbox anyway, behind the call of the client's own handler.
+    Never,
+    /// The task is woken.
+    Always,
+    /// The task is woken, or somebody else writes: see [`Outbox::write`].
+    OrRelieve,
 }
 
 /// The changes that may be waited for.
@@ -192,14 +212,14 @@ pub(crate) enum Wait {
 impl Outbox {
     /// Queues a message, whose length was checked. Nothing is queued over the limits.
     ///
-    /// `own`: from a call of the client's own handler, behind which the task looks into the outbox
-    /// anyway.
+    /// Returns whether somebody else has to [`write`](Self::write) it, which only happens if the
+    /// task may be relieved of it.
     pub(crate) fn push(
         &self,
         message: MessageRef<'_>,
-        own: bool,
+        wake: Wake,
         context: &Context,
-    ) -> Result<(), TrySendError> {
+    ) -> Result<bool, TrySendError> {
         let (limits, counters) = (context.limits(), &context.counters);
         let charge = charge_of(&message);
         let mut state = self.lock();
@@ -228,13 +248,68 @@ impl Outbox {
         state.queue.push(message);
         self.note_queued(&state, context);
         match state.waiter.parked {
-            _ if own => {}
-            Parked::Running => {}
+            _ if wake == Wake::Never => {}
+            Parked::Running | Parked::Relieved => {}
+            Parked::Idle if wake == Wake::OrRelieve && self.line.is_free() => {
+                state.waiter.parked = Parked::Relieved;
+                return Ok(true);
+            }
             // a message more is news only if it is the one that makes the client doubtful
             Parked::Blocked if before > limits.max_queued_bytes || !state.is_over(limits) => {}
-            Parked::Idle | Parked::Blocked => wake(state),
+            Parked::Idle | Parked::Blocked => unpark(state),
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Writes what is queued to the socket, in place of the task, if that was relieved and has not
+    /// come meanwhile. What the socket does not take at once is left to the task. `tx` is empty
+    /// before and after.
+    pub(crate) fn write(&self, tx: &mut PooledTx, limits: &Limits) {
+        let mut state = self.lock();
+        if state.waiter.parked != Parked::Relieved {
+            return;
+        }
+        let Some(borrowed) = self.line.borrow() else { return unpark(state) };
+        while !state.queue.is_empty() && tx.fetch().len() < WRITTEN_AT_ONCE {
+            state.queue.put_first(tx);
+        }
+        drop(state); // nobody waits for a system call
+        let written = borrowed.write(tx);
+        tally::written(written);
+
+        let mut state = self.lock();
+        if !tx.fetch().is_empty() {
+            state.rest = tx.take_out();
+            self.raise(News::SOME);
+            borrowed.hand_over(); // before the task runs
+            return unpark(state);
+        }
+        drop(borrowed);
+        if !state.queue.is_empty() {
+            return unpark(state);
+        }
+        if state.waiter.parked == Parked::Relieved {
+            state.waiter.parked = Parked::Idle;
+        }
+        state.queue.release();
+        if state.gate.is_open() && !state.lagging {
+            self.news.store(News::NONE, Ordering::Relaxed);
+        }
+        notify_of_room(state, limits);
+    }
+
+    /// Leaves what is queued to the task, if that was relieved of it.
+    pub(crate) fn write_not(&self) {
+        let state = self.lock();
+        if state.waiter.parked == Parked::Relieved {
+            unpark(state);
+        }
+    }
+
+    /// Returns the right to write.
+    #[inline]
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Queues messages that were kept, so that no more than
@@ -272,7 +347,7 @@ impl Outbox {
         }
         self.note_queued(&state, context);
         if !own && state.waiter.parked != Parked::Running {
-            wake(state);
+            unpark(state);
         }
         Ok(count)
     }
@@ -336,6 +411,7 @@ impl Outbox {
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.queue.clear();
+        state.rest = None;
         state.waiter = Waiter::default();
         let mut gate = mem::take(&mut state.gate);
         gate.end();
@@ -347,7 +423,7 @@ impl Outbox {
         state.gate = gate;
         self.raise(News::URGENT);
         let signals = state.signals.clone();
-        wake(state);
+        unpark(state);
         if let Some(signals) = signals {
             signals.closed.notify_waiters();
             signals.room.notify_waiters();
@@ -401,7 +477,8 @@ impl Outbox {
 
     /// Returns whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().queue.is_empty()
+        let state = self.lock();
+        state.queue.is_empty() && state.rest.is_none()
     }
 
     /// Returns the signals to wait for.
@@ -426,6 +503,9 @@ impl Outbox {
             state.waiter.parked = Parked::Running;
             if state.gate.is_aborted() {
                 return Drained::Aborted;
+            }
+            if let Some(rest) = state.rest.take() {
+                driver.take_over(rest);
             }
             let queue = &mut state.queue;
             if !queue.is_empty() && driver.check_writable().is_err() {
@@ -471,12 +551,7 @@ impl Outbox {
             Gate::Closing(_) | Gate::Closed => Drained::Closed,
             Gate::Aborted => Drained::Aborted,
         };
-        let has_room = state.queue.bytes() < limits.room();
-        let signals = state.signals.clone().filter(|_| has_room);
-        drop(state);
-        if let Some(signals) = signals {
-            signals.room.notify_waiters();
-        }
+        notify_of_room(state, limits);
         drained
     }
 
@@ -520,8 +595,18 @@ impl Outbox {
     }
 }
 
+/// Tells those who wait for room, if there is some.
+fn notify_of_room(state: MutexGuard<'_, State>, limits: &Limits) {
+    let has_room = state.queue.bytes() < limits.room();
+    let signals = state.signals.clone().filter(|_| has_room);
+    drop(state);
+    if let Some(signals) = signals {
+        signals.room.notify_waiters();
+    }
+}
+
 /// Wakes the task if it waits.
-fn wake(mut state: MutexGuard<'_, State>) {
+fn unpark(mut state: MutexGuard<'_, State>) {
     let waker = state.waiter.unpark();
     drop(state); // the task wants the lock at once
     if let Some(waker) = waker {
@@ -564,6 +649,10 @@ impl State {
 /// After that many bytes, as they are charged, the task writes and looks at the time. Some 4 000
 /// tiny messages take it 0.1 ms.
 const DRAINED_AT_ONCE: usize = 256 * 1024;
+
+/// After that many bytes another task writes in place of the client's own: more is not what a
+/// client has waiting that keeps up.
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
 /// After that many bytes, as they are charged, others get at the outbox. To move as much takes a
 /// microsecond or two.

@@ -133,6 +133,10 @@ impl Pump {
         quota: &mut ReceiveQuota<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, Ended>> {
+        if !client.outbox().line().take() {
+            give_way(cx); // it is being written to
+            return Poll::Pending;
+        }
         if self.watch.is_some()
             && let Some(polled) = self.poll_pause(ws, client, cx)
         {
@@ -151,11 +155,13 @@ impl Pump {
             if self.turn.goes_on() {
                 return Poll::Ready(Ok(Next::Event { ready, deliver: true }));
             }
-            return self.put_off(ready, ws, client, cx);
+            self.put_off(ready, ws, client, cx);
+            self.end_turn(client, ws.driver());
+            return Poll::Pending;
         }
         let polled = self.poll_further(ws, client, quota, cx);
         if polled.is_pending() {
-            self.end_turn(client);
+            self.end_turn(client, ws.driver());
             if let Some(watch) = &mut self.watch
                 && watch.poll_idle(cx).is_ready()
             {
@@ -252,7 +258,8 @@ impl Pump {
                         if self.turn.goes_on() {
                             return Poll::Ready(Ok(Next::Event { ready, deliver }));
                         }
-                        return self.put_off(ready, ws, client, cx);
+                        self.put_off(ready, ws, client, cx);
+                        return Poll::Pending;
                     }
                     Poll::Ready(Ok(None)) => return Poll::Ready(Err(Ended(None))),
                     Poll::Ready(Err(error)) => {
@@ -274,9 +281,12 @@ impl Pump {
         }
     }
 
-    /// Ends the turn: the task waits now.
-    fn end_turn(&mut self, client: &Client) {
+    /// Ends the turn: the task waits now. Others may write to the socket meanwhile.
+    fn end_turn(&mut self, client: &Client, driver: &Driver) {
         self.turn.end();
+        if driver.may_be_passed() {
+            client.outbox().line().leave();
+        }
         let moved = tally::fold(&client.context().counters);
         client.note_moved(&moved);
         if let Some(watch) = &mut self.watch {
@@ -284,7 +294,7 @@ impl Pump {
         }
     }
 
-    /// Leaves an event to the next turn of the task.
+    /// Leaves an event to the next turn of the task, for which that is woken.
     #[cold]
     fn put_off(
         &mut self,
@@ -292,14 +302,12 @@ impl Pump {
         ws: &mut WebSocket<ClientStream>,
         client: &Client,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Next, Ended>> {
+    ) {
         self.held = Some(ready);
         // What was answered so far need not wait for the rest. A failure shows in the next turn.
         let _ = self.drain(client, ws.driver());
         let _ = ws.outgoing().poll_flush(cx);
-        self.end_turn(client);
         give_way(cx);
-        Poll::Pending
     }
 
     /// As [`Outbox::drain`](super::outbox::Outbox::drain), which costs nothing where there is
@@ -390,7 +398,7 @@ impl Pump {
         let outbox = client.outbox();
         loop {
             if self.permit.is_none() {
-                self.end_turn(client);
+                self.end_turn(client, out.driver());
                 return if outbox.park_for_abort(cx.waker()) {
                     Poll::Pending
                 } else {
@@ -412,7 +420,7 @@ impl Pump {
                 continue;
             }
             if self.poll_wait(client, out, cx).is_pending() {
-                self.end_turn(client);
+                self.end_turn(client, out.driver());
                 return Poll::Pending;
             }
         }

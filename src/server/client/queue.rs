@@ -4,8 +4,8 @@ use alloc::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::driver::Driver;
-use crate::pool::{self, Pool};
-use crate::proto::{MessageRef, PayloadRef, PreparedMessage};
+use crate::pool::{self, Pool, PooledTx};
+use crate::proto::{MessageRef, PayloadRef, PreparedMessage, Sender};
 use crate::server::observe::tally;
 use crate::wire::Opcode;
 
@@ -56,7 +56,19 @@ impl Queue {
             len = message.payload().len();
             feed(driver, (&message).into());
         } else if let Some(rest) = &mut self.rest {
-            len = rest.send_first(driver);
+            len = rest.take_first(|message| feed(driver, message));
+        }
+        self.bytes -= charge(len);
+    }
+
+    /// Moves the first message to a send buffer, as one frame that is not compressed.
+    pub(crate) fn put_first(&mut self, tx: &mut PooledTx) {
+        let mut len = 0;
+        if let Some(message) = self.first.take() {
+            len = message.payload().len();
+            put(tx, (&message).into());
+        } else if let Some(rest) = &mut self.rest {
+            len = rest.take_first(|message| put(tx, message));
         }
         self.bytes -= charge(len);
     }
@@ -143,24 +155,24 @@ impl Ring {
         self.messages.push_back(queued);
     }
 
-    /// Moves the first message to the send buffer. Returns its length.
-    fn send_first(&mut self, driver: &mut Driver) -> usize {
+    /// Takes the first message out. Returns its length.
+    fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) -> usize {
         match self.messages.pop_front() {
             None => 0,
             Some(Queued::Flat { opcode, len, plain }) => {
                 let payload = PayloadRef::Borrowed(&self.flat[..len]);
-                feed(driver, MessageRef { opcode, payload, plain });
+                take(MessageRef { opcode, payload, plain });
                 self.flat.advance(len);
                 len
             }
             Some(Queued::Owned { opcode, bytes, plain }) => {
                 let len = bytes.len();
                 let payload = PayloadRef::Owned(bytes);
-                feed(driver, MessageRef { opcode, payload, plain });
+                take(MessageRef { opcode, payload, plain });
                 len
             }
             Some(Queued::Prepared { message, plain }) => {
-                feed(driver, MessageRef { plain, ..(&message).into() });
+                take(MessageRef { plain, ..(&message).into() });
                 message.payload().len()
             }
         }
@@ -195,6 +207,14 @@ fn feed(driver: &mut Driver, message: MessageRef<'_>) {
     }
 }
 
+/// Puts a message into a send buffer as it is.
+fn put(tx: &mut PooledTx, message: MessageRef<'_>) {
+    if !message.opcode.is_control() {
+        tally::sent(message.payload.as_slice().len());
+    }
+    Sender::feed_plainly(tx.fetch(), message);
+}
+
 /// Returns what a message counts for.
 pub(crate) fn charge_of(message: &MessageRef<'_>) -> usize {
     charge(message.payload.as_slice().len())
@@ -211,3 +231,44 @@ const CHARGE: usize = 64;
 
 /// The length from which on payloads are kept by reference, as the send buffer does.
 const BY_REFERENCE: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::Config;
+    use crate::driver::Rest;
+    use crate::proto::Connection;
+
+    /// Whoever writes for a client writes the bytes that its task would.
+    #[test]
+    fn both_ways_out_are_the_same() {
+        let prepared = PreparedMessage::new("prepared").unwrap();
+        let large = PreparedMessage::new(MessageRef::binary(&[1; 100_000])).unwrap();
+        let [mut by_task, mut by_another] = [(); 2].map(|()| {
+            let mut queue = Queue::default();
+            queue.push((&prepared).into());
+            queue.push(MessageRef::text("text"));
+            queue.push(MessageRef::binary(&[3; 200]));
+            queue.push(Bytes::from(vec![2; 50_000]).into());
+            queue.push(MessageRef::ping(b"ping"));
+            queue.push((&large).into());
+            queue.push(MessageRef::text("").uncompressed());
+            queue
+        });
+        let (_, sender) = Connection::server(&Config::new()).split();
+        let mut driver = Driver::from_parts(sender, PooledTx::default(), Rest::new());
+        let mut tx = PooledTx::default();
+        while !by_task.is_empty() {
+            by_task.send_first(&mut driver);
+            by_another.put_first(&mut tx);
+            assert_eq!(by_task.bytes(), by_another.bytes());
+        }
+        assert!(by_another.is_empty() && by_another.bytes() == 0);
+        let (_, mut driven, _) = driver.into_parts();
+        let mut tx = tx.into_inner();
+        assert!(driven.len() > 150_000);
+        assert_eq!(driven.copy_to_bytes(driven.remaining()), tx.copy_to_bytes(tx.remaining()));
+    }
+}

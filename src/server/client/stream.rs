@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::client::Client;
 use crate::proto::{Event, Reply};
 use crate::server::observe::tally;
 use crate::wire::{CloseFrame, FrameHeader, Opcode, apply_mask};
@@ -16,6 +17,8 @@ use crate::wire::{CloseFrame, FrameHeader, Opcode, apply_mask};
 /// The stream of a connection, which can be looked into while nobody takes in what arrives, and can
 /// be dropped before the connection is.
 pub(crate) struct ClientStream {
+    /// Dropped before the stream: nobody else writes to it from then on.
+    lent: Option<Lent>,
     io: Io,
     /// Bytes were written since this was last asked for.
     took: bool,
@@ -23,6 +26,15 @@ pub(crate) struct ClientStream {
     counts: bool,
     /// Bytes that were read ahead, to be read before anything else.
     ahead: Option<Box<Ahead>>,
+}
+
+/// A socket that is lent; no longer when this is dropped.
+struct Lent(Client);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.outbox().line().close();
+    }
 }
 
 /// The two kinds of stream, so that each handler is compiled once and not for every type of them; a
@@ -82,11 +94,12 @@ pub(crate) struct Observed {
 
 impl ClientStream {
     pub(crate) fn tcp(stream: TcpStream) -> Self {
-        Self { io: Io::Tcp(stream), took: false, counts: false, ahead: None }
+        Self { lent: None, io: Io::Tcp(stream), took: false, counts: false, ahead: None }
     }
 
     pub(crate) fn boxed(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { io: Io::Boxed(Box::new(stream)), took: false, counts: false, ahead: None }
+        let io = Io::Boxed(Box::new(stream));
+        Self { lent: None, io, took: false, counts: false, ahead: None }
     }
 
     /// Counts what is read and written from now on, in the task of the connection.
@@ -115,7 +128,16 @@ impl ClientStream {
 
     /// Drops the stream. What was read ahead can still be read.
     pub(crate) fn drop_stream(&mut self) {
+        self.lent = None;
         self.io = Io::Gone;
+    }
+
+    /// Lets others write to a socket while the task of the client waits with nothing unsent.
+    pub(crate) fn lend(&mut self, client: &Client) {
+        if let Io::Tcp(stream) = &self.io {
+            client.outbox().line().open(stream);
+            self.lent = Some(Lent(client.clone()));
+        }
     }
 
     /// Reads what has arrived, up to a limit, and keeps it to be read later. `unread` becomes the

@@ -4,6 +4,8 @@ use core::fmt;
 use super::client::Client;
 use super::direct;
 use super::hub::Hub;
+use super::outbox::Wake;
+use super::writing::Writing;
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
 use crate::server::backplane::Reach;
 use crate::server::error::TrySendError;
@@ -154,17 +156,27 @@ impl<'a> Target<'a> {
     }
 
     fn deliver(&self, message: &PreparedMessage) -> usize {
-        self.hub.in_turn(self.room, |clients| self.queue(message, &clients))
+        self.hub.in_turn(self.room, |clients| self.queue(message, clients))
     }
 
     /// Queues a message for those that it is for, in their turn. Returns for how many.
     pub(super) fn queue(&self, message: &PreparedMessage, clients: &[Client]) -> usize {
         let own = direct::current();
+        let mut writing = Writing::new(self.hub.runtime());
+        let others = if writing.may_relieve() { Wake::OrRelieve } else { Wake::Always };
         let queue = |client: &&Client| {
-            client.outbox().push(message.into(), client.id() == own, client.context()).is_ok()
+            let wake = if client.id() == own { Wake::Never } else { others };
+            let pushed = client.outbox().push(message.into(), wake, client.context());
+            if matches!(pushed, Ok(true)) {
+                writing.add(client);
+            }
+            pushed.is_ok()
         };
         direct::note_produced(&message.into(), clients.len());
-        clients.iter().filter(|client| Some(client.id()) != self.except).filter(queue).count()
+        let targets = clients.iter().filter(|client| Some(client.id()) != self.except);
+        let count = targets.filter(queue).count();
+        writing.finish();
+        count
     }
 }
 

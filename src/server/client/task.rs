@@ -15,6 +15,7 @@ use super::handler::{Handler, Received};
 use super::pump::{Aborted, Ended, Next, Pump, Unread};
 use super::quota::ReceiveQuota;
 use super::stream::ClientStream;
+use super::turn::give_way;
 use crate::error::Error;
 use crate::proto::{CloseInfo, Event, Initiator, Ready};
 use crate::server::accept::accept::Accept;
@@ -77,11 +78,12 @@ impl<H: Handler> ErasedHandler for H {
 /// life.
 fn serve<H: Handler>(
     handler: Arc<H>,
-    ws: WebSocket<ClientStream>,
+    mut ws: WebSocket<ClientStream>,
     client: Client,
     permit: ConnectionPermit,
     task: TaskGuard,
 ) -> impl Future<Output = ()> + Send {
+    ws.outgoing().stream_mut().lend(&client);
     let mut ws = Some(ws);
     let mut pump = Pump::new(permit, &client);
     async move {
@@ -253,6 +255,10 @@ fn poll_handler<'a>(
     let mut waited = false;
     let began = client.context().times_handlers().then(Instant::now);
     poll_fn(move |cx| {
+        if !client.outbox().line().take() {
+            give_way(cx); // it is being written to
+            return Poll::Pending;
+        }
         let polled = poll_direct(client, out.driver(), || poll_caught(call.as_mut(), cx));
         let outcome = match polled {
             Poll::Ready(Ok(())) => Outcome::Done,

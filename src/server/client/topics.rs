@@ -139,10 +139,10 @@ impl Hub {
             }
         }
         let _turn = self.turn_of_all();
-        let (members, memory): (Vec<_>, _) = {
+        let (members, memory) = {
             let mut state = self.lock();
             let (room, memory) = state.topic(name, history, counters);
-            (room.members.values().cloned().collect(), memory)
+            (room.members.list(), memory)
         };
         then(&members, &memory)
     }

@@ -16,8 +16,8 @@ use super::direct::{begin_turn, produced, reached};
 /// events, rarely as long as they are quick, since a look costs half as much as a small message.
 /// One event in a turn costs no look at all.
 ///
-/// A turn in which messages go to many clients may be longer, by a part of what their tasks will
-/// take: they send what came together at once, and would otherwise each write every message alone.
+/// A turn in which messages go to many clients may be longer, by a part of the time in which they
+/// are written: what came together is written at once, and every message alone otherwise.
 #[derive(Default)]
 pub(crate) struct Turn {
     /// There was an event in this turn.
@@ -150,11 +150,13 @@ fn now() -> u32 {
 /// eleventh waiting for less than 3 ms.
 const TURN: u32 = 250;
 
-/// The same for each client that a message goes to: a tenth of what it takes to send it to one.
-const TURN_FOR_EACH: u32 = 1;
+/// The same for each client that a message goes to: half of what it takes to write to one. So the
+/// others wait for it, and for what is written then, half as long again as for one message alone,
+/// however many messages there are.
+const TURN_FOR_EACH: u32 = 2;
 
-/// The longest of all turns in microseconds, to however many clients messages go.
-const MAX_TURN: u32 = 2_000;
+/// The longest of all turns in microseconds: that of ten thousand clients.
+const MAX_TURN: u32 = 20_000;
 
 /// The most bytes that a turn puts into queues, as they are charged there.
 const MAX_PRODUCED: u32 = 256 * 1024;
