@@ -191,13 +191,18 @@
 //!
 //! The task of a connection gives way to all others after a quarter of a millisecond, or when its
 //! handler has put 256 KiB into queues, however much has arrived. One call of a handler is the
-//! least that it does: work that takes longer belongs into a task or thread of its own.
+//! least that it does: work that takes longer belongs into a task or thread of its own. Where the
+//! messages of a handler go to many clients, a turn lasts up to 2 µs longer for each of them, 20 ms
+//! at the most, so that what has come together is written at once.
+//!
+//! A broadcast is written by tasks of their own, each for up to 64 clients that wait with nothing
+//! unsent; those that are busy, under TLS or compressing have it written by their own tasks.
 //!
 //! # Cost
 //!
 //! A message to a handler is lent from the receive buffer and costs no allocation; nor does one
-//! that is sent to a client that keeps up. A broadcast costs three allocations, whatever the number
-//! of clients.
+//! that is sent to a client that keeps up. A broadcast costs three allocations, and two more for
+//! each 64 clients that it is written to.
 //!
 //! An idle client costs 1.7 KB of resident memory with everything that belongs to it, in 1.4 KB of
 //! the heap: its task, socket, timer, handle and entry in the hub
