@@ -269,6 +269,13 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
         Poll::Ready(())
     }
 
+    /// Notes bytes that were written to the stream, and not by this.
+    #[cfg(feature = "server")]
+    pub(super) fn was_written_to(&mut self, bytes: usize) {
+        self.driver.write_went_through(bytes);
+        self.balance = self.balance.saturating_add(clamp(bytes));
+    }
+
     /// Writes once, or flushes if everything is written.
     pub(super) fn poll_write_or_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.driver.is_flushed() {

@@ -494,6 +494,12 @@ impl<S: AsyncWrite + Unpin> Outgoing<'_, S> {
         &mut self.link.io
     }
 
+    /// Notes that somebody else has written so many bytes to the stream.
+    #[cfg(feature = "server")]
+    pub(crate) fn note_passed(&mut self, bytes: u32) {
+        self.link.was_written_to(bytes as usize);
+    }
+
     /// Ready when the time changed something: a ping is due, or the peer took too long.
     #[cfg(feature = "server")]
     pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sansws::CloseCode;
-use sansws::server::{Client, Hub, Server, handler_fn};
+use sansws::server::{Client, ExternalStream, Hub, Server, handler_fn};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use sansws_test::peer::within_limit;
+use sansws_test::wire;
 
 use crate::support::{Running, bind, closed, start, text, until, within};
 
@@ -235,6 +237,65 @@ async fn a_runtime_that_stands_still_holds_nothing_up() {
     }
     drop(end);
     thread.join().unwrap();
+}
+
+/// Nor of the runtime of a connection that was accepted there, be it the first of all.
+#[tokio::test]
+async fn a_connection_of_another_runtime_holds_nothing_up() {
+    let server = serve().await;
+    let handle = server.handle.clone();
+    let (end, ended) = mpsc::channel::<()>();
+    let hub = server.hub.clone();
+    let thread = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let stranger = runtime.block_on(async {
+            let (mut here, there) = tokio::io::duplex(10_000);
+            handle.accept(ExternalStream::new(there, ([192, 0, 2, 1], 7).into())).unwrap();
+            here.write_all(wire::REQUEST.replacen("/chat", "/", 1).as_bytes()).await.unwrap();
+            until(|| !hub.all().is_empty()).await;
+            here
+        });
+        let _ = ended.recv(); // the runtime is there, and nobody drives it
+        drop(stranger);
+    });
+    until(|| server.hub.all().len() == 1).await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(server.connect("/").await);
+    }
+    until(|| server.hub.all().len() == 9).await;
+    server.hub.all().send("to all").unwrap();
+    for ws in &mut clients {
+        assert_eq!(within(text(ws)).await, "to all");
+    }
+    drop(end);
+    thread.join().unwrap();
+}
+
+/// A client that is sent messages is not idle, whoever writes them.
+#[tokio::test]
+async fn a_broadcast_counts_against_idleness() {
+    const IDLE: Duration = Duration::from_secs(2);
+    let server = start(bind().await.route("/", handler_fn()).idle_timeout(IDLE));
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(server.connect("/").await);
+    }
+    until(|| server.hub.all().len() == 8).await;
+    let began = Instant::now();
+    let mut last = Instant::now();
+    while began.elapsed() < 2 * IDLE {
+        sleep(IDLE / 10).await;
+        if last.elapsed() >= IDLE {
+            return; // the machine was busy elsewhere, and they were idle for once
+        }
+        last = Instant::now();
+        assert_eq!(server.hub.all().send("here").unwrap(), 8);
+    }
+    assert_eq!(server.hub.stats().idle_closed, 0);
+    for ws in &mut clients {
+        assert_eq!(text(ws).await, "here");
+    }
 }
 
 /// What is written for a client counts as if its task had written it.

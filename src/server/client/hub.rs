@@ -45,7 +45,7 @@ struct Inner {
     context: Arc<Context>,
     /// What joins the server to others, if anything does.
     plane: OnceLock<Plane>,
-    /// The runtime of the first client's task, which is that of all as a rule.
+    /// The runtime that the server runs in, in which broadcasts are written.
     runtime: OnceLock<Handle>,
 }
 
@@ -275,6 +275,11 @@ impl Hub {
         self.0.plane.get()
     }
 
+    /// Has clients written to in a runtime, that of the server: the first call counts.
+    pub(super) fn write_in(&self, runtime: Handle) {
+        let _ = self.0.runtime.set(runtime);
+    }
+
     /// Returns the runtime in which clients are written to, once there was one.
     pub(super) fn runtime(&self) -> Option<&Handle> {
         self.0.runtime.get()
@@ -360,9 +365,8 @@ impl Hub {
         PreparedMessage::new(message)
     }
 
-    /// Registers a client. For its task.
+    /// Registers a client.
     pub(crate) fn insert(&self, client: &Client) {
-        self.0.runtime.get_or_init(Handle::current);
         Counters::add(&self.context().counters.opened);
         let mut state = self.lock();
         state.clients.insert(client);

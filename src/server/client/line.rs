@@ -3,7 +3,7 @@
 //! broadcast`): a broadcast whose deliveries each wake a task takes a third more processor time.
 #![allow(unsafe_code)]
 
-use core::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 use std::io;
 
 use bytes::Buf;
@@ -17,6 +17,9 @@ pub(crate) struct Line {
     owner: AtomicU8,
     /// The descriptor, from [`open`](Self::open) until [`close`](Self::close).
     fd: AtomicI32,
+    /// Bytes that borrowers have written and the task does not know of. Whoever has the right to
+    /// write changes it.
+    passed: AtomicU32,
 }
 
 /// Those who may have the right to write.
@@ -41,16 +44,30 @@ impl Line {
         self.fd.store(stream.as_raw_fd() + 1, Ordering::Relaxed);
     }
 
+    /// Has it lent as if there were a socket.
+    #[cfg(test)]
+    pub(super) fn open_any(&self) {
+        self.fd.store(1, Ordering::Relaxed);
+    }
+
     /// Has it lent to nobody: there are no descriptors here.
     #[cfg(not(unix))]
     pub(crate) fn open(&self, _: &tokio::net::TcpStream) {}
 
-    /// Takes the right to write, which a task has then until it [leaves](Self::leave) it. `false`
-    /// while it is borrowed, which is no longer than a system call takes.
+    /// Takes the right to write, which a task has then until it [leaves](Self::leave) it. Returns
+    /// the bytes that were written meanwhile; `None` while it is borrowed, which is no longer than a
+    /// system call takes.
     #[inline]
-    pub(crate) fn take(&self) -> bool {
-        self.owner.load(Ordering::Relaxed) == Owner::TASK
-            || self.swap_owner(Owner::NOBODY, Owner::TASK)
+    pub(crate) fn take(&self) -> Option<u32> {
+        let has_it = self.owner.load(Ordering::Acquire) == Owner::TASK;
+        if !has_it && !self.swap_owner(Owner::NOBODY, Owner::TASK) {
+            return None;
+        }
+        let passed = self.passed.load(Ordering::Relaxed);
+        if passed > 0 {
+            self.passed.store(0, Ordering::Relaxed);
+        }
+        Some(passed)
     }
 
     /// Gives the right to write up until the task runs again. For the task, with nothing unsent.
@@ -75,7 +92,7 @@ impl Line {
 
     /// Ends all borrowing before the stream is closed: waits for the system call of one who writes.
     pub(crate) fn close(&self) {
-        while !self.take() {
+        while self.take().is_none() {
             std::thread::yield_now();
         }
         self.fd.store(0, Ordering::Relaxed);
@@ -105,6 +122,9 @@ impl Borrowed<'_> {
                 }
             }
         }
+        let passed = self.0.passed.load(Ordering::Relaxed);
+        let sum = passed.saturating_add(u32::try_from(written).unwrap_or(u32::MAX));
+        self.0.passed.store(sum, Ordering::Relaxed);
         written
     }
 
@@ -143,13 +163,7 @@ impl Drop for Borrowed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
-    use alloc::vec::Vec;
-    use std::io::Read;
-    use std::net::{TcpListener, TcpStream};
-
     use super::*;
-    use crate::buf::SendBuffer;
 
     fn owner(line: &Line) -> u8 {
         line.owner.load(Ordering::Relaxed)
@@ -157,7 +171,7 @@ mod tests {
 
     fn in_state(owner: u8) -> Line {
         // nothing is written in these tests
-        Line { owner: AtomicU8::new(owner), fd: AtomicI32::new(1) }
+        Line { owner: AtomicU8::new(owner), fd: AtomicI32::new(1), passed: AtomicU32::new(0) }
     }
 
     /// What each call makes of each state, but for those that only its owner may make.
@@ -166,7 +180,7 @@ mod tests {
         const STATES: [u8; 3] = [Owner::TASK, Owner::NOBODY, Owner::BORROWER];
         for before in STATES {
             let line = in_state(before);
-            assert_eq!(line.take(), before != Owner::BORROWER);
+            assert_eq!(line.take(), (before != Owner::BORROWER).then_some(0));
             let after = if before == Owner::NOBODY { Owner::TASK } else { before };
             assert_eq!(owner(&line), after);
 
@@ -214,6 +228,13 @@ mod tests {
     #[cfg(unix)] // elsewhere nothing is lent
     #[test]
     fn it_writes_as_the_stream_does() {
+        use alloc::vec;
+        use alloc::vec::Vec;
+        use std::io::Read;
+        use std::net::{TcpListener, TcpStream};
+
+        use crate::buf::SendBuffer;
+
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -250,6 +271,8 @@ mod tests {
         }
         assert_eq!(sent, got);
         assert!((3..6).contains(&whole), "no socket takes 16 MiB at once: {whole}");
+        assert_eq!(line.take(), Some(sent.len() as u32));
+        assert_eq!(line.take(), Some(0), "told once");
         // it is the stream that is closed, and nothing else
         line.close();
         drop(stream);

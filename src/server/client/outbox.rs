@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::coop;
 
 use super::limits::{Limits, SlowClients};
-use super::line::Line;
+use super::line::{Borrowed, Line};
 use super::queue::{Queue, charge_of};
 use crate::driver::Driver;
 use crate::pool::{PooledTx, TakenTx};
@@ -262,21 +262,35 @@ impl Outbox {
     }
 
     /// Writes what is queued to the socket, in place of the task, if that was relieved and has not
-    /// come meanwhile. What the socket does not take at once is left to the task. `tx` is empty
-    /// before and after.
-    pub(crate) fn write(&self, tx: &mut PooledTx, limits: &Limits) {
+    /// come meanwhile. Returns the bytes that were written; what the socket does not take at once
+    /// is left to the task. `tx` is empty before and after.
+    pub(crate) fn write(&self, tx: &mut PooledTx, limits: &Limits) -> usize {
+        let Some(borrowed) = self.begin_write(tx) else { return 0 };
+        let torn = AbortOnPanic(self); // as the end of the task would be
+        let written = borrowed.write(tx);
+        mem::forget(torn);
+        tally::written(written);
+        self.end_write(borrowed, tx, limits);
+        written
+    }
+
+    /// Takes what is queued, and the right to write it: nobody waits for a system call.
+    fn begin_write(&self, tx: &mut PooledTx) -> Option<Borrowed<'_>> {
         let mut state = self.lock();
         if state.waiter.parked != Parked::Relieved {
-            return;
+            return None;
         }
-        let Some(borrowed) = self.line.borrow() else { return unpark(state) };
+        let Some(borrowed) = self.line.borrow() else {
+            unpark(state);
+            return None;
+        };
         while !state.queue.is_empty() && tx.fetch().len() < WRITTEN_AT_ONCE {
             state.queue.put_first(tx);
         }
-        drop(state); // nobody waits for a system call
-        let written = borrowed.write(tx);
-        tally::written(written);
+        Some(borrowed)
+    }
 
+    fn end_write(&self, borrowed: Borrowed<'_>, tx: &mut PooledTx, limits: &Limits) {
         let mut state = self.lock();
         if !tx.fetch().is_empty() {
             state.rest = tx.take_out();
@@ -288,12 +302,13 @@ impl Outbox {
         if !state.queue.is_empty() {
             return unpark(state);
         }
+        state.queue.release();
+        // A task that was woken meanwhile is no longer parked, and must not find it quiet.
         if state.waiter.parked == Parked::Relieved {
             state.waiter.parked = Parked::Idle;
-        }
-        state.queue.release();
-        if state.gate.is_open() && !state.lagging {
-            self.news.store(News::NONE, Ordering::Relaxed);
+            if state.gate.is_open() && !state.lagging {
+                self.news.store(News::NONE, Ordering::Relaxed);
+            }
         }
         notify_of_room(state, limits);
     }
@@ -595,6 +610,15 @@ impl Outbox {
     }
 }
 
+/// Ends a connection whose frame may be torn.
+struct AbortOnPanic<'a>(&'a Outbox);
+
+impl Drop for AbortOnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Tells those who wait for room, if there is some.
 fn notify_of_room(state: MutexGuard<'_, State>, limits: &Limits) {
     let has_room = state.queue.bytes() < limits.room();
@@ -701,6 +725,45 @@ mod tests {
                 assert!(outbox.is_urgent() || from == expected, "{from}: the task looks in");
             }
         }
+    }
+
+    /// A task that is woken while somebody writes for it, and has nothing to do then, is woken again
+    /// by what comes next.
+    #[cfg(unix)] // elsewhere nobody writes for it
+    #[test]
+    fn a_task_that_is_woken_during_a_write_parks_again() {
+        struct Woken(AtomicU32);
+        impl alloc::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let woken = Arc::new(Woken(AtomicU32::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let (outbox, context) = (Outbox::default(), Context::default());
+        let limits = context.limits();
+        outbox.line.open_any();
+        let message = PreparedMessage::new("hello").unwrap();
+        let push = || outbox.push((&message).into(), Wake::OrRelieve, &context).unwrap();
+
+        assert_eq!(outbox.park(&waker, true, limits), Wait::Parked);
+        outbox.line.leave();
+        assert!(push(), "somebody else writes it");
+        let mut tx = PooledTx::default();
+        let borrowed = outbox.begin_write(&mut tx).unwrap();
+        outbox.write_not(); // another batch, which leaves it to the task
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(outbox.line.take(), None);
+        tx = PooledTx::default(); // as if it were written
+        outbox.end_write(borrowed, &mut tx, limits);
+
+        assert!(outbox.line.take().is_some());
+        assert!(!outbox.is_quiet(), "the task parks again");
+        assert_eq!(outbox.park(&waker, true, limits), Wait::Parked);
+        outbox.line.leave();
+        assert!(push(), "and is relieved again");
+        outbox.write_not();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
     }
 
     #[test]

@@ -133,8 +133,7 @@ impl Pump {
         quota: &mut ReceiveQuota<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Next, Ended>> {
-        if !client.outbox().line().take() {
-            give_way(cx); // it is being written to
+        if !take_line(client, &mut ws.outgoing(), cx) {
             return Poll::Pending;
         }
         if self.watch.is_some()
@@ -480,6 +479,27 @@ impl Pump {
                 None => false,
             },
             _ => false,
+        }
+    }
+}
+
+/// Takes the right to write to the socket back, for a task that runs. If it is being written to,
+/// that is `false`, and the task is woken when all others have had their turn.
+#[inline]
+pub(crate) fn take_line(
+    client: &Client,
+    out: &mut Outgoing<'_, ClientStream>,
+    cx: &mut Context<'_>,
+) -> bool {
+    match client.outbox().line().take() {
+        Some(0) => true,
+        Some(passed) => {
+            out.note_passed(passed);
+            true
+        }
+        None => {
+            give_way(cx);
+            false
         }
     }
 }

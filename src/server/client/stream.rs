@@ -4,10 +4,12 @@ use core::future::Future;
 use core::mem::{self, MaybeUninit};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 use std::io::{self, IoSlice};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 use super::client::Client;
 use crate::proto::{Event, Reply};
@@ -132,9 +134,16 @@ impl ClientStream {
         self.io = Io::Gone;
     }
 
-    /// Lets others write to a socket while the task of the client waits with nothing unsent.
+    /// Lets others write to a socket while the task of the client waits with nothing unsent. For
+    /// the task.
     pub(crate) fn lend(&mut self, client: &Client) {
+        // The time since the last message is for the task to know, and it sees its own.
+        if client.context().limits().idle_timeout != Duration::MAX {
+            return;
+        }
         if let Io::Tcp(stream) = &self.io {
+            // it was accepted by the server, so this is the server's runtime
+            client.hub().write_in(Handle::current());
             client.outbox().line().open(stream);
             self.lent = Some(Lent(client.clone()));
         }

@@ -12,10 +12,9 @@ use std::time::Instant;
 use super::client::Client;
 use super::direct::poll_direct;
 use super::handler::{Handler, Received};
-use super::pump::{Aborted, Ended, Next, Pump, Unread};
+use super::pump::{Aborted, Ended, Next, Pump, Unread, take_line};
 use super::quota::ReceiveQuota;
 use super::stream::ClientStream;
-use super::turn::give_way;
 use crate::error::Error;
 use crate::proto::{CloseInfo, Event, Initiator, Ready};
 use crate::server::accept::accept::Accept;
@@ -255,8 +254,7 @@ fn poll_handler<'a>(
     let mut waited = false;
     let began = client.context().times_handlers().then(Instant::now);
     poll_fn(move |cx| {
-        if !client.outbox().line().take() {
-            give_way(cx); // it is being written to
+        if !take_line(client, &mut out, cx) {
             return Poll::Pending;
         }
         let polled = poll_direct(client, out.driver(), || poll_caught(call.as_mut(), cx));

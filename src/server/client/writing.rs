@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 
 use super::client::Client;
 use crate::pool::PooledTx;
@@ -50,7 +51,7 @@ impl<'a> Writing<'a> {
         let batch = mem::replace(&mut self.batch, Batch(Vec::new()));
         if let Some(runtime) = self.runtime {
             // If the runtime is at its end, the batch is dropped here.
-            drop(runtime.spawn(async move { batch.write() }));
+            drop(runtime.spawn(batch.write()));
         }
     }
 }
@@ -58,16 +59,26 @@ impl<'a> Writing<'a> {
 struct Batch(Vec<Client>);
 
 impl Batch {
-    fn write(mut self) {
-        let mut tx = PooledTx::default();
-        for client in &self.0 {
-            client.outbox().write(&mut tx, client.context().limits());
-            if client.counts_traffic() {
-                client.note_moved(&tally::fold(&client.context().counters));
+    async fn write(mut self) {
+        let mut written = 0;
+        let mut next = 0;
+        while let Some(client) = self.0.get(next) {
+            let mut tx = PooledTx::default();
+            while written < WRITTEN_IN_A_TURN
+                && let Some(client) = self.0.get(next)
+            {
+                written += client.outbox().write(&mut tx, client.context().limits());
+                if client.counts_traffic() {
+                    client.note_moved(&tally::fold(&client.context().counters));
+                }
+                next += 1;
             }
-        }
-        if let Some(client) = self.0.last() {
             tally::fold(&client.context().counters); // they all have the same
+            if written >= WRITTEN_IN_A_TURN && next < self.0.len() {
+                drop(tx);
+                yield_now().await;
+            }
+            written = 0;
         }
         self.0.clear();
     }
@@ -81,6 +92,10 @@ impl Drop for Batch {
 
 /// The most clients of one task: it takes about as long as a turn of any other.
 const MAX_CLIENTS: usize = 64;
+
+/// After that many bytes others get their turn, in the middle of a batch: a tenth of a millisecond
+/// or two.
+const WRITTEN_IN_A_TURN: usize = 256 * 1024;
 
 /// For fewer it is quicker to wake their tasks.
 const MIN_CLIENTS: usize = 4;
