@@ -12,8 +12,8 @@
 //! | `hub.all().send(…)`, `hub.room(name).send(…)` | clients of all servers |
 //! | the same with `.except(id)` | all of them but that one: ids differ between servers |
 //! | `hub.all().close(…)`, `hub.room(name).close(…)` | clients of all servers |
-//! | [`Hub::close`](crate::server::Hub::close) | the client with this id, wherever it is |
-//! | `clients()`, `len()`, `hub.rooms()`, `hub.get(id)`, `hub.send_to(…)` | this server alone |
+//! | [`Hub::send_to`](crate::server::Hub::send_to), [`Hub::close`](crate::server::Hub::close) | the client with this id, wherever it is |
+//! | `clients()`, `len()`, `hub.rooms()`, `hub.get(id)` | this server alone |
 //! | a [`Topic`](crate::server::Topic), its history and what is sent to it | this server alone |
 //! | [`ServerHandle::shutdown`](crate::server::ServerHandle::shutdown) | this server alone |
 //!
@@ -31,6 +31,14 @@
 //!   engine is away or loses it: nothing is sent again.
 //! - What one task sends to one room comes in that order, everywhere. What different servers send
 //!   may come in different orders to the clients of different servers.
+//! - A server that gets messages of another one knows when some of them have not come: they are
+//!   numbered. [`BackplaneStats::missed`] counts them when a later one comes to the same room, and
+//!   the log is told
+//!   ([`LogEvent::BackplaneMissed`](crate::server::LogEvent::BackplaneMissed)). Nothing is missed
+//!   by a server that was not there, or had nobody in the room. What an engine carries twice, or
+//!   late, is dropped ([`BackplaneStats::duplicates`]). Messages of 65 536 rooms at a time are kept
+//!   account of, in up to 6 MB for those that are sent and as much for those that come; with more
+//!   of them in turns, some of what is missed is not noticed, and nothing else is.
 //! - Nobody who sends or enters a room waits for the engine. What waits for it is bounded, and what
 //!   finds no room is not published: [`Target::publish`](crate::server::Target::publish) says so,
 //!   and [`BackplaneStats::not_published`] counts it.
@@ -58,11 +66,15 @@
 //! - byte 1, version: 1; what has another is dropped
 //! - byte 2, kind: 1 message, 2 close
 //! - byte 3: the opcode of RFC 6455, 1 text, 2 binary, 9 ping, 10 pong, and 128 more if it must not
-//!   be compressed; 8 for a close
+//!   be compressed; 8 for a close; and 64 more if there is a number
 //! - bytes 4 to 11, node: a number that the server has drawn at its start; it drops its own
 //! - bytes 12 to 19: the id of the client to leave out, 0 for none; on the subject of a node, of
 //!   the client that is meant
-//! - from byte 20: the payload; for a close its code in two bytes and its reason, at most 123 bytes
+//! - if there is a number, 4 bytes for a stream, and 8 for the place in it: 1 for the first message
+//!   of this server to this subject in this stream, also for one that the engine did not take;
+//!   another stream begins when a server has forgotten the last one. What has no number is neither
+//!   missed nor dropped
+//! - the rest is the payload; for a close its code in two bytes and its reason, at most 123 bytes
 //!   of UTF-8
 //!
 //! Whoever can publish can send to and close all clients: keep the engine from strangers.
@@ -70,12 +82,14 @@
 //! # Cost
 //!
 //! Without a backplane, a comparison for each broadcast. With one, an allocation and a copy for
-//! each message that is published; one that comes is encoded, and compressed, once for each server
+//! each message that is published, 32 bytes in front of its payload, and a look into a map of the
+//! subjects, as for each that comes; one that comes is encoded, and compressed, once for each server
 //! that has members in the room. Clients take no more memory.
 
 mod engine;
 mod envelope;
 mod memory;
+mod numbers;
 mod plane;
 mod settings;
 mod stats;

@@ -5,12 +5,15 @@ use core::future::poll_fn;
 use core::hash::BuildHasher;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::hash::RandomState;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::task::consume_budget;
+use tokio::time::Instant;
 
 use super::engine::{Backplane, EngineEvent, PublishError};
-use super::envelope::{Content, Envelope};
+use super::envelope::{Content, Envelope, put_number};
+use super::numbers::{Arrival, Incoming, Number, Outgoing};
 use super::stats::BackplaneStats;
 use super::subject::{self, Place};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage};
@@ -25,12 +28,20 @@ pub(crate) struct Plane {
     prefix: String,
     /// The number of this server among others, another one after each start.
     node: u64,
+    /// Makes the numbers of subjects, and of this server.
+    hasher: RandomState,
+    /// Locked while a message is given to the engine, so that numbers grow in order.
+    outgoing: Mutex<Outgoing>,
+    /// Locked for moments, also while the hub is.
+    incoming: Mutex<Incoming>,
     up: AtomicBool,
     published: AtomicU64,
     not_published: AtomicU64,
     received: AtomicU64,
     invalid: AtomicU64,
     lost: AtomicU64,
+    missed: AtomicU64,
+    duplicates: AtomicU64,
     outages: AtomicU64,
 }
 
@@ -39,17 +50,23 @@ impl Plane {
     pub(super) fn new(prefix: &str, engine: impl Backplane) -> Self {
         let mut encoded = String::with_capacity(prefix.len());
         subject::encode(prefix, &mut encoded);
+        let hasher = RandomState::new();
         let this = Self {
             engine: Box::new(engine),
             prefix: encoded,
             // never 0, nor with a part of 0: both stand for none
-            node: RandomState::new().hash_one(0) | 1 << 32,
+            node: hasher.hash_one(0) | 1 << 32,
+            hasher,
+            outgoing: Mutex::new(Outgoing::new()),
+            incoming: Mutex::new(Incoming::new()),
             up: AtomicBool::new(true),
             published: AtomicU64::new(0),
             not_published: AtomicU64::new(0),
             received: AtomicU64::new(0),
             invalid: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            duplicates: AtomicU64::new(0),
             outages: AtomicU64::new(0),
         };
         for place in [Place::All, Place::Node(this.part())] {
@@ -77,12 +94,17 @@ impl Plane {
     /// Notes that somebody has entered a room that was empty. Called while the hub is locked, so
     /// that it is in order with the next.
     pub(crate) fn enter(&self, room: &str) {
-        self.engine.subscribe(&subject::room(&self.prefix, room));
+        let subject = subject::room(&self.prefix, room);
+        // something may have come since nobody was there any more
+        lock(&self.incoming).forget(self.hasher.hash_one(&*subject));
+        self.engine.subscribe(&subject);
     }
 
     /// Notes that a room has become empty.
     pub(crate) fn leave(&self, room: &str) {
-        self.engine.unsubscribe(&subject::room(&self.prefix, room));
+        let subject = subject::room(&self.prefix, room);
+        self.engine.unsubscribe(&subject);
+        lock(&self.incoming).forget(self.hasher.hash_one(&*subject));
     }
 
     /// Publishes a message to the clients of other servers, all or those in a room.
@@ -97,6 +119,18 @@ impl Plane {
         let payload = message.frame.slice(message.payload_at..);
         let content = Content::Message { opcode: message.opcode, plain, payload };
         self.publish(&self.subject(room), except.unwrap_or(0), content)
+    }
+
+    /// Publishes a message, whose length was checked, to one client.
+    pub(crate) fn send_one(&self, id: u64, message: MessageRef<'_>) -> Result<(), PublishError> {
+        let MessageRef { opcode, payload, plain } = message;
+        // once here for the envelope, which is built as one piece of memory
+        let payload = match payload {
+            PayloadRef::Owned(bytes) => bytes,
+            other => Bytes::copy_from_slice(other.as_slice()),
+        };
+        let content = Content::Message { opcode, plain, payload };
+        self.publish(&self.subject_of(id), id, content)
     }
 
     /// Publishes the end of connections.
@@ -119,8 +153,12 @@ impl Plane {
         reason: &str,
     ) -> Result<(), PublishError> {
         let content = Content::Close { code, reason: Bytes::copy_from_slice(reason.as_bytes()) };
-        let part = (id >> 32) as u32;
-        self.publish(&Place::Node(part).subject(&self.prefix), id, content)
+        self.publish(&self.subject_of(id), id, content)
+    }
+
+    /// Returns the subject of the server of a client.
+    fn subject_of(&self, id: u64) -> String {
+        Place::Node((id >> 32) as u32).subject(&self.prefix)
     }
 
     fn subject(&self, room: Option<&str>) -> String {
@@ -131,8 +169,15 @@ impl Plane {
     }
 
     fn publish(&self, subject: &str, client: u64, content: Content) -> Result<(), PublishError> {
-        let envelope = Envelope { node: self.node, client, content };
-        let published = self.engine.publish(subject, envelope.encode());
+        let number = Some(Number { stream: 0, at: 0 }); // a place for the one that it gets
+        let mut bytes = Envelope { node: self.node, client, number, content }.encode();
+        let subject_hash = self.hasher.hash_one(subject);
+        let published = {
+            let mut outgoing = lock(&self.outgoing);
+            // also if it fails: it is missed by the others then
+            put_number(&mut bytes, outgoing.next(subject_hash));
+            self.engine.publish(subject, bytes.freeze())
+        };
         let counter = if published.is_ok() { &self.published } else { &self.not_published };
         Counters::add(counter);
         published
@@ -147,8 +192,10 @@ impl Plane {
                     match Place::parse(&self.prefix, &subject).zip(Envelope::decode(message)) {
                         Some((_, envelope)) if envelope.node == self.node => {}
                         Some((place, envelope)) => {
-                            Counters::add(&self.received);
-                            deliver(hub, &place, envelope);
+                            if self.is_new(hub, &subject, &envelope) {
+                                Counters::add(&self.received);
+                                deliver(hub, &place, envelope);
+                            }
                         }
                         None => Counters::add(&self.invalid),
                     }
@@ -171,6 +218,30 @@ impl Plane {
         }
     }
 
+    /// Looks at the number of a message. Returns whether it has not come before.
+    fn is_new(&self, hub: &Hub, subject: &str, envelope: &Envelope) -> bool {
+        let Some(number) = envelope.number else { return true };
+        let mut incoming = lock(&self.incoming);
+        let node = envelope.node;
+        match incoming.note(self.hasher.hash_one(subject), node, number) {
+            Arrival::Next => {}
+            Arrival::After(missed) => {
+                self.missed.fetch_add(missed, Ordering::Relaxed);
+                let untold = incoming.note_gap(node, missed, Instant::now());
+                drop(incoming);
+                if let Some(messages) = untold {
+                    let server = (node >> 32) as u32;
+                    hub.context().log(&LogEvent::BackplaneMissed { server, messages });
+                }
+            }
+            Arrival::Again => {
+                Counters::add(&self.duplicates);
+                return false;
+            }
+        }
+        true
+    }
+
     pub(crate) fn stats(&self) -> BackplaneStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         BackplaneStats {
@@ -180,6 +251,8 @@ impl Plane {
             received: read(&self.received),
             invalid: read(&self.invalid),
             lost: read(&self.lost),
+            missed: read(&self.missed),
+            duplicates: read(&self.duplicates),
             outages: read(&self.outages),
         }
     }
@@ -188,6 +261,10 @@ impl Plane {
     pub(crate) fn end(&self) {
         self.engine.close();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does for the clients of this server what another one has asked for.

@@ -102,7 +102,8 @@ impl Hub {
         Self(Arc::new(Inner { context, ..Inner::default() }))
     }
 
-    /// Returns the client with this id; `None` once it is gone.
+    /// Returns the client of this server with this id; `None` once it is gone, and for one of
+    /// another server, which [`send_to`](Self::send_to) and [`close`](Self::close) reach.
     pub fn get(&self, id: u64) -> Option<Client> {
         self.lock().clients.get(&id).cloned()
     }
@@ -117,17 +118,28 @@ impl Hub {
         Target::new(self, Some(name))
     }
 
-    /// Queues a message for one client.
+    /// Queues a message for the client with this id, which may be one of another server that is
+    /// joined by a [backplane](crate::server::backplane).
     ///
     /// # Errors
     ///
-    /// As [`Client::send`]; [`TrySendError::Closed`] if there is no client with this id.
+    /// As [`Client::send`]; [`TrySendError::Closed`] if the id can only be that of a client of this
+    /// server, and there is none; [`TrySendError::NotPublished`] if another server could not be
+    /// told. Success for a client of another server means that the message was put on its way
+    /// there, and neither that the client was there nor that its queue had room.
     pub fn send_to<'m>(
         &self,
         id: u64,
         message: impl Into<MessageRef<'m>>,
     ) -> Result<(), TrySendError> {
-        self.get(id).ok_or(TrySendError::Closed)?.send(message)
+        if let Some(client) = self.get(id) {
+            return client.send(message);
+        }
+        let plane = self.plane_of(id).ok_or(TrySendError::Closed)?;
+        let message = message.into();
+        SendError::check_len(message.opcode, message.payload.as_slice().len())
+            .map_err(TrySendError::Invalid)?;
+        plane.send_one(id, message).map_err(TrySendError::NotPublished)
     }
 
     /// Closes the connection of the client with this id, which may be one of another server that is
@@ -135,16 +147,23 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As [`Client::close`]; [`TrySendError::Closed`] if there is no client with this id here, and
-    /// the other servers could not be told. Success for a client of another server means that they
-    /// are told, and not that it was there.
+    /// As [`Client::close`]; [`TrySendError::Closed`] if the id can only be that of a client of this
+    /// server, and there is none; [`TrySendError::NotPublished`] if another server could not be
+    /// told. Success for a client of another server means that the server is told, and not that the
+    /// client was there.
     pub fn close(&self, id: u64, code: CloseCode, reason: &str) -> Result<(), TrySendError> {
         if let Some(client) = self.get(id) {
             return client.close(code, reason);
         }
         SendError::check_reason(reason).map_err(TrySendError::Invalid)?;
-        let plane = self.plane().filter(|plane| !plane.is_own(id)).ok_or(TrySendError::Closed)?;
-        plane.close_one(id, code, reason).map_err(|_| TrySendError::Closed)
+        let plane = self.plane_of(id).ok_or(TrySendError::Closed)?;
+        plane.close_one(id, code, reason).map_err(TrySendError::NotPublished)
+    }
+
+    /// Returns what leads to the server of a client, if that may be another one.
+    fn plane_of(&self, id: u64) -> Option<&Plane> {
+        // no server has a part of 0
+        self.plane().filter(|plane| id >> 32 != 0 && !plane.is_own(id))
     }
 
     /// Puts a client into a room, which is there while anybody is in it. Returns whether it was not

@@ -147,7 +147,7 @@ impl<'a> Target<'a> {
                 Ok(()) => closed += 1,
                 Err(TrySendError::Invalid(error)) => return Err(error),
                 // it is closing already
-                Err(TrySendError::Closed | TrySendError::Full { .. }) => {}
+                Err(_) => {}
             }
         }
         Ok(closed)
