@@ -1,5 +1,6 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::notice::Notice;
 use super::numbers::Number;
 use crate::wire::{CloseCode, Opcode};
 
@@ -28,6 +29,8 @@ pub(super) enum Content {
         code: CloseCode,
         reason: Bytes,
     },
+    /// Who is where, between servers.
+    Notice(Notice),
 }
 
 /// No text begins with it: UTF-8 has no such byte.
@@ -53,6 +56,7 @@ impl Envelope {
                 (MESSAGE, *opcode as u8 | plain, payload.len())
             }
             Content::Close { reason, .. } => (CLOSE, Opcode::Close as u8, 2 + reason.len()),
+            Content::Notice(notice) => (notice.kind(), 0, notice.len()),
         };
         let numbered = if self.number.is_some() { NUMBERED } else { 0 };
         let mut bytes = BytesMut::with_capacity(HEADER + NUMBER + len);
@@ -69,6 +73,7 @@ impl Envelope {
                 bytes.put_u16(code.as_u16());
                 bytes.put_slice(reason);
             }
+            Content::Notice(notice) => notice.put(&mut bytes),
         }
         bytes
     }
@@ -100,7 +105,7 @@ impl Envelope {
         let content = match header[2] {
             MESSAGE => Self::message(opcode, header[3] & PLAIN != 0, bytes)?,
             CLOSE => Self::close(&bytes)?,
-            _ => return None,
+            kind => Content::Notice(Notice::parse(kind, bytes)?),
         };
         Some(Self { node: field(4)?, client: field(12)?, number, content })
     }
@@ -141,6 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::server::backplane::notice::tests::any_notice;
 
     fn message(opcode: Opcode, plain: bool, payload: &'static [u8]) -> Envelope {
         let content = Content::Message { opcode, plain, payload: Bytes::from_static(payload) };
@@ -209,7 +215,7 @@ mod tests {
         for bytes in [
             good[..HEADER - 1].to_vec(),
             with(1, 2),     // a later version
-            with(2, 3),     // a kind that is not known
+            with(2, 9),     // a kind that is not known
             with(3, 0),     // a continuation
             with(3, 3),     // a reserved opcode
             with(3, 0x11),  // a reserved bit
@@ -237,7 +243,8 @@ mod tests {
             code: CloseCode::new(code).unwrap(),
             reason: reason.into(),
         });
-        prop_oneof![text, bytes, close]
+        let notice = any_notice().prop_map(Content::Notice);
+        prop_oneof![text, bytes, close, notice]
     }
 
     fn any_envelope() -> impl Strategy<Value = Envelope> {

@@ -1,11 +1,13 @@
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{Future, pending, poll_fn};
 use core::hash::BuildHasher;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::hash::RandomState;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use tokio::task::consume_budget;
@@ -13,7 +15,9 @@ use tokio::time::Instant;
 
 use super::engine::{Backplane, EngineEvent, PublishError};
 use super::envelope::{Content, Envelope, put_number};
+use super::notice::Notice;
 use super::numbers::{Arrival, Incoming, Number, Outgoing};
+use super::roster::Roster;
 use super::stats::BackplaneStats;
 use super::subject::{self, Place};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage};
@@ -30,6 +34,8 @@ pub(crate) struct Plane {
     node: u64,
     /// Makes the numbers of subjects, and of this server.
     hasher: RandomState,
+    /// Who is where on all servers, if that is kept account of: set before there are clients.
+    roster: OnceLock<Roster>,
     /// Locked while a message is given to the engine, so that numbers grow in order.
     outgoing: Mutex<Outgoing>,
     /// Locked for moments, also while the hub is.
@@ -57,6 +63,7 @@ impl Plane {
             // never 0, nor with a part of 0: both stand for none
             node: hasher.hash_one(0) | 1 << 32,
             hasher,
+            roster: OnceLock::new(),
             outgoing: Mutex::new(Outgoing::new()),
             incoming: Mutex::new(Incoming::new()),
             up: AtomicBool::new(true),
@@ -75,8 +82,39 @@ impl Plane {
         this
     }
 
+    /// Keeps account of who is where from now on, if that is set.
+    pub(crate) fn begin(&self, hub: &Hub) {
+        if let Some(presence) = hub.presence()
+            && self.roster.set(Roster::new(presence.clone())).is_ok()
+        {
+            self.engine.subscribe(&Place::Presence.subject(&self.prefix));
+        }
+    }
+
+    pub(super) fn roster(&self) -> Option<&Roster> {
+        self.roster.get()
+    }
+
+    /// Returns whether [`note_members`](Self::note_members) has an effect.
+    #[inline]
+    pub(crate) fn counts_members(&self) -> bool {
+        self.roster.get().is_some()
+    }
+
+    /// Notes that somebody enters or leaves a room. Called while the hub is locked.
+    pub(crate) fn note_members(&self, room: &Arc<str>) {
+        if let Some(roster) = self.roster() {
+            roster.note(room);
+        }
+    }
+
+    /// Returns a number from 0 to 999, any as often as any other.
+    pub(super) fn share(&self) -> u32 {
+        (self.hasher.hash_one(Instant::now()) % 1000) as u32
+    }
+
     /// Returns the upper half of the ids of all clients of this server.
-    fn part(&self) -> u32 {
+    pub(super) fn part(&self) -> u32 {
         (self.node >> 32) as u32
     }
 
@@ -156,9 +194,16 @@ impl Plane {
         self.publish(&self.subject_of(id), id, content)
     }
 
+    /// Tells other servers who is where. It has no number, and is not counted.
+    pub(super) fn tell(&self, place: &Place, notice: Notice) -> Result<(), PublishError> {
+        let content = Content::Notice(notice);
+        let envelope = Envelope { node: self.node, client: 0, number: None, content };
+        self.engine.publish(&place.subject(&self.prefix), envelope.encode().freeze())
+    }
+
     /// Returns the subject of the server of a client.
     fn subject_of(&self, id: u64) -> String {
-        Place::Node((id >> 32) as u32).subject(&self.prefix)
+        Place::of(id).subject(&self.prefix)
     }
 
     fn subject(&self, room: Option<&str>) -> String {
@@ -183,27 +228,36 @@ impl Plane {
         published
     }
 
-    /// Passes on what others publish, until it is dropped.
+    /// Passes on what others publish, and tells them what they are to know, until it is dropped.
     pub(crate) async fn drive(&self, hub: &Hub) {
+        let mut telling = pin!(async {
+            if let Some(roster) = self.roster() {
+                roster.drive(self, hub).await;
+            }
+            pending::<()>().await;
+        });
+        let mut passing = pin!(self.pass_on(hub));
+        poll_fn(|cx| {
+            let _ = telling.as_mut().poll(cx); // it has no end
+            passing.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    async fn pass_on(&self, hub: &Hub) {
         loop {
             consume_budget().await;
             match poll_fn(|cx| self.engine.poll_event(cx)).await {
                 EngineEvent::Message { subject, message } => {
-                    match Place::parse(&self.prefix, &subject).zip(Envelope::decode(message)) {
-                        Some((_, envelope)) if envelope.node == self.node => {}
-                        Some((place, envelope)) => {
-                            if self.is_new(hub, &subject, &envelope) {
-                                Counters::add(&self.received);
-                                deliver(hub, &place, envelope);
-                            }
-                        }
-                        None => Counters::add(&self.invalid),
-                    }
+                    self.take(hub, &subject, message);
                 }
                 EngineEvent::Lost { messages } => {
                     self.lost.fetch_add(messages, Ordering::Relaxed);
                 }
                 EngineEvent::Up => {
+                    if let Some(roster) = self.roster() {
+                        roster.hurry();
+                    }
                     if !self.up.swap(true, Ordering::Relaxed) {
                         hub.context().log(&LogEvent::BackplaneUp);
                     }
@@ -215,6 +269,33 @@ impl Plane {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes what was published to a subject.
+    fn take(&self, hub: &Hub, subject: &str, message: Bytes) {
+        let Some(place) = Place::parse(&self.prefix, subject) else {
+            return Counters::add(&self.invalid);
+        };
+        match Envelope::decode(message) {
+            Some(envelope) if envelope.node == self.node => {}
+            Some(Envelope { node, content: Content::Notice(notice), .. }) => {
+                match self.roster() {
+                    Some(roster) if place.is_for_servers() && node >> 32 != 0 => {
+                        roster.take(self, hub, node, notice);
+                    }
+                    // servers with presence among others
+                    None => {}
+                    Some(_) => Counters::add(&self.invalid),
+                }
+            }
+            Some(envelope) if place != Place::Presence => {
+                if self.is_new(hub, subject, &envelope) {
+                    Counters::add(&self.received);
+                    deliver(hub, &place, envelope);
+                }
+            }
+            _ => Counters::add(&self.invalid),
         }
     }
 
@@ -254,16 +335,21 @@ impl Plane {
             missed: read(&self.missed),
             duplicates: read(&self.duplicates),
             outages: read(&self.outages),
+            servers: self.roster().map_or(0, Roster::servers),
         }
     }
 
     /// Ends the connection to the engine.
     pub(crate) fn end(&self) {
+        if self.roster().is_some() {
+            // without it, the others know after a time
+            let _ = self.tell(&Place::Presence, Notice::Goodbye);
+        }
         self.engine.close();
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -273,6 +359,7 @@ fn deliver(hub: &Hub, place: &Place, envelope: Envelope) {
     let target = match place {
         Place::All => hub.all(),
         Place::Room(name) => hub.room(name),
+        Place::Presence => return,
         Place::Node(_) => {
             let Some(client) = hub.get(client) else { return };
             // whoever has sent it does not learn whether the client is gone
@@ -283,6 +370,7 @@ fn deliver(hub: &Hub, place: &Place, envelope: Envelope) {
                 Content::Close { code, reason } => {
                     let _ = client.close(code, text(&reason));
                 }
+                Content::Notice(_) => {}
             }
             return;
         }
@@ -296,6 +384,7 @@ fn deliver(hub: &Hub, place: &Place, envelope: Envelope) {
         Content::Close { code, reason } => {
             let _ = target.close_here(code, text(&reason));
         }
+        Content::Notice(_) => {}
     }
 }
 

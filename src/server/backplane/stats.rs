@@ -26,6 +26,9 @@ pub struct BackplaneStats {
     pub duplicates: u64,
     /// How often the connection to the engine was lost.
     pub outages: u64,
+    /// Other servers that are known now: 0 without
+    /// [`Server::presence`](crate::server::Server::presence).
+    pub servers: usize,
 }
 
 /// The result of [`Target::publish`](crate::server::Target::publish).

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Bound;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::sync::{RwLockReadGuard, RwLockWriteGuard};
@@ -14,7 +15,7 @@ use super::limits::Limits;
 use super::target::Target;
 use super::topics::{Memory, Topics, check_composes_not};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
-use crate::server::backplane::Plane;
+use crate::server::backplane::{Plane, Presence};
 use crate::server::context::Context;
 use crate::server::error::{JoinError, TrySendError};
 use crate::server::observe::stats::{Counters, Stats};
@@ -43,9 +44,14 @@ struct Inner {
     context: Arc<Context>,
     /// What joins the server to others, if anything does.
     plane: OnceLock<Plane>,
+    /// Who is where is to be kept account of on all of them.
+    presence: OnceLock<Presence>,
 }
 
 pub(super) type Clients = BTreeMap<u64, Client>;
+
+/// A room, and the number of its members.
+type RoomLen = (Arc<str>, usize);
 
 #[derive(Default)]
 pub(super) struct State {
@@ -147,10 +153,10 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As [`Client::close`]; [`TrySendError::Closed`] if the id can only be that of a client of this
-    /// server, and there is none; [`TrySendError::NotPublished`] if another server could not be
-    /// told. Success for a client of another server means that the server is told, and not that the
-    /// client was there.
+    /// As [`Client::close`]; [`TrySendError::Closed`] if the id can only be that of a client of
+    /// this server, and there is none; [`TrySendError::NotPublished`] if another server could not
+    /// be told. Success for a client of another server means that the server is told, and not that
+    /// the client was there.
     pub fn close(&self, id: u64, code: CloseCode, reason: &str) -> Result<(), TrySendError> {
         if let Some(client) = self.get(id) {
             return client.close(code, reason);
@@ -214,6 +220,11 @@ impl Hub {
         rooms.into_iter().map(|(name, count)| (String::from(&*name), count)).collect()
     }
 
+    /// Returns the number of rooms that are not empty.
+    pub(crate) fn rooms_len(&self) -> usize {
+        self.lock().rooms.values().filter(|it| !it.members.is_empty()).count()
+    }
+
     /// Returns the rooms of a client, in the order in which it has entered them; those that it was
     /// in, while its handler is told of the end.
     pub(crate) fn rooms_of(&self, id: u64) -> Vec<String> {
@@ -250,6 +261,31 @@ impl Hub {
     /// Joins the server to others, once.
     pub(crate) fn set_plane(&self, plane: Plane) {
         let _ = self.0.plane.set(plane);
+    }
+
+    /// Sets that who is where is kept account of on all servers, once.
+    pub(crate) fn set_presence(&self, presence: Presence) {
+        let _ = self.0.presence.set(presence);
+    }
+
+    pub(crate) fn presence(&self) -> Option<&Presence> {
+        self.0.presence.get()
+    }
+
+    /// Returns the rooms that are not empty, with how many are in each, by name from one on: up to
+    /// so many are looked at, and the name of the next one is returned. Longer names are left out.
+    pub(crate) fn rooms_from(
+        &self,
+        from: &str,
+        most: usize,
+        max_name: usize,
+    ) -> (Vec<RoomLen>, Option<Arc<str>>) {
+        let state = self.lock();
+        let mut rooms = state.rooms.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        let some = rooms.by_ref().take(most);
+        let some = some.filter(|(name, it)| name.len() <= max_name && !it.members.is_empty());
+        let some = some.map(|(name, it)| (Arc::clone(name), it.members.len())).collect();
+        (some, rooms.find(|(name, _)| name.len() <= max_name).map(|(name, _)| Arc::clone(name)))
     }
 
     /// Shows all clients, or those in a room.
@@ -449,6 +485,9 @@ impl State {
         {
             plane.enter(&name);
         }
+        if let Some(plane) = plane {
+            plane.note_members(&name);
+        }
         room.members.insert(client.id(), client.clone());
         room.shared += usize::from(!theirs.rooms.is_empty());
         if theirs.rooms.len() == 1
@@ -462,6 +501,11 @@ impl State {
 
     /// Takes a member out of a room, which may have counted it as one that is in others too.
     fn leave(&mut self, id: u64, name: &str, shared: bool, plane: Option<&Plane>) {
+        if let Some(plane) = plane.filter(|it| it.counts_members())
+            && let Some((name, _)) = self.rooms.get_key_value(name)
+        {
+            plane.note_members(name);
+        }
         let Some(room) = self.rooms.get_mut(name) else { return };
         if room.members.remove(&id).is_some() && shared {
             room.shared -= 1;

@@ -5,7 +5,7 @@ use super::client::Client;
 use super::direct;
 use super::hub::Hub;
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
-use crate::server::backplane::Reach;
+use crate::server::backplane::{Everywhere, Reach};
 use crate::server::error::TrySendError;
 use crate::wire::CloseCode;
 
@@ -66,6 +66,11 @@ impl<'a> Target<'a> {
             let others = members.filter(|client| Some(client.id()) != self.except);
             others.cloned().collect()
         })
+    }
+
+    /// Selects the clients of all servers, to count them: see [`Everywhere`].
+    pub const fn everywhere(&self) -> Everywhere<'a> {
+        Everywhere::new(*self, self.hub, self.room, self.except)
     }
 
     /// Returns the number of clients of this server.

@@ -103,7 +103,9 @@ impl Stats {
         let help = "What has come twice, or too late, and was dropped.";
         out.counter("backplane_duplicates", "", help, plane.duplicates)?;
         let help = "Losses of the connection to the engine of the backplane.";
-        out.counter("backplane_outages", "", help, plane.outages)
+        out.counter("backplane_outages", "", help, plane.outages)?;
+        let help = "Other servers that are known.";
+        out.gauge("backplane_servers", "", help, plane.servers as u64)
     }
 
     /// Without calls there is no histogram: they may be counted nowhere.
@@ -222,6 +224,7 @@ mod tests {
                 missed: number(),
                 duplicates: number(),
                 outages: number(),
+                servers: number() as usize,
             }),
             refusals: from_fn(|_| number()),
             closes: from_fn(|_| number()),

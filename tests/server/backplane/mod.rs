@@ -4,3 +4,4 @@ mod common;
 mod cutting;
 mod gaps;
 mod memory;
+mod presence;
