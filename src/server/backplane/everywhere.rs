@@ -64,8 +64,8 @@ pub struct ServerInfo {
     pub clients: usize,
     /// The number of rooms where it has members.
     pub rooms: usize,
-    /// Whether all its rooms are known: not until it has told them, nor if there are too many for
-    /// [`Presence::max_rooms`](super::Presence::max_rooms).
+    /// Whether all its rooms are known: not until it has told them, and not any more once there
+    /// were too many for [`Presence::max_rooms`](super::Presence::max_rooms).
     pub is_complete: bool,
 }
 

@@ -35,12 +35,13 @@
 //!   may come in different orders to the clients of different servers.
 //! - A server that gets messages of another one knows when some of them have not come: they are
 //!   numbered. [`BackplaneStats::missed`] counts them when a later one comes to the same room, and
-//!   the log is told
-//!   ([`LogEvent::BackplaneMissed`](crate::server::LogEvent::BackplaneMissed)). Nothing is missed
-//!   by a server that was not there, or had nobody in the room. What an engine carries twice, or
-//!   late, is dropped ([`BackplaneStats::duplicates`]). Messages of 65 536 rooms at a time are kept
-//!   account of, in up to 6 MB for those that are sent and as much for those that come; with more
-//!   of them in turns, some of what is missed is not noticed, and nothing else is.
+//!   the log is told ([`LogEvent::BackplaneMissed`](crate::server::LogEvent::BackplaneMissed); test
+//!   `what_is_lost_between_servers_is_counted`). A server that comes later, is started again, or
+//!   had nobody in the room has missed nothing (`who_comes_later_has_missed_nothing`); but messages
+//!   that are on their way while all leave a room and others enter it may make it count too many.
+//! - What an engine carries twice, or late, is dropped ([`BackplaneStats::duplicates`]).
+//! - Messages to 65 536 rooms at a time are kept account of, in up to 6 MB for those that are sent
+//!   and as much for those that come. With more, some of what is missed is not noticed.
 //! - Nobody who sends or enters a room waits for the engine. What waits for it is bounded, and what
 //!   finds no room is not published: [`Target::publish`](crate::server::Target::publish) says so,
 //!   and [`BackplaneStats::not_published`] counts it.

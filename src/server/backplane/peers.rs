@@ -184,8 +184,17 @@ impl Peers {
 
     /// Forgets the servers of which nothing was heard for too long, and returns them.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<u64> {
-        let over = |peer: &Peer| peer.until <= now;
-        let nodes: Vec<u64> = self.by_node.iter().filter(|it| over(it.1)).map(|it| *it.0).collect();
+        self.remove_if(|peer| peer.until <= now)
+    }
+
+    /// Forgets all servers, and returns them.
+    pub(super) fn clear(&mut self) -> Vec<u64> {
+        self.remove_if(|_| true)
+    }
+
+    fn remove_if(&mut self, is_over: impl Fn(&Peer) -> bool) -> Vec<u64> {
+        let over = self.by_node.iter().filter(|(_, peer)| is_over(peer));
+        let nodes: Vec<u64> = over.map(|(node, _)| *node).collect();
         for node in &nodes {
             self.remove(*node);
         }

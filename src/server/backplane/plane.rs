@@ -341,9 +341,10 @@ impl Plane {
 
     /// Ends the connection to the engine.
     pub(crate) fn end(&self) {
-        if self.roster().is_some() {
+        if let Some(roster) = self.roster() {
             // without it, the others know after a time
             let _ = self.tell(&Place::Presence, Notice::Goodbye);
+            roster.end();
         }
         self.engine.close();
     }

@@ -85,7 +85,11 @@ impl Roster {
 
     /// Notes that the number of members of a room has changed. Called while the hub is locked.
     pub(super) fn note(&self, room: &Arc<str>) {
-        lock(&self.changed).add(room);
+        lock(&self.changed).add(room, self.max_changed());
+    }
+
+    fn max_changed(&self) -> usize {
+        MAX_CHANGED.min(self.settings.max_rooms)
     }
 
     /// Tells the others soon that this server is there: they may have been away.
@@ -148,7 +152,7 @@ impl Roster {
                 // nobody has missed it, so that nobody has to ask
                 let untold = some.into_iter().map(|(name, _)| name).chain(rooms);
                 let mut changed = lock(&self.changed);
-                untold.for_each(|name| changed.add(&name));
+                untold.for_each(|name| changed.add(&name, self.max_changed()));
                 return;
             }
             own.revision += 1;
@@ -195,7 +199,7 @@ impl Roster {
         mut from: Arc<str>,
     ) -> Option<Arc<str>> {
         for _ in 0..PARTS_AT_ONCE {
-            let (rooms, until) = hub.rooms_from(&from, ROWS_OF_PART, MAX_NAME);
+            let (rooms, until) = hub.rooms_from(&from, ROWS_OF_PART, PART, MAX_NAME);
             let name = |name: &Arc<str>| Bytes::copy_from_slice(name.as_bytes());
             let notice = Notice::State {
                 head: self.head(own.revision, hub.all().len() as u64),
@@ -299,6 +303,12 @@ impl Roster {
         Question { roster: self, token, answered }
     }
 
+    /// Forgets all other servers: nothing is heard of them any more.
+    pub(super) fn end(&self) {
+        let nodes = lock(&self.peers).clear();
+        nodes.into_iter().for_each(|node| self.give_up(node));
+    }
+
     /// Waits for the answers of a server no longer.
     fn give_up(&self, node: u64) {
         for open in lock(&self.questions).open.values_mut() {
@@ -311,8 +321,8 @@ impl Roster {
 }
 
 impl Changed {
-    fn add(&mut self, room: &Arc<str>) {
-        if self.rooms.len() >= MAX_CHANGED {
+    fn add(&mut self, room: &Arc<str>, most: usize) {
+        if self.rooms.len() >= most {
             self.rooms.clear();
             self.too_many = true;
         }
@@ -378,12 +388,11 @@ impl Drop for Question<'_> {
     }
 }
 
-/// The bytes of names in an announcement, and a little more: brokers take messages of 1 MB and
-/// more, and others have to get past it.
+/// The bytes of names in an announcement or a part of a state, and one name more: brokers take
+/// messages of 1 MB and more, and others have to get past it.
 const PART: usize = 32 * 1024;
 
-/// As many rooms as are looked at while the hub is locked: some 20 µs. With names of 32 bytes that
-/// is less than [`PART`].
+/// As many rooms as are looked at while the hub is locked: some 20 µs.
 const ROWS_OF_PART: usize = 512;
 
 /// The parts of a state that are sent to one server at a time.
@@ -391,8 +400,8 @@ const PARTS_AT_ONCE: usize = 16;
 
 const IDS_OF_PART: usize = 4096;
 
-/// The rooms that may have changed since the last announcement: if more have, the others ask for
-/// all instead.
+/// The rooms that may have changed since the last announcement, as far as the others may keep
+/// account of as many: if more have, they ask for all instead.
 const MAX_CHANGED: usize = 65_536;
 
 /// The servers that are answered at a time: as many as are kept account of.
@@ -450,8 +459,9 @@ mod tests {
     fn changes_are_bounded() {
         let mut changed = Changed::default();
         let name = |at: usize| Arc::from(alloc::format!("{at}"));
-        (0..MAX_CHANGED).for_each(|at| changed.add(&name(at)));
-        changed.add(&name(0));
+        (0..100).for_each(|at| changed.add(&name(at), 100));
+        assert!(!changed.too_many);
+        changed.add(&name(0), 100);
         assert!(changed.too_many, "also if it is there already: that is not looked for");
         assert_eq!(changed.rooms.len(), 1);
     }

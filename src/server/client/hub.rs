@@ -5,7 +5,6 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Bound;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::sync::{RwLockReadGuard, RwLockWriteGuard};
@@ -49,9 +48,6 @@ struct Inner {
 }
 
 pub(super) type Clients = BTreeMap<u64, Client>;
-
-/// A room, and the number of its members.
-type RoomLen = (Arc<str>, usize);
 
 #[derive(Default)]
 pub(super) struct State {
@@ -220,11 +216,6 @@ impl Hub {
         rooms.into_iter().map(|(name, count)| (String::from(&*name), count)).collect()
     }
 
-    /// Returns the number of rooms that are not empty.
-    pub(crate) fn rooms_len(&self) -> usize {
-        self.lock().rooms.values().filter(|it| !it.members.is_empty()).count()
-    }
-
     /// Returns the rooms of a client, in the order in which it has entered them; those that it was
     /// in, while its handler is told of the end.
     pub(crate) fn rooms_of(&self, id: u64) -> Vec<String> {
@@ -270,22 +261,6 @@ impl Hub {
 
     pub(crate) fn presence(&self) -> Option<&Presence> {
         self.0.presence.get()
-    }
-
-    /// Returns the rooms that are not empty, with how many are in each, by name from one on: up to
-    /// so many are looked at, and the name of the next one is returned. Longer names are left out.
-    pub(crate) fn rooms_from(
-        &self,
-        from: &str,
-        most: usize,
-        max_name: usize,
-    ) -> (Vec<RoomLen>, Option<Arc<str>>) {
-        let state = self.lock();
-        let mut rooms = state.rooms.range::<str, _>((Bound::Included(from), Bound::Unbounded));
-        let some = rooms.by_ref().take(most);
-        let some = some.filter(|(name, it)| name.len() <= max_name && !it.members.is_empty());
-        let some = some.map(|(name, it)| (Arc::clone(name), it.members.len())).collect();
-        (some, rooms.find(|(name, _)| name.len() <= max_name).map(|(name, _)| Arc::clone(name)))
     }
 
     /// Shows all clients, or those in a room.
