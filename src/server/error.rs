@@ -2,6 +2,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use std::io;
 
+use super::backplane::PublishError;
 use super::http::route::PathError;
 use crate::config::ConfigError;
 use crate::handshake::UsageError;
@@ -181,6 +182,9 @@ pub enum TrySendError {
     },
     /// No connection could send it.
     Invalid(SendError),
+    /// It is for a client of another server, which could not be told by the backplane. Whether the
+    /// client is still there is not known.
+    NotPublished(PublishError),
 }
 
 impl fmt::Display for TrySendError {
@@ -194,6 +198,16 @@ impl fmt::Display for TrySendError {
                  Server::max_burst_bytes"
             ),
             Self::Invalid(error) => error.fmt(f),
+            Self::NotPublished(error) => {
+                write!(f, "the server of the client was not told: ")?;
+                match error {
+                    PublishError::Away => f.write_str("the backplane is not connected"),
+                    PublishError::Full { queued, limit } => {
+                        write!(f, "{queued} bytes wait for the backplane where {limit} may")
+                    }
+                    PublishError::Subject => f.write_str("the backplane cannot have its subject"),
+                }
+            }
         }
     }
 }

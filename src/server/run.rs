@@ -97,6 +97,9 @@ fn drive_plane(hub: Hub) -> impl Drop {
         }
     }
 
+    if let Some(plane) = hub.plane() {
+        plane.begin(&hub); // before there are clients
+    }
     let task = tokio::spawn({
         let hub = hub.clone();
         async move {

@@ -18,8 +18,17 @@ pub struct BackplaneStats {
     /// Messages that were published and may not have arrived, because the connection was lost or
     /// newer ones took their place, and such as have come and found no room.
     pub lost: u64,
+    /// Messages and closes of other servers that did not come, as the numbers of those behind them
+    /// say: their queue to the engine was full, or it was away for them, or it has lost them on
+    /// the way here. Those that it knows of itself are among [`lost`](Self::lost) too.
+    pub missed: u64,
+    /// Those that have come twice, or behind later ones, and were dropped.
+    pub duplicates: u64,
     /// How often the connection to the engine was lost.
     pub outages: u64,
+    /// Other servers that are known now: 0 without
+    /// [`Server::presence`](crate::server::Server::presence).
+    pub servers: usize,
 }
 
 /// The result of [`Target::publish`](crate::server::Target::publish).

@@ -12,25 +12,39 @@ pub(super) enum Place {
     Room(String),
     /// One client of the server whose part in ids this is.
     Node(u32),
+    /// All servers that keep account of who is where.
+    Presence,
 }
 
 impl Place {
+    /// Returns the place of a server.
+    pub(super) const fn of(node: u64) -> Self {
+        Self::Node((node >> 32) as u32)
+    }
+
+    /// Returns whether servers tell each other here who is where.
+    pub(super) const fn is_for_servers(&self) -> bool {
+        matches!(self, Self::Node(_) | Self::Presence)
+    }
+
     /// Returns the subject, behind a prefix that may be any text.
     pub(super) fn subject(&self, prefix: &str) -> String {
         match self {
             Self::All => format!("{prefix}.all"),
             Self::Room(name) => room(prefix, name),
             Self::Node(part) => format!("{prefix}.node.{part:08x}"),
+            Self::Presence => format!("{prefix}.presence"),
         }
     }
 
     pub(super) fn parse(prefix: &str, subject: &str) -> Option<Self> {
         let place = subject.strip_prefix(prefix)?.strip_prefix('.')?;
         match place.split_once('.') {
-            None => (place == "all").then_some(Self::All),
+            None if place == "all" => Some(Self::All),
+            None if place == "presence" => Some(Self::Presence),
             Some(("room", name)) => decode(name).map(Self::Room),
             Some(("node", part)) => u32::from_str_radix(part, 16).ok().map(Self::Node),
-            Some(_) => None,
+            _ => None,
         }
     }
 }
@@ -81,6 +95,7 @@ mod tests {
         for (place, subject) in [
             (Place::All, "sansws.all"),
             (Place::Node(0xAB), "sansws.node.000000ab"),
+            (Place::Presence, "sansws.presence"),
             (Place::Room("lobby".into()), "sansws.room.lobby"),
             (Place::Room("a/b.c *>é%".into()), "sansws.room.a%2Fb%2Ec%20%2A%3E%C3%A9%25"),
             (Place::Room(String::new()), "sansws.room."),

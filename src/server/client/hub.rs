@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::target::Target;
 use super::topics::{Memory, Topics, check_composes_not};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
-use crate::server::backplane::Plane;
+use crate::server::backplane::{Plane, Presence};
 use crate::server::context::Context;
 use crate::server::error::{JoinError, TrySendError};
 use crate::server::observe::stats::{Counters, Stats};
@@ -47,6 +47,8 @@ struct Inner {
     plane: OnceLock<Plane>,
     /// The runtime that the server runs in, in which broadcasts are written.
     runtime: OnceLock<Handle>,
+    /// Who is where is to be kept account of on all of them.
+    presence: OnceLock<Presence>,
 }
 
 /// Clients by id, and all of them as a list for broadcasts, which would otherwise look at each to
@@ -149,7 +151,8 @@ impl Hub {
         Self(Arc::new(Inner { context, ..Inner::default() }))
     }
 
-    /// Returns the client with this id; `None` once it is gone.
+    /// Returns the client of this server with this id; `None` once it is gone, and for one of
+    /// another server, which [`send_to`](Self::send_to) and [`close`](Self::close) reach.
     pub fn get(&self, id: u64) -> Option<Client> {
         self.lock().clients.get(id).cloned()
     }
@@ -164,17 +167,28 @@ impl Hub {
         Target::new(self, Some(name))
     }
 
-    /// Queues a message for one client.
+    /// Queues a message for the client with this id, which may be one of another server that is
+    /// joined by a [backplane](crate::server::backplane).
     ///
     /// # Errors
     ///
-    /// As [`Client::send`]; [`TrySendError::Closed`] if there is no client with this id.
+    /// As [`Client::send`]; [`TrySendError::Closed`] if the id can only be that of a client of this
+    /// server, and there is none; [`TrySendError::NotPublished`] if another server could not be
+    /// told. Success for a client of another server means that the message was put on its way
+    /// there, and neither that the client was there nor that its queue had room.
     pub fn send_to<'m>(
         &self,
         id: u64,
         message: impl Into<MessageRef<'m>>,
     ) -> Result<(), TrySendError> {
-        self.get(id).ok_or(TrySendError::Closed)?.send(message)
+        if let Some(client) = self.get(id) {
+            return client.send(message);
+        }
+        let plane = self.plane_of(id).ok_or(TrySendError::Closed)?;
+        let message = message.into();
+        SendError::check_len(message.opcode, message.payload.as_slice().len())
+            .map_err(TrySendError::Invalid)?;
+        plane.send_one(id, message).map_err(TrySendError::NotPublished)
     }
 
     /// Closes the connection of the client with this id, which may be one of another server that is
@@ -182,16 +196,23 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As [`Client::close`]; [`TrySendError::Closed`] if there is no client with this id here, and
-    /// the other servers could not be told. Success for a client of another server means that they
-    /// are told, and not that it was there.
+    /// As [`Client::close`]; [`TrySendError::Closed`] if the id can only be that of a client of
+    /// this server, and there is none; [`TrySendError::NotPublished`] if another server could not
+    /// be told. Success for a client of another server means that the server is told, and not that
+    /// the client was there.
     pub fn close(&self, id: u64, code: CloseCode, reason: &str) -> Result<(), TrySendError> {
         if let Some(client) = self.get(id) {
             return client.close(code, reason);
         }
         SendError::check_reason(reason).map_err(TrySendError::Invalid)?;
-        let plane = self.plane().filter(|plane| !plane.is_own(id)).ok_or(TrySendError::Closed)?;
-        plane.close_one(id, code, reason).map_err(|_| TrySendError::Closed)
+        let plane = self.plane_of(id).ok_or(TrySendError::Closed)?;
+        plane.close_one(id, code, reason).map_err(TrySendError::NotPublished)
+    }
+
+    /// Returns what leads to the server of a client, if that may be another one.
+    fn plane_of(&self, id: u64) -> Option<&Plane> {
+        // no server has a part of 0
+        self.plane().filter(|plane| id >> 32 != 0 && !plane.is_own(id))
     }
 
     /// Puts a client into a room, which is there while anybody is in it. Returns whether it was not
@@ -288,6 +309,15 @@ impl Hub {
     /// Joins the server to others, once.
     pub(crate) fn set_plane(&self, plane: Plane) {
         let _ = self.0.plane.set(plane);
+    }
+
+    /// Sets that who is where is kept account of on all servers, once.
+    pub(crate) fn set_presence(&self, presence: Presence) {
+        let _ = self.0.presence.set(presence);
+    }
+
+    pub(crate) fn presence(&self) -> Option<&Presence> {
+        self.0.presence.get()
     }
 
     /// Shows all clients, or those in a room.
@@ -495,6 +525,10 @@ impl State {
             plane.enter(&name);
         }
         room.members.insert(client);
+        if let Some(plane) = plane {
+            plane.note_members(&name);
+        }
+        room.members.insert(client);
         room.shared += usize::from(!theirs.rooms.is_empty());
         if theirs.rooms.len() == 1
             && let Some(first) = theirs.rooms.keys().next().and_then(|name| rooms.get_mut(name))
@@ -507,6 +541,11 @@ impl State {
 
     /// Takes a member out of a room, which may have counted it as one that is in others too.
     fn leave(&mut self, id: u64, name: &str, shared: bool, plane: Option<&Plane>) {
+        if let Some(plane) = plane.filter(|it| it.counts_members())
+            && let Some((name, _)) = self.rooms.get_key_value(name)
+        {
+            plane.note_members(name);
+        }
         let Some(room) = self.rooms.get_mut(name) else { return };
         if room.members.remove(id).is_some() && shared {
             room.shared -= 1;

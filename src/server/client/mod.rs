@@ -16,6 +16,7 @@ mod pump;
 mod queue;
 mod quota;
 pub(crate) mod rate;
+mod rooms;
 pub(crate) mod stream;
 pub(crate) mod target;
 pub(crate) mod task;

@@ -7,7 +7,7 @@ use super::hub::Hub;
 use super::outbox::Wake;
 use super::writing::Writing;
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
-use crate::server::backplane::Reach;
+use crate::server::backplane::{Everywhere, Reach};
 use crate::server::error::TrySendError;
 use crate::wire::CloseCode;
 
@@ -68,6 +68,11 @@ impl<'a> Target<'a> {
             let others = members.filter(|client| Some(client.id()) != self.except);
             others.cloned().collect()
         })
+    }
+
+    /// Selects the clients of all servers, to count them: see [`Everywhere`].
+    pub const fn everywhere(&self) -> Everywhere<'a> {
+        Everywhere::new(*self, self.hub, self.room, self.except)
     }
 
     /// Returns the number of clients of this server.
@@ -150,7 +155,7 @@ impl<'a> Target<'a> {
                 Ok(()) => closed += 1,
                 Err(TrySendError::Invalid(error)) => return Err(error),
                 // it is closing already
-                Err(TrySendError::Closed | TrySendError::Full { .. }) => {}
+                Err(_) => {}
             }
         }
         Ok(closed)

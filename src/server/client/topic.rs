@@ -222,9 +222,7 @@ impl Topic<'_> {
                     limit: context.limits().max_queued_bytes,
                 }));
             }
-            Err(TrySendError::Closed | TrySendError::Invalid(_)) => {
-                return Err(ResumeError::Join(JoinError::Closed));
-            }
+            Err(_) => return Err(ResumeError::Join(JoinError::Closed)),
         };
         let sent = &messages[messages.len() - queued..];
         sent.iter().for_each(|message| direct::note_produced(&message.into(), 1));

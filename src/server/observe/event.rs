@@ -73,6 +73,17 @@ pub enum LogEvent<'a> {
     },
     /// The connection is there again, with all subscriptions.
     BackplaneUp,
+    /// Messages of another server have not arrived by the backplane: it could not publish them, or
+    /// they were lost on their way. Logged when a later one comes to the same room, at most once
+    /// in ten seconds for each server; [`BackplaneStats::missed`] counts all.
+    ///
+    /// [`BackplaneStats::missed`]: crate::server::backplane::BackplaneStats::missed
+    BackplaneMissed {
+        /// The upper half of the ids of its clients.
+        server: u32,
+        /// How many, since the log was told of that server last.
+        messages: u64,
+    },
 }
 
 /// The importance of a [`LogEvent`].
@@ -101,7 +112,8 @@ impl LogEvent<'_> {
             Self::Refused { status: 429 | 503, .. }
             | Self::AcceptFailed(_)
             | Self::BadProxyHeader { .. }
-            | Self::BackplaneDown { .. } => Level::Warn,
+            | Self::BackplaneDown { .. }
+            | Self::BackplaneMissed { .. } => Level::Warn,
             Self::Refused { status: 500, .. } | Self::Panic { .. } => Level::Error,
             Self::Refused { .. } | Self::BackplaneUp => Level::Info,
         }
@@ -136,6 +148,9 @@ impl fmt::Display for LogEvent<'_> {
                 write!(f, "the backplane is away, other servers are not reached: {reason}")
             }
             Self::BackplaneUp => f.write_str("the backplane is back, other servers are reached"),
+            Self::BackplaneMissed { server, messages } => {
+                write!(f, "{messages} messages of server {server:08x} did not arrive")
+            }
         }
     }
 }

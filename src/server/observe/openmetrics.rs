@@ -98,8 +98,14 @@ impl Stats {
         out.counter("backplane_invalid", "", help, plane.invalid)?;
         let help = "What was lost in a queue, or with the connection to the engine.";
         out.counter("backplane_lost", "", help, plane.lost)?;
+        let help = "What others have published and what has not come.";
+        out.counter("backplane_missed", "", help, plane.missed)?;
+        let help = "What has come twice, or too late, and was dropped.";
+        out.counter("backplane_duplicates", "", help, plane.duplicates)?;
         let help = "Losses of the connection to the engine of the backplane.";
-        out.counter("backplane_outages", "", help, plane.outages)
+        out.counter("backplane_outages", "", help, plane.outages)?;
+        let help = "Other servers that are known.";
+        out.gauge("backplane_servers", "", help, plane.servers as u64)
     }
 
     /// Without calls there is no histogram: they may be counted nowhere.
@@ -215,7 +221,10 @@ mod tests {
                 received: number(),
                 invalid: number(),
                 lost: number(),
+                missed: number(),
+                duplicates: number(),
                 outages: number(),
+                servers: number() as usize,
             }),
             refusals: from_fn(|_| number()),
             closes: from_fn(|_| number()),

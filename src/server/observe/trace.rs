@@ -56,7 +56,10 @@ impl LogEvent<'_> {
             Self::TlsFailed { peer_addr, .. } => Some(*peer_addr),
             #[cfg(feature = "rustls")]
             Self::CertificateNotReloaded(_) => None,
-            Self::AcceptFailed(_) | Self::BackplaneDown { .. } | Self::BackplaneUp => None,
+            Self::AcceptFailed(_)
+            | Self::BackplaneDown { .. }
+            | Self::BackplaneUp
+            | Self::BackplaneMissed { .. } => None,
         }
     }
 

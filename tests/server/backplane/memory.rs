@@ -213,8 +213,8 @@ async fn what_waits_for_a_server_is_bounded() {
         }
         assert_eq!(text(&mut ws).await, "0123456789012345");
     }
-    // each is charged 100: 16 of the text, 20 of the envelope and 64
-    assert_eq!(refused, Some((10, PublishError::Full { queued: 1000, limit: 1000 })));
+    // each is charged 112: 16 of the text, 32 of the envelope and 64
+    assert_eq!(refused, Some((8, PublishError::Full { queued: 896, limit: 1000 })));
     server.stop().await;
 }
 
