@@ -93,6 +93,8 @@ pub mod server;
 mod tls;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "std")]
+mod way;
 pub mod wire;
 
 pub use bytes;

@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use super::deadline::Deadline;
 use super::opening::Opening;
+use super::proxy::through;
 #[cfg(feature = "rustls")]
 use super::tls_stream::TlsStream;
 use super::{ClientStream, Transport, WebSocket};
@@ -95,16 +97,44 @@ fn connect_by(
 ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
     way.check(request, config)?;
     let deadline = Deadline::after(config.handshake_timeout);
-    let connect = || {
-        let addresses = (request.host(), request.port()).to_socket_addrs()?;
-        let tcp = connect_to(addresses, &deadline)?;
-        tcp.set_nodelay(true)?;
-        secure(tcp, request, way, &deadline)
+    let mut request = Cow::Borrowed(request);
+    let mut followed = 0;
+    loop {
+        match connect_once(&request, config, way, deadline.again()) {
+            Ok(connected) => return Ok(connected),
+            Err(error) => {
+                request = Cow::Owned(way.follow(&request, error, &mut followed)?);
+                way.check(&request, config)?;
+            }
+        }
+    }
+}
+
+fn connect_once(
+    request: &Request,
+    config: &Config,
+    way: &Way,
+    deadline: Deadline,
+) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    let tcp = match way.proxy(request) {
+        None => connect_to_host(request.host(), request.port(), &deadline)?,
+        Some(proxy) => through(proxy, request, config, &deadline)?,
     };
-    let connected = connect().and_then(|stream| open(stream, request, config, deadline));
+    let connected = secure(tcp, request, way, &deadline)
+        .and_then(|stream| open(stream, request, config, deadline));
     #[cfg(feature = "rustls")]
     let connected = connected.map_err(|error| tls::explain(error, request.host()));
     connected
+}
+
+pub(super) fn connect_to_host(
+    host: &str,
+    port: u16,
+    deadline: &Deadline,
+) -> Result<TcpStream, Error> {
+    let tcp = connect_to((host, port).to_socket_addrs()?, deadline)?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
 }
 
 /// Speaks TLS if the URL says so.

@@ -126,6 +126,7 @@ mod deadline;
 mod limit;
 mod link;
 mod opening;
+mod proxy;
 mod shared_io;
 mod socket;
 mod split;

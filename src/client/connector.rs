@@ -1,5 +1,8 @@
+use alloc::sync::Arc;
+
 #[cfg(feature = "rustls")]
 use super::Tls;
+use super::{Proxy, Server, redirect};
 use crate::config::Config;
 use crate::error::Error;
 use crate::handshake::client::{Request, UrlError};
@@ -22,6 +25,8 @@ pub struct Connector {
 pub(crate) struct Way {
     #[cfg(feature = "rustls")]
     pub(crate) tls: Option<Tls>,
+    proxy: Option<Proxy>,
+    max_redirects: usize,
 }
 
 impl Connector {
@@ -87,6 +92,30 @@ impl Connector {
         self
     }
 
+    /// Goes through a proxy, where the [`Proxy`] does not except the server from that.
+    ///
+    /// What the socket says about its peer is about the proxy then. Without this no proxy is used,
+    /// whatever the environment says.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.way.proxy = Some(proxy);
+        self
+    }
+
+    /// Follows redirections (status 301, 302, 303, 307 and 308), so many in a row. Default 0: such
+    /// an answer is an [`Error::Refused`] that says where it leads.
+    ///
+    /// `http://` and `https://` in them stand for `ws://` and `wss://`. From `wss://` none is
+    /// followed to where there is no TLS. `Authorization`, cookies and `Proxy-Authorization` go to
+    /// no other origin, which is one with another scheme, host or port; all other headers do. The
+    /// time for the handshake is one for all together.
+    ///
+    /// It lets the server decide whom this program connects to, other hosts of its network
+    /// included: that is for servers that are trusted with it.
+    pub fn follow_redirects(mut self, limit: usize) -> Self {
+        self.way.max_redirects = limit;
+        self
+    }
+
     /// Returns the first fault of what was set, if there is one. Connecting asks too.
     ///
     /// # Errors
@@ -120,5 +149,21 @@ impl Way {
             return Err(crate::tls::TlsFailure::FeatureOff.into());
         }
         Ok(())
+    }
+
+    /// Returns the proxy to go through.
+    pub(crate) fn proxy(&self, request: &Request) -> Option<&Arc<Server>> {
+        self.proxy.as_ref()?.server(request)
+    }
+
+    /// Returns the request to go on with after an error, which is then one that `followed` counts;
+    /// or the error, if there is none.
+    pub(crate) fn follow(
+        &self,
+        request: &Request,
+        error: Error,
+        followed: &mut usize,
+    ) -> Result<Request, Error> {
+        redirect::next(request, error, followed, self.max_redirects)
     }
 }

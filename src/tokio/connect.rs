@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
@@ -14,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::opening::Opening;
 use super::pooled::PooledRx;
+use super::proxy::through;
 use super::{ClientStream, WebSocket, tune, with_defaults};
 #[cfg(feature = "rustls")]
 use crate::client::tls;
@@ -120,19 +122,50 @@ async fn connect_by(
     way: &Way,
 ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
     way.check(request, config)?;
+    // before the one around all, so that what a proxy has said by then counts
+    let until = Instant::now().checked_add(config.handshake_timeout);
     let connecting = async {
-        let addresses = lookup_host((request.host(), request.port())).await?;
-        let tcp = connect_to(addresses).await?;
-        tune(&tcp)?;
-        let stream = secure(tcp, request, way).await?;
-        open(stream, request, config).await
+        let mut request = Cow::Borrowed(request);
+        let mut followed = 0;
+        loop {
+            match connect_once(&request, config, way, until).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => {
+                    request = Cow::Owned(way.follow(&request, error, &mut followed)?);
+                    way.check(&request, config)?;
+                }
+            }
+        }
     };
     // In a box, because the task would keep the room that the handshake needs for its whole life.
     let connecting = Box::pin(timeout(config.handshake_timeout, connecting));
-    let connected = connecting.await.unwrap_or(Err(Error::HandshakeTimeout));
+    connecting.await.unwrap_or(Err(Error::HandshakeTimeout))
+}
+
+async fn connect_once(
+    request: &Request,
+    config: &Config,
+    way: &Way,
+    until: Option<Instant>,
+) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    let tcp = match way.proxy(request) {
+        None => connect_to_host(request.host(), request.port()).await?,
+        Some(proxy) => through(proxy, request, config, until).await?,
+    };
+    let connecting = async {
+        let stream = secure(tcp, request, way).await?;
+        open(stream, request, config).await
+    };
+    let connected = connecting.await;
     #[cfg(feature = "rustls")]
     let connected = connected.map_err(|error| tls::explain(error, request.host()));
     connected
+}
+
+pub(super) async fn connect_to_host(host: &str, port: u16) -> Result<TcpStream, Error> {
+    let tcp = connect_to(lookup_host((host, port)).await?).await?;
+    tune(&tcp)?;
+    Ok(tcp)
 }
 
 /// Speaks TLS if the URL says so.
