@@ -395,6 +395,25 @@ mod tests {
         let refused = refused();
         let text = said(&refused);
         all.push((refused.into(), text, ConnectionRefused));
+        let too_many = RedirectError::TooMany { limit: 1, location: "/".into() };
+        let text = said(&too_many);
+        all.push((too_many.into(), text, ConnectionRefused));
+        for (failure, wrapped, kind) in [
+            (ProxyFailure::Url("no"), None, InvalidInput),
+            (ProxyFailure::Unreachable(io()), cable(), ConnectionReset),
+            (ProxyFailure::Disconnected(Some(io())), cable(), ConnectionReset),
+            (ProxyFailure::Disconnected(None), None, UnexpectedEof),
+            (ProxyFailure::Http(handshake.clone()), said(&handshake), InvalidData),
+            (ProxyFailure::Refused(Arc::new(self::refused())), None, ConnectionRefused),
+            (ProxyFailure::NoMethod, None, ConnectionRefused),
+            (ProxyFailure::Credentials, None, ConnectionRefused),
+            (ProxyFailure::Reply(1), None, ConnectionRefused),
+            (ProxyFailure::Socks("no"), None, InvalidData),
+        ] {
+            let (proxy, target) = ("http://h:1".into(), "h:443".into());
+            let error = ProxyError { proxy, target, has_credentials: false, failure };
+            all.push((error.into(), wrapped, kind));
+        }
         all
     }
 
@@ -428,6 +447,13 @@ mod tests {
         }
     }
 
+    fn is_before_a_connection(error: &Error) -> bool {
+        match error {
+            Error::Proxy(error) => matches!(error.failure(), ProxyFailure::Unreachable(_)),
+            other => matches!(other, Error::Io(_)),
+        }
+    }
+
     /// The two predicates agree on one event, whichever value tells of it.
     #[test]
     fn events_have_one_answer() {
@@ -435,7 +461,7 @@ mod tests {
             let timed_out = kind == io::ErrorKind::TimedOut;
             let gone =
                 matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
-                    && !matches!(error, Error::Io(_));
+                    && !is_before_a_connection(&error);
             assert_eq!((error.is_timeout(), error.is_disconnect()), (timed_out, gone), "{error:?}");
         }
         assert!(matches!(HandshakeError::TimedOut.into(), Error::HandshakeTimeout));
