@@ -46,20 +46,36 @@ fn failure(error: &Error) -> &ProxyError {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port on which nobody listens, and nobody else can.
+struct Closed {
+    _bound: tokio::net::TcpSocket,
+    port: u16,
 }
 
-/// Starts a program that listens on this port, and waits until it does.
-fn start(command: &mut Command, port: u16) -> Process {
-    let mut process = Process::spawn(command);
-    let start = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(process.is_running(), "it has ended");
-        assert!(start.elapsed() < Duration::from_secs(50), "it does not listen");
-        thread::sleep(Duration::from_millis(20));
+impl Closed {
+    fn new() -> Self {
+        let bound = tokio::net::TcpSocket::new_v4().unwrap();
+        bound.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let port = bound.local_addr().unwrap().port();
+        Self { _bound: bound, port }
     }
-    process
+}
+
+/// Starts a program that listens on a port that it is told, and waits until it does.
+fn start(command: impl Fn(u16) -> Command) -> (Process, u16) {
+    let start = Instant::now();
+    'port: loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut process = Process::spawn(&mut command(port));
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(50), "it does not listen");
+            thread::sleep(Duration::from_millis(20));
+            if !process.is_running() {
+                continue 'port; // somebody else was faster to take it
+            }
+        }
+        return (process, port);
+    }
 }
 
 fn is_missing(test: &str, program: &str) -> bool {
@@ -75,28 +91,31 @@ fn tinyproxy(test: &str, auth: Option<&str>) -> Option<(Process, u16)> {
     if is_missing(test, "tinyproxy") {
         return None;
     }
-    let port = free_port();
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tinyproxy");
     fs::create_dir_all(&directory).unwrap();
-    let path = directory.join(format!("{test}-{}.conf", auth.is_some()));
     let auth = auth.map_or(String::new(), |auth| format!("BasicAuth {auth}\n"));
-    let config = format!("Port {port}\nListen 127.0.0.1\nTimeout 50\nAllow 127.0.0.1\n{auth}");
-    fs::write(&path, config).unwrap();
-    let mut command = Command::new("tinyproxy");
-    Some((start(command.arg("-d").arg("-c").arg(path), port), port))
+    Some(start(|port| {
+        let path = directory.join(format!("{port}.conf"));
+        let config = format!("Port {port}\nListen 127.0.0.1\nTimeout 50\nAllow 127.0.0.1\n{auth}");
+        fs::write(&path, config).unwrap();
+        let mut command = Command::new("tinyproxy");
+        command.arg("-d").arg("-c").arg(path);
+        command
+    }))
 }
 
 fn microsocks(test: &str, auth: Option<(&str, &str)>) -> Option<(Process, u16)> {
     if is_missing(test, "microsocks") {
         return None;
     }
-    let port = free_port();
-    let mut command = Command::new("microsocks");
-    command.args(["-i", "127.0.0.1", "-p", &port.to_string()]);
-    if let Some((user, password)) = auth {
-        command.args(["-u", user, "-P", password]);
-    }
-    Some((start(&mut command, port), port))
+    Some(start(|port| {
+        let mut command = Command::new("microsocks");
+        command.args(["-i", "127.0.0.1", "-p", &port.to_string()]);
+        if let Some((user, password)) = auth {
+            command.args(["-u", user, "-P", password]);
+        }
+        command
+    }))
 }
 
 /// C-29
@@ -109,7 +128,8 @@ async fn through_tinyproxy() {
         let connector = target.connector().proxy(proxy.clone());
         assert_eq!(adapter.ask(&connector).await.unwrap(), "hello", "{adapter:?}");
         // nobody listens there
-        let url = format!("ws://127.0.0.1:{}", free_port());
+        let closed = Closed::new();
+        let url = format!("ws://127.0.0.1:{}", closed.port);
         let error = adapter.fails(&Connector::new(&url).unwrap().proxy(proxy.clone())).await;
         let ProxyFailure::Refused(refused) = failure(&error).failure() else { panic!("{error}") };
         assert!(refused.status() >= 500 && !refused.body().is_empty(), "{refused:?}");
@@ -156,7 +176,8 @@ async fn through_microsocks() {
             let answer = adapter.ask(&connector.proxy(proxy.clone())).await;
             assert_eq!(answer.unwrap(), "hello", "{adapter:?}");
         }
-        let url = format!("ws://127.0.0.1:{}", free_port());
+        let closed = Closed::new();
+        let url = format!("ws://127.0.0.1:{}", closed.port);
         let error = adapter.fails(&Connector::new(&url).unwrap().proxy(proxy.clone())).await;
         assert!(matches!(failure(&error).failure(), ProxyFailure::Reply(5)), "{error:?}");
     }
@@ -342,7 +363,8 @@ async fn proxies_that_are_not_there() {
     });
     let connector = Connector::new("ws://h/").unwrap();
     for adapter in BOTH {
-        let port = free_port();
+        let closed_port = Closed::new();
+        let port = closed_port.port;
         for (proxy, name) in [
             (Proxy::http(&format!("http://u:p@127.0.0.1:{port}")), "http"),
             (Proxy::socks5(&format!("socks5://u:p@127.0.0.1:{port}")), "socks5"),
@@ -365,7 +387,8 @@ async fn proxies_that_are_not_there() {
 #[tokio::test]
 async fn exceptions() {
     let target = Target::start();
-    let proxy = Proxy::http(&format!("http://127.0.0.1:{}", free_port())).unwrap();
+    let closed = Closed::new();
+    let proxy = Proxy::http(&format!("http://127.0.0.1:{}", closed.port)).unwrap();
     for adapter in BOTH {
         let direct = target.connector().proxy(proxy.clone().no_proxy("x, localhost"));
         assert_eq!(adapter.ask(&direct).await.unwrap(), "hello", "{adapter:?}");
