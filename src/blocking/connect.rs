@@ -10,11 +10,11 @@ use std::time::Instant;
 use super::deadline::Deadline;
 use super::opening::Opening;
 use super::proxy::through;
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use super::tls_stream::TlsStream;
 use super::{ClientStream, Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use crate::client::tls;
 use crate::client::{Connector, Way};
 use crate::config::Config;
@@ -122,7 +122,7 @@ fn connect_once(
     };
     let connected = secure(tcp, request, way, &deadline)
         .and_then(|stream| open(stream, request, config, deadline));
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     let connected = connected.map_err(|error| tls::explain(error, request.host()));
     connected
 }
@@ -138,7 +138,7 @@ pub(super) fn connect_to_host(
 }
 
 /// Speaks TLS if the URL says so.
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 fn secure(
     tcp: TcpStream,
     request: &Request,
@@ -154,7 +154,7 @@ fn secure(
 }
 
 /// Leaves it at TCP.
-#[cfg(not(feature = "rustls"))]
+#[cfg(not(feature = "rustls-no-provider"))]
 fn secure(tcp: TcpStream, _: &Request, _: &Way, _: &Deadline) -> Result<ClientStream, Error> {
     Ok(tcp.into()) // `Way::check` has refused `wss://`
 }

@@ -130,7 +130,7 @@ mod proxy;
 mod shared_io;
 mod socket;
 mod split;
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 mod tls_stream;
 mod transport;
 

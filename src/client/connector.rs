@@ -1,6 +1,6 @@
 use alloc::sync::Arc;
 
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use super::Tls;
 use super::{Proxy, Server, redirect};
 use crate::config::Config;
@@ -23,7 +23,7 @@ pub struct Connector {
 /// What lies between a client and its server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Way {
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     pub(crate) tls: Option<Tls>,
     proxy: Option<Proxy>,
     max_redirects: usize,
@@ -86,7 +86,7 @@ impl Connector {
     }
 
     /// Sets what is trusted for `wss://`, and the certificate to show. Default [`Tls::new`].
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.way.tls = Some(tls);
         self
@@ -143,9 +143,12 @@ impl Way {
         config.validate()?;
         request.check()?;
         if request.is_secure() {
-            #[cfg(feature = "rustls")]
-            super::tls::server_name(request.host())?;
-            #[cfg(not(feature = "rustls"))]
+            #[cfg(feature = "rustls-no-provider")]
+            {
+                super::tls::server_name(request.host())?;
+                super::tls::config(self.tls.as_ref())?;
+            }
+            #[cfg(not(feature = "rustls-no-provider"))]
             return Err(crate::tls::TlsFailure::FeatureOff.into());
         }
         Ok(())

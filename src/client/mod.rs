@@ -40,10 +40,10 @@
 mod connector;
 mod proxy;
 mod redirect;
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 pub(crate) mod tls;
 
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 pub use crate::tls::TlsError;
 pub use crate::tls::TlsFailure;
 pub use crate::way::{ProxyError, ProxyFailure, RedirectError};
@@ -51,5 +51,5 @@ pub use connector::Connector;
 pub(crate) use connector::Way;
 pub use proxy::Proxy;
 pub(crate) use proxy::{Server, Tunnel};
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 pub use tls::Tls;

@@ -10,14 +10,14 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use tokio_rustls::TlsConnector;
 
 use super::opening::Opening;
 use super::pooled::PooledRx;
 use super::proxy::through;
 use super::{ClientStream, WebSocket, tune, with_defaults};
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use crate::client::tls;
 use crate::client::{Connector, Way};
 use crate::config::Config;
@@ -157,7 +157,7 @@ async fn connect_once(
         open(stream, request, config).await
     };
     let connected = connecting.await;
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     let connected = connected.map_err(|error| tls::explain(error, request.host()));
     connected
 }
@@ -169,7 +169,7 @@ pub(super) async fn connect_to_host(host: &str, port: u16) -> Result<TcpStream, 
 }
 
 /// Speaks TLS if the URL says so.
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 async fn secure(tcp: TcpStream, request: &Request, way: &Way) -> Result<ClientStream, Error> {
     if !request.is_secure() {
         return Ok(tcp.into());
@@ -180,7 +180,7 @@ async fn secure(tcp: TcpStream, request: &Request, way: &Way) -> Result<ClientSt
 }
 
 /// Leaves it at TCP.
-#[cfg(not(feature = "rustls"))]
+#[cfg(not(feature = "rustls-no-provider"))]
 async fn secure(tcp: TcpStream, _: &Request, _: &Way) -> Result<ClientStream, Error> {
     Ok(tcp.into()) // `Way::check` has refused `wss://`
 }

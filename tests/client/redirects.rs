@@ -136,7 +136,7 @@ async fn with_tls() {
 }
 
 /// Without the feature, the text says what is missing.
-#[cfg(not(feature = "rustls"))]
+#[cfg(not(feature = "rustls-no-provider"))]
 #[tokio::test]
 async fn to_tls_without_the_feature() {
     let server = Redirecting::start(&[("/", "https://OTHER/")], "localhost:1");

@@ -108,7 +108,7 @@ async fn answers_that_are_not_http() {
     }
 }
 
-#[cfg(not(feature = "rustls"))]
+#[cfg(not(feature = "rustls-no-provider"))]
 #[tokio::test]
 async fn tls_without_the_feature() {
     let connector = Connector::new("wss://127.0.0.1:1/").unwrap();
