@@ -72,7 +72,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect_with`].
+    /// As [`connect_with`], [`Error::Proxy`] and [`Error::Redirect`].
     pub fn connect_blocking(&self) -> Result<WebSocket<ClientStream>, Error> {
         self.connect_blocking_with_response().map(|(ws, _)| ws)
     }
@@ -82,7 +82,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect_with`].
+    /// As [`connect_with`], [`Error::Proxy`] and [`Error::Redirect`].
     pub fn connect_blocking_with_response(
         &self,
     ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {

@@ -90,7 +90,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect_with`].
+    /// As [`connect_with`], [`Error::Proxy`] and [`Error::Redirect`].
     ///
     /// # Cancel safety
     ///
@@ -104,7 +104,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect_with`].
+    /// As [`connect_with`], [`Error::Proxy`] and [`Error::Redirect`].
     ///
     /// # Cancel safety
     ///
