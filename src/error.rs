@@ -9,6 +9,7 @@ use crate::handshake::server::AcceptError;
 use crate::handshake::{HandshakeError, UsageError};
 use crate::proto::{SendError, Timeout};
 use crate::tls::TlsFailure;
+use crate::way::{ProxyError, ProxyFailure, RedirectError};
 use crate::wire::{CloseCode, ProtocolError};
 
 /// Whatever can go wrong on a socket of the adapters.
@@ -48,6 +49,10 @@ pub enum Error {
     Config(ConfigError),
     /// There is no TLS connection with the server of a `wss://` URL; the text says what to do.
     Tls(TlsFailure),
+    /// There is no way to the server through the proxy, or its URL cannot be used.
+    Proxy(Arc<ProxyError>),
+    /// The server redirected to where it is not followed.
+    Redirect(RedirectError),
     /// The peer closed a byte stream with a code that does not stand for the end of its data, such
     /// as 1001 or 1011.
     Closed(CloseCode),
@@ -63,7 +68,11 @@ impl Error {
     /// Returns whether the transport broke, or ended without a closing handshake or within the
     /// opening one.
     pub fn is_disconnect(&self) -> bool {
-        matches!(self, Self::Disconnected(_) | Self::Handshake(HandshakeError::Incomplete))
+        match self {
+            Self::Disconnected(_) | Self::Handshake(HandshakeError::Incomplete) => true,
+            Self::Proxy(error) => matches!(error.failure(), ProxyFailure::Disconnected(_)),
+            _ => false,
+        }
     }
 
     /// Returns whether the peer, or the network, took too long.
@@ -91,6 +100,8 @@ impl Error {
             | Self::Usage(_)
             | Self::Config(_)
             | Self::Tls(_)
+            | Self::Proxy(_)
+            | Self::Redirect(_)
             | Self::Closed(_)
             | Self::PartialMessage => None,
         }
@@ -117,6 +128,8 @@ impl fmt::Display for Error {
             Self::Usage(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Tls(failure) => failure.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
+            Self::Redirect(error) => error.fmt(f),
             Self::Closed(code) => {
                 write!(f, "the peer closed with {code}, so its data may be incomplete")
             }
@@ -143,6 +156,8 @@ impl core::error::Error for Error {
             Self::Usage(error) => error.source(),
             Self::Config(error) => error.source(),
             Self::Tls(failure) => failure.source(),
+            Self::Proxy(error) => error.source(),
+            Self::Redirect(error) => error.source(),
             Self::Disconnected(None)
             | Self::HandshakeTimeout
             | Self::Closed(_)
@@ -236,6 +251,18 @@ impl From<TlsFailure> for Error {
     }
 }
 
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::Proxy(Arc::new(error))
+    }
+}
+
+impl From<RedirectError> for Error {
+    fn from(error: RedirectError) -> Self {
+        Self::Redirect(error)
+    }
+}
+
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
@@ -261,7 +288,8 @@ impl From<Error> for io::Error {
                 | SendError::InvalidUtf8,
             ) => io::ErrorKind::InvalidInput,
             Error::Closed(_) => io::ErrorKind::ConnectionAborted,
-            Error::Refused(_) => io::ErrorKind::ConnectionRefused,
+            Error::Refused(_) | Error::Redirect(_) => io::ErrorKind::ConnectionRefused,
+            Error::Proxy(error) => error.io_kind(),
             Error::Url(_)
             | Error::Usage(_)
             | Error::Config(_)
@@ -367,6 +395,25 @@ mod tests {
         let refused = refused();
         let text = said(&refused);
         all.push((refused.into(), text, ConnectionRefused));
+        let too_many = RedirectError::TooMany { limit: 1, location: "/".into() };
+        let text = said(&too_many);
+        all.push((too_many.into(), text, ConnectionRefused));
+        for (failure, wrapped, kind) in [
+            (ProxyFailure::Url("no"), None, InvalidInput),
+            (ProxyFailure::Unreachable(io()), cable(), ConnectionReset),
+            (ProxyFailure::Disconnected(Some(io())), cable(), ConnectionReset),
+            (ProxyFailure::Disconnected(None), None, UnexpectedEof),
+            (ProxyFailure::Http(handshake.clone()), said(&handshake), InvalidData),
+            (ProxyFailure::Refused(Arc::new(self::refused())), None, ConnectionRefused),
+            (ProxyFailure::NoMethod, None, ConnectionRefused),
+            (ProxyFailure::Credentials, None, ConnectionRefused),
+            (ProxyFailure::Reply(1), None, ConnectionRefused),
+            (ProxyFailure::Socks("no"), None, InvalidData),
+        ] {
+            let (proxy, target) = ("http://h:1".into(), "h:443".into());
+            let error = ProxyError { proxy, target, has_credentials: false, failure };
+            all.push((error.into(), wrapped, kind));
+        }
         all
     }
 
@@ -400,6 +447,13 @@ mod tests {
         }
     }
 
+    fn is_before_a_connection(error: &Error) -> bool {
+        match error {
+            Error::Proxy(error) => matches!(error.failure(), ProxyFailure::Unreachable(_)),
+            other => matches!(other, Error::Io(_)),
+        }
+    }
+
     /// The two predicates agree on one event, whichever value tells of it.
     #[test]
     fn events_have_one_answer() {
@@ -407,7 +461,7 @@ mod tests {
             let timed_out = kind == io::ErrorKind::TimedOut;
             let gone =
                 matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
-                    && !matches!(error, Error::Io(_));
+                    && !is_before_a_connection(&error);
             assert_eq!((error.is_timeout(), error.is_disconnect()), (timed_out, gone), "{error:?}");
         }
         assert!(matches!(HandshakeError::TimedOut.into(), Error::HandshakeTimeout));

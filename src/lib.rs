@@ -42,6 +42,7 @@
 //! - `tokio` (default): [`tokio`];
 //! - `server` (default): [`server`];
 //! - `rustls`: `wss://` for clients, and TLS in [`server`];
+//! - `rustls-no-provider`: `wss://` for clients, by a provider of cryptography that you hand over;
 //! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through
 //!   std, so this turns on `std`;
 //! - `tracing`: a span of the `tracing` crate for each connection of the event server, and its log
@@ -93,6 +94,8 @@ pub mod server;
 mod tls;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "std")]
+mod way;
 pub mod wire;
 
 pub use bytes;

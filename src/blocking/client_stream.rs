@@ -3,7 +3,7 @@ use core::time::Duration;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use super::tls_stream::TlsStream;
 use super::{SplitTransport, Transport};
 
@@ -15,7 +15,7 @@ pub struct ClientStream(Kind);
 
 enum Kind {
     Plain(TcpStream),
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     Tls(alloc::boxed::Box<TlsStream>),
 }
 
@@ -25,7 +25,7 @@ impl ClientStream {
     pub fn tcp(&self) -> &TcpStream {
         match &self.0 {
             Kind::Plain(tcp) => tcp,
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             Kind::Tls(tls) => tls.tcp(),
         }
     }
@@ -42,7 +42,7 @@ impl From<TcpStream> for ClientStream {
     }
 }
 
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 impl From<TlsStream> for ClientStream {
     fn from(tls: TlsStream) -> Self {
         Self(Kind::Tls(alloc::boxed::Box::new(tls)))
@@ -63,7 +63,7 @@ impl Write for ClientStream {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match &mut self.0 {
             Kind::Plain(tcp) => tcp.write_vectored(slices),
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             Kind::Tls(tls) => tls.write_buffered(slices),
         }
     }
@@ -71,7 +71,7 @@ impl Write for ClientStream {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.0 {
             Kind::Plain(_) => Ok(()),
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             Kind::Tls(tls) => tls.flush(),
         }
     }
@@ -97,7 +97,7 @@ impl Transport for ClientStream {
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match &self.0 {
             Kind::Plain(tcp) => tcp.shutdown(how),
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             Kind::Tls(tls) => tls.shutdown(how),
         }
     }
@@ -107,7 +107,7 @@ impl SplitTransport for ClientStream {
     fn read_shared(&self, buf: &mut [u8]) -> io::Result<usize> {
         match &self.0 {
             Kind::Plain(tcp) => tcp.read_shared(buf),
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             Kind::Tls(tls) => tls.read(buf),
         }
     }
@@ -115,7 +115,7 @@ impl SplitTransport for ClientStream {
     fn write_shared(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match &self.0 {
             Kind::Plain(tcp) => tcp.write_shared(slices),
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             Kind::Tls(tls) => tls.write_through(slices),
         }
     }

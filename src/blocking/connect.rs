@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
@@ -8,11 +9,12 @@ use std::time::Instant;
 
 use super::deadline::Deadline;
 use super::opening::Opening;
-#[cfg(feature = "rustls")]
+use super::proxy::through;
+#[cfg(feature = "rustls-no-provider")]
 use super::tls_stream::TlsStream;
 use super::{ClientStream, Transport, WebSocket};
 use crate::buf::{RecvBuffer, SendBuffer};
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use crate::client::tls;
 use crate::client::{Connector, Way};
 use crate::config::Config;
@@ -70,7 +72,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect_with`].
+    /// As [`connect_with`], [`Error::Proxy`] and [`Error::Redirect`].
     pub fn connect_blocking(&self) -> Result<WebSocket<ClientStream>, Error> {
         self.connect_blocking_with_response().map(|(ws, _)| ws)
     }
@@ -80,7 +82,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect_with`].
+    /// As [`connect_with`], [`Error::Proxy`] and [`Error::Redirect`].
     pub fn connect_blocking_with_response(
         &self,
     ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
@@ -95,20 +97,48 @@ fn connect_by(
 ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
     way.check(request, config)?;
     let deadline = Deadline::after(config.handshake_timeout);
-    let connect = || {
-        let addresses = (request.host(), request.port()).to_socket_addrs()?;
-        let tcp = connect_to(addresses, &deadline)?;
-        tcp.set_nodelay(true)?;
-        secure(tcp, request, way, &deadline)
+    let mut request = Cow::Borrowed(request);
+    let mut followed = 0;
+    loop {
+        match connect_once(&request, config, way, deadline.again()) {
+            Ok(connected) => return Ok(connected),
+            Err(error) => {
+                request = Cow::Owned(way.follow(&request, error, &mut followed)?);
+                way.check(&request, config)?;
+            }
+        }
+    }
+}
+
+fn connect_once(
+    request: &Request,
+    config: &Config,
+    way: &Way,
+    deadline: Deadline,
+) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    let tcp = match way.proxy(request) {
+        None => connect_to_host(request.host(), request.port(), &deadline)?,
+        Some(proxy) => through(proxy, request, config, &deadline)?,
     };
-    let connected = connect().and_then(|stream| open(stream, request, config, deadline));
-    #[cfg(feature = "rustls")]
+    let connected = secure(tcp, request, way, &deadline)
+        .and_then(|stream| open(stream, request, config, deadline));
+    #[cfg(feature = "rustls-no-provider")]
     let connected = connected.map_err(|error| tls::explain(error, request.host()));
     connected
 }
 
+pub(super) fn connect_to_host(
+    host: &str,
+    port: u16,
+    deadline: &Deadline,
+) -> Result<TcpStream, Error> {
+    let tcp = connect_to((host, port).to_socket_addrs()?, deadline)?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
 /// Speaks TLS if the URL says so.
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 fn secure(
     tcp: TcpStream,
     request: &Request,
@@ -124,7 +154,7 @@ fn secure(
 }
 
 /// Leaves it at TCP.
-#[cfg(not(feature = "rustls"))]
+#[cfg(not(feature = "rustls-no-provider"))]
 fn secure(tcp: TcpStream, _: &Request, _: &Way, _: &Deadline) -> Result<ClientStream, Error> {
     Ok(tcp.into()) // `Way::check` has refused `wss://`
 }

@@ -29,6 +29,12 @@ impl Deadline {
         Self { begin: now, at, read_limit: Limit::read(), write_limit: Limit::write() }
     }
 
+    /// Returns the same end, for another stream.
+    pub(super) fn again(&self) -> Self {
+        let (read_limit, write_limit) = (Limit::read(), Limit::write());
+        Self { begin: self.begin, at: self.at, read_limit, write_limit }
+    }
+
     /// Returns the time since it was made.
     pub(super) fn now(&self) -> Duration {
         self.begin.elapsed()

@@ -126,10 +126,11 @@ mod deadline;
 mod limit;
 mod link;
 mod opening;
+mod proxy;
 mod shared_io;
 mod socket;
 mod split;
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 mod tls_stream;
 mod transport;
 

@@ -1,5 +1,8 @@
-#[cfg(feature = "rustls")]
+use alloc::sync::Arc;
+
+#[cfg(feature = "rustls-no-provider")]
 use super::Tls;
+use super::{Proxy, Server, redirect};
 use crate::config::Config;
 use crate::error::Error;
 use crate::handshake::client::{Request, UrlError};
@@ -20,8 +23,10 @@ pub struct Connector {
 /// What lies between a client and its server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Way {
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     pub(crate) tls: Option<Tls>,
+    proxy: Option<Proxy>,
+    max_redirects: usize,
 }
 
 impl Connector {
@@ -81,9 +86,33 @@ impl Connector {
     }
 
     /// Sets what is trusted for `wss://`, and the certificate to show. Default [`Tls::new`].
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.way.tls = Some(tls);
+        self
+    }
+
+    /// Goes through a proxy, where the [`Proxy`] does not except the server from that.
+    ///
+    /// What the socket says about its peer is about the proxy then. Without this no proxy is used,
+    /// whatever the environment says.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.way.proxy = Some(proxy);
+        self
+    }
+
+    /// Follows redirections (status 301, 302, 303, 307 and 308), so many in a row. Default 0: such
+    /// an answer is an [`Error::Refused`] that says where it leads.
+    ///
+    /// `http://` and `https://` in them stand for `ws://` and `wss://`. From `wss://` none is
+    /// followed to where there is no TLS. `Authorization`, cookies and `Proxy-Authorization` go to
+    /// no other origin, which is one with another scheme, host or port; all other headers do. The
+    /// time for the handshake is one for all together.
+    ///
+    /// It lets the server decide whom this program connects to, other hosts of its network
+    /// included: that is for servers that are trusted with it.
+    pub fn follow_redirects(mut self, limit: usize) -> Self {
+        self.way.max_redirects = limit;
         self
     }
 
@@ -114,11 +143,30 @@ impl Way {
         config.validate()?;
         request.check()?;
         if request.is_secure() {
-            #[cfg(feature = "rustls")]
-            super::tls::server_name(request.host())?;
-            #[cfg(not(feature = "rustls"))]
+            #[cfg(feature = "rustls-no-provider")]
+            {
+                super::tls::server_name(request.host())?;
+                super::tls::config(self.tls.as_ref())?;
+            }
+            #[cfg(not(feature = "rustls-no-provider"))]
             return Err(crate::tls::TlsFailure::FeatureOff.into());
         }
         Ok(())
+    }
+
+    /// Returns the proxy to go through.
+    pub(crate) fn proxy(&self, request: &Request) -> Option<&Arc<Server>> {
+        self.proxy.as_ref()?.server(request)
+    }
+
+    /// Returns the request to go on with after an error, which is then one that `followed` counts;
+    /// or the error, if there is none.
+    pub(crate) fn follow(
+        &self,
+        request: &Request,
+        error: Error,
+        followed: &mut usize,
+    ) -> Result<Request, Error> {
+        redirect::next(request, error, followed, self.max_redirects)
     }
 }

@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rustls::crypto::CryptoProvider;
+#[cfg(feature = "rustls")]
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -36,8 +38,9 @@ use crate::tls::{TlsError, TlsFailure, pem};
 /// system's store by `rustls-platform-verifier` and [`from_config`](Self::from_config). Revocation
 /// is not looked up, for which `from_config` has a place too.
 ///
-/// TLS 1.2 and 1.3 are spoken, with `http/1.1` for ALPN. The provider of cryptography is `ring`,
-/// named here, so that it does not matter what is installed for the process. Connections of one
+/// TLS 1.2 and 1.3 are spoken, with `http/1.1` for ALPN. The provider of cryptography is `ring`, or
+/// one that [`provider`](Self::provider) was given; what is installed for the process does not
+/// matter. With the feature `rustls-no-provider` alone there has to be one. Connections of one
 /// `Tls`, and of its clones, resume each other's sessions.
 #[derive(Clone)]
 pub struct Tls {
@@ -57,6 +60,7 @@ struct Settings {
     well_known: bool,
     authorities: Vec<CertificateDer<'static>>,
     own: Option<Arc<CertifiedKey>>,
+    provider: Option<Arc<CryptoProvider>>,
 }
 
 impl Tls {
@@ -72,8 +76,8 @@ impl Tls {
     }
 
     /// Takes a configuration of the crate `rustls`, for whatever has no setting here: another
-    /// verifier, other versions or ciphers, another provider of cryptography. This is the only
-    /// place of the client where that crate is seen, and its version 0.23 part of the interface.
+    /// verifier, other versions. This and [`provider`](Self::provider) are the only places of the
+    /// client where that crate is seen, and its version 0.23 part of the interface.
     ///
     /// Everything in it is as you have it: put `http/1.1` into `alpn_protocols`, or nothing.
     ///
@@ -99,11 +103,35 @@ impl Tls {
     }
 
     fn with_roots(well_known: bool) -> Self {
-        Self::of(Source::Settings(Settings { well_known, authorities: Vec::new(), own: None }))
+        let settings = Settings { well_known, authorities: Vec::new(), own: None, provider: None };
+        Self::of(Source::Settings(settings))
     }
 
     fn of(source: Source) -> Self {
         Self { source, config: Arc::default() }
+    }
+
+    /// Takes a provider of cryptography in place of `ring`: `aws-lc-rs`, or one that is certified.
+    /// Give it before a certificate of the client, whose key is made for it.
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # use rustls::crypto::CryptoProvider;
+    /// # use sansws::client::{Connector, Tls};
+    /// # fn make(provider: CryptoProvider) -> Result<Connector, sansws::Error> {
+    /// // such as `rustls::crypto::aws_lc_rs::default_provider()`
+    /// let tls = Tls::new().provider(Arc::new(provider)).expect("there is no configuration yet");
+    /// # Ok(
+    /// Connector::new("wss://example.com")?.tls(tls)
+    /// # )
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::OwnConfig`] after [`from_config`](Self::from_config), which has its own.
+    pub fn provider(self, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        self.set(|settings| settings.provider = Some(provider))
     }
 
     /// Trusts these authorities too, certificates in PEM form.
@@ -149,7 +177,8 @@ impl Tls {
         certificate: impl AsRef<[u8]>,
         key: impl AsRef<[u8]>,
     ) -> Result<Self, TlsError> {
-        let own = pem::parse(certificate.as_ref(), key.as_ref(), None)?;
+        let provider = self.key_provider()?;
+        let own = pem::parse_for(certificate.as_ref(), key.as_ref(), None, &provider)?;
         self.set(|settings| settings.own = Some(Arc::new(own)))
     }
 
@@ -163,8 +192,16 @@ impl Tls {
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, TlsError> {
-        let own = pem::read(certificate.as_ref(), key.as_ref())?;
+        let provider = self.key_provider()?;
+        let own = pem::read_for(certificate.as_ref(), key.as_ref(), &provider)?;
         self.set(|settings| settings.own = Some(Arc::new(own)))
+    }
+
+    fn key_provider(&self) -> Result<Arc<CryptoProvider>, TlsError> {
+        match &self.source {
+            Source::Settings(settings) => settings.provider().ok_or(TlsError::NoProvider),
+            Source::Config(_) => Err(TlsError::OwnConfig),
+        }
     }
 
     fn set(self, act: impl FnOnce(&mut Settings)) -> Result<Self, TlsError> {
@@ -182,7 +219,8 @@ impl Tls {
         match (&self.source, self.config.get()) {
             (Source::Config(config), _) | (_, Some(config)) => Ok(Arc::clone(config)),
             (Source::Settings(settings), None) => {
-                let config = settings.config();
+                let provider = settings.provider().ok_or(TlsFailure::NoProvider)?;
+                let config = settings.config(provider);
                 let config = config.map_err(|error| TlsFailure::Settings(error.to_string().into()));
                 let config = Arc::new(config?);
                 Ok(Arc::clone(self.config.get_or_init(|| config)))
@@ -192,7 +230,16 @@ impl Tls {
 }
 
 impl Settings {
-    fn config(&self) -> Result<ClientConfig, rustls::Error> {
+    /// Returns the provider that was given, or else the one that is compiled in.
+    fn provider(&self) -> Option<Arc<CryptoProvider>> {
+        #[cfg(feature = "rustls")]
+        let compiled_in = || Some(Arc::new(ring::default_provider()));
+        #[cfg(not(feature = "rustls"))]
+        let compiled_in = || None;
+        self.provider.clone().or_else(compiled_in)
+    }
+
+    fn config(&self, provider: Arc<CryptoProvider>) -> Result<ClientConfig, rustls::Error> {
         let mut roots = RootCertStore::empty();
         if self.well_known {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -200,8 +247,7 @@ impl Settings {
         for certificate in &self.authorities {
             roots.add(certificate.clone())?;
         }
-        // named here, so that it does not matter what is installed for the process
-        let provider = Arc::new(ring::default_provider());
+        // handed over, so that it does not matter what is installed for the process
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots);
@@ -304,7 +350,23 @@ mod tests {
         }
     }
 
+    /// It is told before anything is connected.
+    #[cfg(not(feature = "rustls"))]
+    #[test]
+    fn no_provider() {
+        assert_eq!(Tls::new().config().unwrap_err(), TlsFailure::NoProvider);
+        let error = Tls::new().client_certificate("", "").unwrap_err();
+        assert!(matches!(error, TlsError::NoProvider), "{error:?}");
+        let connector = crate::client::Connector::new("wss://127.0.0.1:1").unwrap();
+        assert_eq!(
+            connector.check().unwrap_err().to_string(),
+            "TLS needs a provider of cryptography: give one by `Tls::provider` of the client, or \
+             enable feature `rustls` of sansws, which brings `ring`"
+        );
+    }
+
     /// One configuration serves all connections, or nothing would be resumed.
+    #[cfg(feature = "rustls")]
     #[test]
     fn sessions_are_shared() {
         let tls = Tls::new();

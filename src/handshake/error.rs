@@ -19,9 +19,21 @@ errors! {
     TimedOut => Some(408), "RFC 9110 §15.5.9",
         "the handshake took longer than Config::handshake_timeout";
 
-    /// The first byte is that of a TLS record.
+    /// The first byte of a request is that of a TLS record.
     TlsBytes => Some(400), "RFC 9112 §3",
         "TLS bytes on a plain `ws://` port";
+    /// The answer to a request without TLS is a TLS record, such as an alert.
+    TlsAnswer => None, "RFC 9112 §4",
+        "the answer is TLS, not HTTP: the port is one for `wss://`";
+    /// The answer is a SETTINGS frame, with which every server of HTTP/2 begins.
+    Http2Answer => None, "RFC 9113 §3.4",
+        "the answer is HTTP/2, and a WebSocket is opened by HTTP/1.1: turn that on for this \
+         port, or take another one";
+    /// The answer begins with a head of the PROXY protocol, version 1 or 2.
+    ProxyProtocolAnswer => None, "RFC 9112 §4",
+        "the answer begins with a head of the PROXY protocol: a load balancer sends it to a \
+         server that does not expect it; turn it off there (haproxy: `send-proxy`), or on in \
+         the server";
     /// The first line is not that of an HTTP request or response.
     MalformedStartLine => Some(400), "RFC 9112 §3",
         "the first line is not HTTP/1.1";

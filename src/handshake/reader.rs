@@ -138,6 +138,10 @@ impl HeadReader {
 
     /// Looks at the new bytes and returns the end of the head, if it is there.
     fn scan(&mut self) -> Result<Option<usize>, HandshakeError> {
+        if self.part == Part::StatusLine && self.bytes.first().is_some_and(|it| *it != PREFIX[0]) {
+            self.scanned = self.bytes.len(); // a dozen of them, no more
+            return foreign(&self.bytes).map_or(Ok(None), Err);
+        }
         while let Some(&byte) = self.bytes.get(self.scanned) {
             let at = self.scanned;
             self.scanned += 1;
@@ -179,8 +183,7 @@ impl HeadReader {
     /// Checks one byte of the first line, so that what is no HTTP at all is answered at once and
     /// not when the time is over.
     fn start_line(&mut self, at: usize, byte: u8) -> Result<(), HandshakeError> {
-        // The type of a TLS handshake record or alert.
-        if at == 0 && (byte == 0x16 || byte == 0x15) {
+        if at == 0 && TLS_RECORDS.contains(&byte) {
             return Err(HandshakeError::TlsBytes);
         }
         match self.part {
@@ -310,6 +313,38 @@ impl HeadReader {
     }
 }
 
+/// Returns what an answer is that is not HTTP, by its first bytes; `None` if more are needed. The
+/// result is the same for every way in which they are cut into reads.
+fn foreign(bytes: &[u8]) -> Option<HandshakeError> {
+    if bytes.first().is_some_and(|byte| TLS_RECORDS.contains(byte)) {
+        return Some(HandshakeError::TlsAnswer);
+    }
+    for head in [PROXY_V1, PROXY_V2] {
+        if bytes.starts_with(head) {
+            return Some(HandshakeError::ProxyProtocolAnswer);
+        }
+        if head.starts_with(bytes) {
+            return None;
+        }
+    }
+    // RFC 9113 §4.1: three bytes of length, one of type, one of flags, four of the stream. §3.4:
+    // "The server connection preface consists of a potentially empty SETTINGS frame (Section 6.5)
+    // that MUST be the first frame the server sends in the HTTP/2 connection." §6.5: it is of
+    // stream 0, without the flag ACK here, and "A SETTINGS frame with a length other than a
+    // multiple of 6 octets MUST be treated as a connection error".
+    let is_settings = bytes.iter().take(FRAME_HEADER_LEN).enumerate().all(|(at, &byte)| match at {
+        1 | 2 => true,
+        3 => byte == 4,
+        _ => byte == 0,
+    });
+    let len = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    match bytes {
+        _ if !is_settings => Some(HandshakeError::MalformedStartLine),
+        [_, high, low, ..] if len(*high, *low) % 6 > 0 => Some(HandshakeError::MalformedStartLine),
+        _ => (bytes.len() >= FRAME_HEADER_LEN).then_some(HandshakeError::Http2Answer),
+    }
+}
+
 /// Returns the number of bytes before the first carriage return or line feed.
 fn until_line_end(bytes: &[u8]) -> usize {
     let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
@@ -357,6 +392,16 @@ const MAX_METHOD_LEN: usize = 32;
 const VERSION_LEN: usize = 8;
 
 const PREFIX: &[u8] = b"HTTP/1.";
+
+/// Types of TLS records that begin a connection or end it: alert and handshake (RFC 8446 §5.1).
+const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
+
+/// How the PROXY protocol begins.
+const PROXY_V1: &[u8] = b"PROXY ";
+const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// Of HTTP/2 (RFC 9113 §4.1).
+const FRAME_HEADER_LEN: usize = 9;
 
 /// RFC 9112 §2.2 asks for one at least.
 const MAX_EMPTY_LINES: usize = 4;
@@ -429,9 +474,45 @@ mod tests {
         ] {
             assert_eq!(read(Kind::Request, start).unwrap_err(), error, "{start:?}");
         }
-        for start in [&b"SSH"[..], b"ICY", b"HTTP/2", b"http", b"\r\n"] {
+        for start in [&b"SSH"[..], b"ICY", b"HTTP/2", b"http", b"\r\nH", b"PRO\0", b"PROXY:"] {
             let error = read(Kind::Response, start).unwrap_err();
             assert_eq!(error, HandshakeError::MalformedStartLine, "{start:?}");
+        }
+    }
+
+    /// P-18: what answers in another protocol is named, wherever the bytes are cut.
+    #[test]
+    fn answers_in_other_protocols() {
+        let (h2, proxy) = (HandshakeError::Http2Answer, HandshakeError::ProxyProtocolAnswer);
+        let bad = HandshakeError::MalformedStartLine;
+        for (answer, error) in [
+            (&b"\x15\x03\x01\0\x02\x02\x46"[..], HandshakeError::TlsAnswer),
+            (b"\x16\x03\x03", HandshakeError::TlsAnswer),
+            (b"\0\0\0\x04\0\0\0\0\0", h2.clone()),
+            (b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0d", h2.clone()),
+            (b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\xff\xff\0\0\0\x07", h2),
+            (b"\0\0\x05\x04\0\0\0\0\0", bad.clone()), // not a multiple of 6
+            (b"\0\0\x06\x04\x01\0\0\0\0", bad.clone()), // an ACK
+            (b"\0\0\x06\x07\0\0\0\0\0", bad.clone()), // GOAWAY
+            (b"\0\0\x06\x04\0\0\0\0\x01", bad.clone()), // of a stream
+            (b"\x01\0\x06\x04\0\0\0\0\0", bad.clone()), // very long
+            (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", proxy.clone()),
+            (b"PROXY UNKNOWN\r\n", proxy.clone()),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", proxy),
+            (b"\r\n\r\n\0\r\nQUIT\r", bad),
+        ] {
+            for step in 1..=answer.len() {
+                let mut reader = HeadReader::new(Kind::Response, &Config::new());
+                let mut rx = RecvBuffer::new();
+                let result = answer.chunks(step).find_map(|piece| {
+                    rx.extend_from_slice(piece);
+                    match reader.read(&mut rx) {
+                        Ok(complete) => complete.then(|| panic!("{answer:?} is complete")),
+                        Err(error) => Some(error),
+                    }
+                });
+                assert_eq!(result.as_ref(), Some(&error), "{answer:?} by {step}");
+            }
         }
     }
 }

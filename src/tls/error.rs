@@ -4,6 +4,8 @@ use core::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::failure::NO_PROVIDER;
+
 /// The reason why a certificate cannot be used. A `path` is `None` where bytes were given.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -48,6 +50,8 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: Box<str>,
     },
+    /// There is no provider of cryptography to read a key with.
+    NoProvider,
     /// The certificates are those of a configuration of the crate `rustls` that was given.
     OwnConfig,
 }
@@ -98,6 +102,7 @@ impl fmt::Display for TlsError {
                  ECDSA (P-256, P-384) or Ed25519, both in PEM form",
                 place(path)
             ),
+            Self::NoProvider => f.write_str(NO_PROVIDER),
             Self::OwnConfig => f.write_str(
                 "the certificates are those of the configuration that `Tls::from_config` was \
                  given: its `ResolvesServerCert` adds and renews them",

@@ -7,6 +7,8 @@ use core::fmt;
 pub enum TlsFailure {
     /// The URL is one of `wss://`, and the feature `rustls` is off.
     FeatureOff,
+    /// There is no provider of cryptography: the feature `rustls-no-provider` brings none.
+    NoProvider,
     /// A setting of TLS cannot be used.
     Settings(Box<str>),
     /// The host of the URL is nothing that a certificate can be for.
@@ -32,7 +34,10 @@ pub enum TlsFailure {
 impl TlsFailure {
     /// Returns whether it is a fault of what was asked for, and not of the server.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::FeatureOff | Self::Settings(_) | Self::InvalidName(_))
+        matches!(
+            self,
+            Self::FeatureOff | Self::NoProvider | Self::Settings(_) | Self::InvalidName(_)
+        )
     }
 }
 
@@ -43,6 +48,7 @@ impl fmt::Display for TlsFailure {
                 "`wss://` needs TLS: enable feature `rustls` of sansws (cargo add sansws -F \
                  rustls)",
             ),
+            Self::NoProvider => f.write_str(NO_PROVIDER),
             Self::Settings(reason) => write!(f, "the settings of TLS cannot be used: {reason}"),
             Self::InvalidName(host) => write!(
                 f,
@@ -74,5 +80,8 @@ impl fmt::Display for TlsFailure {
         }
     }
 }
+
+pub(super) const NO_PROVIDER: &str = "TLS needs a provider of cryptography: give one by \
+    `Tls::provider` of the client, or enable feature `rustls` of sansws, which brings `ring`";
 
 impl core::error::Error for TlsFailure {}

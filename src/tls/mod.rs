@@ -1,12 +1,12 @@
 //! Certificates and keys in PEM form, for the event server and for clients, and why a client has no
 //! TLS.
 
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 mod error;
 mod failure;
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 pub(crate) mod pem;
 
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 pub use error::TlsError;
 pub use failure::TlsFailure;

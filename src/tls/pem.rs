@@ -4,6 +4,8 @@ use core::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustls::crypto::CryptoProvider;
+#[cfg(all(feature = "rustls", feature = "server"))]
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,9 +14,30 @@ use rustls::sign::CertifiedKey;
 
 use super::TlsError;
 
-/// Reads a certificate and its key from their files.
+/// Reads a certificate and its key from their files, for `ring`.
+#[cfg(all(feature = "rustls", feature = "server"))]
 pub(crate) fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
-    parse(&read_file(certificate)?, &read_file(key)?, Some((certificate, key)))
+    read_for(certificate, key, &ring::default_provider())
+}
+
+/// Parses a certificate and its key, for `ring`; where they are from is for errors.
+#[cfg(all(feature = "rustls", feature = "server"))]
+pub(crate) fn parse(
+    certificate: &[u8],
+    key: &[u8],
+    files: Option<(&Path, &Path)>,
+) -> Result<CertifiedKey, TlsError> {
+    parse_for(certificate, key, files, &ring::default_provider())
+}
+
+/// Reads a certificate and its key from their files.
+pub(crate) fn read_for(
+    certificate: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    let files = Some((certificate, key));
+    parse_for(&read_file(certificate)?, &read_file(key)?, files, provider)
 }
 
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -22,10 +45,11 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 /// Parses a certificate and its key; where they are from is for errors.
-pub(crate) fn parse(
+pub(crate) fn parse_for(
     certificate: &[u8],
     key: &[u8],
     files: Option<(&Path, &Path)>,
+    provider: &CryptoProvider,
 ) -> Result<CertifiedKey, TlsError> {
     let certificate_path = || files.map(|(certificate, _)| PathBuf::from(certificate));
     let key_path = || files.map(|(_, key)| PathBuf::from(key));
@@ -45,13 +69,9 @@ pub(crate) fn parse(
     let private_key = private_key.ok_or_else(|| TlsError::NoKey { path: key_path() })?;
     let private_key = private_key.map_err(|error| invalid(key_path(), &error))?;
     ParsedCertificate::try_from(&chain[0]).map_err(|error| invalid(certificate_path(), &error))?;
-    CertifiedKey::from_der(chain, private_key, &ring::default_provider()).map_err(|error| {
-        match error {
-            rustls::Error::InconsistentKeys(_) => {
-                TlsError::KeyMismatch { path: certificate_path() }
-            }
-            error => invalid(key_path(), &error),
-        }
+    CertifiedKey::from_der(chain, private_key, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::KeyMismatch { path: certificate_path() },
+        error => invalid(key_path(), &error),
     })
 }
 

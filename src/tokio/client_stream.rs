@@ -8,10 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 
 use super::halves::SplitStream;
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use super::halves::{Locked, LockedHalf};
 
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 type TlsStream = alloc::boxed::Box<tokio_rustls::client::TlsStream<TcpStream>>;
 
 /// The stream of a client: TCP, with TLS over it for `wss://`.
@@ -22,7 +22,7 @@ pub struct ClientStream(Kind);
 
 enum Kind {
     Plain(TcpStream),
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     Tls(TlsStream),
 }
 
@@ -32,7 +32,7 @@ impl ClientStream {
     pub fn tcp(&self) -> &TcpStream {
         match &self.0 {
             Kind::Plain(tcp) => tcp,
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             Kind::Tls(tls) => tls.get_ref().0,
         }
     }
@@ -49,7 +49,7 @@ impl From<TcpStream> for ClientStream {
     }
 }
 
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 impl ClientStream {
     pub(super) fn secure(tls: tokio_rustls::client::TlsStream<TcpStream>) -> Self {
         Self(Kind::Tls(alloc::boxed::Box::new(tls)))
@@ -64,7 +64,7 @@ macro_rules! on_either {
                 let $stream = Pin::new(tcp);
                 $call
             }
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             $kind::Tls(tls) => {
                 let $stream = Pin::new(tls);
                 $call
@@ -150,7 +150,7 @@ impl SplitStream for ClientStream {
                 let (read, write) = tcp.into_split();
                 (ClientReadHalf(ReadKind::Plain(read)), ClientWriteHalf(WriteKind::Plain(write)))
             }
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             Kind::Tls(tls) => {
                 let (read, write) = Locked::split(tls);
                 (ClientReadHalf(ReadKind::Tls(read)), ClientWriteHalf(WriteKind::Tls(write)))
@@ -163,11 +163,11 @@ impl SplitStream for ClientStream {
             (ReadKind::Plain(read), WriteKind::Plain(write)) => {
                 read.reunite(write).ok().map(Self::from)
             }
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             (ReadKind::Tls(read), WriteKind::Tls(write)) => {
                 Locked::unsplit(read, write).map(|tls| Self(Kind::Tls(tls)))
             }
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             _ => None,
         }
     }
@@ -184,14 +184,14 @@ pub struct ClientWriteHalf(WriteKind);
 #[derive(Debug)]
 enum ReadKind {
     Plain(tcp::OwnedReadHalf),
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     Tls(LockedHalf<TlsStream>),
 }
 
 #[derive(Debug)]
 enum WriteKind {
     Plain(tcp::OwnedWriteHalf),
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "rustls-no-provider")]
     Tls(LockedHalf<TlsStream>),
 }
 
@@ -199,7 +199,7 @@ impl ClientReadHalf {
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
         match &self.0 {
             ReadKind::Plain(tcp) => tcp.peer_addr(),
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             ReadKind::Tls(tls) => tls.lock().get_ref().0.peer_addr(),
         }
     }
@@ -209,7 +209,7 @@ impl ClientWriteHalf {
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
         match &self.0 {
             WriteKind::Plain(tcp) => tcp.peer_addr(),
-            #[cfg(feature = "rustls")]
+            #[cfg(feature = "rustls-no-provider")]
             WriteKind::Tls(tls) => tls.lock().get_ref().0.peer_addr(),
         }
     }

@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
@@ -9,13 +10,14 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use tokio_rustls::TlsConnector;
 
 use super::opening::Opening;
 use super::pooled::PooledRx;
+use super::proxy::through;
 use super::{ClientStream, WebSocket, tune, with_defaults};
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 use crate::client::tls;
 use crate::client::{Connector, Way};
 use crate::config::Config;
@@ -88,7 +90,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect_with`].
+    /// As [`connect_with`], [`Error::Proxy`] and [`Error::Redirect`].
     ///
     /// # Cancel safety
     ///
@@ -102,7 +104,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect_with`].
+    /// As [`connect_with`], [`Error::Proxy`] and [`Error::Redirect`].
     ///
     /// # Cancel safety
     ///
@@ -120,23 +122,54 @@ async fn connect_by(
     way: &Way,
 ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
     way.check(request, config)?;
+    // before the one around all, so that what a proxy has said by then counts
+    let until = Instant::now().checked_add(config.handshake_timeout);
     let connecting = async {
-        let addresses = lookup_host((request.host(), request.port())).await?;
-        let tcp = connect_to(addresses).await?;
-        tune(&tcp)?;
-        let stream = secure(tcp, request, way).await?;
-        open(stream, request, config).await
+        let mut request = Cow::Borrowed(request);
+        let mut followed = 0;
+        loop {
+            match connect_once(&request, config, way, until).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => {
+                    request = Cow::Owned(way.follow(&request, error, &mut followed)?);
+                    way.check(&request, config)?;
+                }
+            }
+        }
     };
     // In a box, because the task would keep the room that the handshake needs for its whole life.
     let connecting = Box::pin(timeout(config.handshake_timeout, connecting));
-    let connected = connecting.await.unwrap_or(Err(Error::HandshakeTimeout));
-    #[cfg(feature = "rustls")]
+    connecting.await.unwrap_or(Err(Error::HandshakeTimeout))
+}
+
+async fn connect_once(
+    request: &Request,
+    config: &Config,
+    way: &Way,
+    until: Option<Instant>,
+) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    let tcp = match way.proxy(request) {
+        None => connect_to_host(request.host(), request.port()).await?,
+        Some(proxy) => through(proxy, request, config, until).await?,
+    };
+    let connecting = async {
+        let stream = secure(tcp, request, way).await?;
+        open(stream, request, config).await
+    };
+    let connected = connecting.await;
+    #[cfg(feature = "rustls-no-provider")]
     let connected = connected.map_err(|error| tls::explain(error, request.host()));
     connected
 }
 
+pub(super) async fn connect_to_host(host: &str, port: u16) -> Result<TcpStream, Error> {
+    let tcp = connect_to(lookup_host((host, port)).await?).await?;
+    tune(&tcp)?;
+    Ok(tcp)
+}
+
 /// Speaks TLS if the URL says so.
-#[cfg(feature = "rustls")]
+#[cfg(feature = "rustls-no-provider")]
 async fn secure(tcp: TcpStream, request: &Request, way: &Way) -> Result<ClientStream, Error> {
     if !request.is_secure() {
         return Ok(tcp.into());
@@ -147,7 +180,7 @@ async fn secure(tcp: TcpStream, request: &Request, way: &Way) -> Result<ClientSt
 }
 
 /// Leaves it at TCP.
-#[cfg(not(feature = "rustls"))]
+#[cfg(not(feature = "rustls-no-provider"))]
 async fn secure(tcp: TcpStream, _: &Request, _: &Way) -> Result<ClientStream, Error> {
     Ok(tcp.into()) // `Way::check` has refused `wss://`
 }

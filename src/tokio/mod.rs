@@ -141,6 +141,7 @@ mod halves;
 mod link;
 mod opening;
 mod pooled;
+mod proxy;
 mod sending;
 mod shared;
 mod socket;

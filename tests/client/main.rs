@@ -1,9 +1,15 @@
-//! Clients with TLS, in both adapters, over loopback: against the event server, and against
-//! programs that are not ours.
-#![cfg(all(feature = "server", feature = "rustls"))]
+//! Clients in both adapters, over loopback: TLS, proxies, redirections, and what refusals say;
+//! against the event server, and against programs that are not ours.
+#![cfg(feature = "server")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[cfg(feature = "rustls")]
 mod certificates;
+#[cfg(feature = "rustls")]
 mod peers;
+mod proxies;
+mod redirects;
 mod support;
+mod texts;
+#[cfg(feature = "rustls")]
 mod tls;

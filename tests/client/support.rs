@@ -1,16 +1,18 @@
 use core::future::Future;
 use core::time::Duration;
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use sansws::Error;
 use sansws::blocking;
 use sansws::client::Connector;
+#[cfg(feature = "rustls")]
 use sansws::tokio::{ClientStream, WebSocket};
 
 /// Bounds a wait that should be short.
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 /// The two adapters.
@@ -62,6 +64,7 @@ pub async fn within_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + '
 }
 
 /// Sends everything back until the peer closes.
+#[cfg(feature = "rustls")]
 pub async fn echo(mut ws: WebSocket<ClientStream>) -> Result<(), Error> {
     while let Some(message) = ws.recv().await? {
         ws.send(message).await?;
@@ -70,11 +73,36 @@ pub async fn echo(mut ws: WebSocket<ClientStream>) -> Result<(), Error> {
 }
 
 /// The same without a runtime.
+#[cfg(feature = "rustls")]
 pub fn echo_blocking(mut ws: blocking::WebSocket<blocking::ClientStream>) -> Result<(), Error> {
     while let Some(message) = ws.recv()? {
         ws.send(message)?;
     }
     Ok(())
+}
+
+/// Reads the head of a request, and not a byte more.
+pub fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).unwrap_or(0) == 0 {
+            break; // nobody that sends a head, or nobody at all
+        }
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Accepts a WebSocket, of which the head was read already, and sends everything back.
+pub fn echo_plain(stream: TcpStream, head: String) {
+    let config = sansws::Config::new();
+    let Ok(mut ws) = blocking::accept_with_prefix(stream, head.as_bytes(), &config) else { return };
+    while let Ok(Some(message)) = ws.recv() {
+        if ws.send(message).is_err() {
+            return;
+        }
+    }
 }
 
 /// A server that does this with each connection, in a thread for each.

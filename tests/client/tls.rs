@@ -82,6 +82,35 @@ async fn the_protocol_is_http_1_1_and_the_end_is_announced() {
     }
 }
 
+/// A provider of cryptography that was handed over is the one that is used.
+#[tokio::test]
+async fn a_provider_of_ones_own() {
+    let Some((authority, leaf)) = make("a_provider_of_ones_own") else { return };
+    let only = rustls::crypto::ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256;
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites = vec![only];
+    let (sender, suites) = mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let connector = serve_tls(&leaf, move |stream| {
+        let mut ws = accept(plain(stream)).unwrap();
+        while let Ok(Some(message)) = ws.recv() {
+            ws.send(message).unwrap();
+        }
+        let suite = ws.into_parts().io.0.conn.negotiated_cipher_suite().unwrap().suite();
+        sender.lock().unwrap().send(suite).unwrap();
+    });
+    let tls = trusting(&authority).provider(Arc::new(provider)).unwrap();
+    let tls = tls.client_certificate_files(&leaf.certificate, &leaf.key).unwrap();
+    for (tls, is_only) in [(tls, true), (trusting(&authority), false)] {
+        for adapter in BOTH {
+            let answer = adapter.ask(&connector.clone().tls(tls.clone())).await;
+            assert_eq!(answer.unwrap(), "hello", "{adapter:?}");
+            let suite = suites.recv_timeout(Duration::from_secs(50)).unwrap();
+            assert_eq!(suite == only.suite(), is_only, "{adapter:?}");
+        }
+    }
+}
+
 /// A connection that is cut off is told from one that its server has ended.
 #[tokio::test]
 async fn truncation_is_told_apart() {

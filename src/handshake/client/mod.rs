@@ -37,15 +37,27 @@
 //!
 //! RFC 6455 §4.1 lets a client have one connection to a host in the CONNECTING state at a time.
 //! That rule is for browsers, which know about all of them; a program that opens many connections
-//! has to keep it itself. Redirects are not followed: the answer says where to.
+//! has to keep it itself. Redirects are not followed here: the answer says where to.
 
 mod body;
+#[cfg(feature = "std")]
+mod connect;
 mod handshake;
+#[cfg(feature = "std")]
+mod redirect;
 mod request;
 mod response;
+mod retry;
 mod url;
 
+#[cfg(feature = "std")]
+pub(crate) use connect::{Answer, Connect};
 pub use handshake::Handshake;
 pub use request::Request;
 pub use response::{Accepted, Refused, Response};
+#[cfg(feature = "std")]
+pub(crate) use response::{Details, Escaped, Title};
+pub use retry::RetryAfter;
 pub use url::UrlError;
+#[cfg(feature = "std")]
+pub(crate) use url::{basic, decode, parse_authority};

@@ -15,8 +15,8 @@ use crate::handshake::{UsageError, key, list};
 #[derive(Clone)]
 #[must_use]
 pub struct Request {
-    url: Url,
-    headers: Vec<(String, String)>,
+    pub(super) url: Url,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) subprotocols: Vec<String>,
     pub(super) requires_subprotocol: bool,
     /// The first fault.
@@ -26,7 +26,7 @@ pub struct Request {
 impl Request {
     /// Makes a request for a `ws://` or `wss://` URL.
     ///
-    /// User information in it becomes an `Authorization` header, unless there is one.
+    /// A user name and a password in it are an error: [`basic_auth`](Self::basic_auth) takes them.
     ///
     /// # Errors
     ///
@@ -67,8 +67,8 @@ impl Request {
     /// there is. Both cross the network as they are: over `ws://` everybody on the way reads them.
     pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
         match url::basic(user.as_bytes(), password.as_bytes()) {
-            Ok(credentials) => self.authorization(&credentials),
-            Err(_) => {
+            Some(credentials) => self.authorization(&credentials),
+            None => {
                 self.note(UsageError::InvalidHeaderValue("Authorization".into()));
                 self
             }
@@ -190,13 +190,6 @@ impl Request {
         if let Some(extensions) = extensions {
             line("Sec-WebSocket-Extensions", extensions);
         }
-        let has_authorization =
-            self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-        if let Some(credentials) = &self.url.credentials
-            && !has_authorization
-        {
-            line("Authorization", credentials);
-        }
         for (name, value) in &self.headers {
             line(name, value);
         }
@@ -206,7 +199,7 @@ impl Request {
 }
 
 impl fmt::Debug for Request {
-    /// Without header values and user information, which may be secret.
+    /// Without the values of headers, which may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("Request")

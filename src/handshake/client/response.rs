@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use super::RetryAfter;
 use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreement;
@@ -125,6 +126,12 @@ impl Refused {
         &self.body
     }
 
+    /// Returns when to come again, if the server has said so by a valid `Retry-After`. With 429 and
+    /// 503 it mostly does.
+    pub fn retry_after(&self) -> Option<RetryAfter> {
+        RetryAfter::parse(self.header("Retry-After")?)
+    }
+
     /// Returns the header that says what to do about this status.
     fn advice(&self) -> Option<&'static str> {
         match self.status {
@@ -140,20 +147,40 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server answered {}", self.status)?;
-        if !self.reason().is_empty() {
-            write!(f, " {}", Escaped(self.reason()))?;
+        write!(f, "server answered {} instead of 101 Switching Protocols", Title(self))?;
+        write!(f, "{}", Details(self))
+    }
+}
+
+/// Status and reason phrase.
+pub(crate) struct Title<'a>(pub(crate) &'a Refused);
+
+impl fmt::Display for Title<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.status)?;
+        match self.0.reason() {
+            "" => Ok(()),
+            reason => write!(f, " {}", Escaped(reason)),
         }
-        f.write_str(" instead of 101 Switching Protocols")?;
-        if let Some(name) = self.advice()
-            && let Some(value) = self.header(name)
+    }
+}
+
+/// What a response says besides: a header, and the beginning of its body.
+pub(crate) struct Details<'a>(pub(crate) &'a Refused);
+
+impl fmt::Display for Details<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refused = self.0;
+        if let Some(name) = refused.advice()
+            && let Some(value) = refused.header(name)
         {
             write!(f, " ({name}: {})", Escaped(value))?;
         }
-        let shown = self.body.len().min(MAX_SHOWN);
-        let text = String::from_utf8_lossy(&self.body[..shown]);
+        let shown = refused.body.len().min(MAX_SHOWN);
+        let text = String::from_utf8_lossy(&refused.body[..shown]);
         // a character that was cut in half is not shown
-        let text = if shown < self.body.len() { text.trim_end_matches('\u{fffd}') } else { &text };
+        let text =
+            if shown < refused.body.len() { text.trim_end_matches('\u{fffd}') } else { &text };
         if !text.trim().is_empty() {
             write!(f, ": {}", Escaped(text.trim()))?;
         }
@@ -164,7 +191,7 @@ impl fmt::Display for Refused {
 impl core::error::Error for Refused {}
 
 /// Text from the server, for a log that it must not be able to forge lines in.
-struct Escaped<'a>(&'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,8 +20,6 @@ pub(super) struct Url {
     pub(super) authority: String,
     /// The resource name: path and query.
     pub(super) resource: String,
-    /// `Basic …`, from user information.
-    pub(super) credentials: Option<String>,
 }
 
 impl Url {
@@ -41,19 +39,32 @@ impl Url {
             return Err(UrlError::Fragment);
         }
         let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (userinfo, authority) = match authority.rsplit_once('@') {
-            Some((userinfo, authority)) => (Some(userinfo), authority),
-            None => (None, authority),
-        };
+        // RFC 6455 §3 has `host [ ":" port ]` there and nothing else. RFC 3986 §3.2.1: "Use of the
+        // format "user:password" in the userinfo field is deprecated", because URLs are shown.
+        if authority.contains('@') {
+            return Err(UrlError::Userinfo);
+        }
         if !authority.is_ascii() {
             return Err(UrlError::NonAsciiHost);
+        }
+        if authority.starts_with('[') && authority.contains('%') {
+            return Err(UrlError::ZoneId);
         }
         let authority = Authority::parse(authority).map_err(|error| match error {
             InvalidAuthority::Host => UrlError::InvalidHost,
             InvalidAuthority::Port => UrlError::InvalidPort,
         })?;
+        // No name in the DNS and in a certificate has one, and who decodes it is not agreed upon.
+        if authority.host.contains('%') {
+            return Err(UrlError::InvalidHost);
+        }
         if !resource.is_ascii() {
             return Err(UrlError::InvalidCharacter);
+        }
+        // RFC 3986 §2.1: "A percent-encoded octet is encoded as a character triplet, consisting of
+        // the percent character "%" followed by the two hexadecimal digits".
+        if decode(resource).is_none() {
+            return Err(UrlError::InvalidPercent);
         }
         // RFC 6455 §3: "The port component is OPTIONAL; the default for "ws" is port 80, while the
         // default for "wss" is port 443."
@@ -77,47 +88,44 @@ impl Url {
                 true => resource.to_owned(),
                 false => format!("/{resource}"),
             },
-            credentials: userinfo.map(credentials).transpose()?,
         })
     }
 }
 
-/// Returns the value of `Authorization` that says what the user information does (RFC 7617).
-fn credentials(userinfo: &str) -> Result<String, UrlError> {
-    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    basic(&decode(user)?, &decode(password)?)
-}
-
-/// Returns the value of `Authorization` for a user name and a password (RFC 7617).
-pub(super) fn basic(user: &[u8], password: &[u8]) -> Result<String, UrlError> {
+/// Returns the value of `Authorization` for a user name and a password (RFC 7617); `None` if they
+/// cannot be in it.
+pub(crate) fn basic(user: &[u8], password: &[u8]) -> Option<String> {
     // RFC 7617 §2: "a user-id containing a colon character is invalid, as the first colon in a
     // user-pass string separates user-id and password from one another".
     if user.contains(&b':') {
-        return Err(UrlError::InvalidUserinfo);
+        return None;
     }
     let plain = [user, b":", password].concat();
     // RFC 7617 §2: "The user-id and password MUST NOT contain any control characters".
     if plain.iter().any(u8::is_ascii_control) {
-        return Err(UrlError::InvalidUserinfo);
+        return None;
     }
-    Ok(format!("Basic {}", STANDARD.encode(plain)))
+    Some(format!("Basic {}", STANDARD.encode(plain)))
 }
 
-/// Percent-decoded.
-fn decode(text: &str) -> Result<Vec<u8>, UrlError> {
+/// Returns the host and the port of a `host[:port]`, if it is one.
+#[cfg(feature = "std")]
+pub(crate) fn parse_authority(text: &str) -> Option<(&str, Option<u16>)> {
+    Authority::parse(text).ok().map(|authority| (authority.host, authority.port))
+}
+
+/// Decodes what is percent-encoded; `None` if that is not what RFC 3986 §2.1 says.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     let hex = |digit: Option<u8>| digit.and_then(|digit| char::from(digit).to_digit(16));
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
-            b'%' => match (hex(bytes.next()), hex(bytes.next())) {
-                (Some(high), Some(low)) => (high * 16 + low) as u8,
-                _ => return Err(UrlError::InvalidUserinfo),
-            },
+            b'%' => (hex(bytes.next())? * 16 + hex(bytes.next())?) as u8,
             byte => byte,
         });
     }
-    Ok(decoded)
+    Some(decoded)
 }
 
 /// A URL is not one to connect to.
@@ -136,8 +144,12 @@ pub enum UrlError {
     InvalidHost,
     /// The port is no number from 1 to 65535.
     InvalidPort,
-    /// The user information is not percent-encoded as it should be.
-    InvalidUserinfo,
+    /// There is a user name, and perhaps a password.
+    Userinfo,
+    /// The host is an IPv6 address with a zone (RFC 6874), such as `%25eth0`.
+    ZoneId,
+    /// A `%` in the path or query is not followed by two hexadecimal digits.
+    InvalidPercent,
 }
 
 impl fmt::Display for UrlError {
@@ -158,9 +170,18 @@ impl fmt::Display for UrlError {
             }
             Self::InvalidHost => "host in URL is missing or invalid (RFC 3986 §3.2.2)",
             Self::InvalidPort => "port in URL must be a number from 1 to 65535 (RFC 3986 §3.2.3)",
-            Self::InvalidUserinfo => {
-                "user name or password in URL is invalid; percent-encode \"%\", \":\" and \"@\" in \
-                 them (RFC 3986 §3.2.1)"
+            Self::Userinfo => {
+                "URL must not have a user name or password, which would show up in logs; remove \
+                 them, and give them to `basic_auth` of the request or connector (RFC 6455 §3)"
+            }
+            Self::ZoneId => {
+                "IPv6 address in URL must not have a zone, which has a meaning on this machine \
+                 alone; connect to a `SocketAddrV6` with its `scope_id`, and give the stream to \
+                 `client` (RFC 6874)"
+            }
+            Self::InvalidPercent => {
+                "\"%\" in URL must stand before two hexadecimal digits; write one that means \
+                 itself as %25 (RFC 3986 §2.1)"
             }
         })
     }
@@ -185,8 +206,11 @@ mod tests {
             ("ws://h:/a%23b", "h", "h", 80, "/a%23b"),
             ("ws://[::1]:9000", "[::1]:9000", "::1", 9000, "/"),
             ("wss://[::1]", "[::1]", "::1", 443, "/"),
-            ("ws://u:p@h", "h", "h", 80, "/"),
-            ("ws://u@p@h:1/@", "h:1", "h", 1, "/@"),
+            ("ws://h:1/@", "h:1", "h", 1, "/@"),
+            ("ws://h?u@h", "h", "h", 80, "/?u@h"),
+            ("ws://h/%41%e4?%2F", "h", "h", 80, "/%41%e4?%2F"),
+            ("ws://127.0.0.1:80", "127.0.0.1", "127.0.0.1", 80, "/"),
+            ("ws://h.:1", "h.:1", "h.", 1, "/"),
         ] {
             let parsed = Url::parse(url).unwrap();
             assert_eq!(parsed.authority, authority, "{url}");
@@ -216,32 +240,45 @@ mod tests {
             ("ws://", UrlError::InvalidHost),
             ("ws:///path", UrlError::InvalidHost),
             ("ws://:80", UrlError::InvalidHost),
-            ("ws://u@", UrlError::InvalidHost),
+            ("ws://[]", UrlError::InvalidHost),
+            ("ws://%31", UrlError::InvalidHost),
+            ("wss://a%2Eb/", UrlError::InvalidHost),
             ("ws://::1", UrlError::InvalidHost),
             ("ws://[::1", UrlError::InvalidHost),
             ("ws://h\\x", UrlError::InvalidHost),
             ("ws://h:0", UrlError::InvalidPort),
             ("ws://h:65536", UrlError::InvalidPort),
             ("ws://h:x", UrlError::InvalidPort),
-            ("ws://%zz@h", UrlError::InvalidUserinfo),
-            ("ws://%0d%0a@h", UrlError::InvalidUserinfo),
-            ("ws://a%3Ab:c@h", UrlError::InvalidUserinfo),
+            ("ws://u@h", UrlError::Userinfo),
+            ("ws://u:p@h", UrlError::Userinfo),
+            ("ws://@h", UrlError::Userinfo),
+            ("ws://u@", UrlError::Userinfo),
+            ("ws://a@b@h/", UrlError::Userinfo),
+            ("ws://[fe80::1%25eth0]/", UrlError::ZoneId),
+            ("ws://[fe80::1%eth0]:80", UrlError::ZoneId),
+            ("ws://h/%", UrlError::InvalidPercent),
+            ("ws://h/%4", UrlError::InvalidPercent),
+            ("ws://h/%4x", UrlError::InvalidPercent),
+            ("ws://h?a=100%", UrlError::InvalidPercent),
+            ("ws://h/%%41", UrlError::InvalidPercent),
         ] {
             assert_eq!(Url::parse(url).unwrap_err(), error, "{url}");
         }
     }
 
     #[test]
-    fn user_information() {
-        for (url, expected) in [
-            ("ws://h", None),
+    fn credentials() {
+        for (user, password, expected) in [
             // RFC 7617 §2
-            ("ws://Aladdin:open%20sesame@h", Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")),
-            ("ws://u@h", Some("Basic dTo=")),
-            ("ws://:p@h", Some("Basic OnA=")),
-            ("ws://u:p:q@h", Some("Basic dTpwOnE=")),
+            ("Aladdin", "open sesame", Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")),
+            ("u", "", Some("Basic dTo=")),
+            ("", "p", Some("Basic OnA=")),
+            ("u", "p:q", Some("Basic dTpwOnE=")),
+            ("a:b", "c", None),
+            ("a", "\r\n", None),
         ] {
-            assert_eq!(Url::parse(url).unwrap().credentials.as_deref(), expected, "{url}");
+            let value = basic(user.as_bytes(), password.as_bytes());
+            assert_eq!(value.as_deref(), expected, "{user}");
         }
     }
 }

@@ -155,7 +155,7 @@ fn what_cannot_be_connected_is_an_error() {
         for url in ["", "http://h/", "ws://", "ws://h/#fragment", "ws://h:99999/"] {
             assert!(matches!(connect(url), Err(Error::Url(_))), "{url}");
         }
-        #[cfg(not(feature = "rustls"))]
+        #[cfg(not(feature = "rustls-no-provider"))]
         assert_eq!(
             connect("wss://localhost/").unwrap_err().to_string(),
             "`wss://` needs TLS: enable feature `rustls` of sansws (cargo add sansws -F rustls)"

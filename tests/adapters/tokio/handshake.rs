@@ -401,7 +401,7 @@ async fn a_url_that_cannot_be_used_is_an_error() {
         let error = within(connect(url)).await.unwrap_err();
         assert!(matches!(error, Error::Url(_)), "{url}: {error:?}");
     }
-    #[cfg(not(feature = "rustls"))]
+    #[cfg(not(feature = "rustls-no-provider"))]
     assert_eq!(
         within(connect("wss://localhost/")).await.unwrap_err().to_string(),
         "`wss://` needs TLS: enable feature `rustls` of sansws (cargo add sansws -F rustls)"

@@ -38,8 +38,9 @@ fn shake(
 }
 
 fn request() -> client::Request {
-    client::Request::new("wss://user:secret@[::1]:8443/chat?room=1")
+    client::Request::new("wss://[::1]:8443/chat?room=1")
         .unwrap()
+        .basic_auth("user", "secret")
         .subprotocol("a")
         .subprotocol("b")
         .header("Cookie", "x=y")

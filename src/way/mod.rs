@@ -1,0 +1,7 @@
+//! Why a client finds no way to its server: proxies and redirections.
+
+mod proxy;
+mod redirect;
+
+pub use proxy::{ProxyError, ProxyFailure};
+pub use redirect::RedirectError;
