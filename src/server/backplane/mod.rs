@@ -73,15 +73,31 @@
 //! each message that is published; one that comes is encoded, and compressed, once for each server
 //! that has members in the room. Clients take no more memory.
 
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod connect;
 mod engine;
 mod envelope;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod keep;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod link;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 mod plane;
+#[cfg(feature = "redis")]
+mod redis;
 mod settings;
 mod stats;
 mod subject;
 
+#[cfg(any(feature = "redis", feature = "nats"))]
+pub use connect::{ConnectError, Overflow};
 pub use engine::{Backplane, EngineEvent, PublishError};
 pub use memory::Memory;
+#[cfg(feature = "nats")]
+pub use nats::Nats;
 pub(super) use plane::Plane;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 pub use stats::{BackplaneStats, Reach};
