@@ -56,7 +56,7 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time between two probes of the whole way, and how many may be missing.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(feature = "redis")]
-pub(super) const MISSING_PROBES: u64 = 2;
+pub(super) const MISSING_PROBES: u32 = 2;
 
 /// Connects, and keeps a connection until the task is aborted.
 pub(super) async fn connect<C: Connection>(

@@ -23,7 +23,7 @@ use super::link::Link;
 ///
 /// What is published while the connection is lost reaches no other server. It is made again after
 /// at most 0.2 s at first and 5 s later, a random time of it, and then all subscriptions are. A
-/// Redis that gives no answer for 10 s, or passes nothing on for 15 s, counts as lost.
+/// Redis that gives no answer for 10 s, or passes nothing on for some 15 s, counts as lost.
 ///
 /// Redis itself ends a connection that does not take its messages fast enough
 /// (`client-output-buffer-limit pubsub`), which is such a loss.
@@ -139,8 +139,11 @@ struct Connections {
     subscribe: PubSubSink,
     unsure: u64,
     probe: String,
-    probes: u64,
-    seen: Arc<AtomicU64>,
+    /// How many messages have come, probes among them, and how many had at the last probe.
+    received: Arc<AtomicU64>,
+    received_before: u64,
+    /// For how many probes in a row nothing has come.
+    missing: u32,
     loss: Arc<Loss>,
     _receive: Task,
 }
@@ -170,11 +173,26 @@ impl Connection for Connections {
             .map_err(late)
             .and_then(|it| it)
             .map_err(failed)?;
-        let (seen, loss) = (Arc::default(), Arc::<Loss>::default());
-        let receive =
-            receive(stream, probe.clone(), Arc::clone(&seen), Arc::clone(link), Arc::clone(&loss));
+        let (received, loss) = (Arc::default(), Arc::<Loss>::default());
+        let receive = receive(
+            stream,
+            probe.clone(),
+            Arc::clone(&received),
+            Arc::clone(link),
+            Arc::clone(&loss),
+        );
         let receive = Task::spawn(receive);
-        Ok(Self { publish, subscribe, unsure: 0, probe, probes: 0, seen, loss, _receive: receive })
+        Ok(Self {
+            publish,
+            subscribe,
+            unsure: 0,
+            probe,
+            received,
+            received_before: 0,
+            missing: 0,
+            loss,
+            _receive: receive,
+        })
     }
 
     /// One kind after the other: a subject is in the list once.
@@ -201,11 +219,15 @@ impl Connection for Connections {
         }
         drop(messages);
         if probe {
-            if self.probes > MISSING_PROBES + self.seen.load(Ordering::Relaxed) {
+            // anything that comes will do: a probe may be behind much else
+            let received = self.received.load(Ordering::Relaxed);
+            let is_silent = received == self.received_before;
+            self.missing = if is_silent { self.missing + 1 } else { 0 };
+            if self.missing > MISSING_PROBES {
                 return Err(NO_ECHO.into());
             }
-            self.probes += 1;
-            commands.publish(&self.probe, self.probes).ignore();
+            self.received_before = received;
+            commands.publish(&self.probe, "").ignore();
         }
         keep::answered(commands.query_async::<()>(&mut self.publish)).await?;
         self.unsure = 0;
@@ -224,15 +246,14 @@ impl Connection for Connections {
 async fn receive(
     mut stream: PubSubStream,
     probe: String,
-    seen: Arc<AtomicU64>,
+    received: Arc<AtomicU64>,
     link: Arc<Link>,
     loss: Arc<Loss>,
 ) {
     while let Some(message) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
         let channel = message.get_channel_name();
-        if channel == probe {
-            seen.store(message.get_payload().unwrap_or(0), Ordering::Relaxed);
-        } else {
+        received.fetch_add(1, Ordering::Relaxed);
+        if channel != probe {
             let payload = Bytes::copy_from_slice(message.get_payload_bytes());
             link.incoming(channel.into(), payload);
         }

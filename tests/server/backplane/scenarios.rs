@@ -310,6 +310,8 @@ pub async fn every_message_arrives_in_order<K: Kind>(broker: Broker<K>) {
 pub async fn every_message_is_accounted_for<K: Kind>(broker: Broker<K>) {
     const COUNT: u64 = 100_000;
     const LIMIT: usize = 64 * 1024;
+    // seconds of work, on a machine that may do much else
+    sansws_test::set_patience(3 * PATIENCE);
     let one = joined(K::max_queued(broker.engine().await, LIMIT)).await;
     let two = K::max_queued(broker.engine().await, LIMIT);
     two.subscribe("sansws.room.a");
@@ -359,7 +361,7 @@ pub async fn every_message_is_accounted_for<K: Kind>(broker: Broker<K>) {
 /// However it ends: with its server, by itself, or while its broker stands still.
 pub async fn an_end_leaves_no_connection<K: Kind>(mut broker: Broker<K>) {
     let none = |broker: &Broker<K>| K::connections(broker) == 0;
-    assert!(none(&broker));
+    until(|| none(&broker)).await; // but for that which has seen whether it listens
     let server = joined(broker.engine().await).await;
     assert!(K::connections(&broker) > 0);
     server.stop().await;
