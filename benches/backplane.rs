@@ -151,7 +151,7 @@ async fn measure(
     let first = arrived.count.load(Ordering::Relaxed);
     let (start, cpu) = (Instant::now(), processor_time());
     for at in 0..count {
-        if at % 256 == 0 {
+        if at.is_multiple_of(256) {
             arrived.reaches((first + at).saturating_sub(AHEAD)).await;
         }
         sender.send(message()).await;
@@ -200,7 +200,7 @@ async fn receive(mut client: WebSocket<ClientStream>, arrived: Arc<Arrived>, beg
         let sent: u64 = message.as_text().unwrap()[..16].parse().unwrap();
         let delay = begin.elapsed().saturating_sub(Duration::from_nanos(sent));
         arrived.delays.lock().unwrap().push(delay);
-        if arrived.count.fetch_add(1, Ordering::Relaxed) % 64 == 0 {
+        if arrived.count.fetch_add(1, Ordering::Relaxed).is_multiple_of(64) {
             arrived.noted.notify_one();
         }
     }
