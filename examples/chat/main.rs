@@ -3,6 +3,17 @@
 //! `cargo run --example chat [-- ADDR]`, then open the address in two browser windows. With TLS:
 //! `cargo run --features rustls --example chat -- --tls CERTIFICATE KEY [ADDR]`.
 //!
+//! Several of them are one chat where they have an engine in common: start Redis, and then these
+//! two, and open a page of each.
+//!
+//! ```text
+//! cargo run --features redis --example chat -- --backplane redis://127.0.0.1 127.0.0.1:8181
+//! cargo run --features redis --example chat -- --backplane redis://127.0.0.1 127.0.0.1:8182
+//! ```
+//!
+//! The same with NATS: feature `nats`, `--backplane nats://127.0.0.1`. Rooms remember nothing then,
+//! and the list of who is there is that of one server.
+//!
 //! | path | is |
 //! |---|---|
 //! | `/` | the page |
@@ -26,17 +37,22 @@
 //!
 //! Ctrl-C or SIGTERM closes every connection with 1001 and ends the program.
 
+use std::error::Error;
 use std::time::Duration;
 
-use sansws::CloseCode;
 use sansws::deflate::Deflate;
 use sansws::proto::CloseInfo;
 #[cfg(feature = "rustls")]
 use sansws::server::Tls;
+#[cfg(feature = "nats")]
+use sansws::server::backplane::Nats;
+#[cfg(feature = "redis")]
+use sansws::server::backplane::Redis;
 use sansws::server::{
     Accept, Client, Handler, History, Hub, Position, Received, Request, Response, Server,
     ServerError, handler_fn,
 };
+use sansws::{CloseCode, PreparedMessage};
 use tokio::sync::mpsc;
 
 #[path = "../cli/mod.rs"]
@@ -72,7 +88,14 @@ async fn main() -> Result<(), ServerError> {
         Some((certificate, key)) => server.tls(Tls::from_pem_files(certificate, key)?),
         None => server,
     };
-    let chat = Chat::new(server.hub());
+    let server = match &options.backplane {
+        Some(url) => join_others(server, url).await.unwrap_or_else(|error| {
+            eprintln!("chat: {error}");
+            std::process::exit(1);
+        }),
+        None => server,
+    };
+    let chat = Chat::new(server.hub(), options.backplane.is_none());
     let feed = feed::start(server.hub());
     let server = server
         .config(Server::default_config().max_message_len(MAX_MESSAGE_LEN).deflate(DEFLATE))
@@ -96,18 +119,34 @@ async fn main() -> Result<(), ServerError> {
     server.run().await
 }
 
+/// Joins the servers that have the same engine.
+async fn join_others(server: Server, url: &str) -> Result<Server, Box<dyn Error>> {
+    #[cfg(feature = "redis")]
+    if url.starts_with("redis") || url.starts_with("unix:") {
+        return Ok(server.backplane(Redis::connect(url).await?));
+    }
+    #[cfg(feature = "nats")]
+    if url.starts_with("nats:") || url.starts_with("tls:") {
+        return Ok(server.backplane(Nats::connect(url).await?));
+    }
+    drop(server);
+    Err(format!("there is no engine for {url}").into())
+}
+
 /// The handler of all rooms.
 #[derive(Clone)]
 struct Chat {
+    /// Whether rooms have a history, which is of one server.
+    remembers: bool,
     /// Rooms that somebody has entered or left.
     changed: mpsc::UnboundedSender<String>,
 }
 
 impl Chat {
-    fn new(hub: Hub) -> Self {
+    fn new(hub: Hub, remembers: bool) -> Self {
         let (changed, rooms) = mpsc::unbounded_channel();
         tokio::spawn(announce(hub, rooms));
-        Self { changed }
+        Self { remembers, changed }
     }
 
     fn note_change(&self, client: &Client) {
@@ -127,11 +166,15 @@ impl Handler for Chat {
     async fn on_open(&self, client: &Client) {
         // before it can hear anything else
         let _ = client.send(format!("you are {}", client.id()));
-        let room = client.hub().topic(room(client), LINES);
-        let resumed = since(client).and_then(|since| room.join_since(client, since).ok());
-        if resumed.is_none() {
-            // it is new here, or what it missed is lost in part; unless it has gone already
-            let _ = room.join_last(client, LAST_LINES);
+        if self.remembers {
+            let room = client.hub().topic(room(client), LINES);
+            let resumed = since(client).and_then(|since| room.join_since(client, since).ok());
+            if resumed.is_none() {
+                // it is new here, or what it missed is lost in part; unless it has gone already
+                let _ = room.join_last(client, LAST_LINES);
+            }
+        } else {
+            let _ = client.join(room(client));
         }
         self.note_change(client);
     }
@@ -139,6 +182,10 @@ impl Handler for Chat {
     async fn on_message(&self, client: &Client, message: Received<'_>) {
         // what cannot be sent is for somebody who goes, of which `on_close` tells
         match message {
+            Received::Text(text) if !self.remembers => {
+                let line = format!("- {} says: {text}", client.id()); // no position
+                let _ = client.hub().room(room(client)).send(line);
+            }
             Received::Text(text) => {
                 let line = |position| format!("{position} {} says: {text}", client.id());
                 let _ = client.hub().topic(room(client), LINES).send_with(line);
@@ -161,9 +208,14 @@ async fn announce(hub: Hub, mut changed: mpsc::UnboundedReceiver<String>) {
         rooms.sort_unstable();
         rooms.dedup();
         for room in rooms.drain(..) {
-            let ids: Vec<String> =
-                hub.room(&room).clients().iter().map(|it| it.id().to_string()).collect();
-            let _ = hub.room(&room).send(format!("here: {}", ids.join(", ")));
+            let clients = hub.room(&room).clients();
+            let ids: Vec<String> = clients.iter().map(|it| it.id().to_string()).collect();
+            let list = PreparedMessage::new(format!("here: {}", ids.join(", ")));
+            let Ok(list) = list else { continue }; // only a ping can be too long
+            // not to the room, which may have members on other servers
+            for client in &clients {
+                let _ = client.send(&list);
+            }
             // others have their turns between the rooms
             tokio::task::coop::consume_budget().await;
         }

@@ -13,6 +13,8 @@ pub struct Options {
     pub compression: Compression,
     /// The files of a certificate and of its key.
     pub tls: Option<(String, String)>,
+    /// The URL of the engine that joins several servers.
+    pub backplane: Option<String>,
 }
 
 impl Options {
@@ -24,6 +26,7 @@ impl Options {
             threads: 1,
             compression: Compression::default(),
             tls: None,
+            backplane: None,
         };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
@@ -35,6 +38,10 @@ impl Options {
                     }
                     (Some(certificate), Some(key)) => options.tls = Some((certificate, key)),
                     _ => usage(name, "--tls needs the files of a certificate and of its key"),
+                },
+                "--backplane" if name == "chat" => match backplane(args.next()) {
+                    Ok(url) => options.backplane = Some(url),
+                    Err(problem) => usage(name, &problem),
                 },
                 "--threads" => options.threads = number(name, args.next()).max(1),
                 addr if !addr.starts_with('-') => options.addr = addr.to_string(),
@@ -113,6 +120,23 @@ impl Compression {
     }
 }
 
+/// The URL of an engine that is there.
+fn backplane(url: Option<String>) -> Result<String, String> {
+    let url = url.ok_or("--backplane needs a URL: redis://127.0.0.1 or nats://127.0.0.1")?;
+    let (feature, is_there) = match url.split_once("://").map(|it| it.0) {
+        Some("redis" | "rediss" | "unix") => ("redis", cfg!(feature = "redis")),
+        Some("nats" | "tls") => ("nats", cfg!(feature = "nats")),
+        _ => return Err(format!("--backplane needs a URL of redis:// or nats://, not {url}")),
+    };
+    if is_there {
+        return Ok(url);
+    }
+    Err(format!(
+        "--backplane {url} needs the feature `{feature}`: \
+         cargo run --features {feature} --example chat -- --backplane {url}"
+    ))
+}
+
 fn number(name: &str, arg: Option<String>) -> usize {
     match arg.as_deref().map(str::parse) {
         Some(Ok(number)) => number,
@@ -122,7 +146,7 @@ fn number(name: &str, arg: Option<String>) -> usize {
 
 fn usage(name: &str, problem: &str) -> ! {
     eprintln!("{name}: {problem}");
-    let tls = if name == "chat" { " [--tls CERTIFICATE KEY]" } else { "" };
+    let tls = if name == "chat" { " [--tls CERTIFICATE KEY] [--backplane URL]" } else { "" };
     let compression = Compression::USAGE;
     eprintln!("usage: {name} [ADDR] [--max-message-len N] [--threads N]{tls} {compression}");
     exit(2);

@@ -206,6 +206,9 @@ impl fmt::Display for TrySendError {
                         write!(f, "{queued} bytes wait for the backplane where {limit} may")
                     }
                     PublishError::Subject => f.write_str("the backplane cannot have its subject"),
+                    PublishError::Length { len, limit } => {
+                        write!(f, "the message takes {len} bytes where the backplane takes {limit}")
+                    }
                 }
             }
         }

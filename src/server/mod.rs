@@ -152,8 +152,8 @@
 //!
 //! # Several servers
 //!
-//! A [`backplane`] joins servers, so that broadcasts and rooms span all of them: `Memory` for those
-//! in one process, or an engine of your own.
+//! A [`backplane`] joins servers, so that broadcasts and rooms span all of them: `Redis` (feature
+//! `redis`), `Nats` (feature `nats`), `Memory` for those in one process, or an engine of your own.
 //!
 //! # What goes on inside
 //!

@@ -5,6 +5,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 #[cfg(all(feature = "server", feature = "deflate"))]
+mod backplane;
+#[cfg(all(feature = "server", feature = "deflate"))]
 mod browser;
 #[cfg(all(feature = "server", feature = "deflate"))]
 mod deflate;

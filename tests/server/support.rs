@@ -1,6 +1,7 @@
 //! A server under test, and both kinds of clients for it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use sansws::handshake::client::Request;
@@ -177,4 +178,19 @@ pub async fn frames(stream: &mut TcpStream, done: impl Fn(&[Frame]) -> bool) -> 
         all.extend(frames);
     }
     all
+}
+
+/// An address for a program that has to be told its port. Below the ports that the system gives
+/// away, so that nothing else of this machine's tests takes it before that program does.
+pub fn free_addr() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..1000 {
+        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + (std::process::id().wrapping_mul(64) + next) % 12_000;
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
+        if TcpListener::bind(addr).is_ok() {
+            return addr;
+        }
+    }
+    panic!("no port is free");
 }

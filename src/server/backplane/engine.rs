@@ -108,8 +108,16 @@ pub enum PublishError {
         /// The most that may.
         limit: usize,
     },
-    /// The subject is one that this engine cannot have: the name of the room is too long for it.
+    /// The subject is one that this engine cannot have: the name of the room is too long for it, or
+    /// empty.
     Subject,
+    /// The message is longer than the engine takes.
+    Length {
+        /// Its bytes, and those of the envelope.
+        len: usize,
+        /// The most that the engine takes.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for PublishError {
@@ -125,7 +133,12 @@ impl fmt::Display for PublishError {
                  the clients of this server alone"
             ),
             Self::Subject => f.write_str(
-                "the backplane cannot have the subject of this room: choose a shorter name",
+                "the backplane cannot have the subject of this room: its name is empty or too long",
+            ),
+            Self::Length { len, limit } => write!(
+                f,
+                "the message takes {len} bytes where the backplane takes {limit}: raise the limit \
+                 of the engine, `max_payload` of NATS"
             ),
         }
     }

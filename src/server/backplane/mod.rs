@@ -1,9 +1,39 @@
 //! A backplane: an engine that joins several servers, so that their rooms span all of them.
 //!
 //! Give each server a connection to the same engine:
-//! [`Server::backplane`](crate::server::Server::backplane). There is [`Memory`] for several
-//! servers in one process; any other engine implements [`Backplane`]. Engines for brokers, such as
-//! Redis or NATS, are not part of the crate yet.
+//! [`Server::backplane`](crate::server::Server::backplane).
+//!
+//! | engine | for | feature | crates in all |
+//! |---|---|---|---|
+//! | [`Memory`] | several servers in one process | | 24 |
+//! | `Redis::connect("redis://127.0.0.1").await?` | Redis and Valkey, by Pub/Sub | `redis` | 72 |
+//! | `Nats::connect("nats://127.0.0.1").await?` | NATS, by Core NATS | `nats` | 98 |
+//! | what implements [`Backplane`] | anything else | | |
+//!
+//! ```no_run
+//! # #[cfg(feature = "redis")]
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use sansws::server::backplane::Redis;
+//! use sansws::server::{Server, handler_fn};
+//!
+//! // the same on every machine
+//! let engine = Redis::connect("redis://user:password@10.0.0.5").await?;
+//! let server = Server::bind("ws://0.0.0.0:8181").await?.backplane(engine);
+//! server
+//!     .route("/", handler_fn().on_message(|client, message| client.hub().all().send(message)))
+//!     .run()
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `connect` fails where the broker cannot be reached, and says why. From then on a task keeps the
+//! connection. What waits for the broker, and what has come from it and waits for the server, is
+//! bounded by `max_queued`, 16 MiB each; `overflow` says what is dropped beyond that. `rediss://`
+//! needs the feature `rustls` as well.
+//!
+//! Any node of a cluster of Redis will do, because each passes a `PUBLISH` on to all others; it is
+//! one node that all is sent to. A cluster of NATS is one engine.
 //!
 //! # What spans servers
 //!
@@ -27,12 +57,17 @@
 //!
 //! # What is promised
 //!
+//! In brackets the tests, in `tests/server/backplane`: those of `scenarios.rs` run on Redis and on
+//! NATS, each on one of its own.
+//!
 //! - Clients of the server that sends get a message at once, without the engine, and not a second
-//!   time from it. That goes on while the engine is away.
-//! - A message comes to each client at most once. It is lost to the clients of other servers if the
-//!   engine is away or loses it: nothing is sent again.
-//! - What one task sends to one room comes in that order, everywhere. What different servers send
-//!   may come in different orders to the clients of different servers.
+//!   time from it. That goes on while the engine is away (`rooms_span_servers`,
+//!   `an_engine_that_is_killed`).
+//! - A message comes to each client at most once (`every_message_is_accounted_for`). It is lost to
+//!   the clients of other servers if the engine is away or loses it: nothing is sent again.
+//! - What one task sends to one room comes in that order, everywhere
+//!   (`every_message_arrives_in_order`). What different servers send may come in different orders
+//!   to the clients of different servers.
 //! - A server that gets messages of another one knows when some of them have not come: they are
 //!   numbered. [`BackplaneStats::missed`] counts them when a later one comes to the same room, and
 //!   the log is told ([`LogEvent::BackplaneMissed`](crate::server::LogEvent::BackplaneMissed); test
@@ -42,15 +77,23 @@
 //! - What an engine carries twice, or late, is dropped ([`BackplaneStats::duplicates`]).
 //! - Messages to 65 536 rooms at a time are kept account of, in up to 6 MB for those that are sent
 //!   and as much for those that come. With more, some of what is missed is not noticed.
-//! - Nobody who sends or enters a room waits for the engine. What waits for it is bounded, and what
-//!   finds no room is not published: [`Target::publish`](crate::server::Target::publish) says so,
-//!   and [`BackplaneStats::not_published`] counts it.
+//! - Nobody who sends or enters a room waits for the engine, nor for one that stands still. What
+//!   waits for it is bounded, and what finds no room is not published:
+//!   [`Target::publish`](crate::server::Target::publish) says so, and
+//!   [`BackplaneStats::not_published`] counts it (`an_engine_that_stands_still`).
+//! - What was under way when the connection was lost, and what has come and found no room, is
+//!   counted: [`BackplaneStats::lost`] (`every_message_is_accounted_for`, `link.rs`).
 //! - A server subscribes to a room while it has members there, and gets the messages of no other
-//!   one. For the first member that takes a moment, in which messages of other servers pass it by.
+//!   one (`rooms_without_members_are_not_subscribed_to`). For the first member that takes a moment,
+//!   in which messages of other servers pass it by.
 //! - The log is told when the connection is lost, and when it is there again with all
 //!   subscriptions ([`LogEvent::BackplaneDown`](crate::server::LogEvent::BackplaneDown) and
-//!   `BackplaneUp`). What was published between is lost to the clients of this server: they may be
-//!   told so, or be closed, to start anew.
+//!   `BackplaneUp`; `an_engine_that_is_killed`, `a_restart_finds_all_subscriptions`). What was
+//!   published between is lost to the clients of this server: they may be told so, or be closed, to
+//!   start anew. Servers that lost a broker together come back at random times, within 5 s of its
+//!   return.
+//! - The end of a server ends its connections (`an_end_leaves_no_connection`): those to NATS after
+//!   up to half a minute, where it stands still.
 //!
 //! # Who is where
 //!
@@ -101,8 +144,13 @@
 //! [`Server::backplane_at`](crate::server::Server::backplane_at) replaces `sansws`.
 //!
 //! Any program may publish: whatever does not begin with the byte 0xFF is a message, text if it is
-//! valid UTF-8, and binary otherwise. So the text `hello`, published to `sansws.room.lobby` by
-//! whatever an engine has for that, is a text message to the room `lobby`.
+//! valid UTF-8, and binary otherwise. So these two are a text message to the room `lobby`
+//! (`anybody_may_publish`, which does it from python without a library too):
+//!
+//! ```text
+//! redis-cli PUBLISH sansws.room.lobby hello
+//! nats pub sansws.room.lobby hello
+//! ```
 //!
 //! Servers among themselves publish an envelope, its numbers with the highest byte first:
 //!
@@ -145,25 +193,42 @@
 //! Without a backplane, a comparison for each broadcast. With one, an allocation and a copy for
 //! each message that is published, 32 bytes in front of its payload, and a look into a map of the
 //! subjects, as for each that comes; one that comes is encoded, and compressed, once for each
-//! server that has members in the room. Clients take no more memory.
+//! server that has members in the room. Clients take no more memory. Messages go to a broker in
+//! batches, whatever waits at the time: `benches/README.md` has figures.
 
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod connect;
 mod engine;
 mod envelope;
 mod everywhere;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod keep;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod link;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 mod notice;
 mod numbers;
 mod peers;
 mod plane;
 mod presence;
+#[cfg(feature = "redis")]
+mod redis;
 mod roster;
 mod settings;
 mod stats;
 mod subject;
 
+#[cfg(any(feature = "redis", feature = "nats"))]
+pub use connect::{ConnectError, Overflow};
 pub use engine::{Backplane, EngineEvent, PublishError};
 pub use everywhere::{Everywhere, Members, ServerInfo};
 pub use memory::Memory;
+#[cfg(feature = "nats")]
+pub use nats::Nats;
 pub(super) use plane::Plane;
 pub use presence::Presence;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 pub use stats::{BackplaneStats, Reach};

@@ -69,7 +69,8 @@ pub(super) fn encode(name: &str, subject: &mut String) {
     }
 }
 
-fn decode(name: &str) -> Option<String> {
+/// Returns what a percent-encoded text stands for.
+pub(super) fn decode(name: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
     while let Some((first, others)) = rest.split_first() {

@@ -1,7 +1,16 @@
-//! Servers that are joined by a backplane. What any engine has to do is in `common`.
+//! Servers that are joined by a backplane. What any engine has to do is in `common` and
+//! `scenarios`.
 
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod broker;
 mod common;
 mod cutting;
 mod gaps;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 mod presence;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod scenarios;

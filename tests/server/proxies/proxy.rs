@@ -1,7 +1,7 @@
 //! A proxy of its own for each test: nginx or haproxy, with the configuration that the
 //! documentation gives.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use sansws_test::process::{Process, START, skip};
+
+use crate::support::free_addr;
 
 pub const DOCUMENTATION: &str = include_str!("../../../src/server/proxies.md");
 
@@ -197,18 +199,3 @@ impl Drop for Proxy {
 }
 
 static NUMBER: AtomicU16 = AtomicU16::new(0);
-
-/// An address for a program that has to be told its port. Below the ports that the system gives
-/// away, so that nothing else of this machine's tests takes it before that program does.
-fn free_addr() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    for _ in 0..1000 {
-        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 20_000 + (process::id().wrapping_mul(64) + next) % 12_000;
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
-        if TcpListener::bind(addr).is_ok() {
-            return addr;
-        }
-    }
-    panic!("no port is free");
-}

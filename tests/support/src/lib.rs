@@ -26,5 +26,5 @@ pub mod process;
 pub mod wire;
 
 pub use log::Log;
-pub use peer::within;
+pub use peer::{set_patience, within};
 pub use wire::Frame;

@@ -22,6 +22,11 @@ pub fn clock_is_paused() {
     PATIENCE.set(Duration::from_secs(3600));
 }
 
+/// Makes [`within`] wait that long on this thread: for tests that wait for other programs.
+pub fn set_patience(limit: Duration) {
+    PATIENCE.set(limit);
+}
+
 /// Waits for something that must happen soon: within a minute, on a machine that is busy.
 #[track_caller]
 pub fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {

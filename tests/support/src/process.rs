@@ -44,7 +44,8 @@ impl Process {
         Self::start(LIFETIME, stdin.into(), command)
     }
 
-    fn spawn_for(lifetime: Duration, command: &mut Command) -> Self {
+    /// Starts `command`, killed after `lifetime`.
+    pub fn spawn_for(lifetime: Duration, command: &mut Command) -> Self {
         Self::start(lifetime, Stdio::null(), command)
     }
 
@@ -125,6 +126,11 @@ impl Process {
     /// Stops the program where it is: it does nothing any more, and its connections stay.
     pub fn freeze(&self) {
         signal("STOP", self.child.id());
+    }
+
+    /// Lets a program that was stopped go on.
+    pub fn thaw(&self) {
+        signal("CONT", self.child.id());
     }
 
     /// Ends the program without asking it.

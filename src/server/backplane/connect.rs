@@ -1,0 +1,72 @@
+use alloc::boxed::Box;
+use core::fmt;
+
+/// What to drop where more waits for an engine than may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The new message, and its sender is told: [`PublishError::Full`](super::PublishError::Full).
+    /// The default: what is on its way keeps its order without a hole.
+    #[default]
+    DropNewest,
+    /// The messages that have waited longest; they are counted in
+    /// [`BackplaneStats::lost`](super::BackplaneStats::lost). For states where the newest counts.
+    DropOldest,
+}
+
+/// The reason why an engine could not be connected to. No text has the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is not one of the engine.
+    Url {
+        /// The name of the engine.
+        engine: &'static str,
+        /// What a URL of it looks like.
+        example: &'static str,
+        /// What is wrong.
+        reason: Box<str>,
+    },
+    /// Nothing answers, or not as the engine does.
+    Unreachable {
+        /// The name of the engine.
+        engine: &'static str,
+        /// Where it was looked for.
+        address: Box<str>,
+        /// What has happened.
+        reason: Box<str>,
+    },
+    /// The engine refuses the user or the password, or wants some.
+    Unauthorized {
+        /// The name of the engine.
+        engine: &'static str,
+        /// What a URL of it looks like.
+        example: &'static str,
+        /// Where it is.
+        address: Box<str>,
+        /// What it has said.
+        reason: Box<str>,
+    },
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url { engine, example, reason } => {
+                write!(f, "this is no URL of {engine}: {reason}; one is {example}")
+            }
+            Self::Unreachable { engine, address, reason } => write!(
+                f,
+                "{engine} cannot be reached at {address}: {reason}; is it running, and does it \
+                 listen there?"
+            ),
+            Self::Unauthorized { engine, example, address, reason } => write!(
+                f,
+                "{engine} at {address} refuses the user or the password: {reason}; both belong \
+                 into the URL, {example}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ConnectError {}

@@ -1,0 +1,87 @@
+use std::process::Command;
+
+use sansws::server::backplane::{ConnectError, Redis};
+use sansws_test::set_patience;
+
+use super::broker::{Broker, Kind, ask};
+use super::scenarios::{self, PATIENCE};
+
+impl Kind for Redis {
+    type Engine = Self;
+
+    const NAME: &'static str = "redis";
+
+    fn program() -> Command {
+        Command::new("redis-server")
+    }
+
+    fn set_up(broker: &Broker<Self>, command: &mut Command) {
+        let port = broker.addr.port().to_string();
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        if let Some(password) = broker.password {
+            command.args(["--user", "default", "off"]);
+            command.args([
+                "--user",
+                "somebody",
+                "on",
+                &format!(">{password}"),
+                "~*",
+                "&*",
+                "+@all",
+            ]);
+        }
+    }
+
+    async fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::connect(url).await
+    }
+
+    fn max_queued(engine: Self, bytes: usize) -> Self {
+        engine.max_queued(bytes)
+    }
+
+    fn rooms(broker: &Broker<Self>) -> Vec<String> {
+        let answer = ask(broker.addr, "PUBSUB CHANNELS *.room.*\r\nQUIT\r\n");
+        answer.lines().filter(|it| it.starts_with("sansws.")).map(str::to_owned).collect()
+    }
+
+    fn connections(broker: &Broker<Self>) -> usize {
+        // one is that of whoever asks
+        ask(broker.addr, "CLIENT LIST\r\nQUIT\r\n").matches(" addr=").count() - 1
+    }
+
+    fn publishers(broker: &Broker<Self>, subject: &str, text: &str) -> Vec<Command> {
+        let mut client = Command::new("redis-cli");
+        client.args(["-p", &broker.addr.port().to_string(), "PUBLISH", subject, text]);
+        vec![client, broker.python("publish_redis.py", &[subject, text])]
+    }
+}
+
+scenarios::all!(Redis);
+
+#[tokio::test]
+async fn errors_say_what_to_do() {
+    set_patience(PATIENCE);
+    let error = |result: Result<Redis, ConnectError>| result.unwrap_err().to_string();
+    let text = error(Redis::connect("nats://127.0.0.1").await);
+    assert!(text.starts_with("this is no URL of Redis: "), "{text}");
+    assert!(text.ends_with("; one is redis://user:password@127.0.0.1:6379"), "{text}");
+    let Some(mut broker) = Broker::<Redis>::start(Some("secret")) else { return };
+    let addr = broker.addr;
+    drop(broker.engine().await);
+    let refused = format!("Redis at {addr} refuses the user or the password: ");
+    for login in ["somebody:wrong@", "nobody:secret@", ""] {
+        let text = error(Redis::connect(&format!("redis://{login}{addr}")).await);
+        assert!(text.starts_with(&refused), "{text}");
+        assert!(
+            text.ends_with("both belong into the URL, redis://user:password@127.0.0.1:6379"),
+            "{text}"
+        );
+        assert!(!text.contains("secret") && !text.contains("wrong"), "{text}");
+    }
+    broker.kill();
+    let text = error(Redis::connect(&broker.url()).await);
+    assert!(text.starts_with(&format!("Redis cannot be reached at {addr}: ")), "{text}");
+    assert!(text.ends_with("; is it running, and does it listen there?"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
