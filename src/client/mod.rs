@@ -19,8 +19,16 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Connecting again
+//!
+//! `Reconnecting` of either adapter connects again when the connection is lost and the reason may
+//! pass: [`tokio::Reconnecting`](crate::tokio::Reconnecting),
+//! [`blocking::Reconnecting`](crate::blocking::Reconnecting). The delays are those of a
+//! [`Backoff`], and [`Retries`] decides, without a clock, for any runtime.
 
 mod connector;
+mod reconnect;
 #[cfg(feature = "rustls")]
 pub(crate) mod tls;
 
@@ -29,5 +37,7 @@ pub use crate::tls::TlsError;
 pub use crate::tls::TlsFailure;
 pub use connector::Connector;
 pub(crate) use connector::Way;
+pub(crate) use reconnect::Outbox;
+pub use reconnect::{Backoff, Lost, ReconnectEvent, Retries};
 #[cfg(feature = "rustls")]
 pub use tls::Tls;
