@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+mod bench;
 mod connect;
 mod support;
 mod terminal;

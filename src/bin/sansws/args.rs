@@ -10,8 +10,9 @@ pub const USAGE: &str = "\
 Talks to WebSocket servers.
 
     sansws connect [OPTIONS] URL
+    sansws bench [OPTIONS] URL
 
-In a terminal: a line that is entered is a text message, and what comes appears above it.
+`connect`, in a terminal: a line that is entered is a text message, and what comes appears above it.
 The arrow keys bring earlier lines back. Lines that begin with a slash are commands:
 
     /ping [TEXT]            measures the round trip
@@ -34,6 +35,15 @@ nothing has come for a second. All else goes to stderr.
     --ca FILE                   trusts the authorities in this file too (PEM)
     --timeout SECONDS           for connecting; default 10
 
+`bench` asks an echo server on this machine: each connection sends a message when the one
+before it is back.
+
+    -c, --connections N         how many; default 100
+    -d, --duration SECONDS      how long; default 10
+    -s, --size BYTES            of a message; default 128
+    --json                      prints an object, times in microseconds
+    --force                     asks a server on another machine
+
 Exit codes: 0 closed with 1000 or without a code, 1 input or output failed, 2 usage,
 3 not connected, 4 the connection broke, 5 closed by the server with another code.
 ";
@@ -43,6 +53,7 @@ pub enum Command {
     Help,
     Version,
     Connect(Connect),
+    Bench(Bench),
 }
 
 /// The options of `connect`.
@@ -62,6 +73,18 @@ pub struct Connect {
     pub timeout: Option<Duration>,
 }
 
+/// The options of `bench`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Bench {
+    pub url: String,
+    /// At least one.
+    pub connections: usize,
+    pub duration: Duration,
+    pub size: usize,
+    pub json: bool,
+    pub force: bool,
+}
+
 /// Reads the arguments behind the name of the program.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_args(args);
@@ -70,6 +93,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Er
         Some(Short('V') | Long("version")) => Ok(Command::Version),
         Some(Value(name)) if name == "help" => Ok(Command::Help),
         Some(Value(name)) if name == "connect" => connect(parser),
+        Some(Value(name)) if name == "bench" => bench(parser),
         Some(Value(name)) => Err(format!("there is no command {name:?}").into()),
         Some(other) => Err(other.unexpected()),
     }
@@ -105,6 +129,42 @@ fn connect(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     it.url = url.ok_or("the URL is missing: sansws connect URL")?;
     Ok(Command::Connect(it))
 }
+
+fn bench(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut it = Bench {
+        url: String::new(),
+        connections: 100,
+        duration: Duration::from_secs(10),
+        size: 128,
+        json: false,
+        force: false,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('c') | Long("connections") => it.connections = parser.value()?.parse()?,
+            Short('d') | Long("duration") => it.duration = seconds(&mut parser)?,
+            Short('s') | Long("size") => it.size = parser.value()?.parse()?,
+            Long("json") => it.json = true,
+            Long("force") => it.force = true,
+            Value(value) if it.url.is_empty() => it.url = value.string()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    if it.url.is_empty() {
+        return Err("the URL is missing: sansws bench URL".into());
+    }
+    if it.connections == 0 || it.duration.is_zero() {
+        return Err("there has to be a connection, and time for it".into());
+    }
+    if it.size > MAX_SIZE {
+        return Err(format!("a message has at most {MAX_SIZE} bytes").into());
+    }
+    Ok(Command::Bench(it))
+}
+
+/// The longest message of a benchmark, in bytes: what connections take by default.
+const MAX_SIZE: usize = 16 << 20;
 
 impl Connect {
     /// Returns how long nothing has to come until there is nothing more to wait for.

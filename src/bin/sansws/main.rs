@@ -2,8 +2,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // that is what it is for
 
 mod args;
+mod bench;
 mod connect;
 mod escape;
+mod histogram;
 mod input;
 mod screen;
 mod tap;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
             Exit::Ok
         }
         Ok(Command::Connect(options)) => connect::run(&options),
+        Ok(Command::Bench(options)) => bench::run(&options),
         Err(problem) => {
             eprintln!("sansws: {problem}\nsansws --help says more");
             Exit::Usage
