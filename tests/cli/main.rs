@@ -4,5 +4,6 @@
 
 mod bench;
 mod connect;
+mod serve;
 mod support;
 mod terminal;

@@ -10,6 +10,7 @@ pub const USAGE: &str = "\
 Talks to WebSocket servers.
 
     sansws connect [OPTIONS] URL
+    sansws serve [OPTIONS] [ADDRESS]
     sansws bench [OPTIONS] URL
 
 `connect`, in a terminal: a line that is entered is a text message, and what comes appears above it.
@@ -35,6 +36,13 @@ nothing has come for a second. All else goes to stderr.
     --ca FILE                   trusts the authorities in this file too (PEM)
     --timeout SECONDS           for connecting; default 10
 
+`serve` listens on ADDRESS, by default 127.0.0.1:9001, and sends each message back. It
+compresses for clients that offer it.
+
+    --broadcast                 sends each message to everybody instead
+    --folder DIR                serves the files in DIR, as they are now, as pages
+    --any-origin                lets scripts of other sites connect
+
 `bench` asks an echo server on this machine: each connection sends a message when the one
 before it is back.
 
@@ -53,6 +61,7 @@ pub enum Command {
     Help,
     Version,
     Connect(Connect),
+    Serve(Serve),
     Bench(Bench),
 }
 
@@ -71,6 +80,15 @@ pub struct Connect {
     pub no_compression: bool,
     pub ca: Option<PathBuf>,
     pub timeout: Option<Duration>,
+}
+
+/// The options of `serve`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Serve {
+    pub listen: String,
+    pub broadcast: bool,
+    pub folder: Option<PathBuf>,
+    pub any_origin: bool,
 }
 
 /// The options of `bench`.
@@ -93,6 +111,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Er
         Some(Short('V') | Long("version")) => Ok(Command::Version),
         Some(Value(name)) if name == "help" => Ok(Command::Help),
         Some(Value(name)) if name == "connect" => connect(parser),
+        Some(Value(name)) if name == "serve" => serve(parser),
         Some(Value(name)) if name == "bench" => bench(parser),
         Some(Value(name)) => Err(format!("there is no command {name:?}").into()),
         Some(other) => Err(other.unexpected()),
@@ -128,6 +147,22 @@ fn connect(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
     it.url = url.ok_or("the URL is missing: sansws connect URL")?;
     Ok(Command::Connect(it))
+}
+
+fn serve(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut broadcast, mut any_origin, mut folder, mut listen) = (false, false, None, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Long("broadcast") => broadcast = true,
+            Long("any-origin") => any_origin = true,
+            Long("folder") => folder = Some(parser.value()?.into()),
+            Value(value) if listen.is_none() => listen = Some(value.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let listen = listen.unwrap_or_else(|| "127.0.0.1:9001".into());
+    Ok(Command::Serve(Serve { listen, broadcast, folder, any_origin }))
 }
 
 fn bench(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {

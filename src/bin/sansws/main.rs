@@ -8,6 +8,7 @@ mod escape;
 mod histogram;
 mod input;
 mod screen;
+mod serve;
 mod tap;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             Exit::Ok
         }
         Ok(Command::Connect(options)) => connect::run(&options),
+        Ok(Command::Serve(options)) => serve::run(&options),
         Ok(Command::Bench(options)) => bench::run(&options),
         Err(problem) => {
             eprintln!("sansws: {problem}\nsansws --help says more");
