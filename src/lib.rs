@@ -46,7 +46,8 @@
 //! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through
 //!   std, so this turns on `std`;
 //! - `tracing`: a span of the `tracing` crate for each connection of the event server, and its log
-//!   as events.
+//!   as events;
+//! - `cli`: the program `sansws`, for a command line. It brings nothing for other programs.
 //!
 //! A feature adds API and never changes behaviour.
 #![no_std]

@@ -127,6 +127,7 @@ mod limit;
 mod link;
 mod opening;
 mod proxy;
+mod reconnecting;
 mod shared_io;
 mod socket;
 mod split;
@@ -140,6 +141,7 @@ pub use accept::{
 pub use bytes::{ByteReader, ByteStream, ByteWriter};
 pub use client_stream::ClientStream;
 pub use connect::{client, client_with_response, connect, connect_with, connect_with_response};
+pub use reconnecting::Reconnecting;
 pub use shared_io::SplitTransport;
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};

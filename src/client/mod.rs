@@ -36,9 +36,17 @@
 //!   instead.
 //! - **One time for all**: looking up names, connecting, proxies, TLS, the handshake and
 //!   redirections together have [`Config::handshake_timeout`](crate::Config::handshake_timeout).
+//!
+//! # Connecting again
+//!
+//! `Reconnecting` of either adapter connects again when the connection is lost and the reason may
+//! pass: [`tokio::Reconnecting`](crate::tokio::Reconnecting),
+//! [`blocking::Reconnecting`](crate::blocking::Reconnecting). The delays are those of a
+//! [`Backoff`], and [`Retries`] decides, without a clock, for any runtime.
 
 mod connector;
 mod proxy;
+mod reconnect;
 mod redirect;
 #[cfg(feature = "rustls-no-provider")]
 pub(crate) mod tls;
@@ -51,5 +59,7 @@ pub use connector::Connector;
 pub(crate) use connector::Way;
 pub use proxy::Proxy;
 pub(crate) use proxy::{Server, Tunnel};
+pub(crate) use reconnect::Outbox;
+pub use reconnect::{Backoff, Lost, ReconnectEvent, Retries};
 #[cfg(feature = "rustls-no-provider")]
 pub use tls::Tls;

@@ -142,6 +142,7 @@ mod link;
 mod opening;
 mod pooled;
 mod proxy;
+mod reconnecting;
 mod sending;
 mod shared;
 mod socket;
@@ -166,6 +167,7 @@ pub use connect::{client, client_with_response, connect, connect_with, connect_w
 #[cfg(feature = "server")]
 pub(crate) use exchange::Exchange;
 pub use halves::{Locked, LockedHalf, SplitStream};
+pub use reconnecting::Reconnecting;
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};
 pub use tune::tune;

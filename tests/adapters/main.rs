@@ -8,5 +8,7 @@ mod blocking;
 mod contracts;
 #[cfg(feature = "std")]
 mod parts;
+#[cfg(feature = "std")]
+mod stampede;
 #[cfg(feature = "tokio")]
 mod tokio;

@@ -13,7 +13,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("proto", &["wire", "buf", "deflate", "config"]),
     ("handshake", &["wire", "buf", "proto", "deflate", "config"]),
     ("endpoint", &["wire", "buf", "proto", "handshake", "config"]),
-    ("client", &["buf", "handshake", "config"]),
+    ("client", &["wire", "buf", "proto", "handshake", "config"]),
     ("blocking", &["client", "wire", "buf", "proto", "deflate", "handshake", "endpoint", "config"]),
     ("tokio", &["client", "wire", "buf", "proto", "deflate", "handshake", "endpoint", "config"]),
     ("server", &["wire", "proto", "deflate", "handshake", "tokio", "config"]),

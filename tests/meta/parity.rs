@@ -56,6 +56,8 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("WebSocket::split", "of tokio takes any stream apart, by a lock"),
     ("Receiver::reunite", "of tokio says which stream the halves are of"),
     ("ByteStream::consume", "of BufRead, and of AsyncBufRead"),
+    ("Reconnecting::from_fn", "of tokio connects in a future"),
+    ("Reconnecting::on_connect", "of tokio has the hook in a future"),
 ];
 
 /// The functions and methods of a module, each with its arguments and its result.

@@ -10,6 +10,7 @@ mod handshake;
 mod messages;
 mod nonblocking;
 mod peer;
+mod reconnecting;
 mod script;
 mod split;
 mod timeouts;

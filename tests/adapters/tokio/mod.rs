@@ -17,6 +17,7 @@ mod handshake;
 mod liveness;
 mod messages;
 mod peer;
+mod reconnecting;
 mod sizes;
 mod split;
 mod stream_sink;
