@@ -3,10 +3,12 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
 use crate::handshake::HandshakeError;
 use crate::proto::{CloseInfo, Message};
+use crate::way::ProxyFailure;
 use crate::wire::CloseCode;
 
 /// What happens to a client that connects again.
@@ -73,11 +75,19 @@ impl Lost {
         }
     }
 
-    /// Returns how long the server asks to be left alone (RFC 9110 §10.2.3).
+    /// Returns how long the server, or a proxy, asks to be left alone (RFC 9110 §10.2.3). A date is
+    /// compared with the clock of this machine.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let Self::Failed(Error::Refused(response)) = self else { return None };
-        let seconds = response.header("retry-after")?.trim();
-        seconds.parse().ok().map(Duration::from_secs)
+        let response = match self {
+            Self::Failed(Error::Refused(response)) => response,
+            Self::Failed(Error::Proxy(error)) => match error.failure() {
+                ProxyFailure::Refused(response) => response,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(response.retry_after()?.delay(now))
     }
 
     /// Returns what it means that no other attempt follows: that all was said, or an error.
@@ -98,9 +108,15 @@ fn is_transient(error: &Error) -> bool {
         Error::Handshake(error) => {
             matches!(error, HandshakeError::Incomplete | HandshakeError::TimedOut)
         }
-        // RFC 9110 §15.5.9: "If the client has an outstanding request in transit, it MAY repeat
-        // that request on a new connection." RFC 6585 §4: 429 is for too many requests.
-        Error::Refused(response) => matches!(response.status(), 408 | 429 | 500..=599),
+        Error::Refused(response) => is_transient_status(response.status()),
+        Error::Proxy(error) => match error.failure() {
+            ProxyFailure::Unreachable(_) | ProxyFailure::Disconnected(_) => true,
+            ProxyFailure::Refused(response) => is_transient_status(response.status()),
+            // RFC 1928 §6: "general SOCKS server failure", "Network unreachable", "Host
+            // unreachable", "Connection refused", "TTL expired"
+            ProxyFailure::Reply(code) => matches!(code, 1 | 3..=6),
+            _ => false,
+        },
         // a name that cannot be resolved has no kind of its own
         Error::Io(error) => !matches!(
             error.kind(),
@@ -111,6 +127,12 @@ fn is_transient(error: &Error) -> bool {
         ),
         _ => false,
     }
+}
+
+/// RFC 9110 §15.5.9: "If the client has an outstanding request in transit, it MAY repeat that
+/// request on a new connection." RFC 6585 §4: 429 is for too many requests.
+const fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..=599)
 }
 
 impl fmt::Display for Lost {
@@ -133,6 +155,7 @@ mod tests {
     use crate::handshake::client::{Request, UrlError};
     use crate::proto::{SendError, Timeout};
     use crate::tls::TlsFailure;
+    use crate::way::ProxyError;
     use crate::wire::ProtocolError;
 
     fn refused(status: u16, headers: &str) -> Lost {
@@ -200,11 +223,44 @@ mod tests {
     }
 
     #[test]
+    fn proxies() {
+        let lost = |failure| {
+            let (proxy, target) = ("http://p:1".into(), "h:80".into());
+            Lost::Failed(ProxyError { proxy, target, has_credentials: true, failure }.into())
+        };
+        let answered = |status, headers| match refused(status, headers) {
+            Lost::Failed(Error::Refused(response)) => lost(ProxyFailure::Refused(response)),
+            other => panic!("{other:?}"),
+        };
+        assert!(lost(ProxyFailure::Disconnected(None)).is_transient());
+        for (status, again) in [(403, false), (407, false), (429, true), (502, true), (504, true)] {
+            assert_eq!(answered(status, "").is_transient(), again, "{status}");
+        }
+        let asks = answered(503, "Retry-After: 7\r\n");
+        assert_eq!(asks.retry_after(), Some(Duration::from_secs(7)));
+        for (code, again) in (0..10).zip([0, 1, 0, 1, 1, 1, 1, 0, 0, 0]) {
+            assert_eq!(lost(ProxyFailure::Reply(code)).is_transient(), again == 1, "{code}");
+        }
+        for failure in [
+            ProxyFailure::Url("no host"),
+            ProxyFailure::NoMethod,
+            ProxyFailure::Credentials,
+            ProxyFailure::Socks("another version"),
+        ] {
+            assert!(!lost(failure.clone()).is_transient(), "{failure:?}");
+        }
+    }
+
+    #[test]
     fn retry_after() {
         assert_eq!(refused(503, "").retry_after(), None);
         let asks = refused(503, "Retry-After: 120\r\n");
         assert_eq!(asks.retry_after(), Some(Duration::from_secs(120)));
         assert_eq!(refused(503, "Retry-After: soon\r\n").retry_after(), None);
+        let past = refused(503, "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        assert_eq!(past.retry_after(), Some(Duration::ZERO));
+        let far = refused(503, "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n");
+        assert!(far.retry_after() > Some(Duration::from_secs(1 << 32)));
     }
 
     #[test]

@@ -53,32 +53,49 @@ pub(super) trait Connection: Sized + Send + 'static {
 /// The longest wait for a connection, or for an answer: an engine that takes longer serves nobody.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long what waits may still leave when a server ends: an engine that serves anybody takes a
+/// fraction of it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The time between two probes of the whole way, and how many may be missing.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(feature = "redis")]
 pub(super) const MISSING_PROBES: u32 = 2;
 
-/// Connects, and keeps a connection until the task is aborted.
-pub(super) async fn connect<C: Connection>(
-    address: C::Address,
-) -> Result<(Arc<Link>, AbortHandle), ConnectError> {
+/// Connects, and keeps a connection until the link is closed, and what waits there then has left.
+pub(super) async fn connect<C: Connection>(address: C::Address) -> Result<Arc<Link>, ConnectError> {
     let link = Arc::new(Link::new());
     let first = C::open(&address, &link).await?;
-    let task = tokio::spawn(keep(Arc::clone(&link), address, first)).abort_handle();
-    Ok((link, task))
+    let theirs = Arc::clone(&link);
+    tokio::spawn(async move {
+        let mut keeping = pin!(keep(&theirs, address, first));
+        let mut ending = pin!(async {
+            theirs.closed().await;
+            sleep(LAST_WORDS).await;
+        });
+        poll_fn(|cx| match keeping.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => ending.as_mut().poll(cx),
+        })
+        .await;
+    });
+    Ok(link)
 }
 
-async fn keep<C: Connection>(link: Arc<Link>, address: C::Address, first: C) {
+async fn keep<C: Connection>(link: &Arc<Link>, address: C::Address, first: C) {
     let mut waits = BackOff::new();
     let mut connection = Ok(first);
     loop {
         let (reason, unsure) = match connection {
-            Ok(connection) => serve(&link, connection, &mut waits).await,
+            Ok(connection) => serve(link, connection, &mut waits).await,
             Err(error) => (ConnectError::to_string(&error), 0),
         };
+        if link.is_closed() {
+            return;
+        }
         link.down(&reason, unsure);
         sleep(waits.next()).await;
-        connection = C::open(&address, &link).await;
+        connection = C::open(&address, link).await;
     }
 }
 
@@ -119,7 +136,11 @@ async fn send<C: Connection>(
     let mut next_probe = Instant::now();
     loop {
         let work = timeout_at(next_probe, link.work()).await;
-        let Work { changes, messages } = work.unwrap_or_default();
+        let Some(work) = work.unwrap_or_else(|_| Some(Work::default())) else {
+            // the probe comes behind all else: when that is there, everything is
+            return connection.publish(Vec::new(), true).await.err().unwrap_or_default();
+        };
+        let Work { changes, messages } = work;
         held.store(messages.len() as u64, Ordering::Relaxed);
         if !changes.is_empty()
             && let Err(reason) = connection.change(changes).await

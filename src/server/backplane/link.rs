@@ -16,6 +16,8 @@ pub(super) struct Link {
     state: Mutex<State>,
     /// There is something to do for the task.
     work: Notify,
+    /// It is closed.
+    closed: Notify,
 }
 
 struct State {
@@ -128,7 +130,7 @@ impl Link {
             lost: 0,
             waker: None,
         };
-        Self { state: Mutex::new(state), work: Notify::new() }
+        Self { state: Mutex::new(state), work: Notify::new(), closed: Notify::new() }
     }
 
     pub(super) fn set_limit(&self, bytes: usize) {
@@ -216,13 +218,17 @@ impl Link {
         Poll::Pending
     }
 
+    /// Takes nothing any more. What waits for the engine may still leave: the last of it says that
+    /// the server is gone.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.outgoing.clear();
         state.incoming.clear();
         state.subjects.clear();
         state.changed.clear();
+        drop(state);
+        self.work.notify_one();
+        self.closed.notify_one();
     }
 
     /// Returns the bytes that wait, to the engine and from it.
@@ -234,15 +240,30 @@ impl Link {
 
 /// What the task of the engine calls.
 impl Link {
-    /// Waits for something to do.
+    /// Returns whether it is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Waits until it is closed. For one task.
+    pub(super) async fn closed(&self) {
+        while !self.is_closed() {
+            self.closed.notified().await;
+        }
+    }
+
+    /// Waits for something to do; `None` when it is closed and there is nothing.
     ///
     /// # Cancel safety
     ///
     /// Nothing is taken by a call that is dropped while it waits.
-    pub(super) async fn work(&self) -> Work {
+    pub(super) async fn work(&self) -> Option<Work> {
         loop {
             if let Some(work) = self.take_work() {
-                return work;
+                return Some(work);
+            }
+            if self.is_closed() {
+                return None;
             }
             self.work.notified().await;
         }

@@ -14,7 +14,7 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Su
 use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, consume_budget};
+use tokio::task::consume_budget;
 use tokio::time::timeout;
 
 use super::connect::{ConnectError, Overflow};
@@ -36,7 +36,6 @@ use super::subject;
 /// or longer than 1000 bytes: [`PublishError::Subject`].
 pub struct Nats {
     link: Arc<Link>,
-    task: AbortHandle,
 }
 
 impl Nats {
@@ -74,8 +73,8 @@ impl Nats {
             example: EXAMPLE,
             reason: error.to_string().into(),
         })?;
-        let (link, task) = keep::connect::<Connected>(servers).await?;
-        Ok(Self { link, task })
+        let link = keep::connect::<Connected>(servers).await?;
+        Ok(Self { link })
     }
 
     /// Sets the most bytes that may wait for NATS, and of what comes from it, for the server.
@@ -121,7 +120,6 @@ impl Backplane for Nats {
 
     fn close(&self) {
         self.link.close();
-        self.task.abort();
     }
 }
 

@@ -31,6 +31,9 @@ struct Peer {
     first: u64,
     /// Up to here.
     last: u64,
+    /// The revision of the last state that has come whole: it has all changes up to here, and what
+    /// comes of those later is over.
+    base: u64,
     /// A state that is coming.
     state: Option<Progress>,
     /// When it was asked for its state, or has sent a part of it.
@@ -73,6 +76,7 @@ impl Peer {
             rooms: BTreeMap::new(),
             first: revision.saturating_add(1),
             last: revision,
+            base: 0,
             state: None,
             asked: None,
             is_cut: false,
@@ -120,8 +124,10 @@ impl Peers {
             peer.last = head.revision;
             peer.clients = head.clients;
         }
-        for (name, count) in rows.iter() {
-            peer.put(name, Row { count, revision: head.revision }, &mut total, max_rows);
+        if head.revision > peer.base {
+            for (name, count) in rows.iter() {
+                peer.put(name, Row { count, revision: head.revision }, &mut total, max_rows);
+            }
         }
         let asks = !peer.has_all()
             && peer.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= retry);
@@ -167,8 +173,10 @@ impl Peers {
             if peer.first <= revision.saturating_add(1) {
                 peer.first = 1;
                 peer.last = peer.last.max(revision);
+                peer.base = revision;
                 let before = peer.rooms.len();
-                peer.rooms.retain(|_, row| row.count > 0);
+                // what is older, and not in the state, came late
+                peer.rooms.retain(|_, row| row.count > 0 && row.revision >= revision);
                 total -= before - peer.rooms.len();
             }
         }
@@ -402,6 +410,20 @@ mod tests {
         assert!(!complete(&peers));
         peers.state(1, head(8), part("", None), &rows(&[("b", 7)]), now);
         assert!(complete(&peers));
+    }
+
+    #[test]
+    fn a_change_that_comes_behind_a_state_with_it_is_over() {
+        let (mut peers, now) = (Peers::new(100), Instant::now());
+        peers.change(1, head(1), &rows(&[("a", 1)]), RETRY, now);
+        assert!(peers.change(1, head(3), &rows(&[]), RETRY, now), "the second is lost");
+        peers.state(1, head(5), (Bytes::new(), None), &rows(&[("b", 1)]), now);
+        assert!(complete(&peers));
+        // the fifth, in which "a" was left, is lost as well
+        assert!(!peers.change(1, head(4), &rows(&[("a", 7)]), RETRY, now));
+        assert!(!peers.change(1, head(6), &rows(&[]), RETRY, now));
+        assert!(complete(&peers));
+        assert_eq!((peers.count(Some("a")), peers.count(Some("b")), peers.rows), (0, 1, 1));
     }
 
     #[test]

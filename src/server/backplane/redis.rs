@@ -11,7 +11,7 @@ use ::redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
 use ::redis::{AsyncConnectionConfig, Client, ErrorKind, Pipeline, RedisError};
 use bytes::Bytes;
 use futures_core::Stream;
-use tokio::task::{AbortHandle, consume_budget};
+use tokio::task::consume_budget;
 
 use super::connect::{ConnectError, Overflow};
 use super::engine::{Backplane, EngineEvent, PublishError};
@@ -29,7 +29,6 @@ use super::link::Link;
 /// (`client-output-buffer-limit pubsub`), which is such a loss.
 pub struct Redis {
     link: Arc<Link>,
-    task: AbortHandle,
 }
 
 impl Redis {
@@ -66,8 +65,8 @@ impl Redis {
             example: EXAMPLE,
             reason: error.to_string().into(),
         })?;
-        let (link, task) = keep::connect::<Connections>(client).await?;
-        Ok(Self { link, task })
+        let link = keep::connect::<Connections>(client).await?;
+        Ok(Self { link })
     }
 
     /// Sets the most bytes that may wait for Redis, and of what comes from it, for the server.
@@ -106,7 +105,6 @@ impl Backplane for Redis {
 
     fn close(&self) {
         self.link.close();
-        self.task.abort();
     }
 }
 

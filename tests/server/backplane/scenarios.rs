@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sansws::CloseCode;
 use sansws::server::Server;
-use sansws::server::backplane::{Backplane, BackplaneStats, EngineEvent, PublishError};
+use sansws::server::backplane::{Backplane, BackplaneStats, EngineEvent, Presence, PublishError};
 use sansws::tokio::{ClientStream, WebSocket};
 use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 
@@ -25,7 +25,8 @@ macro_rules! all {
             rooms_without_members_are_not_subscribed_to, an_engine_that_is_killed,
             a_restart_finds_all_subscriptions, an_engine_that_stands_still,
             every_message_arrives_in_order, every_message_is_accounted_for,
-            an_end_leaves_no_connection);
+            an_end_leaves_no_connection,
+            an_end_is_told_to_the_others);
     };
 }
 pub(super) use all;
@@ -356,6 +357,19 @@ pub async fn every_message_is_accounted_for<K: Kind>(broker: Broker<K>) {
     assert!(arrived > 0 && refused > 0, "{arrived} {lost} {refused}");
     assert_eq!((stats(&one).lost, stats(&one).outages), (0, 0));
     one.stop().await;
+}
+
+/// What a server says last leaves before its connection to the engine ends.
+pub async fn an_end_is_told_to_the_others<K: Kind>(broker: Broker<K>) {
+    // without a goodbye it would be known for an hour
+    let presence = || Presence::new().expiry(Duration::from_secs(3600));
+    let set_up = |server: Server| server.presence(presence());
+    let stays = joined_with(broker.engine().await, set_up).await;
+    let goes = joined_with(broker.engine().await, set_up).await;
+    until(|| stays.hub.servers().len() == 2 && goes.hub.servers().len() == 2).await;
+    goes.stop().await;
+    until(|| stays.hub.servers().len() == 1).await;
+    stays.stop().await;
 }
 
 /// However it ends: with its server, by itself, or while its broker stands still.
