@@ -55,8 +55,8 @@ impl Line {
     pub(crate) fn open(&self, _: &tokio::net::TcpStream) {}
 
     /// Takes the right to write, which a task has then until it [leaves](Self::leave) it. Returns
-    /// the bytes that were written meanwhile; `None` while it is borrowed, which is no longer than a
-    /// system call takes.
+    /// the bytes that were written meanwhile; `None` while it is borrowed, which is no longer than
+    /// a system call takes.
     #[inline]
     pub(crate) fn take(&self) -> Option<u32> {
         let has_it = self.owner.load(Ordering::Acquire) == Owner::TASK;

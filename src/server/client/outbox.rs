@@ -727,8 +727,8 @@ mod tests {
         }
     }
 
-    /// A task that is woken while somebody writes for it, and has nothing to do then, is woken again
-    /// by what comes next.
+    /// A task that is woken while somebody writes for it, and has nothing to do then, is woken
+    /// again by what comes next.
     #[cfg(unix)] // elsewhere nobody writes for it
     #[test]
     fn a_task_that_is_woken_during_a_write_parks_again() {
