@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use sansws_test::process::{Process, Server, example};
+use sansws_test::process::{Process, example};
 
 /// What is missing is said before anything else happens.
 #[test]
@@ -38,7 +38,7 @@ fn a_chat_says_what_it_needs() {
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn two_chats_are_one() {
-    use sansws_test::process::{START, skip};
+    use sansws_test::process::{START, Server, skip};
     use sansws_test::set_patience;
     use sansws_test::within;
 

@@ -3,6 +3,7 @@
 #[allow(clippy::module_inception)] // the file is named after what it holds
 pub(crate) mod client;
 mod direct;
+mod gate;
 pub(crate) mod guard;
 pub(crate) mod handler;
 pub(crate) mod handler_fn;
@@ -25,5 +26,6 @@ mod topics;
 pub(crate) mod traffic;
 mod turn;
 pub(crate) mod values;
+mod waiter;
 mod watch;
 mod writing;

@@ -9,9 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::coop;
 
+use super::gate::Gate;
 use super::limits::{Limits, SlowClients};
 use super::line::{Borrowed, Line};
 use super::queue::{Queue, charge_of};
+use super::waiter::{Parked, Waiter};
 use crate::driver::Driver;
 use crate::pool::{PooledTx, TakenTx};
 use crate::proto::{MessageRef, PreparedMessage, SendError};
@@ -66,103 +68,6 @@ struct State {
     stalled: bool,
     /// The task has waited while messages did.
     lagging: bool,
-}
-
-/// The state of the way in: whether messages are taken, and how the connection ends.
-#[derive(Default)]
-enum Gate {
-    #[default]
-    Open,
-    /// The peer has closed or is gone. What waits is sent if it can be, and the handler is still
-    /// told of what had arrived.
-    PeerClosed,
-    /// This end closes: a Close frame is to be sent behind all messages. From here on the handler
-    /// is told of no event.
-    Closing(Box<(CloseCode, Box<str>)>),
-    /// The Close frame is on its way.
-    Closed,
-    /// The task is to end at once.
-    Aborted,
-}
-
-impl Gate {
-    const fn is_open(&self) -> bool {
-        matches!(self, Self::Open)
-    }
-
-    const fn is_aborted(&self) -> bool {
-        matches!(self, Self::Aborted)
-    }
-
-    /// Takes the Close frame that is to be sent.
-    fn take_close(&mut self) -> Option<Box<(CloseCode, Box<str>)>> {
-        match mem::take(self) {
-            Self::Closing(close) => {
-                *self = Self::Closed;
-                Some(close)
-            }
-            other => {
-                *self = other;
-                None
-            }
-        }
-    }
-
-    /// Notes that nothing reaches the peer any more, or is to.
-    fn end(&mut self) {
-        match self {
-            Self::Open => *self = Self::PeerClosed,
-            Self::Closing(_) => *self = Self::Closed,
-            Self::PeerClosed | Self::Closed | Self::Aborted => {}
-        }
-    }
-}
-
-/// The connection's task, as those see it who may have to wake it.
-#[derive(Default)]
-struct Waiter {
-    parked: Parked,
-    /// The task's waker, kept while the task runs: it is the same next time, and to clone it for
-    /// each wait would cost two atomic operations for each message of a client that asks and waits.
-    waker: Option<Waker>,
-}
-
-/// The kinds of news that have to wake the task.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Parked {
-    /// Nothing: it runs, and drains before it waits.
-    #[default]
-    Running,
-    /// Anything.
-    Idle,
-    /// It waits for the transport, and one message more is nothing new to it.
-    Blocked,
-    /// Nothing but the end: it waits, and somebody else is about to write what is queued.
-    Relieved,
-}
-
-impl Waiter {
-    fn park(&mut self, waker: &Waker, parked: Parked) {
-        if self.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
-            self.waker = Some(waker.clone());
-        }
-        self.parked = parked;
-    }
-
-    /// Has a task that runs woken for what comes from now on, if it has parked before.
-    fn park_again(&mut self) {
-        if self.waker.is_some() {
-            self.parked = Parked::Idle;
-        }
-    }
-
-    /// Returns the waker of a task that has to be woken.
-    fn unpark(&mut self) -> Option<Waker> {
-        match mem::take(&mut self.parked) {
-            Parked::Running => None,
-            Parked::Idle | Parked::Blocked | Parked::Relieved => self.waker.clone(),
-        }
-    }
 }
 
 /// The ways to have a queued message sent.

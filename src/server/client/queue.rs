@@ -49,26 +49,23 @@ impl Queue {
         }
     }
 
-    /// Moves the first message to the send buffer.
+    /// Moves the first message to the send buffer of its connection.
     pub(crate) fn send_first(&mut self, driver: &mut Driver) {
-        let mut len = 0;
-        if let Some(message) = self.first.take() {
-            len = message.payload().len();
-            feed(driver, (&message).into());
-        } else if let Some(rest) = &mut self.rest {
-            len = rest.take_first(|message| feed(driver, message));
-        }
-        self.bytes -= charge(len);
+        self.take_first(|message| feed(driver, message));
     }
 
     /// Moves the first message to a send buffer, as one frame that is not compressed.
     pub(crate) fn put_first(&mut self, tx: &mut PooledTx) {
+        self.take_first(|message| put(tx, message));
+    }
+
+    fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) {
         let mut len = 0;
         if let Some(message) = self.first.take() {
             len = message.payload().len();
-            put(tx, (&message).into());
+            take((&message).into());
         } else if let Some(rest) = &mut self.rest {
-            len = rest.take_first(|message| put(tx, message));
+            len = rest.take_first(take);
         }
         self.bytes -= charge(len);
     }
