@@ -135,9 +135,19 @@ impl Chromium {
     /// Loads a page again. What is asked of it from then on, the new one answers: until the browser
     /// has it, the old one would.
     pub(crate) fn reload(&mut self, page: &Page) {
-        self.evaluate(page, "window.isOld = true, location.reload()");
+        self.evaluate(page, "window.isOld = true");
+        self.cdp.call(Some(page), "Page.reload", json!({}));
         let deadline = Instant::now() + PATIENCE;
-        while self.evaluate(page, "!window.isOld && document.readyState") != "complete" {
+        let expression = json!({
+            "expression": "!window.isOld && document.readyState",
+            "returnByValue": true,
+        });
+        loop {
+            // an error while the one page goes and the other comes
+            let state = self.cdp.try_call(Some(page), "Runtime.evaluate", expression.clone());
+            if state.is_ok_and(|state| state["result"]["value"] == "complete") {
+                break;
+            }
             assert!(Instant::now() < deadline, "the page is not loaded again");
             thread::sleep(Duration::from_millis(20));
         }
@@ -234,6 +244,17 @@ impl Cdp {
     /// Sends a command, to the browser itself or to one page, and waits for its result. Events
     /// that come before are dropped.
     fn call(&mut self, page: Option<&Page>, method: &str, params: Value) -> Value {
+        let result = self.try_call(page, method, params.clone());
+        result.unwrap_or_else(|error| panic!("{method} {params:#}\n{error:#}"))
+    }
+
+    /// Does the same, and returns the error if it is one.
+    fn try_call(
+        &mut self,
+        page: Option<&Page>,
+        method: &str,
+        params: Value,
+    ) -> Result<Value, Value> {
         self.last_id += 1;
         let mut command = json!({ "id": self.last_id, "method": method, "params": params });
         if let Some(page) = page {
@@ -243,8 +264,10 @@ impl Cdp {
         loop {
             let mut answer: Value = serde_json::from_str(&self.text()).unwrap();
             if answer["id"] == self.last_id {
-                assert!(answer.get("error").is_none(), "{command:#}\n{answer:#}");
-                return answer["result"].take();
+                return match answer.get_mut("error") {
+                    Some(error) => Err(error.take()),
+                    None => Ok(answer["result"].take()),
+                };
             }
         }
     }
