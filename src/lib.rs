@@ -64,6 +64,8 @@ extern crate std;
 pub mod blocking;
 pub mod buf;
 #[cfg(feature = "std")]
+mod cidr;
+#[cfg(feature = "std")]
 pub mod client;
 mod config;
 #[cfg(feature = "deflate")]

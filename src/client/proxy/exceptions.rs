@@ -1,7 +1,8 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+
+use crate::cidr::Cidr;
 
 /// What is connected to without a proxy, by the rules that curl has for `no_proxy`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,8 +20,8 @@ enum Host {
     Any,
     /// A name, and all that end with a dot and it.
     Domain(String),
-    /// Addresses of which so many bits are these.
-    Network(IpAddr, u32),
+    /// Addresses that begin as this one does.
+    Network(Cidr),
 }
 
 impl Exceptions {
@@ -42,9 +43,7 @@ impl Exceptions {
                 && match (&it.host, address) {
                     (Host::Any, _) => true,
                     (Host::Domain(domain), None) => is_within(name, domain),
-                    (Host::Network(network, bits), Some(address)) => {
-                        first_bits(*network, *bits) == first_bits(address, *bits)
-                    }
+                    (Host::Network(network), Some(address)) => network.contains(address),
                     // an address is in no domain, and names are not looked up for this
                     (Host::Domain(_), Some(_)) | (Host::Network(..), None) => false,
                 }
@@ -83,22 +82,7 @@ fn network(text: &str) -> Option<Host> {
         Some((address, bits)) => (address, Some(bits.parse().ok()?)),
         None => (text, None),
     };
-    let address: IpAddr = address.parse().ok()?;
-    let max = if address.is_ipv4() { 32 } else { 128 };
-    let bits = bits.unwrap_or(max);
-    (bits <= max).then_some(Host::Network(address, bits))
-}
-
-/// Returns the first bits of an address, and whether it is one of IPv4.
-fn first_bits(address: IpAddr, bits: u32) -> (bool, u128) {
-    match address {
-        IpAddr::V4(address) => {
-            (true, u32::from(address).checked_shr(32 - bits.min(32)).unwrap_or(0).into())
-        }
-        IpAddr::V6(address) => {
-            (false, u128::from(address).checked_shr(128 - bits.min(128)).unwrap_or(0))
-        }
-    }
+    Cidr::new(address.parse().ok()?, bits).map(Host::Network)
 }
 
 fn is_within(name: &str, domain: &str) -> bool {

@@ -2,18 +2,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use crate::cidr::Cidr;
 use crate::server::error::ServerError;
 
 /// A list of networks: `10.0.0.0/8`, `2001:db8::/32`, and single addresses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Networks(Vec<Cidr>);
-
-/// An address and the number of its first bits that count (RFC 4632 §3.1).
-#[derive(Clone, Copy, Debug)]
-struct Cidr {
-    ip: IpAddr,
-    bits: u32,
-}
 
 impl Networks {
     pub(crate) fn parse<'a>(
@@ -21,7 +15,7 @@ impl Networks {
     ) -> Result<Self, ServerError> {
         let networks = networks
             .into_iter()
-            .map(|text| Cidr::parse(text).ok_or_else(|| ServerError::Network(Box::from(text))));
+            .map(|text| parse(text).ok_or_else(|| ServerError::Network(Box::from(text))));
         networks.collect::<Result<_, _>>().map(Self)
     }
 
@@ -32,46 +26,19 @@ impl Networks {
     }
 }
 
-impl Cidr {
-    /// Bits behind the prefix have to be zero: something else was meant otherwise.
-    fn parse(text: &str) -> Option<Self> {
-        let (ip, bits) = match text.split_once('/') {
-            Some((ip, bits)) => (ip, Some(bits)),
-            None => (text, None),
-        };
-        let ip: IpAddr = ip.parse().ok()?;
-        let width = width(ip);
-        let bits = match bits {
-            // `parse` alone would take a sign
-            Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => bits.parse().ok()?,
-            Some(_) => return None,
-            None => width,
-        };
-        let this = Self { ip, bits };
-        (bits <= width && mask(ip, bits) == number(ip)).then_some(this)
-    }
-
-    fn contains(self, ip: IpAddr) -> bool {
-        self.ip.is_ipv4() == ip.is_ipv4() && mask(ip, self.bits) == number(self.ip)
-    }
-}
-
-/// Returns the number of bits of an address.
-fn width(ip: IpAddr) -> u32 {
-    if ip.is_ipv4() { 32 } else { 128 }
-}
-
-fn number(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(ip) => u32::from(ip).into(),
-        IpAddr::V6(ip) => ip.into(),
-    }
-}
-
-/// Returns the first bits of an address, and zeros in place of the others.
-fn mask(ip: IpAddr, bits: u32) -> u128 {
-    let rest = width(ip).saturating_sub(bits);
-    number(ip).checked_shr(rest).unwrap_or(0).checked_shl(rest).unwrap_or(0)
+/// Bits behind the prefix have to be zero: something else was meant otherwise.
+fn parse(text: &str) -> Option<Cidr> {
+    let (ip, bits) = match text.split_once('/') {
+        Some((ip, bits)) => (ip, Some(bits)),
+        None => (text, None),
+    };
+    let bits = match bits {
+        // `parse` alone would take a sign
+        Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => Some(bits.parse().ok()?),
+        Some(_) => return None,
+        None => None,
+    };
+    Cidr::new(ip.parse().ok()?, bits).filter(|network| network.is_network())
 }
 
 #[cfg(test)]
