@@ -1,13 +1,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
 use super::{ClientStream, Transport, WebSocket};
-use crate::client::{Backoff, Connector, Lost, Outbox, ReconnectEvent, Retries};
-use crate::entropy::random;
+use crate::client::{Backoff, Connector, Lost, Next, Outbox, ReconnectEvent, Retries};
 use crate::error::Error;
 use crate::proto::{CloseInfo, Message, SendError, State};
 use crate::wire::CloseCode;
@@ -243,27 +241,16 @@ impl<S: Transport + 'static> Reconnecting<S> {
         self.lost(Lost::of(self.close_info.clone(), end));
     }
 
-    /// There is no connection: decides what happens next.
+    /// There is no connection: what follows begins.
     fn lost(&mut self, why: Option<Lost>) {
-        self.outbox.ended();
-        self.stage = match why {
-            None => Stage::Over(Ok(())),
-            Some(why) => match self.delay(&why) {
-                Ok(Some(delay)) => {
-                    let until = Instant::now() + delay;
-                    let unsent = self.outbox.take_lost();
-                    self.event = Some(ReconnectEvent::Lost { why, delay, unsent });
-                    Stage::Waiting(Some(until))
-                }
-                Ok(None) => Stage::Over(why.into_end()),
-                Err(error) => Stage::Over(Err(error)),
-            },
+        let now = self.begin.elapsed();
+        self.stage = match Next::after(why, &mut self.retries, &mut self.outbox, now) {
+            Next::Attempt { delay, event } => {
+                self.event = Some(event);
+                Stage::Waiting(Some(Instant::now() + delay))
+            }
+            Next::End(end) => Stage::Over(end),
         };
-    }
-
-    fn delay(&mut self, why: &Lost) -> Result<Option<Duration>, Error> {
-        let random = u32::from_ne_bytes(random()?);
-        Ok(self.retries.lost(self.begin.elapsed(), why, random))
     }
 }
 

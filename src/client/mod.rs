@@ -59,7 +59,7 @@ pub use connector::Connector;
 pub(crate) use connector::Way;
 pub use proxy::Proxy;
 pub(crate) use proxy::{Server, Tunnel};
-pub(crate) use reconnect::Outbox;
 pub use reconnect::{Backoff, Lost, ReconnectEvent, Retries};
+pub(crate) use reconnect::{Next, Outbox};
 #[cfg(feature = "rustls-no-provider")]
 pub use tls::Tls;

@@ -5,14 +5,12 @@ use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
-use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::{ClientStream, WebSocket};
-use crate::client::{Backoff, Connector, Lost, Outbox, ReconnectEvent, Retries};
-use crate::entropy::random;
+use crate::client::{Backoff, Connector, Lost, Next, Outbox, ReconnectEvent, Retries};
 use crate::error::Error;
 use crate::proto::{CloseInfo, Message, SendError, State};
 use crate::wire::CloseCode;
@@ -270,28 +268,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         self.lost(Lost::of(self.close_info.clone(), end));
     }
 
-    /// There is no connection: decides what happens next.
+    /// There is no connection: what follows begins.
     fn lost(&mut self, why: Option<Lost>) {
-        self.outbox.ended();
-        self.stage = match why {
-            _ if self.is_closing => Stage::Over(Ok(())),
-            None => Stage::Over(Ok(())),
-            Some(why) => match self.delay(&why) {
-                Ok(Some(delay)) => {
-                    let sleep = sleep_until(Instant::now() + delay);
-                    let unsent = self.outbox.take_lost();
-                    self.event = Some(ReconnectEvent::Lost { why, delay, unsent });
-                    Stage::Waiting(Some(Box::pin(sleep)))
-                }
-                Ok(None) => Stage::Over(why.into_end()),
-                Err(error) => Stage::Over(Err(error)),
-            },
+        let why = why.filter(|_| !self.is_closing);
+        let now = self.begin.elapsed();
+        self.stage = match Next::after(why, &mut self.retries, &mut self.outbox, now) {
+            Next::Attempt { delay, event } => {
+                self.event = Some(event);
+                Stage::Waiting(Some(Box::pin(sleep(delay))))
+            }
+            Next::End(end) => Stage::Over(end),
         };
-    }
-
-    fn delay(&mut self, why: &Lost) -> Result<Option<Duration>, Error> {
-        let random = u32::from_ne_bytes(random()?);
-        Ok(self.retries.lost(self.begin.elapsed(), why, random))
     }
 }
 
