@@ -152,8 +152,7 @@ impl Driver {
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn may_be_passed(&self) -> bool {
-        self.tx.get().is_none_or(SendBuffer::is_empty)
-            && self.in_flight == 0
+        self.is_flushed()
             && !self.flush_pending
             && self.sender.sends_plainly()
             && self.check_writable().is_ok()

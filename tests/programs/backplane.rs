@@ -39,10 +39,8 @@ fn a_chat_says_what_it_needs() {
 #[tokio::test]
 async fn two_chats_are_one() {
     use sansws_test::process::{START, Server, skip};
-    use sansws_test::set_patience;
     use sansws_test::within;
 
-    set_patience(Duration::from_secs(60));
     if Command::new("redis-server").arg("--version").output().is_err() {
         return skip(
             "two_chats_are_one",

@@ -68,16 +68,11 @@ pub(super) async fn connect<C: Connection>(address: C::Address) -> Result<Arc<Li
     let first = C::open(&address, &link).await?;
     let theirs = Arc::clone(&link);
     tokio::spawn(async move {
-        let mut keeping = pin!(keep(&theirs, address, first));
-        let mut ending = pin!(async {
+        let ending = async {
             theirs.closed().await;
             sleep(LAST_WORDS).await;
-        });
-        poll_fn(|cx| match keeping.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => ending.as_mut().poll(cx),
-        })
-        .await;
+        };
+        whichever(keep(&theirs, address, first), ending).await;
     });
     Ok(link)
 }
@@ -108,16 +103,18 @@ async fn serve<C: Connection>(
 ) -> (String, u64) {
     let loss = connection.loss();
     let held = AtomicU64::new(0);
-    let reason = {
-        let mut lost = pin!(loss.wait());
-        let mut send = pin!(send(link, &mut connection, &held, waits));
-        poll_fn(|cx| match lost.as_mut().poll(cx) {
-            Poll::Ready(reason) => Poll::Ready(reason),
-            Poll::Pending => send.as_mut().poll(cx),
-        })
-        .await
-    };
+    let reason = whichever(loss.wait(), send(link, &mut connection, &held, waits)).await;
     (reason, connection.unsure() + held.load(Ordering::Relaxed))
+}
+
+/// Waits for whichever comes first: of two that are there, the one that is asked first.
+async fn whichever<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => other.as_mut().poll(cx),
+    })
+    .await
 }
 
 /// Passes on what waits in the link. `held` are the messages that were taken from it and not yet

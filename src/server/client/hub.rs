@@ -296,9 +296,10 @@ impl Hub {
         self.0.plane.get()
     }
 
-    /// Has clients written to in a runtime, that of the server: the first call counts.
-    pub(super) fn write_in(&self, runtime: Handle) {
-        let _ = self.0.runtime.set(runtime);
+    /// Has clients written to in the runtime of the caller, that of the server: the first call
+    /// counts.
+    pub(super) fn write_here(&self) {
+        self.0.runtime.get_or_init(Handle::current);
     }
 
     /// Returns the runtime in which clients are written to, once there was one.

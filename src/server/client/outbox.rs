@@ -239,7 +239,7 @@ impl Outbox {
         &self,
         messages: &[PreparedMessage],
         whole: bool,
-        own: bool,
+        wake: Wake,
         context: &Context,
     ) -> Result<usize, TrySendError> {
         let limits = context.limits();
@@ -266,7 +266,7 @@ impl Outbox {
             state.queue.push(message.into());
         }
         self.note_queued(&state, context);
-        if !own && state.waiter.parked != Parked::Running {
+        if wake != Wake::Never && state.waiter.parked != Parked::Running {
             unpark(state);
         }
         Ok(count)

@@ -9,7 +9,6 @@ use std::io::{self, IoSlice};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
 
 use super::client::Client;
 use crate::proto::{Event, Reply};
@@ -143,7 +142,7 @@ impl ClientStream {
         }
         if let Io::Tcp(stream) = &self.io {
             // it was accepted by the server, so this is the server's runtime
-            client.hub().write_in(Handle::current());
+            client.hub().write_here();
             client.outbox().line().open(stream);
             self.lent = Some(Lent(client.clone()));
         }

@@ -212,8 +212,8 @@ impl Topic<'_> {
         whole: bool,
     ) -> Result<usize, ResumeError> {
         let context = client.context();
-        let own = client.id() == direct::current();
-        let queued = match client.outbox().push_kept(messages, whole, own, context) {
+        let wake = direct::wake_of(client);
+        let queued = match client.outbox().push_kept(messages, whole, wake, context) {
             Ok(queued) => queued,
             Err(TrySendError::Full { bytes, .. }) => {
                 return Err(ResumeError::Missed(Missed::TooMuch {

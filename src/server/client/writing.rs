@@ -60,25 +60,22 @@ struct Batch(Vec<Client>);
 
 impl Batch {
     async fn write(mut self) {
+        let mut tx = PooledTx::default();
         let mut written = 0;
-        let mut next = 0;
-        while let Some(client) = self.0.get(next) {
-            let mut tx = PooledTx::default();
-            while written < WRITTEN_IN_A_TURN
-                && let Some(client) = self.0.get(next)
-            {
-                written += client.outbox().write(&mut tx, client.context().limits());
-                if client.counts_traffic() {
-                    client.note_moved(&tally::fold(&client.context().counters));
-                }
-                next += 1;
+        for client in &self.0 {
+            written += client.outbox().write(&mut tx, client.context().limits());
+            let gives_way = written >= WRITTEN_IN_A_TURN;
+            if gives_way || client.counts_traffic() {
+                client.note_moved(&tally::fold(&client.context().counters));
             }
-            tally::fold(&client.context().counters); // they all have the same
-            if written >= WRITTEN_IN_A_TURN && next < self.0.len() {
-                drop(tx);
+            if gives_way {
+                tx.release();
                 yield_now().await;
+                written = 0;
             }
-            written = 0;
+        }
+        if let Some(client) = self.0.last() {
+            tally::fold(&client.context().counters); // they all have the same
         }
         self.0.clear();
     }

@@ -2,10 +2,9 @@ use std::process::Command;
 
 use bytes::Bytes;
 use sansws::server::backplane::{Backplane, ConnectError, Nats, PublishError};
-use sansws_test::set_patience;
 
 use super::broker::{Broker, Kind, ask};
-use super::scenarios::{self, PATIENCE};
+use super::scenarios;
 
 impl Kind for Nats {
     type Engine = Self;
@@ -56,7 +55,6 @@ scenarios::all!(Nats);
 
 #[tokio::test]
 async fn errors_say_what_to_do() {
-    set_patience(PATIENCE);
     let error = |result: Result<Nats, ConnectError>| result.unwrap_err().to_string();
     let text = error(Nats::connect("redis://127.0.0.1").await);
     assert!(text.starts_with("this is no URL of NATS: "), "{text}");
@@ -90,7 +88,6 @@ async fn errors_say_what_to_do() {
 /// What would make NATS close the connection is refused.
 #[tokio::test]
 async fn what_nats_does_not_take_is_refused() {
-    set_patience(PATIENCE);
     let Some(broker) = Broker::<Nats>::start(None) else { return };
     let engine = broker.engine().await;
     let long = Bytes::from(vec![0; 1024 * 1024 + 1]);

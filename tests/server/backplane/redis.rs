@@ -1,10 +1,9 @@
 use std::process::Command;
 
 use sansws::server::backplane::{ConnectError, Redis};
-use sansws_test::set_patience;
 
 use super::broker::{Broker, Kind, ask};
-use super::scenarios::{self, PATIENCE};
+use super::scenarios;
 
 impl Kind for Redis {
     type Engine = Self;
@@ -61,7 +60,6 @@ scenarios::all!(Redis);
 
 #[tokio::test]
 async fn errors_say_what_to_do() {
-    set_patience(PATIENCE);
     let error = |result: Result<Redis, ConnectError>| result.unwrap_err().to_string();
     let text = error(Redis::connect("nats://127.0.0.1").await);
     assert!(text.starts_with("this is no URL of Redis: "), "{text}");

@@ -15,9 +15,6 @@ use super::broker::{Broker, Kind};
 use super::common::{self, joined, joined_with, member, next, spans};
 use crate::support::{Log, Running, text, until, within};
 
-/// How long to wait for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A test of each scenario, for an engine.
 macro_rules! all {
     ($kind:ty) => {
@@ -35,7 +32,6 @@ macro_rules! each {
     ($kind:ty: $($name:ident),*) => {$(
         #[tokio::test]
         async fn $name() {
-            sansws_test::set_patience(PATIENCE);
             if let Some(broker) = Broker::<$kind>::start(None) {
                 scenarios::$name(broker).await;
             }
@@ -315,7 +311,7 @@ pub async fn every_message_is_accounted_for<K: Kind>(broker: Broker<K>) {
     const COUNT: u64 = 100_000;
     const LIMIT: usize = 64 * 1024;
     // seconds of work, on a machine that may do much else
-    sansws_test::set_patience(3 * PATIENCE);
+    sansws_test::set_patience(Duration::from_secs(180));
     let one = joined(K::max_queued(broker.engine().await, LIMIT)).await;
     let two = K::max_queued(broker.engine().await, LIMIT);
     two.subscribe("sansws.room.a");
