@@ -87,6 +87,12 @@ impl PreparedMessage {
         self.0.payload()
     }
 
+    /// Returns the frame as a server sends it, not compressed.
+    #[cfg(feature = "server")]
+    pub(crate) fn frame(&self) -> &Bytes {
+        &self.0.frame
+    }
+
     /// Returns whether it is a ping or pong.
     #[cfg(feature = "server")]
     pub(crate) fn is_control(&self) -> bool {

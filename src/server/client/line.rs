@@ -9,6 +9,7 @@ use std::io;
 use bytes::Buf;
 
 use crate::pool::PooledTx;
+use crate::proto::PreparedMessage;
 
 /// The right to write to a client's socket. Its task has it while it runs, and while anything is
 /// unsent; between, whoever broadcasts may borrow it for one write that does not wait.
@@ -107,17 +108,26 @@ impl Line {
 pub(crate) struct Borrowed<'a>(&'a Line);
 
 impl Borrowed<'_> {
-    /// Writes as much as the socket takes at once, and removes it from `tx`. Returns the number of
-    /// bytes: none if the socket takes nothing, or if the network has failed, which is for the task
-    /// to find out.
-    pub(crate) fn write(&self, tx: &mut PooledTx) -> usize {
-        let tx = tx.fetch();
+    /// Writes a message. What the socket does not take is in `tx` then, which was empty.
+    pub(crate) fn write_encoded(&self, message: &PreparedMessage, tx: &mut PooledTx) -> usize {
+        let frame = message.frame();
+        let written = self.write(&mut &frame[..]);
+        if written < frame.len() {
+            tx.fetch().put_owned(frame.slice(written..));
+        }
+        written
+    }
+
+    /// Writes as much as the socket takes at once, and removes it from `unsent`. Returns the number
+    /// of bytes: none if the socket takes nothing, or if the network has failed, which is for the
+    /// task to find out.
+    pub(crate) fn write(&self, unsent: &mut impl Buf) -> usize {
         let mut written = 0;
-        while tx.has_remaining() {
-            match self.write_once(tx) {
+        while unsent.has_remaining() {
+            match self.write_once(unsent) {
                 Ok(0) | Err(_) => break,
                 Ok(n) => {
-                    tx.advance(n);
+                    unsent.advance(n);
                     written += n;
                 }
             }
@@ -129,7 +139,7 @@ impl Borrowed<'_> {
     }
 
     #[cfg(unix)]
-    fn write_once(&self, tx: &impl Buf) -> io::Result<usize> {
+    fn write_once(&self, unsent: &impl Buf) -> io::Result<usize> {
         use core::mem::ManuallyDrop;
         use std::os::fd::FromRawFd;
 
@@ -140,7 +150,7 @@ impl Borrowed<'_> {
         // and from then on leaves it to nobody. `ManuallyDrop`: it is not closed here.
         let stream = ManuallyDrop::new(unsafe { std::net::TcpStream::from_raw_fd(fd) });
         let mut stream: &std::net::TcpStream = &stream;
-        crate::io::write_some(&mut stream, tx)
+        crate::io::write_some(&mut stream, unsent)
     }
 
     #[cfg(not(unix))]
@@ -234,6 +244,7 @@ mod tests {
         use std::net::{TcpListener, TcpStream};
 
         use crate::buf::SendBuffer;
+        use crate::proto::MessageRef;
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -260,11 +271,24 @@ mod tests {
                 slices[..count].iter().flat_map(|it| it.to_vec()).collect()
             };
             let mut tx = PooledTx::new(tx);
-            let n = line.borrow().unwrap().write(&mut tx);
+            let n = line.borrow().unwrap().write(tx.fetch());
             let tx = tx.into_inner();
             assert_eq!(n + tx.remaining(), all.len());
             whole += usize::from(!tx.has_remaining());
             sent.extend_from_slice(&all[..n]);
+            let mut piece = vec![0; n];
+            peer.read_exact(&mut piece).unwrap();
+            got.extend_from_slice(&piece);
+        }
+        for len in [1, 16 << 20] {
+            let message = PreparedMessage::new(MessageRef::binary(&vec![len as u8; len])).unwrap();
+            let mut tx = PooledTx::default();
+            let n = line.borrow().unwrap().write_encoded(&message, &mut tx);
+            let mut tx = tx.into_inner();
+            let rest = tx.copy_to_bytes(tx.remaining());
+            assert_eq!([&message.frame()[..n], &rest].concat(), **message.frame());
+            assert_eq!(rest.is_empty(), len == 1);
+            sent.extend_from_slice(&message.frame()[..n]);
             let mut piece = vec![0; n];
             peer.read_exact(&mut piece).unwrap();
             got.extend_from_slice(&piece);

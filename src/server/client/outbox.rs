@@ -170,17 +170,21 @@ impl Outbox {
     /// come meanwhile. Returns the bytes that were written; what the socket does not take at once
     /// is left to the task. `tx` is empty before and after.
     pub(crate) fn write(&self, tx: &mut PooledTx, limits: &Limits) -> usize {
-        let Some(borrowed) = self.begin_write(tx) else { return 0 };
+        let Some((borrowed, lone)) = self.begin_write(tx) else { return 0 };
         let torn = AbortOnPanic(self); // as the end of the task would be
-        let written = borrowed.write(tx);
+        let written = match lone {
+            Some(message) => borrowed.write_encoded(&message, tx),
+            None => borrowed.write(tx.fetch()),
+        };
         mem::forget(torn);
         tally::written(written);
         self.end_write(borrowed, tx, limits);
         written
     }
 
-    /// Takes what is queued, and the right to write it: nobody waits for a system call.
-    fn begin_write(&self, tx: &mut PooledTx) -> Option<Borrowed<'_>> {
+    /// Takes what is queued, and the right to write it: nobody waits for a system call. One
+    /// broadcast alone, which is the most frequent, need not be copied anywhere.
+    fn begin_write(&self, tx: &mut PooledTx) -> Option<(Borrowed<'_>, Option<PreparedMessage>)> {
         let mut state = self.lock();
         if state.waiter.parked != Parked::Relieved {
             return None;
@@ -189,15 +193,18 @@ impl Outbox {
             unpark(state);
             return None;
         };
+        if let Some(lone) = state.queue.take_lone() {
+            return Some((borrowed, Some(lone)));
+        }
         while !state.queue.is_empty() && tx.fetch().len() < WRITTEN_AT_ONCE {
             state.queue.put_first(tx);
         }
-        Some(borrowed)
+        Some((borrowed, None))
     }
 
     fn end_write(&self, borrowed: Borrowed<'_>, tx: &mut PooledTx, limits: &Limits) {
         let mut state = self.lock();
-        if !tx.fetch().is_empty() {
+        if tx.get().is_some_and(|tx| !tx.is_empty()) {
             state.rest = tx.take_out();
             self.raise(News::SOME);
             borrowed.hand_over(); // before the task runs
@@ -655,7 +662,8 @@ mod tests {
         outbox.line.leave();
         assert!(push(), "somebody else writes it");
         let mut tx = PooledTx::default();
-        let borrowed = outbox.begin_write(&mut tx).unwrap();
+        let (borrowed, lone) = outbox.begin_write(&mut tx).unwrap();
+        assert!(lone.is_some());
         outbox.write_not(); // another batch, which leaves it to the task
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert_eq!(outbox.line.take(), None);

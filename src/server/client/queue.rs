@@ -59,6 +59,19 @@ impl Queue {
         self.take_first(|message| put(tx, message));
     }
 
+    /// Takes a broadcast that waits alone. It counts as sent.
+    pub(crate) fn take_lone(&mut self) -> Option<PreparedMessage> {
+        if self.len() != 1 {
+            return None;
+        }
+        let message = self.first.take()?;
+        self.bytes = 0;
+        if !message.is_control() {
+            tally::sent(message.payload().len());
+        }
+        Some(message)
+    }
+
     fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) {
         let mut len = 0;
         if let Some(message) = self.first.take() {
