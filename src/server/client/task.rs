@@ -254,7 +254,8 @@ fn poll_handler<'a>(
     let mut waited = false;
     let began = client.context().times_handlers().then(Instant::now);
     poll_fn(move |cx| {
-        if !take_line(client, &mut out, cx) {
+        // the first time the task has the right to write already
+        if waited && !take_line(client, &mut out, cx) {
             return Poll::Pending;
         }
         let polled = poll_direct(client, out.driver(), || poll_caught(call.as_mut(), cx));
