@@ -64,7 +64,7 @@ impl Write for ClientStream {
         match &mut self.0 {
             Kind::Plain(tcp) => tcp.write_vectored(slices),
             #[cfg(feature = "rustls-no-provider")]
-            Kind::Tls(tls) => tls.write_buffered(slices),
+            Kind::Tls(tls) => tls.write_vectored(slices),
         }
     }
 
@@ -108,7 +108,7 @@ impl SplitTransport for ClientStream {
         match &self.0 {
             Kind::Plain(tcp) => tcp.read_shared(buf),
             #[cfg(feature = "rustls-no-provider")]
-            Kind::Tls(tls) => tls.read(buf),
+            Kind::Tls(tls) => tls.read_shared(buf),
         }
     }
 
@@ -116,7 +116,7 @@ impl SplitTransport for ClientStream {
         match &self.0 {
             Kind::Plain(tcp) => tcp.write_shared(slices),
             #[cfg(feature = "rustls-no-provider")]
-            Kind::Tls(tls) => tls.write_through(slices),
+            Kind::Tls(tls) => tls.write_shared(slices),
         }
     }
 }

@@ -149,8 +149,9 @@ fn secure(
         return Ok(tcp.into());
     }
     let name = tls::server_name(request.host())?;
-    let stream = TlsStream::connect(tcp, tls::config(way.tls.as_ref())?, name, deadline)?;
-    Ok(stream.into())
+    let state = rustls::ClientConnection::new(tls::config(way.tls.as_ref())?, name);
+    let state = state.map_err(io::Error::other)?;
+    Ok(TlsStream::shake_hands(tcp, state.into(), deadline)?.into())
 }
 
 /// Leaves it at TCP.

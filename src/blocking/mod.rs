@@ -96,9 +96,11 @@
 //! error whose [`is_timeout`](crate::Error::is_timeout) is true, an eighth later at most than
 //! interval and time-out say.
 //!
-//! Other streams go in through [`Plain`], without time-outs, or bring a [`Transport`] of their own,
-//! which a stream of a TLS library should: its `close_notify` is sent there, and a stream that was
-//! cut off without one shows as [`Error::Disconnected`](crate::Error::Disconnected) with
+//! TLS of the crate `rustls` has a stream here, `TlsStream` (feature `rustls-no-provider`), for
+//! both ends and for two threads. Other streams go in through [`Plain`], without time-outs, or bring a
+//! [`Transport`] of their own, which a stream of a TLS library should: its `close_notify` is sent
+//! there, and a stream that was cut off without one shows as
+//! [`Error::Disconnected`](crate::Error::Disconnected) with
 //! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) inside.
 //! A time-out that you set on the stream yourself stays as it is, also beside keep-alive. It ends
 //! `recv` (reading) or `send` and `flush` (writing) with [`Error::Io`](crate::Error::Io); nothing
@@ -145,4 +147,6 @@ pub use reconnecting::Reconnecting;
 pub use shared_io::SplitTransport;
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};
+#[cfg(feature = "rustls-no-provider")]
+pub use tls_stream::TlsStream;
 pub use transport::{Plain, Transport};

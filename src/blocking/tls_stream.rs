@@ -1,25 +1,53 @@
 //! TLS over a socket that one thread reads while another writes.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::Connection;
 
 use super::deadline::Deadline;
+use super::{SplitTransport, Transport};
 use crate::error::Error;
 
-/// A client's TLS connection.
+/// TLS over a socket, for one thread or for two: [`split`](super::WebSocket::split) works on it.
 ///
-/// `state` is locked for moments, to encrypt and to decrypt, and never while the socket waits: who
-/// reads does that without a lock, and who writes with that of `output` alone, which keeps the
-/// records in order. Where both are held, `output` was locked first.
-pub(super) struct TlsStream {
+/// For TLS that a program sets up itself, on either end. Clients get it by `wss://` in
+/// [`connect`](super::connect) too.
+///
+/// ```no_run
+/// use std::net::TcpListener;
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use sansws::blocking::{TlsStream, accept};
+///
+/// # fn run(config: Arc<rustls::ServerConfig>) -> Result<(), Box<dyn std::error::Error>> {
+/// let (tcp, _) = TcpListener::bind("127.0.0.1:9001")?.accept()?;
+/// let tls = rustls::ServerConnection::new(config)?;
+/// let ws = accept(TlsStream::handshake(tcp, tls, Duration::from_secs(10))?)?;
+/// let (mut receiver, sender) = ws.split();
+/// std::thread::spawn(move || sender.send("from another thread"));
+/// while let Some(message) = receiver.recv()? {
+///     println!("{message:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Reads and writes of two threads do not wait for each other. A connection that was cut off
+/// without `close_notify` ends in an error of the kind
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof).
+/// Dropping it says `close_notify`, if the socket takes that at once.
+// `state` is locked for moments, to encrypt and to decrypt, and never while the socket waits: who
+// reads does that without a lock, and who writes with that of `output` alone, which keeps the
+// records in order. Where both are held, `output` was locked first.
+pub struct TlsStream {
     tcp: TcpStream,
-    state: Mutex<ClientConnection>,
+    state: Mutex<Connection>,
     output: Mutex<Output>,
     /// What was read and found no room yet: there is one reader.
     input: Mutex<Vec<u8>>,
@@ -35,14 +63,27 @@ struct Output {
 }
 
 impl TlsStream {
-    /// Does the handshake.
-    pub(super) fn connect(
+    /// Does the handshake of TLS over a socket that blocks, as client or server: `connection` is a
+    /// `rustls::ClientConnection` or `ServerConnection`. The socket has no time-outs afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the peer is refused, or hangs up;
+    /// [`HandshakeError::Timeout`](crate::handshake::HandshakeError::Timeout) when it takes longer
+    /// than `timeout`.
+    pub fn handshake(
         tcp: TcpStream,
-        config: Arc<ClientConfig>,
-        name: ServerName<'static>,
+        connection: impl Into<Connection>,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        Self::shake_hands(tcp, connection.into(), &Deadline::after(timeout))
+    }
+
+    pub(super) fn shake_hands(
+        tcp: TcpStream,
+        mut state: Connection,
         deadline: &Deadline,
     ) -> Result<Self, Error> {
-        let mut state = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let shaken = shake_hands(&mut state, &tcp, deadline);
         if shaken.is_err() {
             let _ = state.write_tls(&mut &tcp); // the alert that says why
@@ -54,13 +95,15 @@ impl TlsStream {
         Ok(Self { tcp, state, output, input })
     }
 
-    pub(super) fn tcp(&self) -> &TcpStream {
+    /// Returns the socket, for its addresses and options. What is read from or written to it is
+    /// missing in the connection.
+    pub fn tcp(&self) -> &TcpStream {
         &self.tcp
     }
 
     /// Reads once, as `Read` has it. An end without the alert that belongs to it is an error of the
     /// kind `UnexpectedEof`: the stream may have been cut off by anybody.
-    pub(super) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+    fn read_decrypted(&self, buf: &mut [u8]) -> io::Result<usize> {
         let mut input = lock(&self.input);
         loop {
             let mut state = lock(&self.state);
@@ -100,8 +143,8 @@ impl TlsStream {
         Ok(())
     }
 
-    /// Writes once, and leaves to [`flush`](Self::flush) what the socket does not take.
-    pub(super) fn write_buffered(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Writes once, and leaves to a flush what the socket does not take.
+    fn write_buffered(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut output = lock(&self.output);
         let n = self.encrypt(&mut output, slices)?;
         match output.write(&self.tcp) {
@@ -112,7 +155,7 @@ impl TlsStream {
 
     /// Writes once. Bytes count as written when the socket has taken them, so that nothing is left
     /// for a `flush`; whoever hears of a time-out has to come again with the same bytes.
-    pub(super) fn write_through(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_through(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut output = lock(&self.output);
         let n = self.encrypt(&mut output, slices)?;
         output.promised = n;
@@ -121,7 +164,7 @@ impl TlsStream {
         Ok(n)
     }
 
-    pub(super) fn flush(&self) -> io::Result<()> {
+    fn write_rest(&self) -> io::Result<()> {
         let mut output = lock(&self.output);
         self.take_records(&mut output)?;
         output.write(&self.tcp)
@@ -129,7 +172,7 @@ impl TlsStream {
 
     /// Ends a direction. The sending one ends with the alert that says so, unless both end at once,
     /// which is for a peer that takes nothing.
-    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+    fn end(&self, how: Shutdown) -> io::Result<()> {
         if let Shutdown::Write = how {
             let mut output = lock(&self.output);
             // RFC 8446 §6.1: "Each party MUST send a "close_notify" alert before closing its write
@@ -168,6 +211,64 @@ impl TlsStream {
     }
 }
 
+impl Read for TlsStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_decrypted(buf)
+    }
+}
+
+impl Write for TlsStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.write_buffered(&[IoSlice::new(buf)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_buffered(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_rest()
+    }
+}
+
+impl Transport for TlsStream {
+    fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        self.tcp.read_timeout()
+    }
+
+    fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        self.tcp.write_timeout()
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.tcp.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.tcp.set_write_timeout(timeout)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.end(how)
+    }
+}
+
+impl SplitTransport for TlsStream {
+    fn read_shared(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_decrypted(buf)
+    }
+
+    fn write_shared(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_through(slices)
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream").field("tcp", &self.tcp).finish_non_exhaustive()
+    }
+}
+
 impl Drop for TlsStream {
     /// Says that nothing more comes, if the socket takes that at once.
     fn drop(&mut self) {
@@ -201,7 +302,7 @@ impl Output {
 }
 
 /// Moves what the state has to send behind what is on its way.
-fn take_records(state: &mut ClientConnection, output: &mut Output) -> io::Result<()> {
+fn take_records(state: &mut Connection, output: &mut Output) -> io::Result<()> {
     while state.wants_write() {
         state.write_tls(&mut output.records)?;
     }
@@ -209,7 +310,7 @@ fn take_records(state: &mut ClientConnection, output: &mut Output) -> io::Result
 }
 
 /// Takes in what was read as far as there is room for it, and says how far that was.
-fn decrypt(state: &mut ClientConnection, bytes: &[u8]) -> io::Result<usize> {
+fn decrypt(state: &mut Connection, bytes: &[u8]) -> io::Result<usize> {
     let mut left = bytes;
     while !left.is_empty() {
         let n = state.read_tls(&mut left)?;
@@ -223,7 +324,7 @@ fn decrypt(state: &mut ClientConnection, bytes: &[u8]) -> io::Result<usize> {
 }
 
 fn shake_hands(
-    state: &mut ClientConnection,
+    state: &mut Connection,
     mut tcp: &TcpStream,
     deadline: &Deadline,
 ) -> Result<(), Error> {

@@ -109,6 +109,27 @@
 //!
 //! The timers need the runtime's time driver (`enable_time`, which `#[tokio::main]` has).
 //!
+//! # Other runtimes
+//!
+//! What needs a running tokio: the timers of everything here, and the sockets of [`connect()`] and
+//! the event server. The traits [`AsyncRead`](::tokio::io::AsyncRead) and
+//! [`AsyncWrite`](::tokio::io::AsyncWrite) need none. So on smol, async-std or another runtime
+//! whose streams have the traits of `futures-io`, the crate `async-compat` has both: `Compat::new`
+//! of a stream gives it these traits, `Compat::new` of a future lends it the timers of a tokio in a
+//! thread of its own.
+//!
+//! ```ignore
+//! let stream = smol::net::TcpStream::connect("127.0.0.1:9001").await?;
+//! let ws = async_compat::Compat::new(async {
+//!     sansws::tokio::client(async_compat::Compat::new(stream), &request, &config).await
+//! });
+//! ```
+//!
+//! Every later call goes into such a future too; the whole task is the best place for it. (The
+//! wrapper of `tokio_util` has the traits alone: the timers panic, "there is no reactor running".)
+//! `examples/runtimes` has it as a program, `smol_compat`, and without any tokio, on
+//! [`Endpoint`](crate::endpoint::Endpoint): `smol`.
+//!
 //! # Memory
 //!
 //! An idle socket holds no buffer: buffers are lent from a small pool of the thread while something

@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use sansws::blocking::accept;
+use sansws::blocking::{SplitTransport, TlsStream, WebSocket, accept};
 use sansws::client::{Connector, Tls};
 use sansws::proto::MessageRef;
 use sansws::{CloseCode, Config, Error};
@@ -22,8 +22,7 @@ use super::support::{Adapter, BOTH, echo, serve, within, within_thread};
 
 type Server = StreamOwned<ServerConnection, TcpStream>;
 
-/// A server that does this with each connection, after its TLS handshake.
-fn serve_tls(leaf: &Leaf, each: impl Fn(Server) + Send + Sync + 'static) -> Connector {
+fn config(leaf: &Leaf) -> Arc<ServerConfig> {
     let chain = vec![CertificateDer::from_pem_file(&leaf.certificate).unwrap()];
     let key = PrivateKeyDer::from_pem_file(&leaf.key).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -34,7 +33,12 @@ fn serve_tls(leaf: &Leaf, each: impl Fn(Server) + Send + Sync + 'static) -> Conn
         .with_single_cert(chain, key)
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+/// A server that does this with each connection, after its TLS handshake.
+fn serve_tls(leaf: &Leaf, each: impl Fn(Server) + Send + Sync + 'static) -> Connector {
+    let config = config(leaf);
     let addr = serve(move |stream| {
         let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
         each(StreamOwned::new(connection, stream));
@@ -80,6 +84,53 @@ async fn the_protocol_is_http_1_1_and_the_end_is_announced() {
         assert_eq!(alpn.as_deref(), Some(&b"http/1.1"[..]), "{adapter:?}");
         assert_eq!(end, Ok(0), "{adapter:?}");
     }
+}
+
+/// Both ends send on one thread while another receives, more than the sockets hold.
+#[tokio::test]
+async fn a_server_on_two_threads() {
+    let Some((authority, leaf)) = make("a_server_on_two_threads") else { return };
+    let config = config(&leaf);
+    let addr = serve(move |tcp| {
+        let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let stream = TlsStream::handshake(tcp, tls, Duration::from_secs(30)).unwrap();
+        send_and_receive(accept(stream).unwrap());
+    });
+    let connector = Connector::new(&format!("wss://localhost:{}/", addr.port())).unwrap();
+    within_thread(move || {
+        send_and_receive(connector.tls(trusting(&authority)).connect_blocking().unwrap());
+    })
+    .await;
+}
+
+/// Sends as many messages as it receives, at once, and closes when the other end does or has all.
+fn send_and_receive<S: SplitTransport + Send + Sync + 'static>(ws: WebSocket<S>) {
+    const MESSAGES: usize = 200;
+    let (mut receiver, sender) = ws.split();
+    thread::scope(|scope| {
+        let sender = &sender;
+        scope.spawn(|| (0..MESSAGES).for_each(|_| sender.send(&[7; 65_536][..]).unwrap()));
+        for _ in 0..MESSAGES {
+            assert_eq!(receiver.recv().unwrap().unwrap().len(), 65_536);
+        }
+    });
+    sender.close(CloseCode::NORMAL, "").unwrap();
+    assert_eq!(receiver.recv().unwrap(), None);
+    assert!(receiver.close_info().unwrap().clean);
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_in_tls_is_given_up() {
+    let Some((_authority, leaf)) = make("a_client_that_says_nothing_in_tls") else { return };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let _silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let tls = ServerConnection::new(config(&leaf)).unwrap();
+    within_thread(move || {
+        let tcp = listener.accept().unwrap().0;
+        let failure = TlsStream::handshake(tcp, tls, Duration::from_millis(100)).unwrap_err();
+        assert!(failure.is_timeout(), "{failure}");
+    })
+    .await;
 }
 
 /// A provider of cryptography that was handed over is the one that is used.

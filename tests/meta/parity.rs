@@ -31,6 +31,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("ClientReadHalf::", "how tokio takes a stream apart"),
     ("ClientWriteHalf::", "how tokio takes a stream apart"),
     ("Plain::", "streams whose reads and writes cannot be bounded in time"),
+    ("TlsStream::", "tokio-rustls has one that can be taken apart"),
     ("Transport::", "what a blocking stream has to be able to do"),
     ("SplitTransport::", "what a stream has to be able to do through a shared reference"),
     ("SplitStream::", "how tokio takes a stream apart"),

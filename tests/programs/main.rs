@@ -10,7 +10,7 @@ mod backplane;
 mod browser;
 #[cfg(all(feature = "server", feature = "deflate"))]
 mod deflate;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "std")]
 mod embedded;
 #[cfg(feature = "tokio")]
 mod interop;
