@@ -88,6 +88,20 @@ impl Connector {
     ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
         connect_by(&self.request, &self.config, &self.way)
     }
+
+    /// Connects without the opening handshake: TCP, through the proxy if there is one, and TLS if
+    /// the URL says so. What is said on the stream is the caller's affair; [`client`] opens a
+    /// WebSocket on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_with`], without those of the handshake, and [`Error::Proxy`].
+    pub fn connect_stream_blocking(&self) -> Result<ClientStream, Error> {
+        self.check()?;
+        let deadline = Deadline::after(self.config.handshake_timeout);
+        connect_stream(&self.request, &self.config, &self.way, &deadline)
+            .map_err(|error| explain(error, &self.request))
+    }
 }
 
 fn connect_by(
@@ -116,15 +130,33 @@ fn connect_once(
     way: &Way,
     deadline: Deadline,
 ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    connect_stream(request, config, way, &deadline)
+        .and_then(|stream| open(stream, request, config, deadline))
+        .map_err(|error| explain(error, request))
+}
+
+fn connect_stream(
+    request: &Request,
+    config: &Config,
+    way: &Way,
+    deadline: &Deadline,
+) -> Result<ClientStream, Error> {
     let tcp = match way.proxy(request) {
-        None => connect_to_host(request.host(), request.port(), &deadline)?,
-        Some(proxy) => through(proxy, request, config, &deadline)?,
+        None => connect_to_host(request.host(), request.port(), deadline)?,
+        Some(proxy) => through(proxy, request, config, deadline)?,
     };
-    let connected = secure(tcp, request, way, &deadline)
-        .and_then(|stream| open(stream, request, config, deadline));
-    #[cfg(feature = "rustls-no-provider")]
-    let connected = connected.map_err(|error| tls::explain(error, request.host()));
-    connected
+    secure(tcp, request, way, deadline)
+}
+
+/// Says more about what has happened in TLS.
+#[cfg(feature = "rustls-no-provider")]
+fn explain(error: Error, request: &Request) -> Error {
+    tls::explain(error, request.host())
+}
+
+#[cfg(not(feature = "rustls-no-provider"))]
+fn explain(error: Error, _: &Request) -> Error {
+    error
 }
 
 pub(super) fn connect_to_host(

@@ -114,6 +114,27 @@ impl Connector {
     ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
         connect_by(&self.request, &self.config, &self.way).await
     }
+
+    /// Connects without the opening handshake: TCP, through the proxy if there is one, and TLS if
+    /// the URL says so. What is said on the stream is the caller's affair; [`client`] opens a
+    /// WebSocket on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_with`], without those of the handshake, and [`Error::Proxy`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the connection.
+    pub async fn connect_stream(&self) -> Result<ClientStream, Error> {
+        self.check()?;
+        let until = Instant::now().checked_add(self.config.handshake_timeout);
+        let connecting = connect_stream(&self.request, &self.config, &self.way, until);
+        let connected = timeout(self.config.handshake_timeout, connecting).await;
+        connected
+            .unwrap_or(Err(Error::HandshakeTimeout))
+            .map_err(|error| explain(error, &self.request))
+    }
 }
 
 async fn connect_by(
@@ -148,18 +169,35 @@ async fn connect_once(
     way: &Way,
     until: Option<Instant>,
 ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
+    let connecting = async {
+        let stream = connect_stream(request, config, way, until).await?;
+        open(stream, request, config).await
+    };
+    connecting.await.map_err(|error| explain(error, request))
+}
+
+async fn connect_stream(
+    request: &Request,
+    config: &Config,
+    way: &Way,
+    until: Option<Instant>,
+) -> Result<ClientStream, Error> {
     let tcp = match way.proxy(request) {
         None => connect_to_host(request.host(), request.port()).await?,
         Some(proxy) => through(proxy, request, config, until).await?,
     };
-    let connecting = async {
-        let stream = secure(tcp, request, way).await?;
-        open(stream, request, config).await
-    };
-    let connected = connecting.await;
-    #[cfg(feature = "rustls-no-provider")]
-    let connected = connected.map_err(|error| tls::explain(error, request.host()));
-    connected
+    secure(tcp, request, way).await
+}
+
+/// Says more about what has happened in TLS.
+#[cfg(feature = "rustls-no-provider")]
+fn explain(error: Error, request: &Request) -> Error {
+    tls::explain(error, request.host())
+}
+
+#[cfg(not(feature = "rustls-no-provider"))]
+fn explain(error: Error, _: &Request) -> Error {
+    error
 }
 
 pub(super) async fn connect_to_host(host: &str, port: u16) -> Result<TcpStream, Error> {

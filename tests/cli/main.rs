@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod bench;
+mod check;
 mod connect;
 mod serve;
 mod support;

@@ -24,7 +24,12 @@ impl Terminal {
     /// Starts the program, and says at the end with which code it has ended, and how it has left
     /// the terminal.
     fn new(test: &str, arguments: &str, url: &str) -> Option<Self> {
-        let line = format!("{SANSWS} connect {arguments} {url}; echo exit=$?; stty -a");
+        Self::start(test, &format!("connect {arguments} {url}"))
+    }
+
+    /// The same with any command.
+    fn start(test: &str, command: &str) -> Option<Self> {
+        let line = format!("{SANSWS} {command}; echo exit=$?; stty -a");
         let child = Command::new("script")
             .args(["-qec", &line, "/dev/null"])
             .env("TERM", "xterm")
@@ -153,4 +158,33 @@ fn leaving() {
         terminal.wait_for("closed with 1000");
         assert_eq!(terminal.end(), "0");
     }
+}
+
+/// What a server says is shown without a character that would steer the terminal, and a verdict
+/// has a colour.
+#[test]
+fn a_check() {
+    let url = serve(|mut ws| {
+        while let Some(message) = ws.recv()? {
+            ws.send(message)?;
+        }
+        Ok(())
+    });
+    let command = format!("check {url} --only ping --only close");
+    let Some(mut terminal) = Terminal::start("a_check", &command) else { return };
+    terminal.wait_for("probes; it is an echo\r\n");
+    terminal.wait_for("frames\r\n  \u{1b}[32mright    \u{1b}[0mping ");
+    terminal.wait_for("close\r\n");
+    terminal.wait_for(" 0 wrong, ");
+    assert_eq!(terminal.end(), "0");
+
+    // what stands in the reason of a Close
+    let url = serve(|mut ws| ws.close(CloseCode::POLICY_VIOLATION, "go\u{1b}[2Jaway"));
+    let command = format!("check {url} --only pong-unasked");
+    let Some(mut terminal) = Terminal::start("a_check", &command) else { return };
+    terminal.wait_for("it is no echo: some cannot be answered\r\n");
+    terminal.wait_for("\u{1b}[1;31mwrong    \u{1b}[0mpong-unasked ");
+    let seen = terminal.wait_for("a server takes a pong");
+    assert!(!seen.contains("\u{1b}[2J") && seen.contains("closed with 1008"), "{seen:?}");
+    assert_eq!(terminal.end(), "1");
 }

@@ -9,6 +9,7 @@ mod certificates;
 mod peers;
 mod proxies;
 mod redirects;
+mod streams;
 mod support;
 mod texts;
 #[cfg(feature = "rustls")]

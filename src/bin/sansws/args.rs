@@ -12,6 +12,7 @@ Talks to WebSocket servers.
     sansws connect [OPTIONS] URL
     sansws serve [OPTIONS] [ADDRESS]
     sansws bench [OPTIONS] URL
+    sansws check [OPTIONS] URL
 
 `connect`, in a terminal: a line that is entered is a text message, and what comes appears above it.
 The arrow keys bring earlier lines back. Lines that begin with a slash are commands:
@@ -52,8 +53,18 @@ before it is back.
     --json                      prints an object, times in microseconds
     --force                     asks a server on another machine
 
+`check` finds out what a server does right and wrong, rule by rule. Each question has a
+connection of its own, four at a time; messages are up to 32 MiB long. Some questions need
+a server that sends messages back.
+
+    --only NAME                 asks this, or this group; more than once for more
+    --list                      shows what would be asked, and why
+    --json                      prints an object for each question
+    -H, --header, --origin, --ca, --timeout as above; a time-out for each answer, default 5
+
 Exit codes: 0 closed with 1000 or without a code, 1 input or output failed, 2 usage,
 3 not connected, 4 the connection broke, 5 closed by the server with another code.
+Those of `check`: 0 no MUST is broken, 1 one is, 2 usage, 3 not connected.
 ";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +74,7 @@ pub enum Command {
     Connect(Connect),
     Serve(Serve),
     Bench(Bench),
+    Check(Check),
 }
 
 /// The options of `connect`.
@@ -103,6 +115,14 @@ pub struct Bench {
     pub force: bool,
 }
 
+/// The options of `check`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    pub connect: Connect,
+    pub only: Vec<String>,
+    pub list: bool,
+}
+
 /// Reads the arguments behind the name of the program.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_args(args);
@@ -113,6 +133,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Er
         Some(Value(name)) if name == "connect" => connect(parser),
         Some(Value(name)) if name == "serve" => serve(parser),
         Some(Value(name)) if name == "bench" => bench(parser),
+        Some(Value(name)) if name == "check" => check(parser),
         Some(Value(name)) => Err(format!("there is no command {name:?}").into()),
         Some(other) => Err(other.unexpected()),
     }
@@ -124,13 +145,7 @@ fn connect(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     while let Some(arg) = parser.next()? {
         match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
-            Short('H') | Long("header") => {
-                let line = parser.value()?.string()?;
-                let (name, value) = line
-                    .split_once(':')
-                    .ok_or_else(|| format!("{line:?} is no header: it has no colon"))?;
-                it.headers.push((name.trim().to_owned(), value.trim().to_owned()));
-            }
+            Short('H') | Long("header") => it.headers.push(header(&mut parser)?),
             Long("origin") => it.origin = Some(parser.value()?.string()?),
             Long("subprotocol") => it.subprotocols.push(parser.value()?.string()?),
             Long("binary") => it.binary = true,
@@ -198,6 +213,30 @@ fn bench(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Bench(it))
 }
 
+fn check(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut connect, mut only, mut list) = (Connect::default(), Vec::new(), false);
+    // messages of a probe are compressed only where that is what it is about
+    connect.no_compression = true;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('H') | Long("header") => connect.headers.push(header(&mut parser)?),
+            Long("origin") => connect.origin = Some(parser.value()?.string()?),
+            Long("ca") => connect.ca = Some(parser.value()?.into()),
+            Long("timeout") => connect.timeout = Some(seconds(&mut parser)?),
+            Long("json") => connect.json = true,
+            Long("only") => only.push(parser.value()?.string()?),
+            Long("list") => list = true,
+            Value(value) if connect.url.is_empty() => connect.url = value.string()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    if connect.url.is_empty() && !list {
+        return Err("the URL is missing: sansws check URL".into());
+    }
+    Ok(Command::Check(Check { connect, only, list }))
+}
+
 /// The longest message of a benchmark, in bytes: what connections take by default.
 const MAX_SIZE: usize = 16 << 20;
 
@@ -206,6 +245,13 @@ impl Connect {
     pub fn linger(&self) -> Duration {
         self.linger.unwrap_or(Duration::from_secs(1))
     }
+}
+
+fn header(parser: &mut lexopt::Parser) -> Result<(String, String), lexopt::Error> {
+    let line = parser.value()?.string()?;
+    let (name, value) =
+        line.split_once(':').ok_or_else(|| format!("{line:?} is no header: it has no colon"))?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
@@ -253,6 +299,7 @@ mod tests {
     #[test]
     fn faults() {
         for (args, text) in [
+            (&["check"][..], "the URL is missing: sansws check URL"),
             (&["connect"][..], "the URL is missing: sansws connect URL"),
             (&["connect", "-H", "a", "ws://h"], r#""a" is no header: it has no colon"#),
             (&["connect", "ws://h", "--colour"], "invalid option '--colour'"),

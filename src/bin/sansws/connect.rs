@@ -42,7 +42,8 @@ pub fn run(options: &Connect) -> Exit {
     exit
 }
 
-fn connector(options: &Connect) -> Result<Connector, String> {
+/// Returns what is to be connected to, or what is wrong about it.
+pub fn connector(options: &Connect) -> Result<Connector, String> {
     let mut config = Config::new();
     if !options.no_compression {
         config = config.deflate(Deflate::new());

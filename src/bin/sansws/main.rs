@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod check;
 mod connect;
 mod escape;
 mod histogram;
@@ -30,6 +31,17 @@ enum Exit {
     Broken = 4,
     /// The server closed with another code.
     Closed = 5,
+    /// A server that was checked breaks a MUST.
+    Wrong,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Wrong => 1, // as programs do that compare
+            exit => exit as u8,
+        })
+    }
 }
 
 fn main() -> ExitCode {
@@ -45,10 +57,11 @@ fn main() -> ExitCode {
         Ok(Command::Connect(options)) => connect::run(&options),
         Ok(Command::Serve(options)) => serve::run(&options),
         Ok(Command::Bench(options)) => bench::run(&options),
+        Ok(Command::Check(options)) => check::run(&options),
         Err(problem) => {
             eprintln!("sansws: {problem}\nsansws --help says more");
             Exit::Usage
         }
     };
-    ExitCode::from(exit as u8)
+    exit.into()
 }
