@@ -27,7 +27,7 @@ fn check(arguments: &[&str]) -> (Option<i32>, HashMap<String, (String, String)>)
     (code, verdicts.collect())
 }
 
-/// Checks all, and says what is wrong: that, of which the source of the server tells the reason.
+/// Checks all: just these are wrong, which the server does by itself and not for us alone.
 fn assert_wrong(url: &str, expected: &[&str]) {
     let (code, verdicts) = check(&[url, "--timeout", PATIENCE]);
     let named = |name: &str| {
