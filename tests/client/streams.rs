@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 
 use sansws::client::Connector;
-use sansws::{Config, blocking, tokio};
+use sansws::{Config, blocking};
 
 use crate::support::{echo_plain, head, serve, within, within_thread};
 
-#[::tokio::test]
+#[tokio::test]
 async fn a_handshake_of_ones_own() {
     let addr = serve(|mut stream| {
         let head = head(&mut stream);
@@ -16,7 +16,7 @@ async fn a_handshake_of_ones_own() {
     let connector = Connector::new(&format!("ws://{addr}/")).unwrap();
     let io = within(connector.connect_stream()).await.unwrap();
     assert!(!io.is_secure());
-    let opening = tokio::client(io, connector.request(), &Config::new());
+    let opening = sansws::tokio::client(io, connector.request(), &Config::new());
     let mut ws = within(opening).await.unwrap();
     ws.send("hello").await.unwrap();
     assert_eq!(within(ws.recv()).await.unwrap().unwrap().as_text(), Some("hello"));
@@ -31,7 +31,7 @@ async fn a_handshake_of_ones_own() {
 }
 
 /// Nothing is sent that the caller has not written.
-#[::tokio::test]
+#[tokio::test]
 async fn the_first_byte_is_the_callers() {
     let addr = serve(|mut stream| {
         let mut byte = [0];

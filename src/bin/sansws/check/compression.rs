@@ -124,8 +124,7 @@ fn offers(target: &Target) -> Found {
     let settings = settings();
     for settings in &settings {
         let config = Config::new().deflate(settings.clone());
-        let answer =
-            target.ask_with(&config, |_| {}, |io, bytes| std::io::Write::write_all(io, bytes))?;
+        let answer = target.ask_with(&config, |_| {}, std::io::Write::write_all)?;
         match answer {
             Answer::Open(link) => agreed += usize::from(link.agreed.is_some()),
             Answer::Silence => return Ok(Verdict::Unknown(answer.to_string())),
