@@ -37,8 +37,9 @@
 //!
 //! # Features
 //!
-//! - `std` (default): [`blocking`], randomness from the operating system, UTF-8 validation with
-//!   vector instructions;
+//! - `std` (default): [`blocking`], UTF-8 validation with vector instructions;
+//! - `getrandom` (default, and with `tokio`): randomness from the operating system, for clients.
+//!   Without it they take that of [`client::set_random_source`], and the core a seed;
 //! - `tokio` (default): [`tokio`];
 //! - `server` (default): [`server`];
 //! - `rustls`: `wss://` for clients, and TLS in [`server`];
@@ -50,6 +51,22 @@
 //! - `cli`: the program `sansws`, for a command line. It brings nothing for other programs.
 //!
 //! A feature adds API and never changes behaviour.
+//!
+//! # Targets
+//!
+//! Without features all that is needed is an allocator: `thumbv7em-none-eabihf`,
+//! `wasm32-unknown-unknown` and 32 bits are built for every change. [`endpoint`] says what else a
+//! host has to have, and how large it gets.
+//!
+//! - **No compare-and-swap** (`thumbv6m-none-eabi`, `riscv32imc`): turn on `bytes/extra-platforms`
+//!   in your program (`bytes = { version = "1", default-features = false, features =
+//!   ["extra-platforms"] }`), and one of the features of `portable-atomic` that say how it is done
+//!   there (`unsafe-assume-single-core`, `critical-section`). What the crate has in an `Arc` is
+//!   in an `Rc` then, and so not `Send`.
+//! - **WebAssembly in a browser**: `default-features = false` with `std` and `deflate` as you like
+//!   compiles as it is. For clients, give [`client::set_random_source`] or the core
+//!   `crypto.getRandomValues`, or turn on `getrandom` here and `getrandom = { version = "0.4",
+//!   features = ["wasm_js"] }` in your program. `wasm32-wasip1` needs none of that.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unnameable_types, unreachable_pub)]
