@@ -14,8 +14,8 @@
 //! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there for a client; each
 //!   has a client and a server in its first lines. [`client`] has what a client may set.
 //! - [`endpoint::Endpoint`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: a connection
-//!   from its first byte to its last, for a runtime, a game loop or a device of your own. Its
-//!   documentation is the manual for that.
+//!   from its first byte to its last, for a runtime, a game loop or a device of your own.
+//!   [Embedding](endpoint#embedding) is the manual for that, host by host.
 //! - [`handshake`] and [`proto::Connection`]: its two halves by themselves, where another library
 //!   does the rest.
 //! - `deflate` (feature `deflate`): compressed messages, off until [`Config`] turns them on.
@@ -59,10 +59,9 @@
 //! host has to have, and how large it gets.
 //!
 //! - **No compare-and-swap** (`thumbv6m-none-eabi`, `riscv32imc`): turn on `bytes/extra-platforms`
-//!   in your program (`bytes = { version = "1", default-features = false, features =
-//!   ["extra-platforms"] }`), and one of the features of `portable-atomic` that say how it is done
-//!   there (`unsafe-assume-single-core`, `critical-section`). What the crate has in an `Arc` is
-//!   in an `Rc` then, and so not `Send`.
+//!   in your program, and one of the features of `portable-atomic` that say how it is done there
+//!   (`unsafe-assume-single-core`, `critical-section`), as `examples/embedded/Cargo.toml` does. What
+//!   the crate has in an `Arc` is in an `Rc` then, and so not `Send`.
 //! - **WebAssembly in a browser**: `default-features = false` with `std` and `deflate` as you like
 //!   compiles as it is. For clients, give [`client::set_random_source`] or the core
 //!   `crypto.getRandomValues`, or turn on `getrandom` here and `getrandom = { version = "0.4",

@@ -567,6 +567,7 @@ mod tests {
 
     /// with limits at the end of their range, counting does not overflow.
     #[test]
+    #[cfg(target_pointer_width = "64")] // elsewhere no limit is as high as the counter goes
     fn counters_saturate() {
         let config = Config::new()
             .max_message_len(usize::MAX)
