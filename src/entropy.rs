@@ -48,8 +48,8 @@ fn system(bytes: &mut [u8]) -> io::Result<()> {
 
 #[cfg(not(feature = "getrandom"))]
 fn system(_: &mut [u8]) -> io::Result<()> {
-    const WHAT_TO_DO: &str = "no source of randomness: turn on the feature `getrandom`, or give one \
-                              to `client::set_random_source`";
+    const WHAT_TO_DO: &str = "no source of randomness: turn on the feature `getrandom`, or give \
+                              one to `client::set_random_source`";
     Err(io::Error::new(io::ErrorKind::Unsupported, WHAT_TO_DO))
 }
 

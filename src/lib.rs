@@ -60,7 +60,7 @@
 //!
 //! - **No compare-and-swap** (`thumbv6m-none-eabi`, `riscv32imc`): turn on `bytes/extra-platforms`
 //!   in your program, and one of the features of `portable-atomic` that say how it is done there
-//!   (`unsafe-assume-single-core`, `critical-section`), as `examples/embedded/Cargo.toml` does. What
+//!   (`unsafe-assume-single-core`, `critical-section`); `examples/embedded/Cargo.toml` does. What
 //!   the crate has in an `Arc` is in an `Rc` then, and so not `Send`.
 //! - **WebAssembly in a browser**: `default-features = false` with `std` and `deflate` as you like
 //!   compiles as it is. For clients, give [`client::set_random_source`] or the core

@@ -83,9 +83,11 @@ impl SendBuffer {
     /// Nagle's algorithm and the peer's delayed acknowledgement, 40 ms: turn on `TCP_NODELAY`, or
     /// write them together ([`take_chunks`](Self::take_chunks)).
     ///
-    /// While a write is under way, what [`Connection::transport`](crate::proto::Connection::transport)
-    /// or [`Step`](crate::endpoint::Step) say about shutting down and closing is about the time when
-    /// it has completed. Tell `note_written` of the connection then.
+    /// While a write is under way, obey what [`Connection::transport`] or
+    /// [`Step`](crate::endpoint::Step) say about shutting down and closing only when it has
+    /// completed. Tell `note_written` of the connection then.
+    ///
+    /// [`Connection::transport`]: crate::proto::Connection::transport
     #[must_use = "what is taken counts as sent: bytes that are dropped never reach the peer"]
     pub fn take_chunk(&mut self) -> Option<Bytes> {
         if self.is_empty() {
