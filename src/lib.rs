@@ -14,8 +14,8 @@
 //! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there for a client; each
 //!   has a client and a server in its first lines. [`client`] has what a client may set.
 //! - [`endpoint::Endpoint`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: a connection
-//!   from its first byte to its last, for a runtime, a game loop or a device of your own. Its
-//!   documentation is the manual for that.
+//!   from its first byte to its last, for a runtime, a game loop or a device of your own.
+//!   [Embedding](endpoint#embedding) is the manual for that, host by host.
 //! - [`handshake`] and [`proto::Connection`]: its two halves by themselves, where another library
 //!   does the rest.
 //! - `deflate` (feature `deflate`): compressed messages, off until [`Config`] turns them on.
@@ -37,8 +37,9 @@
 //!
 //! # Features
 //!
-//! - `std` (default): [`blocking`], randomness from the operating system, UTF-8 validation with
-//!   vector instructions;
+//! - `std` (default): [`blocking`], UTF-8 validation with vector instructions;
+//! - `getrandom` (default, and with `tokio`): randomness from the operating system, for clients.
+//!   Without it they take that of [`client::set_random_source`], and the core a seed;
 //! - `tokio` (default): [`tokio`];
 //! - `server` (default): [`server`];
 //! - `rustls`: `wss://` for clients, and TLS in [`server`];
@@ -50,6 +51,21 @@
 //! - `cli`: the program `sansws`, for a command line. It brings nothing for other programs.
 //!
 //! A feature adds API and never changes behaviour.
+//!
+//! # Targets
+//!
+//! Without features all that is needed is an allocator: `thumbv7em-none-eabihf`,
+//! `wasm32-unknown-unknown` and 32 bits are built for every change. [`endpoint`] says what else a
+//! host has to have, and how large it gets.
+//!
+//! - **No compare-and-swap** (`thumbv6m-none-eabi`, `riscv32imc`): turn on `bytes/extra-platforms`
+//!   in your program, and one of the features of `portable-atomic` that say how it is done there
+//!   (`unsafe-assume-single-core`, `critical-section`); `examples/embedded/Cargo.toml` does. What
+//!   the crate has in an `Arc` is in an `Rc` then, and so not `Send`.
+//! - **WebAssembly in a browser**: `default-features = false` with `std` and `deflate` as you like
+//!   compiles as it is. For clients, give [`client::set_random_source`] or the core
+//!   `crypto.getRandomValues`, or turn on `getrandom` here and `getrandom = { version = "0.4",
+//!   features = ["wasm_js"] }` in your program. `wasm32-wasip1` needs none of that.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unnameable_types, unreachable_pub)]

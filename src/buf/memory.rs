@@ -96,7 +96,6 @@ impl Memory {
 }
 
 /// Of which nothing is known but the bytes up to the length.
-#[cfg(feature = "deflate")]
 impl From<BytesMut> for Memory {
     fn from(bytes: BytesMut) -> Self {
         Self { allocated: bytes.capacity(), lent: 0, pristine: false, bytes }

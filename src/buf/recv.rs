@@ -1,7 +1,9 @@
-use core::fmt;
+use alloc::boxed::Box;
+use core::{fmt, mem};
 
 use bytes::BytesMut;
 
+use super::memory::Memory;
 use crate::wire::apply_mask;
 
 #[cfg(feature = "deflate")]
@@ -19,14 +21,18 @@ use region::Region;
 
 /// Bytes received and not yet consumed, in one contiguous piece.
 ///
-/// Fill it in one of three ways, then let the connection work on it:
+/// Fill it in one of four ways, then let the connection work on it:
 ///
 /// - readiness IO (`read`, `recv`): read into [`space`](Self::space), then
-///   [`commit`](Self::commit);
+///   [`commit`](Self::commit); over [`Read`](std::io::Read), `read_from` (feature `std`) does both;
 /// - completion IO (io_uring, IOCP): [`take_space`](Self::take_space) lends the spare tail as an
 ///   owned buffer, [`put_space`](Self::put_space) gives it back;
-/// - [`extend_from_slice`](Self::extend_from_slice) copies, for tests and for bytes that came from
-///   elsewhere.
+/// - [`put`](Self::put) takes a buffer that was filled elsewhere: one that io_uring provides, DATA
+///   of HTTP/2, a chunk of a QUIC stream;
+/// - [`extend_from_slice`](Self::extend_from_slice) copies.
+///
+/// It is no [`BufMut`](bytes::BufMut): what is behind [`space`](Self::space) is initialised, so
+/// that would save nothing. `io.read(rx.space()).await` is what `read_buf` is elsewhere.
 ///
 /// A message that arrived in one frame is unmasked where it lies. The payloads of further fragments
 /// are moved down over the headers between them, so a fragmented message is contiguous as well.
@@ -48,10 +54,15 @@ pub struct RecvBuffer {
     read_ahead: usize,
     /// The last read filled the buffer: more may be waiting than there was room for.
     cut: bool,
+    /// The region lies in memory that was put, and this buffer's own is aside. `cut` is set then,
+    /// so that whoever asks for space finds out without looking.
+    adopted: bool,
+    /// Own memory that is aside. There once a buffer was adopted.
+    aside: Option<Box<Memory>>,
     /// What compressed messages are inflated to; there while it holds something, or has a little
     /// memory for the next one.
     #[cfg(feature = "deflate")]
-    inflated: Option<alloc::boxed::Box<Inflated>>,
+    inflated: Option<Box<Inflated>>,
 }
 
 impl RecvBuffer {
@@ -75,6 +86,8 @@ impl RecvBuffer {
             control: 0,
             expected: 0,
             cut: false,
+            adopted: false,
+            aside: None,
             read_ahead: read_ahead.clamp(Self::MIN_READ_AHEAD, Self::MAX_READ_AHEAD),
             #[cfg(feature = "deflate")]
             inflated: None,
@@ -121,8 +134,13 @@ impl RecvBuffer {
     /// Returns the [`space`](Self::space) as an owned buffer, for IO that needs to own what it
     /// writes to.
     ///
-    /// Its length is the number of bytes that may be written. Give it back with
-    /// [`put_space`](Self::put_space); until then the connection can go on parsing what is there.
+    /// Its length is the number of bytes that may be written: fill it from its beginning and behind
+    /// nothing (tokio's `read_buf` would append). Give it back with [`put_space`](Self::put_space);
+    /// until then the connection can go on parsing what is there.
+    ///
+    /// If the read is dropped before it has completed, what it may have received is lost with the
+    /// space: cancel it and wait for that, or do not read from the transport again. The buffer goes
+    /// on with other memory.
     #[must_use = "the space is lost until it is given back with `put_space`"]
     pub fn take_space(&mut self) -> BytesMut {
         self.make_space(0);
@@ -131,12 +149,14 @@ impl RecvBuffer {
 
     /// Gives back what [`take_space`](Self::take_space) lent, `n` bytes of it received.
     ///
-    /// O(1) if this is the memory that was lent, at its full length, and this buffer has not moved
-    /// to other memory meanwhile. Of any other memory the `n` bytes are copied, and the rest is
-    /// dropped: what comes here never makes this buffer larger than what was received does.
+    /// O(1) if this is the memory that was lent, and this buffer has not moved to other memory
+    /// meanwhile. Give it back at its full length, as compio and monoio do: memory that a runtime
+    /// has cut to `n` bytes serves for those, and other memory is allocated for the next. Of
+    /// memory that was not lent the `n` bytes are copied, and the rest is dropped: what comes here
+    /// never makes this buffer larger than what was received does.
     pub fn put_space(&mut self, mut space: BytesMut, n: usize) {
         let n = n.min(space.len());
-        if self.region.memory.len() == self.region.filled {
+        if self.region.memory.len() == self.region.filled && !self.adopted {
             match self.region.memory.take_back(space) {
                 Ok(()) => return self.commit(n),
                 Err(other) => space = other,
@@ -144,6 +164,32 @@ impl RecvBuffer {
         }
         self.extend_from_slice(&space[..n]);
     }
+
+    /// Appends a buffer that was filled elsewhere: all of it was received.
+    ///
+    /// 4 KiB or more are adopted while this buffer is [idle](Self::is_idle): a message that lies in
+    /// them is not copied, and one that fills half of them leaves in this memory
+    /// ([`Event::into_message`](crate::Event::into_message)). Else they are copied, and the memory
+    /// goes back to where it came from. What was adopted goes back when the next bytes or a reader
+    /// come and nobody holds a part of it; a buffer that waits for long gives it back by being
+    /// dropped.
+    ///
+    /// Of `Bytes` that nobody else holds, `try_into_mut` makes what comes here without a copy; of
+    /// others, take [`extend_from_slice`](Self::extend_from_slice).
+    pub fn put(&mut self, received: BytesMut) {
+        if received.len() < Self::ADOPT_MIN || !self.region.is_idle() {
+            return self.extend_from_slice(&received);
+        }
+        let aside = self.aside.get_or_insert_default();
+        if !mem::replace(&mut self.adopted, true) {
+            mem::swap(&mut self.region.memory, aside);
+        }
+        self.region = Region::received(received.into());
+        self.cut = true;
+    }
+
+    /// From here on what adopting costs, an exchange of memories, is less than a copy.
+    const ADOPT_MIN: usize = 4096;
 
     /// Appends a copy of `bytes`.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
@@ -172,10 +218,12 @@ impl RecvBuffer {
     /// Returns the bytes of memory held, all of what a payload that was handed over shares with
     /// this buffer.
     pub fn capacity(&self) -> usize {
+        let aside = self.aside.as_ref().map_or(0, |memory| memory.capacity());
+        let held = self.region.memory.capacity() + aside;
         #[cfg(feature = "deflate")]
-        return self.region.memory.capacity() + self.inflated_capacity();
+        return held + self.inflated_capacity();
         #[cfg(not(feature = "deflate"))]
-        self.region.memory.capacity()
+        held
     }
 
     /// Returns the bytes that are in it: of a message that is not complete, and not parsed yet.
@@ -351,6 +399,8 @@ impl fmt::Debug for RecvBuffer {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -423,6 +473,47 @@ mod tests {
             assert_eq!(payload.as_ptr() == at, handed_over, "{len} KiB");
             assert_eq!(memory.contains(&payload.as_ptr()), handed_over, "{len} KiB");
             assert_eq!(rx.capacity(), capacity, "the rest lies in the same memory");
+        }
+    }
+
+    /// A message leaves in the memory that it came in, which goes back then.
+    #[test]
+    fn what_is_put_is_adopted_while_nothing_is_held() {
+        let mut rx = RecvBuffer::new();
+        let place = rx.space().as_ptr();
+        for _ in 0..3 {
+            let received = BytesMut::from(&[b'm'; 9000][..]);
+            let at = received.as_ptr();
+            rx.put(received);
+            rx.assemble(9000, true, None, 0);
+            let message = rx.take_message().into_bytes();
+            assert_eq!((message.as_ptr(), &message[..]), (at, &[b'm'; 9000][..]));
+            // its own memory is there as before
+            assert_eq!(rx.space().as_ptr(), place);
+            assert!(message.is_unique(), "the memory is the message's alone");
+        }
+        // too little, or behind something: a copy
+        rx.put(BytesMut::from(&b"ab"[..]));
+        rx.put(BytesMut::from(&[b'c'; 5000][..]));
+        assert_eq!(rx.unparsed().as_ptr(), place);
+        assert_eq!((rx.unparsed().len(), &rx.unparsed()[..3]), (5002, &b"abc"[..]));
+    }
+
+    /// What is adopted does not fit any more: what is held moves to own memory, in any state.
+    #[test]
+    fn bytes_behind_what_was_adopted() {
+        for (consumed, more) in [(0, 10), (1, 4096), (4000, 100_000), (8999, 1)] {
+            let mut rx = RecvBuffer::new();
+            rx.put(BytesMut::from(&[b'm'; 9000][..]));
+            rx.skip(consumed);
+            rx.assemble(500, false, None, 0);
+            rx.put(BytesMut::from(&vec![b'n'; more][..]));
+            let left = 9000 - consumed;
+            rx.assemble((left + more - left.min(500)) as u64, true, None, 500);
+            let message = rx.take_message();
+            assert_eq!(message.as_slice().len(), left + more);
+            assert!(message.as_slice()[..left].iter().all(|byte| *byte == b'm'));
+            assert!(message.as_slice()[left..].iter().all(|byte| *byte == b'n'));
         }
     }
 

@@ -78,6 +78,16 @@ impl SendBuffer {
     /// What is taken counts as sent. A payload queued by reference comes out as it went in. All
     /// else is copied, up to 64 KiB at a time, into memory that serves again once the pieces in it
     /// have been dropped: a loop that writes one piece after the other allocates nothing.
+    ///
+    /// A header and a payload by reference are two pieces. Written one after the other they meet
+    /// Nagle's algorithm and the peer's delayed acknowledgement, 40 ms: turn on `TCP_NODELAY`, or
+    /// write them together ([`take_chunks`](Self::take_chunks)).
+    ///
+    /// While a write is under way, obey what [`Connection::transport`] or
+    /// [`Step`](crate::endpoint::Step) say about shutting down and closing only when it has
+    /// completed. Tell `note_written` of the connection then.
+    ///
+    /// [`Connection::transport`]: crate::proto::Connection::transport
     #[must_use = "what is taken counts as sent: bytes that are dropped never reach the peer"]
     pub fn take_chunk(&mut self) -> Option<Bytes> {
         if self.is_empty() {
@@ -104,6 +114,40 @@ impl SendBuffer {
         self.head += chunk.len();
         self.sent(chunk.len());
         Some(chunk)
+    }
+
+    /// Takes up to `max` pieces, as [`take_chunk`](Self::take_chunk) does, and appends them to
+    /// `into`: for one vectored write (`writev`), which takes 1 024 on most systems. Returns how
+    /// many there were.
+    ///
+    /// Up to 64 KiB for each of the `max` are held a second time.
+    pub fn take_chunks(&mut self, into: &mut Vec<Bytes>, max: usize) -> usize {
+        // at once, so that all of it comes back together
+        let copied = (self.flat.len() - self.head).min(max.saturating_mul(Self::LARGEST_TAKEN));
+        if copied > 0 {
+            let taken = self.taken.get_or_insert_default();
+            if taken.capacity() < copied {
+                taken.reserve(copied.max(Self::SMALLEST_TAKEN));
+            }
+        }
+        let before = into.len();
+        into.extend(core::iter::from_fn(|| self.take_chunk()).take(max));
+        into.len() - before
+    }
+
+    /// Gives a piece back that was written, for its memory.
+    ///
+    /// To drop it is enough where a write has completed before the next piece is taken. With
+    /// several writes under way at a time, this is what keeps their memory in use.
+    pub fn recycle(&mut self, chunk: Bytes) {
+        // of a payload by reference somebody may wait for the memory: it goes back to them
+        let Some(taken) = self.taken.as_deref_mut() else { return };
+        let Ok(mut memory) = chunk.try_into_mut() else { return };
+        memory.clear();
+        let _ = memory.try_reclaim(Self::SMALLEST_TAKEN); // of the pieces before it, too
+        if (taken.capacity() + 1..=Self::LARGEST_TAKEN).contains(&memory.capacity()) {
+            *taken = memory;
+        }
     }
 
     /// Gives back the memory of an empty buffer; does nothing while something is unsent.
@@ -416,6 +460,58 @@ mod tests {
             }
             assert_eq!(taken, expected[first..], "after {first}");
         }
+    }
+
+    /// However many at a time, and whatever comes back.
+    #[test]
+    fn several_owned_chunks_are_the_same_bytes() {
+        let (_, expected) = mixed(2);
+        for max in 1..6 {
+            let (mut tx, _) = mixed(2);
+            let (mut taken, mut pieces) = (Vec::new(), Vec::new());
+            loop {
+                let count = tx.take_chunks(&mut pieces, max);
+                assert!(count == pieces.len() && count <= max);
+                if count < max {
+                    assert!(tx.is_empty());
+                }
+                for piece in pieces.drain(..) {
+                    taken.extend_from_slice(&piece);
+                    tx.recycle(piece);
+                }
+                if tx.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(taken, expected, "{max} at a time");
+            assert_eq!(tx.take_chunks(&mut pieces, max), 0);
+        }
+    }
+
+    /// Two writes under way at a time use the same two pieces of memory for ever.
+    #[test]
+    fn memory_that_comes_back_is_used_again() {
+        let mut tx = SendBuffer::new();
+        let (mut under_way, mut places) = (Vec::<Bytes>::new(), Vec::new());
+        for round in 0..20 {
+            tx.put_slice(&[round; 4000]);
+            let piece = tx.take_chunk().unwrap();
+            assert_eq!(piece, [round; 4000][..]);
+            if !places.contains(&piece.as_ptr()) {
+                places.push(piece.as_ptr());
+            }
+            under_way.push(piece);
+            if under_way.len() == 2 {
+                tx.recycle(under_way.remove(0));
+            }
+        }
+        assert_eq!(places.len(), 2);
+        // somebody else's, and that of which a part is still in use, stay what they are
+        let other = owned(5000, 1);
+        tx.recycle(other.clone());
+        tx.recycle(under_way[0].clone());
+        assert_eq!(other, [1; 5000][..]);
+        assert_eq!(under_way[0], [19; 4000][..]);
     }
 
     /// What is queued by reference comes out as it went in.

@@ -51,6 +51,7 @@ mod redirect;
 #[cfg(feature = "rustls-no-provider")]
 pub(crate) mod tls;
 
+pub use crate::entropy::set_random_source;
 #[cfg(feature = "rustls-no-provider")]
 pub use crate::tls::TlsError;
 pub use crate::tls::TlsFailure;

@@ -5,6 +5,8 @@
 //! The adapters of this crate run on it, and so can any other runtime, a game loop or a device. For
 //! less than that, the layers below can be used alone: [`handshake`](crate::handshake) and
 //! [`Connection`](crate::proto::Connection).
+//!
+#![cfg_attr(feature = "getrandom", doc = include_str!("embedding.md"))] // its programs use it
 
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod endpoint;

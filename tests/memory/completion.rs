@@ -3,7 +3,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use sansws::Config;
 use sansws::buf::RecvBuffer;
-use sansws::bytes::BytesMut;
+use sansws::bytes::{Bytes, BytesMut};
 use sansws::proto::Role;
 use sansws::wire::{FrameHeader, Opcode};
 
@@ -26,6 +26,8 @@ enum Memory {
     Lent,
     /// A part of a buffer of the caller's, which reads into it again when it is back.
     Own,
+    /// The same, and all of it was received: what a runtime provides.
+    Provided,
 }
 
 /// What a piece of code allocated.
@@ -49,18 +51,21 @@ fn spent(code: impl FnOnce()) -> Spent {
 struct Loop {
     end: End,
     memory: Memory,
-    own: BytesMut,
+    /// One is read into while the other may be held for what came in it.
+    own: [BytesMut; 2],
     /// What one read takes at most.
     read: usize,
+    /// As many pieces are written together.
+    together: usize,
+    pieces: Vec<Bytes>,
 }
 
 impl Loop {
-    fn new(role: Role, memory: Memory, read: usize) -> Self {
-        let mut own = BytesMut::new();
-        if memory == Memory::Own {
-            own.reserve(read);
-        }
-        Self { end: End::new(role, &Config::new()), memory, own, read }
+    fn new(role: Role, memory: Memory, read: usize, together: usize) -> Self {
+        let capacity = if memory == Memory::Lent { 0 } else { read };
+        let own = [0, 1].map(|_| BytesMut::with_capacity(capacity));
+        let pieces = Vec::with_capacity(together);
+        Self { end: End::new(role, &Config::new()), memory, own, read, together, pieces }
     }
 
     /// Receives these frames and sends the messages in them back, each before the next read.
@@ -68,24 +73,33 @@ impl Loop {
         while !bytes.is_empty() {
             let mut space = match self.memory {
                 Memory::Lent => self.end.rx.take_space(),
-                Memory::Own => {
-                    self.own.reserve(self.read);
-                    self.own.resize(self.read, 0);
-                    self.own.split()
+                Memory::Own | Memory::Provided => {
+                    self.own.swap(0, 1);
+                    self.own[0].reserve(self.read);
+                    self.own[0].resize(self.read, 0);
+                    self.own[0].split()
                 }
             };
             let n = space.len().min(bytes.len()).min(self.read);
             space[..n].copy_from_slice(&bytes[..n]);
             bytes = &bytes[n..];
-            self.end.rx.put_space(space, n);
+            if self.memory == Memory::Provided {
+                space.truncate(n);
+                self.end.rx.put(space);
+            } else {
+                self.end.rx.put_space(space, n);
+            }
             let End { conn, rx, tx, .. } = &mut self.end;
             while let Some(event) = conn.poll_event(rx, tx).unwrap() {
                 if let Some(message) = event.into_message_ref() {
                     conn.feed(tx, message).unwrap();
                 }
             }
-            while let Some(chunk) = self.end.tx.take_chunk() {
-                assert!(!chunk.is_empty());
+            while self.end.tx.take_chunks(&mut self.pieces, self.together) > 0 {
+                for piece in self.pieces.drain(..) {
+                    assert!(!piece.is_empty());
+                    self.end.tx.recycle(piece);
+                }
             }
         }
         assert!(self.end.rx.is_idle());
@@ -107,7 +121,7 @@ fn frames(role: Role, len: usize) -> [Vec<u8>; 3] {
 
 fn each_loop(check: impl Fn(Role, Memory, usize, usize)) {
     each_role(|role| {
-        for memory in [Memory::Lent, Memory::Own] {
+        for memory in [Memory::Lent, Memory::Own, Memory::Provided] {
             for len in LENGTHS {
                 for read in READS {
                     check(role, memory, len, read);
@@ -123,11 +137,17 @@ fn an_echo_allocates_nothing() {
     alone("completion::an_echo_allocates_nothing", || {
         each_loop(|role, memory, len, read| {
             for (kind, bytes) in frames(role, len).iter().enumerate() {
-                let mut ours = Loop::new(role, memory, read);
-                (0..4).for_each(|_| ours.echo(bytes));
-                let spent = spent(|| (0..10).for_each(|_| ours.echo(bytes)));
-                let none = Spent { allocations: 0, bytes: 0, zeroed: 0 };
-                assert_eq!(spent, none, "{role:?} {memory:?} {len} by {read}, kind {kind}");
+                for together in [1, 64] {
+                    let mut ours = Loop::new(role, memory, read, together);
+                    (0..4).for_each(|_| ours.echo(bytes));
+                    let held = ours.end.rx.capacity();
+                    let spent = spent(|| (0..10).for_each(|_| ours.echo(bytes)));
+                    let none = Spent { allocations: 0, bytes: 0, zeroed: 0 };
+                    let case =
+                        format!("{role:?} {memory:?} {len} by {read}, kind {kind}, {together}");
+                    assert_eq!(spent, none, "{case}");
+                    assert_eq!(ours.end.rx.capacity(), held, "{case}");
+                }
             }
         });
     });

@@ -37,6 +37,29 @@ impl Region {
         Self { memory, start: 0, assembled: len, parsed: len, filled: len }
     }
 
+    /// Memory that is full of what nobody has parsed yet.
+    pub(super) fn received(memory: Memory) -> Self {
+        let filled = memory.len();
+        Self { memory, start: 0, assembled: 0, parsed: 0, filled }
+    }
+
+    /// Moves what is held to the beginning of other memory, which is long enough. Returns the old
+    /// memory.
+    pub(super) fn move_to(&mut self, mut memory: Memory) -> Memory {
+        let held = self.filled - self.start;
+        memory[..held].copy_from_slice(&self.memory[self.start..self.filled]);
+        self.moved_to_the_beginning();
+        core::mem::replace(&mut self.memory, memory)
+    }
+
+    /// Counts what is held from the beginning, where it has been moved.
+    pub(super) fn moved_to_the_beginning(&mut self) {
+        self.assembled -= self.start;
+        self.parsed -= self.start;
+        self.filled -= self.start;
+        self.start = 0;
+    }
+
     /// Returns the assembled payload.
     pub(super) fn assembled(&self) -> &[u8] {
         &self.memory[self.start..self.assembled]

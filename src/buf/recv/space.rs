@@ -28,6 +28,9 @@ impl RecvBuffer {
 
     #[inline(never)]
     fn make_more_space(&mut self, enough: usize, n: usize) {
+        if mem::take(&mut self.adopted) {
+            return self.return_to_own_memory(n);
+        }
         // Where one read does not take what is there, larger ones save system calls.
         let largest = Self::BUSY_FACTOR * self.read_ahead;
         let larger = (2 * self.region.memory.len()).min(largest);
@@ -59,14 +62,24 @@ impl RecvBuffer {
             let len = if grow { (held + ahead).max(larger) } else { held + ahead };
             // Exactly the rest of the message leaves all of the memory to it: a read ends with it.
             let len = if ahead == missing { len } else { off_the_page(len) };
-            let mut memory = Memory::zeroed(len);
-            memory[..held].copy_from_slice(&region.memory[region.start..region.filled]);
-            region.memory = memory;
+            region.move_to(Memory::zeroed(len));
+            return;
         }
-        region.assembled -= region.start;
-        region.parsed -= region.start;
-        region.filled = held;
-        region.start = 0;
+        region.moved_to_the_beginning();
+    }
+
+    /// Leaves memory that was put, with what is held. What is behind that is space.
+    fn return_to_own_memory(&mut self, n: usize) {
+        self.cut = false;
+        let mut own = self.aside.as_deref_mut().map(mem::take).unwrap_or_default();
+        own.reclaim();
+        let held = self.region.filled - self.region.start;
+        let ahead = self.read_ahead.max(n);
+        if own.len() < held + ahead {
+            // twice what is held, as above
+            own = Memory::zeroed(off_the_page(held + ahead.max(held)));
+        }
+        self.region.move_to(own);
     }
 
     /// Moves what is still needed down over the headers and control frames that are done with.

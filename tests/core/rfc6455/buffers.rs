@@ -243,6 +243,70 @@ fn foreign_and_late_buffers_are_taken_as_bytes() {
     assert_eq!(server.events(b""), expected);
 }
 
+/// Whatever way each piece of a stream comes in by, the events are the same.
+#[test]
+fn every_way_in_gives_the_same_events() {
+    each_role(|role| {
+        let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+        for (i, len) in [0, 20, 5000, 3, 40_000, 4096, 125, 9000, 100_000].into_iter().enumerate() {
+            let payload = vec![i as u8; len];
+            bytes.extend(frame(other(role), Opcode::Ping, &[i as u8]));
+            let (first, rest) = payload.split_at(len / 3);
+            bytes.extend(fragment(other(role), false, Opcode::Binary, first));
+            bytes.extend(frame(other(role), Opcode::Ping, &[i as u8; 100]));
+            bytes.extend(fragment(other(role), true, Opcode::Continuation, rest));
+            bytes.extend(frame(other(role), Opcode::Binary, &payload));
+            let ping = |len| Got::Ping(vec![i as u8; len]);
+            let message = Got::Binary(payload);
+            expected.extend([ping(1), ping(100), message.clone(), message]);
+        }
+        for seed in 0..60_u32 {
+            let mut state = seed;
+            let mut random = |bound: usize| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as usize % bound
+            };
+            let mut end = End::new(role, &Config::new());
+            let (mut left, mut events) = (&bytes[..], Vec::new());
+            let mut lent = None;
+            while !left.is_empty() {
+                let most = [100, 5000, 20_000, 200_000][random(4)];
+                let (piece, rest) = left.split_at(left.len().min(1 + random(most)));
+                left = rest;
+                match random(4) {
+                    0 => end.rx.put(BytesMut::from(piece)),
+                    1 => end.rx.put_space(BytesMut::from(piece), piece.len()),
+                    2 => end.rx.extend_from_slice(piece),
+                    _ => {
+                        let mut space = end.rx.take_space();
+                        let n = space.len().min(piece.len());
+                        space[..n].copy_from_slice(&piece[..n]);
+                        if random(2) == 0 {
+                            end.rx.put_space(space, n);
+                        } else {
+                            // the space is lost for a while, and comes back as any other memory
+                            end.rx.put(BytesMut::from(&piece[..n]));
+                            lent = Some(space);
+                        }
+                        end.rx.extend_from_slice(&piece[n..]);
+                    }
+                }
+                if random(3) > 0 {
+                    events.extend(end.events(b""));
+                }
+                if random(3) == 0
+                    && let Some(space) = lent.take()
+                {
+                    end.rx.put_space(space, 0);
+                }
+            }
+            events.extend(end.events(b""));
+            assert_eq!(events, expected, "{role:?}, seed {seed}");
+            assert!(end.rx.is_idle());
+        }
+    });
+}
+
 /// Memory that was never lent does not stay, however much of it comes: the bytes said to be read
 /// are copied, and no more than they.
 #[test]

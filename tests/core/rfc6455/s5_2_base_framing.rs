@@ -180,7 +180,7 @@ fn lengths_that_are_not_minimal_fail() {
 fn lengths_of_2_to_63_and_more_fail() {
     for config in [Config::new(), unlimited()] {
         each_role(|role| {
-            for len in [1 << 63, u64::MAX, u64::MAX - 13, (1 << 63) + 1, usize::MAX as u64 - 13] {
+            for len in [1 << 63, u64::MAX, u64::MAX - 13, (1 << 63) + 1] {
                 let mut field = vec![127];
                 field.extend(len.to_be_bytes());
                 let bytes = raw_header(other(role), 0x82, &field);
@@ -193,6 +193,7 @@ fn lengths_of_2_to_63_and_more_fail() {
 
 /// F-14, F-15: the largest lengths there are. With a limit they fail at the header; without one
 /// the payload is awaited, and nothing overflows.
+#[cfg(target_pointer_width = "64")] // elsewhere no message is longer than 4 GiB
 #[test]
 fn lengths_just_below_2_to_63() {
     each_role(|role| {
@@ -216,6 +217,7 @@ fn lengths_just_below_2_to_63() {
 }
 
 /// F-15: the sum over fragments does not wrap round.
+#[cfg(target_pointer_width = "64")] // elsewhere no message is longer than 4 GiB
 #[test]
 fn sums_of_huge_lengths_do_not_wrap() {
     each_role(|role| {

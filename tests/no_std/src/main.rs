@@ -19,7 +19,8 @@ use sansws::proto::Connection;
 use sansws::{Config, Event};
 
 /// What the start files of C call.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_family = "wasm"), unsafe(no_mangle))]
+#[cfg_attr(target_family = "wasm", unsafe(export_name = "__main_argc_argv"))]
 pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     let config = Config::new();
     let mut client = End::new();
