@@ -60,8 +60,8 @@
 //!
 //! # What is promised
 //!
-//! In brackets the tests, in `tests/server/backplane`: those of `scenarios.rs` run on Redis and on
-//! NATS, each on one of its own.
+//! In brackets the tests, in `tests/server/backplane`: those of `scenarios.rs` and `cluster` run on
+//! Redis and on NATS, each on one of its own.
 //!
 //! - Clients of the server that sends get a message at once, without the engine, and not a second
 //!   time from it. That goes on while the engine is away (`rooms_span_servers`,
@@ -77,6 +77,11 @@
 //!   `what_is_lost_between_servers_is_counted`). A server that comes later, is started again, or
 //!   had nobody in the room has missed nothing (`who_comes_later_has_missed_nothing`); but messages
 //!   that are on their way while all leave a room and others enter it may make it count too many.
+//! - So nothing is lost in silence: with three servers, 600 clients, and servers and brokers that
+//!   are killed, held up and cut off, each message comes to each client, or is not published, or
+//!   the server of the clients that lack it counts it (`a_cluster_loses_nothing_silently`). The
+//!   exception is what a server had not sent when it was killed: only its own clients, whose
+//!   connections end, can know of it.
 //! - What an engine carries twice, or late, is dropped ([`BackplaneStats::duplicates`]).
 //! - Messages to 65 536 rooms at a time are kept account of, in up to 6 MB for those that are sent
 //!   and as much for those that come. With more, some of what is missed is not noticed.

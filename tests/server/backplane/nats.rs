@@ -4,6 +4,8 @@ use bytes::Bytes;
 use sansws::server::backplane::{Backplane, ConnectError, Nats, PublishError};
 
 use super::broker::{Broker, Kind, ask};
+#[cfg(unix)]
+use super::cluster;
 use super::scenarios;
 
 impl Kind for Nats {
@@ -52,6 +54,8 @@ impl Kind for Nats {
 }
 
 scenarios::all!(Nats);
+#[cfg(unix)]
+cluster::tests!(Nats);
 
 #[tokio::test]
 async fn errors_say_what_to_do() {

@@ -3,6 +3,8 @@ use std::process::Command;
 use sansws::server::backplane::{ConnectError, Redis};
 
 use super::broker::{Broker, Kind, ask};
+#[cfg(unix)]
+use super::cluster;
 use super::scenarios;
 
 impl Kind for Redis {
@@ -57,6 +59,8 @@ impl Kind for Redis {
 }
 
 scenarios::all!(Redis);
+#[cfg(unix)]
+cluster::tests!(Redis);
 
 #[tokio::test]
 async fn errors_say_what_to_do() {
