@@ -36,6 +36,15 @@ pub enum ConnectError {
         /// What has happened.
         reason: Box<str>,
     },
+    /// There is no TLS with the engine: its certificate is not trusted, or it does not trust ours.
+    Tls {
+        /// The name of the engine.
+        engine: &'static str,
+        /// Where it is.
+        address: Box<str>,
+        /// What is wrong.
+        reason: Box<str>,
+    },
     /// The engine refuses the user or the password, or wants some.
     Unauthorized {
         /// The name of the engine.
@@ -60,11 +69,27 @@ impl fmt::Display for ConnectError {
                 "{engine} cannot be reached at {address}: {reason}; is it running, and does it \
                  listen there?"
             ),
+            Self::Tls { engine, address, reason } => {
+                let advice = super::tls::advice(reason);
+                write!(f, "TLS with {engine} at {address} fails: {reason}; {advice}")
+            }
             Self::Unauthorized { engine, example, address, reason } => write!(
                 f,
                 "{engine} at {address} refuses the user or the password: {reason}; both belong \
                  into the URL, {example}"
             ),
+        }
+    }
+}
+
+impl ConnectError {
+    /// Makes one of what a crate says of a connection that it could not make.
+    pub(super) fn of_connection(engine: &'static str, address: &str, reason: &str) -> Self {
+        let (address, reason): (Box<str>, Box<str>) = (address.into(), reason.into());
+        if super::tls::is_of_tls(&reason) {
+            Self::Tls { engine, address, reason }
+        } else {
+            Self::Unreachable { engine, address, reason }
         }
     }
 }

@@ -29,8 +29,12 @@
 //!
 //! `connect` fails where the broker cannot be reached, and says why. From then on a task keeps the
 //! connection. What waits for the broker, and what has come from it and waits for the server, is
-//! bounded by `max_queued`, 16 MiB each; `overflow` says what is dropped beyond that. `rediss://`
-//! needs the feature `rustls` as well.
+//! bounded by `max_queued`, 16 MiB each; `overflow` says what is dropped beyond that.
+//!
+//! User and password are in the URL. With TLS it is one of `rediss://`, which needs the feature
+//! `rustls` as well, or `tls://` of NATS; [`BrokerTls`] has an authority of your own, and a
+//! certificate for a broker that asks for one (tests `tls_is_verified` of both). Over a network
+//! that others share use TLS: passwords and messages are in the clear without it.
 //!
 //! Any node of a cluster of Redis will do, because each passes a `PUBLISH` on to all others; it is
 //! one node that all is sent to. A cluster of NATS is one engine.
@@ -227,6 +231,8 @@ mod roster;
 mod settings;
 mod stats;
 mod subject;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod tls;
 
 #[cfg(any(feature = "redis", feature = "nats"))]
 pub use connect::{ConnectError, Overflow};
@@ -240,3 +246,5 @@ pub use presence::Presence;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
 pub use stats::{BackplaneStats, Reach};
+#[cfg(any(feature = "nats", all(feature = "redis", feature = "rustls")))]
+pub use tls::BrokerTls;

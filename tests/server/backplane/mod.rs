@@ -16,3 +16,5 @@ mod presence;
 mod redis;
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod scenarios;
+#[cfg(any(all(feature = "redis", feature = "rustls"), feature = "nats"))]
+mod tls;
