@@ -70,7 +70,7 @@ impl fmt::Display for ConnectError {
                  listen there?"
             ),
             Self::Tls { engine, address, reason } => {
-                let advice = super::tls::advice(reason);
+                let advice = advice(reason);
                 write!(f, "TLS with {engine} at {address} fails: {reason}; {advice}")
             }
             Self::Unauthorized { engine, example, address, reason } => write!(
@@ -86,7 +86,7 @@ impl ConnectError {
     /// Makes one of what a crate says of a connection that it could not make.
     pub(super) fn of_connection(engine: &'static str, address: &str, reason: &str) -> Self {
         let (address, reason): (Box<str>, Box<str>) = (address.into(), reason.into());
-        if super::tls::is_of_tls(&reason) {
+        if is_of_tls(&reason) {
             Self::Tls { engine, address, reason }
         } else {
             Self::Unreachable { engine, address, reason }
@@ -95,3 +95,32 @@ impl ConnectError {
 }
 
 impl core::error::Error for ConnectError {}
+
+/// Returns whether an error of a connection, by what it says, is one of TLS.
+fn is_of_tls(reason: &str) -> bool {
+    ADVICE.iter().any(|(mark, _)| reason.contains(mark))
+}
+
+/// Returns what to do about an error of TLS.
+fn advice(reason: &str) -> &'static str {
+    ADVICE.iter().find(|(mark, _)| reason.contains(mark)).map_or(GENERAL, |it| it.1)
+}
+
+/// What the crate `rustls` says, the most special first.
+const ADVICE: [(&str, &str); 6] = [
+    (
+        "UnknownIssuer",
+        "no authority that is trusted here has signed its certificate: give yours by \
+         `BrokerTls::authority_file`",
+    ),
+    ("NotValidForName", "its certificate is for other names than the host of the URL"),
+    ("not valid for name", "its certificate is for other names than the host of the URL"),
+    ("invalid peer certificate", GENERAL),
+    (
+        "received fatal alert",
+        "if it asks for a certificate, give one by `BrokerTls::client_certificate_files`",
+    ),
+    ("received corrupt message", "does it speak TLS on this port?"),
+];
+
+const GENERAL: &str = "the files are those of `BrokerTls`, the certificate is that of the broker";

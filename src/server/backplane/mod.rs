@@ -231,7 +231,7 @@ mod roster;
 mod settings;
 mod stats;
 mod subject;
-#[cfg(any(feature = "redis", feature = "nats"))]
+#[cfg(any(feature = "nats", all(feature = "redis", feature = "rustls")))]
 mod tls;
 
 #[cfg(any(feature = "redis", feature = "nats"))]

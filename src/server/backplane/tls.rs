@@ -95,32 +95,3 @@ pub(super) struct Contents {
     pub(super) authorities: Option<Vec<u8>>,
     pub(super) own: Option<(Vec<u8>, Vec<u8>)>,
 }
-
-/// Returns whether an error of a connection, by what it says, is one of TLS.
-pub(super) fn is_of_tls(reason: &str) -> bool {
-    ADVICE.iter().any(|(mark, _)| reason.contains(mark))
-}
-
-/// Returns what to do about an error of TLS.
-pub(super) fn advice(reason: &str) -> &'static str {
-    ADVICE.iter().find(|(mark, _)| reason.contains(mark)).map_or(GENERAL, |it| it.1)
-}
-
-/// What the crate `rustls` says, the most special first.
-const ADVICE: [(&str, &str); 6] = [
-    (
-        "UnknownIssuer",
-        "no authority that is trusted here has signed it: give yours by \
-         `BrokerTls::authority_file`",
-    ),
-    ("NotValidForName", "its certificate is for other names than the host of the URL"),
-    ("not valid for name", "its certificate is for other names than the host of the URL"),
-    ("invalid peer certificate", GENERAL),
-    (
-        "received fatal alert",
-        "if it asks for a certificate, give one by `BrokerTls::client_certificate_files`",
-    ),
-    ("received corrupt message", "does it speak TLS on this port?"),
-];
-
-const GENERAL: &str = "the files are those of `BrokerTls`, the certificate is that of the broker";

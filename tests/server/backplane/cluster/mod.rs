@@ -57,7 +57,8 @@ pub fn test<K: Kind>(module: &str) {
         let Some(broker) = Broker::<K>::start(None) else { return };
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            sansws_test::set_patience(Duration::from_secs(120)); // on a machine that may do much else
+            // on a machine that may do much else
+            sansws_test::set_patience(Duration::from_secs(120));
             let mut cluster = Cluster::start(broker, &format!("{module}::node")).await;
             let began = Instant::now();
             cluster.calm(10).await;
