@@ -1,5 +1,6 @@
 //! One runtime on one thread for each core, and a server on each of them, all on the same port: the
 //! kernel spreads the connections (`SO_REUSEPORT`, on Linux), and no connection changes its core.
+//! An engine in memory makes one hub of them: rooms and broadcasts span all cores.
 //!
 //! `cargo run --release --example reuse_port -- [ADDR] [THREADS]`
 //!
@@ -12,9 +13,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use sansws::proto::SendError;
-use sansws::server::{Hub, Received, Response, Server, ServerHandle, handler_fn};
-use sansws::{CloseCode, PreparedMessage};
+use sansws::CloseCode;
+use sansws::server::backplane::Memory;
+use sansws::server::{Hub, Response, Server, ServerHandle, handler_fn};
 use tokio::runtime::{Builder, Runtime};
 
 mod cli;
@@ -36,13 +37,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         servers.push((runtime, server));
     }
 
-    // each server knows its own clients only
+    // what counts and ends is each server's own
     let hubs: Arc<[Hub]> = servers.iter().map(|(_, server)| server.hub()).collect();
     let handles: Vec<ServerHandle> = servers.iter().map(|(_, server)| server.handle()).collect();
+    let engine = Memory::new();
     let running: Vec<_> = servers
         .into_iter()
         .map(|(runtime, server)| {
-            let server = set_up(server, &hubs).max_connections(MAX_CONNECTIONS.div_ceil(threads));
+            let server = set_up(server, &hubs)
+                .backplane(engine.clone())
+                .max_connections(MAX_CONNECTIONS.div_ceil(threads));
             thread::spawn(move || runtime.block_on(server.run()))
         })
         .collect();
@@ -60,22 +64,16 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn set_up(server: Server, hubs: &Arc<[Hub]>) -> Server {
-    let (all, counted) = (Arc::clone(hubs), Arc::clone(hubs));
+    let counted = Arc::clone(hubs);
     server
         .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
-        .route("/chat", handler_fn().on_message(move |_, message| broadcast(&all, message)))
+        .route("/chat", handler_fn().on_message(|client, message| client.hub().all().send(message)))
         .fallback(move |_| {
             let lines = counted.iter().enumerate();
             let lines =
                 lines.map(|(at, hub)| format!("server {at}: {} clients\n", hub.all().len()));
             Response::text(lines.collect::<String>())
         })
-}
-
-/// To the clients of all servers, from any thread: encoded once, queued for each client.
-fn broadcast(hubs: &[Hub], message: Received<'_>) -> Result<usize, SendError> {
-    let message = PreparedMessage::new(message)?;
-    hubs.iter().map(|hub| hub.all().send(&message)).sum()
 }
 
 async fn until_interrupted(handles: Vec<ServerHandle>) -> io::Result<()> {

@@ -131,24 +131,23 @@
 //!
 //! With [`Server::bind_shared`] several servers share a port (`SO_REUSEPORT`), each in a runtime on
 //! one thread, and Linux spreads the connections over them: `examples/reuse_port.rs`. Each server
-//! has a hub of its own. A [`Hub`] can be cloned and used from any thread, so that a broadcast to
-//! all is a loop over hubs:
+//! has a hub of its own, and an engine in memory joins them, so that rooms and broadcasts span all
+//! cores:
 //!
 //! ```
-//! use sansws::PreparedMessage;
-//! use sansws::proto::{MessageRef, SendError};
-//! use sansws::server::Hub;
+//! use sansws::server::Server;
+//! use sansws::server::backplane::Memory;
 //!
-//! fn broadcast(hubs: &[Hub], message: MessageRef<'_>) -> Result<usize, SendError> {
-//!     let message = PreparedMessage::new(message)?; // encoded once
-//!     hubs.iter().map(|hub| hub.all().send(&message)).sum()
+//! fn join(servers: Vec<Server>) -> Vec<Server> {
+//!     let engine = Memory::new();
+//!     servers.into_iter().map(|server| server.backplane(engine.clone())).collect()
 //! }
 //! ```
 //!
-//! Ids of clients are those of the process, rooms and limits those of each server: divide
-//! [`max_connections`] by the number of servers, because the default of each allows for all files
-//! that the process may open. Shut all of them down at the same time, each with its
-//! [`ServerHandle`].
+//! What [several servers](#several-servers) have in common holds for these. Limits are those of
+//! each server: divide [`max_connections`] by the number of servers, because the default of each
+//! allows for all files that the process may open. Shut all of them down at the same time, each
+//! with its [`ServerHandle`].
 //!
 //! # Several servers
 //!

@@ -36,6 +36,15 @@ pub enum ConnectError {
         /// What has happened.
         reason: Box<str>,
     },
+    /// There is no TLS with the engine: its certificate is not trusted, or it does not trust ours.
+    Tls {
+        /// The name of the engine.
+        engine: &'static str,
+        /// Where it is.
+        address: Box<str>,
+        /// What is wrong.
+        reason: Box<str>,
+    },
     /// The engine refuses the user or the password, or wants some.
     Unauthorized {
         /// The name of the engine.
@@ -60,6 +69,10 @@ impl fmt::Display for ConnectError {
                 "{engine} cannot be reached at {address}: {reason}; is it running, and does it \
                  listen there?"
             ),
+            Self::Tls { engine, address, reason } => {
+                let advice = advice(reason);
+                write!(f, "TLS with {engine} at {address} fails: {reason}; {advice}")
+            }
             Self::Unauthorized { engine, example, address, reason } => write!(
                 f,
                 "{engine} at {address} refuses the user or the password: {reason}; both belong \
@@ -69,4 +82,45 @@ impl fmt::Display for ConnectError {
     }
 }
 
+impl ConnectError {
+    /// Makes one of what a crate says of a connection that it could not make.
+    pub(super) fn of_connection(engine: &'static str, address: &str, reason: &str) -> Self {
+        let (address, reason): (Box<str>, Box<str>) = (address.into(), reason.into());
+        if is_of_tls(&reason) {
+            Self::Tls { engine, address, reason }
+        } else {
+            Self::Unreachable { engine, address, reason }
+        }
+    }
+}
+
 impl core::error::Error for ConnectError {}
+
+/// Returns whether an error of a connection, by what it says, is one of TLS.
+fn is_of_tls(reason: &str) -> bool {
+    ADVICE.iter().any(|(mark, _)| reason.contains(mark))
+}
+
+/// Returns what to do about an error of TLS.
+fn advice(reason: &str) -> &'static str {
+    ADVICE.iter().find(|(mark, _)| reason.contains(mark)).map_or(GENERAL, |it| it.1)
+}
+
+/// What the crate `rustls` says, the most special first.
+const ADVICE: [(&str, &str); 6] = [
+    (
+        "UnknownIssuer",
+        "no authority that is trusted here has signed its certificate: give yours by \
+         `BrokerTls::authority_file`",
+    ),
+    ("NotValidForName", "its certificate is for other names than the host of the URL"),
+    ("not valid for name", "its certificate is for other names than the host of the URL"),
+    ("invalid peer certificate", GENERAL),
+    (
+        "received fatal alert",
+        "if it asks for a certificate, give one by `BrokerTls::client_certificate_files`",
+    ),
+    ("received corrupt message", "does it speak TLS on this port?"),
+];
+
+const GENERAL: &str = "the files are those of `BrokerTls`, the certificate is that of the broker";

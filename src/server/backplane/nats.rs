@@ -22,6 +22,7 @@ use super::engine::{Backplane, EngineEvent, PublishError};
 use super::keep::{self, ANSWER_TIMEOUT, Connection, Loss, NO_ECHO, Task};
 use super::link::Link;
 use super::subject;
+use super::tls::BrokerTls;
 
 /// NATS as the engine, by what is called Core NATS (feature `nats`): one connection of one server,
 /// and a task that keeps it until this is dropped.
@@ -40,9 +41,10 @@ pub struct Nats {
 
 impl Nats {
     /// Connects, and keeps connected from then on: `nats://127.0.0.1`,
-    /// `nats://user:password@host:4222`, `nats://token@host`, or `tls://host` with the certificates
-    /// of the system; what has a meaning in URLs is percent-encoded in users and passwords. Several
-    /// servers of one cluster are separated by commas: any that answers will do.
+    /// `nats://user:password@host:4222`, `nats://token@host`, or `tls://host` for a certificate of
+    /// an authority that the system trusts ([`connect_tls`](Self::connect_tls) for others); what
+    /// has a meaning in URLs is percent-encoded in users and passwords. Several servers of one
+    /// cluster are separated by commas: any that answers will do.
     ///
     /// ```no_run
     /// use sansws::server::Server;
@@ -67,13 +69,27 @@ impl Nats {
     ///
     /// Outside a tokio runtime.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
-        let servers: Result<Vec<ServerAddr>, _> = url.split(',').map(str::parse).collect();
-        let servers = servers.map_err(|error| ConnectError::Url {
-            engine: ENGINE,
-            example: EXAMPLE,
-            reason: error.to_string().into(),
-        })?;
-        let link = keep::connect::<Connected>(servers).await?;
+        let link = keep::connect::<Connected>(Address::new(url, None)?).await?;
+        Ok(Self { link })
+    }
+
+    /// Connects as [`connect`](Self::connect) does, with certificates of your own, and never
+    /// without TLS, whatever the scheme of the URL. The files are read for each connection: new
+    /// ones may take their place.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], [`ConnectError::Tls`] among them if a file cannot be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the connection.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn connect_tls(url: &str, tls: &BrokerTls) -> Result<Self, ConnectError> {
+        let link = keep::connect::<Connected>(Address::new(url, Some(tls.clone()))?).await?;
         Ok(Self { link })
     }
 
@@ -159,6 +175,23 @@ const WINDOW: usize = 8;
 /// room. It is far more than one read has; what is over is counted as lost.
 const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
 
+struct Address {
+    servers: Vec<ServerAddr>,
+    tls: Option<BrokerTls>,
+}
+
+impl Address {
+    fn new(url: &str, tls: Option<BrokerTls>) -> Result<Self, ConnectError> {
+        let servers: Result<Vec<ServerAddr>, _> = url.split(',').map(str::parse).collect();
+        let servers = servers.map_err(|error| ConnectError::Url {
+            engine: ENGINE,
+            example: EXAMPLE,
+            reason: error.to_string().into(),
+        })?;
+        Ok(Self { servers, tls })
+    }
+}
+
 struct Connected {
     client: Client,
     rooms: BTreeMap<String, Task>,
@@ -192,14 +225,26 @@ impl Seen {
 }
 
 impl Connection for Connected {
-    type Address = Vec<ServerAddr>;
+    type Address = Address;
 
-    async fn open(servers: &Vec<ServerAddr>, link: &Arc<Link>) -> Result<Self, ConnectError> {
+    async fn open(address: &Address, link: &Arc<Link>) -> Result<Self, ConnectError> {
+        let Address { servers, tls } = address;
         let at: Vec<String> =
             servers.iter().map(|it| format!("{}:{}", it.host(), it.port())).collect();
         let at = at.join(",");
         let loss = Arc::<Loss>::default();
-        let client = options(servers, link, &loss).connect(&servers[..]).await;
+        let mut options = options(servers, link, &loss);
+        if let Some(tls) = tls {
+            tls.read(ENGINE, &at)?; // it says what is wrong with a file
+            options = options.require_tls(true);
+            if let Some(authorities) = tls.authorities() {
+                options = options.add_root_certificates(authorities.into());
+            }
+            if let Some((certificate, key)) = tls.own() {
+                options = options.add_client_certificate(certificate.into(), key.into());
+            }
+        }
+        let client = options.connect(&servers[..]).await;
         let client = client.map_err(|error| explain(&at, &error))?;
         // what NATS says of itself has come by now
         link.set_lengths(client.server_info().max_payload, MAX_SUBJECT);
@@ -353,11 +398,16 @@ fn options(servers: &[ServerAddr], link: &Arc<Link>, loss: &Arc<Loss>) -> Connec
 }
 
 fn explain(address: &str, error: &async_nats::ConnectError) -> ConnectError {
-    let (address, reason) = (address.into(), error.to_string().into());
+    let reason = error.to_string();
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            let (address, reason) = (address.into(), reason.into());
             ConnectError::Unauthorized { engine: ENGINE, example: EXAMPLE, address, reason }
         }
-        _ => ConnectError::Unreachable { engine: ENGINE, address, reason },
+        ConnectErrorKind::Tls => {
+            let (address, reason) = (address.into(), reason.into());
+            ConnectError::Tls { engine: ENGINE, address, reason }
+        }
+        _ => ConnectError::of_connection(ENGINE, address, &reason),
     }
 }

@@ -34,8 +34,8 @@ pub struct Redis {
 impl Redis {
     /// Connects, and keeps connected from then on: `redis://127.0.0.1`,
     /// `redis://user:password@host:6379`, or `unix:///run/redis.sock`; with the feature `rustls`
-    /// also `rediss://host`, with the certificates of the system. Databases have no part in
-    /// Pub/Sub.
+    /// also `rediss://host`, for a certificate of an authority that the system trusts
+    /// (`connect_tls` for others). Databases have no part in Pub/Sub.
     ///
     /// ```no_run
     /// use sansws::server::Server;
@@ -64,6 +64,46 @@ impl Redis {
             engine: ENGINE,
             example: EXAMPLE,
             reason: error.to_string().into(),
+        })?;
+        let link = keep::connect::<Connections>(client).await?;
+        Ok(Self { link })
+    }
+
+    /// Connects as [`connect`](Self::connect) does, with certificates of your own; the URL is one
+    /// of `rediss://`. The files are read once.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], [`ConnectError::Tls`] among them if a file cannot be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the connection.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[cfg(feature = "rustls")]
+    pub async fn connect_tls(url: &str, tls: &super::BrokerTls) -> Result<Self, ConnectError> {
+        use ::redis::{ClientTlsConfig, TlsCertificates};
+
+        let is_wrong = |error: RedisError| ConnectError::Url {
+            engine: ENGINE,
+            example: TLS_EXAMPLE,
+            reason: error.to_string().into(),
+        };
+        let plain = Client::open(url).map_err(is_wrong)?;
+        let at = plain.get_connection_info().addr().to_string();
+        let files = tls.read(ENGINE, &at)?;
+        let own =
+            files.own.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+        let certificates = TlsCertificates { client_tls: own, root_cert: files.authorities };
+        let client = Client::build_with_tls(url, certificates).map_err(|error| {
+            if error.kind() == ErrorKind::InvalidClientConfig {
+                return is_wrong(error);
+            }
+            let reason = error.to_string().into();
+            ConnectError::Tls { engine: ENGINE, address: at.into(), reason }
         })?;
         let link = keep::connect::<Connections>(client).await?;
         Ok(Self { link })
@@ -126,6 +166,8 @@ impl fmt::Debug for Redis {
 
 const ENGINE: &str = "Redis";
 const EXAMPLE: &str = "redis://user:password@127.0.0.1:6379";
+#[cfg(feature = "rustls")]
+const TLS_EXAMPLE: &str = "rediss://user:password@127.0.0.1:6379";
 
 /// The most channels of one command: some 30 KB.
 const SUBSCRIBE_AT_ONCE: usize = 1000;
@@ -261,11 +303,12 @@ async fn receive(
 }
 
 fn explain(address: &str, error: &RedisError) -> ConnectError {
-    let (address, reason) = (address.into(), error.to_string().into());
+    let reason = error.to_string();
     // what Redis answers to a wrong password, to none, and to a user who may not subscribe
     let refused = matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM"));
     if refused || error.kind() == ErrorKind::AuthenticationFailed {
+        let (address, reason) = (address.into(), reason.into());
         return ConnectError::Unauthorized { engine: ENGINE, example: EXAMPLE, address, reason };
     }
-    ConnectError::Unreachable { engine: ENGINE, address, reason }
+    ConnectError::of_connection(ENGINE, address, &reason)
 }

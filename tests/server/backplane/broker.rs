@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use sansws::server::backplane::{Backplane, ConnectError};
+use sansws_test::certificates::Leaf;
 use sansws_test::process::{Process, START, skip};
 
 use crate::support::free_addr;
@@ -17,6 +18,10 @@ pub trait Kind: Sized + 'static {
     type Engine: Backplane;
 
     const NAME: &'static str;
+
+    /// Its name in messages.
+    #[allow(dead_code)] // only tests of TLS need it
+    const TITLE: &'static str;
 
     /// The program.
     fn program() -> Command;
@@ -44,8 +49,17 @@ pub struct Broker<K> {
     #[cfg_attr(not(feature = "nats"), allow(dead_code))] // Redis has one port for everything
     pub admin: SocketAddr,
     pub password: Option<&'static str>,
+    pub tls: Option<Tls>,
     process: Option<Process>,
     kind: std::marker::PhantomData<K>,
+}
+
+/// The certificates of a broker.
+pub struct Tls {
+    /// Its own.
+    pub certificate: Leaf,
+    /// Those of the authority that has to have signed the ones of clients.
+    pub clients: Option<PathBuf>,
 }
 
 /// No test takes that long.
@@ -54,8 +68,18 @@ const LIFETIME: Duration = Duration::from_secs(300);
 impl<K: Kind> Broker<K> {
     /// Starts one; `None` after a word about it if it is not installed and need not be.
     pub fn start(password: Option<&'static str>) -> Option<Self> {
+        Self::start_with(password, None)
+    }
+
+    /// Starts one that speaks nothing but TLS.
+    #[allow(dead_code)] // Redis without `rustls` has none
+    pub fn start_tls(password: &'static str, tls: Tls) -> Option<Self> {
+        Self::start_with(Some(password), Some(tls))
+    }
+
+    fn start_with(password: Option<&'static str>, tls: Option<Tls>) -> Option<Self> {
         let (addr, admin, kind) = (free_addr(), free_addr(), std::marker::PhantomData);
-        let mut this = Self { addr, admin, password, process: None, kind };
+        let mut this = Self { addr, admin, password, tls, process: None, kind };
         if K::program().arg("--version").output().is_err() {
             let test = thread::current().name().unwrap_or("a test of a broker").to_owned();
             let name = K::NAME;

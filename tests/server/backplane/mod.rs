@@ -3,6 +3,8 @@
 
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod broker;
+#[cfg(all(unix, any(feature = "redis", feature = "nats")))] // which has signals
+mod cluster;
 mod common;
 mod cutting;
 mod gaps;
@@ -14,3 +16,5 @@ mod presence;
 mod redis;
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod scenarios;
+#[cfg(any(all(feature = "redis", feature = "rustls"), feature = "nats"))]
+mod tls;

@@ -1,15 +1,19 @@
 use std::process::Command;
 
 use bytes::Bytes;
-use sansws::server::backplane::{Backplane, ConnectError, Nats, PublishError};
+use sansws::server::backplane::{Backplane, BrokerTls, ConnectError, Nats, PublishError};
 
 use super::broker::{Broker, Kind, ask};
+#[cfg(unix)]
+use super::cluster;
 use super::scenarios;
+use super::tls;
 
 impl Kind for Nats {
     type Engine = Self;
 
     const NAME: &'static str = "nats";
+    const TITLE: &'static str = "NATS";
 
     fn program() -> Command {
         // Debian puts it where only root's path leads
@@ -23,6 +27,14 @@ impl Kind for Nats {
         command.args(["-a", "127.0.0.1", "-p", &port, "-m", &admin]);
         if let Some(password) = broker.password {
             command.args(["--user", "somebody", "--pass", password]);
+        }
+        if let Some(tls) = &broker.tls {
+            command.arg("--tlscert").arg(&tls.certificate.certificate);
+            command.arg("--tlskey").arg(&tls.certificate.key);
+            match &tls.clients {
+                Some(authority) => command.arg("--tlsverify").arg("--tlscacert").arg(authority),
+                None => command.arg("--tls"),
+            };
         }
     }
 
@@ -52,6 +64,17 @@ impl Kind for Nats {
 }
 
 scenarios::all!(Nats);
+#[cfg(unix)]
+cluster::tests!(Nats);
+tls::tests!(Nats);
+
+impl tls::TlsKind for Nats {
+    const SCHEME: &'static str = "tls";
+
+    async fn connect_tls(url: &str, tls: &BrokerTls) -> Result<Self, ConnectError> {
+        Self::connect_tls(url, tls).await
+    }
+}
 
 #[tokio::test]
 async fn errors_say_what_to_do() {

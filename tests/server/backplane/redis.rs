@@ -3,12 +3,17 @@ use std::process::Command;
 use sansws::server::backplane::{ConnectError, Redis};
 
 use super::broker::{Broker, Kind, ask};
+#[cfg(unix)]
+use super::cluster;
 use super::scenarios;
+#[cfg(feature = "rustls")]
+use super::tls;
 
 impl Kind for Redis {
     type Engine = Self;
 
     const NAME: &'static str = "redis";
+    const TITLE: &'static str = "Redis";
 
     fn program() -> Command {
         Command::new("redis-server")
@@ -16,7 +21,19 @@ impl Kind for Redis {
 
     fn set_up(broker: &Broker<Self>, command: &mut Command) {
         let port = broker.addr.port().to_string();
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        if let Some(tls) = &broker.tls {
+            command.args(["--port", "0", "--tls-port", &port]);
+            command.arg("--tls-cert-file").arg(&tls.certificate.certificate);
+            command.arg("--tls-key-file").arg(&tls.certificate.key);
+            // it wants one of these even where it asks for nothing
+            command.arg("--tls-ca-cert-file");
+            command.arg(tls.clients.as_ref().unwrap_or(&tls.certificate.certificate));
+            let asks = if tls.clients.is_some() { "yes" } else { "no" };
+            command.args(["--tls-auth-clients", asks]);
+        } else {
+            command.args(["--port", &port]);
+        }
         if let Some(password) = broker.password {
             command.args(["--user", "default", "off"]);
             command.args([
@@ -57,6 +74,22 @@ impl Kind for Redis {
 }
 
 scenarios::all!(Redis);
+#[cfg(unix)]
+cluster::tests!(Redis);
+#[cfg(feature = "rustls")]
+tls::tests!(Redis);
+
+#[cfg(feature = "rustls")]
+impl tls::TlsKind for Redis {
+    const SCHEME: &'static str = "rediss";
+
+    async fn connect_tls(
+        url: &str,
+        tls: &sansws::server::backplane::BrokerTls,
+    ) -> Result<Self, ConnectError> {
+        Self::connect_tls(url, tls).await
+    }
+}
 
 #[tokio::test]
 async fn errors_say_what_to_do() {
