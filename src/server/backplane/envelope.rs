@@ -2,6 +2,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::notice::Notice;
 use super::numbers::Number;
+use crate::server::client::history::Position;
 use crate::wire::{CloseCode, Opcode};
 
 /// What one server tells others, as its bytes are documented in the module.
@@ -31,6 +32,12 @@ pub(super) enum Content {
     },
     /// Who is where, between servers.
     Notice(Notice),
+    /// A message that the engine has kept.
+    Kept {
+        position: Position,
+        /// As it is kept: an envelope or the bytes of a message.
+        message: Bytes,
+    },
 }
 
 /// No text begins with it: UTF-8 has no such byte.
@@ -38,6 +45,7 @@ const MARK: u8 = 0xFF;
 const VERSION: u8 = 1;
 const MESSAGE: u8 = 1;
 const CLOSE: u8 = 2;
+const KEPT: u8 = 9;
 /// In the byte of the opcode: not to be compressed.
 const PLAIN: u8 = 0x80;
 /// In the byte of the opcode: a number follows the header.
@@ -57,6 +65,7 @@ impl Envelope {
             }
             Content::Close { reason, .. } => (CLOSE, Opcode::Close as u8, 2 + reason.len()),
             Content::Notice(notice) => (notice.kind(), 0, notice.len()),
+            Content::Kept { message, .. } => (KEPT, 0, 16 + message.len()),
         };
         let numbered = if self.number.is_some() { NUMBERED } else { 0 };
         let mut bytes = BytesMut::with_capacity(HEADER + NUMBER + len);
@@ -74,6 +83,11 @@ impl Envelope {
                 bytes.put_slice(reason);
             }
             Content::Notice(notice) => notice.put(&mut bytes),
+            Content::Kept { position, message } => {
+                bytes.put_u64(position.epoch);
+                bytes.put_u64(position.offset);
+                bytes.put_slice(message);
+            }
         }
         bytes
     }
@@ -105,6 +119,10 @@ impl Envelope {
         let content = match header[2] {
             MESSAGE => Self::message(opcode, header[3] & PLAIN != 0, bytes)?,
             CLOSE => Self::close(&bytes)?,
+            KEPT => {
+                let (epoch, offset) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+                Content::Kept { position: Position { epoch, offset }, message: bytes }
+            }
             kind => Content::Notice(Notice::parse(kind, bytes)?),
         };
         Some(Self { node: field(4)?, client: field(12)?, number, content })

@@ -19,8 +19,10 @@ use tokio::time::timeout;
 
 use super::connect::{ConnectError, Overflow};
 use super::engine::{Backplane, EngineEvent, PublishError};
+use super::jetstream::{JetStream, Slot};
 use super::keep::{self, ANSWER_TIMEOUT, Connection, Loss, NO_ECHO, Task};
 use super::link::Link;
+use super::store::Store;
 use super::subject;
 
 /// NATS as the engine, by what is called Core NATS (feature `nats`): one connection of one server,
@@ -30,12 +32,16 @@ use super::subject;
 /// at most 0.2 s at first and 5 s later, a random time of it, and then all subscriptions are. A
 /// NATS that gives no answer for 10 s counts as lost.
 ///
+/// What is sent to a [`SharedTopic`](crate::server::SharedTopic) is kept by JetStream, which has to
+/// be switched on for that (`nats-server -js`); all else does without.
+///
 /// NATS itself ends a connection that does not take its messages fast enough (`max_pending`,
 /// `write_deadline`), which is such a loss. A message longer than its `max_payload`, 1 MB by
 /// default, is not published: [`PublishError::Length`]. Nor is one to a room whose name is empty,
 /// or longer than 1000 bytes: [`PublishError::Subject`].
 pub struct Nats {
     link: Arc<Link>,
+    history: JetStream,
 }
 
 impl Nats {
@@ -73,8 +79,10 @@ impl Nats {
             example: EXAMPLE,
             reason: error.to_string().into(),
         })?;
-        let link = keep::connect::<Connected>(servers).await?;
-        Ok(Self { link })
+        let slot = Arc::<Slot>::default();
+        let link = keep::connect::<Connected>((servers, Arc::clone(&slot))).await?;
+        let history = JetStream::new(slot, Arc::clone(&link));
+        Ok(Self { link, history })
     }
 
     /// Sets the most bytes that may wait for NATS, and of what comes from it, for the server.
@@ -116,6 +124,10 @@ impl Backplane for Nats {
 
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<EngineEvent> {
         self.link.poll_event(cx)
+    }
+
+    fn store(&self) -> Option<&dyn Store> {
+        Some(&self.history)
     }
 
     fn close(&self) {
@@ -192,9 +204,12 @@ impl Seen {
 }
 
 impl Connection for Connected {
-    type Address = Vec<ServerAddr>;
+    type Address = (Vec<ServerAddr>, Arc<Slot>);
 
-    async fn open(servers: &Vec<ServerAddr>, link: &Arc<Link>) -> Result<Self, ConnectError> {
+    async fn open(
+        (servers, slot): &(Vec<ServerAddr>, Arc<Slot>),
+        link: &Arc<Link>,
+    ) -> Result<Self, ConnectError> {
         let at: Vec<String> =
             servers.iter().map(|it| format!("{}:{}", it.host(), it.port())).collect();
         let at = at.join(",");
@@ -225,6 +240,7 @@ impl Connection for Connected {
         };
         this.send_probe().await.map_err(failed)?;
         this.echo(this.probes).await.map_err(failed)?;
+        slot.set(this.client.clone());
         Ok(this)
     }
 

@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub struct Broker<K> {
     #[cfg_attr(not(feature = "nats"), allow(dead_code))] // Redis has one port for everything
     pub admin: SocketAddr,
     pub password: Option<&'static str>,
+    /// Where it keeps what is to last.
+    pub data: Option<PathBuf>,
     process: Option<Process>,
     kind: std::marker::PhantomData<K>,
 }
@@ -54,8 +57,22 @@ const LIFETIME: Duration = Duration::from_secs(300);
 impl<K: Kind> Broker<K> {
     /// Starts one; `None` after a word about it if it is not installed and need not be.
     pub fn start(password: Option<&'static str>) -> Option<Self> {
+        Self::start_at(password, None)
+    }
+
+    /// Starts one that keeps what it has in files.
+    pub fn start_lasting() -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (name, number) = (K::NAME, NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("sansws-{name}-{}-{number}", std::process::id());
+        let data = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&data).unwrap();
+        Self::start_at(None, Some(data))
+    }
+
+    fn start_at(password: Option<&'static str>, data: Option<PathBuf>) -> Option<Self> {
         let (addr, admin, kind) = (free_addr(), free_addr(), std::marker::PhantomData);
-        let mut this = Self { addr, admin, password, process: None, kind };
+        let mut this = Self { addr, admin, password, data, process: None, kind };
         if K::program().arg("--version").output().is_err() {
             let test = thread::current().name().unwrap_or("a test of a broker").to_owned();
             let name = K::NAME;
@@ -86,6 +103,13 @@ impl<K: Kind> Broker<K> {
         self.process = None;
     }
 
+    /// Deletes what one that was killed has kept.
+    pub fn forget(&self) {
+        let data = self.data.as_ref().unwrap();
+        std::fs::remove_dir_all(data).unwrap();
+        std::fs::create_dir_all(data).unwrap();
+    }
+
     pub fn process(&self) -> &Process {
         self.process.as_ref().unwrap()
     }
@@ -106,6 +130,15 @@ impl<K: Kind> Broker<K> {
         let mut command = Command::new("python3");
         command.arg(directory.join(script)).arg(self.addr.port().to_string()).args(arguments);
         command
+    }
+}
+
+impl<K> Drop for Broker<K> {
+    fn drop(&mut self) {
+        self.process = None;
+        if let Some(data) = &self.data {
+            let _ = std::fs::remove_dir_all(data);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sansws::server::backplane::{Backplane, ConnectError, Nats, PublishError};
 
 use super::broker::{Broker, Kind, ask};
-use super::scenarios;
+use super::{outages, remembering, scenarios};
 
 impl Kind for Nats {
     type Engine = Self;
@@ -21,6 +21,9 @@ impl Kind for Nats {
     fn set_up(broker: &Broker<Self>, command: &mut Command) {
         let [port, admin] = [broker.addr, broker.admin].map(|it| it.port().to_string());
         command.args(["-a", "127.0.0.1", "-p", &port, "-m", &admin]);
+        if let Some(data) = &broker.data {
+            command.args(["-js", "-sd"]).arg(data);
+        }
         if let Some(password) = broker.password {
             command.args(["--user", "somebody", "--pass", password]);
         }
@@ -52,6 +55,7 @@ impl Kind for Nats {
 }
 
 scenarios::all!(Nats);
+outages::all!(Nats);
 
 #[tokio::test]
 async fn errors_say_what_to_do() {
