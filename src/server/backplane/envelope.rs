@@ -197,6 +197,20 @@ mod tests {
         assert_eq!(bytes[2..4], [2, 8]);
         assert_eq!(bytes[20..], *b"\x03\xf4soon");
         assert_eq!(decode(bytes), Some(close));
+        let content = Content::Kept {
+            position: Position { epoch: 0x0102_0304_0506_0708, offset: 0x090A },
+            message: Bytes::from_static(b"kept"),
+        };
+        let kept = Envelope { node: 1, client: 0, number: None, content };
+        let bytes = kept.encode();
+        assert_eq!(bytes[2..4], [9, 0]);
+        assert_eq!(bytes[20..], *b"\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\x09\x0Akept");
+        assert_eq!(
+            decode(Bytes::copy_from_slice(&bytes[..35])),
+            None,
+            "without its whole position"
+        );
+        assert_eq!(decode(bytes), Some(kept));
     }
 
     #[test]
@@ -233,7 +247,8 @@ mod tests {
         for bytes in [
             good[..HEADER - 1].to_vec(),
             with(1, 2),     // a later version
-            with(2, 9),     // a kind that is not known
+            with(2, 9),     // no whole position
+            with(2, 10),    // a kind that is not known
             with(3, 0),     // a continuation
             with(3, 3),     // a reserved opcode
             with(3, 0x11),  // a reserved bit
@@ -262,7 +277,12 @@ mod tests {
             reason: reason.into(),
         });
         let notice = any_notice().prop_map(Content::Notice);
-        prop_oneof![text, bytes, close, notice]
+        let kept = (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..80));
+        let kept = kept.prop_map(|(epoch, offset, message)| Content::Kept {
+            position: Position { epoch, offset },
+            message: message.into(),
+        });
+        prop_oneof![text, bytes, close, notice, kept]
     }
 
     fn any_envelope() -> impl Strategy<Value = Envelope> {
