@@ -25,7 +25,8 @@
 //!   `hub.room(name).send(…)` broadcast.
 //! - A [`Topic`] is a room that remembers its last messages (`hub.topic("a", History::last(200))`):
 //!   with [`join_since`](Topic::join_since) a client that comes back gets what it missed, and then
-//!   what is new, and is told what is lost.
+//!   what is new, and is told what is lost. A [`SharedTopic`] is one of all servers of a
+//!   [backplane].
 //! - A [`Guard`] is a function that is asked before a handler: see [`guard`](guard()).
 //! - A [`Response`] answers plain HTTP on the same port, or a handshake that is refused.
 //! - [`Server::http`] takes requests with a body, so that other processes can publish over HTTP in
@@ -244,6 +245,7 @@ pub use client::hub::Hub;
 pub use client::info::ClientInfo;
 pub use client::limits::SlowClients;
 pub use client::rate::{Excess, RateLimit};
+pub use client::shared::{SharedTopic, TopicError};
 pub use client::target::Target;
 pub use client::topic::{Published, ResumeError, Resumed, Topic};
 pub use client::traffic::Traffic;

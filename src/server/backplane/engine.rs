@@ -5,6 +5,8 @@ use core::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::store::Store;
+
 /// An engine that carries messages from one server to the others: a connection to a broker, as a
 /// rule. One object belongs to one server.
 ///
@@ -61,6 +63,13 @@ pub trait Backplane: Send + Sync + 'static {
     /// Returns what has happened next. One task calls it; if nothing has happened, it is woken by
     /// its waker later. Until the first event says otherwise the engine is up.
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<EngineEvent>;
+
+    /// Returns the part of the engine that remembers, for
+    /// [`SharedTopic`](crate::server::SharedTopic). `None` by default: whoever sends to such a
+    /// topic is told that there is none.
+    fn store(&self) -> Option<&dyn Store> {
+        None
+    }
 
     /// Ends the connection to the engine: the server is over. Nothing is called after that but
     /// [`publish`](Self::publish) and the two for subscriptions, which have no effect. Does nothing

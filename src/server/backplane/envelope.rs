@@ -2,6 +2,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::notice::Notice;
 use super::numbers::Number;
+use crate::server::client::history::Position;
 use crate::wire::{CloseCode, Opcode};
 
 /// What one server tells others, as its bytes are documented in the module.
@@ -31,6 +32,12 @@ pub(super) enum Content {
     },
     /// Who is where, between servers.
     Notice(Notice),
+    /// A message that the engine has kept.
+    Kept {
+        position: Position,
+        /// As it is kept: an envelope or the bytes of a message.
+        message: Bytes,
+    },
 }
 
 /// No text begins with it: UTF-8 has no such byte.
@@ -38,6 +45,7 @@ const MARK: u8 = 0xFF;
 const VERSION: u8 = 1;
 const MESSAGE: u8 = 1;
 const CLOSE: u8 = 2;
+const KEPT: u8 = 9;
 /// In the byte of the opcode: not to be compressed.
 const PLAIN: u8 = 0x80;
 /// In the byte of the opcode: a number follows the header.
@@ -57,6 +65,7 @@ impl Envelope {
             }
             Content::Close { reason, .. } => (CLOSE, Opcode::Close as u8, 2 + reason.len()),
             Content::Notice(notice) => (notice.kind(), 0, notice.len()),
+            Content::Kept { message, .. } => (KEPT, 0, 16 + message.len()),
         };
         let numbered = if self.number.is_some() { NUMBERED } else { 0 };
         let mut bytes = BytesMut::with_capacity(HEADER + NUMBER + len);
@@ -74,6 +83,11 @@ impl Envelope {
                 bytes.put_slice(reason);
             }
             Content::Notice(notice) => notice.put(&mut bytes),
+            Content::Kept { position, message } => {
+                bytes.put_u64(position.epoch);
+                bytes.put_u64(position.offset);
+                bytes.put_slice(message);
+            }
         }
         bytes
     }
@@ -105,6 +119,10 @@ impl Envelope {
         let content = match header[2] {
             MESSAGE => Self::message(opcode, header[3] & PLAIN != 0, bytes)?,
             CLOSE => Self::close(&bytes)?,
+            KEPT => {
+                let (epoch, offset) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+                Content::Kept { position: Position { epoch, offset }, message: bytes }
+            }
             kind => Content::Notice(Notice::parse(kind, bytes)?),
         };
         Some(Self { node: field(4)?, client: field(12)?, number, content })
@@ -179,6 +197,20 @@ mod tests {
         assert_eq!(bytes[2..4], [2, 8]);
         assert_eq!(bytes[20..], *b"\x03\xf4soon");
         assert_eq!(decode(bytes), Some(close));
+        let content = Content::Kept {
+            position: Position { epoch: 0x0102_0304_0506_0708, offset: 0x090A },
+            message: Bytes::from_static(b"kept"),
+        };
+        let kept = Envelope { node: 1, client: 0, number: None, content };
+        let bytes = kept.encode();
+        assert_eq!(bytes[2..4], [9, 0]);
+        assert_eq!(bytes[20..], *b"\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\x09\x0Akept");
+        assert_eq!(
+            decode(Bytes::copy_from_slice(&bytes[..35])),
+            None,
+            "without its whole position"
+        );
+        assert_eq!(decode(bytes), Some(kept));
     }
 
     #[test]
@@ -215,7 +247,8 @@ mod tests {
         for bytes in [
             good[..HEADER - 1].to_vec(),
             with(1, 2),     // a later version
-            with(2, 9),     // a kind that is not known
+            with(2, 9),     // no whole position
+            with(2, 10),    // a kind that is not known
             with(3, 0),     // a continuation
             with(3, 3),     // a reserved opcode
             with(3, 0x11),  // a reserved bit
@@ -244,7 +277,12 @@ mod tests {
             reason: reason.into(),
         });
         let notice = any_notice().prop_map(Content::Notice);
-        prop_oneof![text, bytes, close, notice]
+        let kept = (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..80));
+        let kept = kept.prop_map(|(epoch, offset, message)| Content::Kept {
+            position: Position { epoch, offset },
+            message: message.into(),
+        });
+        prop_oneof![text, bytes, close, notice, kept]
     }
 
     fn any_envelope() -> impl Strategy<Value = Envelope> {

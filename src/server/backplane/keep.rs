@@ -167,7 +167,7 @@ pub(super) async fn answered<T, E: ToString>(
     }
 }
 
-const NO_ANSWER: &str = "no answer in time";
+pub(super) const NO_ANSWER: &str = "no answer in time";
 pub(super) const NO_ECHO: &str = "it does not send what is published";
 
 /// A subject of which nobody else hears, for probes.

@@ -231,6 +231,12 @@ impl Link {
         self.closed.notify_one();
     }
 
+    /// Returns whether the engine is connected.
+    pub(super) fn is_up(&self) -> bool {
+        let state = self.lock();
+        state.up && !state.closed
+    }
+
     /// Returns the bytes that wait, to the engine and from it.
     pub(super) fn queued(&self) -> (usize, usize) {
         let state = self.lock();

@@ -6,8 +6,8 @@
 //! | engine | for | feature | crates in all |
 //! |---|---|---|---|
 //! | [`Memory`] | several servers in one process | | 24 |
-//! | `Redis::connect("redis://127.0.0.1").await?` | Redis and Valkey, by Pub/Sub | `redis` | 72 |
-//! | `Nats::connect("nats://127.0.0.1").await?` | NATS, by Core NATS | `nats` | 98 |
+//! | `Redis::connect("redis://127.0.0.1").await?` | Redis and Valkey | `redis` | 72 |
+//! | `Nats::connect("nats://127.0.0.1").await?` | NATS | `nats` | 106 |
 //! | what implements [`Backplane`] | anything else | | |
 //!
 //! ```no_run
@@ -53,10 +53,9 @@
 //! | [`Hub::close`](crate::server::Hub::close) | the same |
 //! | [`Target::everywhere`](crate::server::Target::everywhere) | [clients of all](#who-is-where) |
 //! | `clients()`, `len()`, `hub.rooms()`, `hub.get(id)` | this server alone |
+//! | a [`SharedTopic`](crate::server::SharedTopic) | [clients of all](#rooms-that-remember) |
 //! | a [`Topic`](crate::server::Topic), its history and what is sent to it | this server alone |
 //! | [`ServerHandle::shutdown`](crate::server::ServerHandle::shutdown) | this server alone |
-//!
-//! There is no history that they share yet.
 //!
 //! The id of a client has a random part of its server in its upper 32 bits, one that changes with
 //! each start, and a number in the lower ones. It is above 2^53: where it goes to JavaScript, send
@@ -147,6 +146,8 @@
 //!
 //! All of this is in memory, of the servers alone: the engine keeps nothing.
 //!
+#![doc = include_str!("remembering.md")]
+//!
 //! # What is published
 //!
 //! The subjects are `sansws.all`, `sansws.room.NAME`, `sansws.node.PART` for one server and its
@@ -168,7 +169,7 @@
 //!
 //! - byte 0: 0xFF, with which no text begins
 //! - byte 1, version: 1; what has another is dropped
-//! - byte 2, kind: 1 message, 2 close; 3 to 8 who is where
+//! - byte 2, kind: 1 message, 2 close; 3 to 8 who is where; 9 a message that is kept
 //! - byte 3: the opcode of RFC 6455, 1 text, 2 binary, 9 ping, 10 pong, and 128 more if it must not
 //!   be compressed; 8 for a close; and 64 more if there is a number
 //! - bytes 4 to 11, node: a number that the server has drawn at its start; it drops its own
@@ -198,6 +199,9 @@
 //! - kind 8, a part of the answer: the number; a byte, 1 in the last part, and 2 more if there are
 //!   more ids than may be told; in 4 bytes how many came in the parts before; and ids
 //!
+//! A message that the engine has kept, with 0 in byte 3 and for the id, on the subject of its room:
+//! kind 9, its epoch in 8 bytes, its offset in 8, and the bytes that are kept.
+//!
 //! Whoever can publish can send to and close all clients: keep the engine from strangers.
 //!
 //! # Cost
@@ -213,6 +217,9 @@ mod connect;
 mod engine;
 mod envelope;
 mod everywhere;
+pub(super) mod follow;
+#[cfg(feature = "nats")]
+mod jetstream;
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod keep;
 #[cfg(any(feature = "redis", feature = "nats"))]
@@ -230,6 +237,9 @@ mod redis;
 mod roster;
 mod settings;
 mod stats;
+pub(super) mod store;
+#[cfg(feature = "redis")]
+mod streams;
 mod subject;
 #[cfg(any(feature = "nats", all(feature = "redis", feature = "rustls")))]
 mod tls;
@@ -246,5 +256,6 @@ pub use presence::Presence;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
 pub use stats::{BackplaneStats, Reach};
+pub use store::{Answer, Append, Appended, HistoryError, Page, Read, Store};
 #[cfg(any(feature = "nats", all(feature = "redis", feature = "rustls")))]
 pub use tls::BrokerTls;

@@ -19,8 +19,10 @@ use tokio::time::timeout;
 
 use super::connect::{ConnectError, Overflow};
 use super::engine::{Backplane, EngineEvent, PublishError};
+use super::jetstream::{JetStream, Slot};
 use super::keep::{self, ANSWER_TIMEOUT, Connection, Loss, NO_ECHO, Task};
 use super::link::Link;
+use super::store::Store;
 use super::subject;
 use super::tls::BrokerTls;
 
@@ -31,12 +33,16 @@ use super::tls::BrokerTls;
 /// at most 0.2 s at first and 5 s later, a random time of it, and then all subscriptions are. A
 /// NATS that gives no answer for 10 s counts as lost.
 ///
+/// What is sent to a [`SharedTopic`](crate::server::SharedTopic) is kept by JetStream, which has to
+/// be switched on for that (`nats-server -js`); all else does without.
+///
 /// NATS itself ends a connection that does not take its messages fast enough (`max_pending`,
 /// `write_deadline`), which is such a loss. A message longer than its `max_payload`, 1 MB by
 /// default, is not published: [`PublishError::Length`]. Nor is one to a room whose name is empty,
 /// or longer than 1000 bytes: [`PublishError::Subject`].
 pub struct Nats {
     link: Arc<Link>,
+    history: JetStream,
 }
 
 impl Nats {
@@ -69,8 +75,7 @@ impl Nats {
     ///
     /// Outside a tokio runtime.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
-        let link = keep::connect::<Connected>(Address::new(url, None)?).await?;
-        Ok(Self { link })
+        Self::open(url, None).await
     }
 
     /// Connects as [`connect`](Self::connect) does, with certificates of your own, and never
@@ -89,8 +94,15 @@ impl Nats {
     ///
     /// Outside a tokio runtime.
     pub async fn connect_tls(url: &str, tls: &BrokerTls) -> Result<Self, ConnectError> {
-        let link = keep::connect::<Connected>(Address::new(url, Some(tls.clone()))?).await?;
-        Ok(Self { link })
+        Self::open(url, Some(tls.clone())).await
+    }
+
+    async fn open(url: &str, tls: Option<BrokerTls>) -> Result<Self, ConnectError> {
+        let slot = Arc::<Slot>::default();
+        let address = Address::new(url, tls, Arc::clone(&slot))?;
+        let link = keep::connect::<Connected>(address).await?;
+        let history = JetStream::new(slot, Arc::clone(&link));
+        Ok(Self { link, history })
     }
 
     /// Sets the most bytes that may wait for NATS, and of what comes from it, for the server.
@@ -132,6 +144,10 @@ impl Backplane for Nats {
 
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<EngineEvent> {
         self.link.poll_event(cx)
+    }
+
+    fn store(&self) -> Option<&dyn Store> {
+        Some(&self.history)
     }
 
     fn close(&self) {
@@ -178,17 +194,19 @@ const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
 struct Address {
     servers: Vec<ServerAddr>,
     tls: Option<BrokerTls>,
+    /// Where a history finds the connection.
+    slot: Arc<Slot>,
 }
 
 impl Address {
-    fn new(url: &str, tls: Option<BrokerTls>) -> Result<Self, ConnectError> {
+    fn new(url: &str, tls: Option<BrokerTls>, slot: Arc<Slot>) -> Result<Self, ConnectError> {
         let servers: Result<Vec<ServerAddr>, _> = url.split(',').map(str::parse).collect();
         let servers = servers.map_err(|error| ConnectError::Url {
             engine: ENGINE,
             example: EXAMPLE,
             reason: error.to_string().into(),
         })?;
-        Ok(Self { servers, tls })
+        Ok(Self { servers, tls, slot })
     }
 }
 
@@ -228,7 +246,7 @@ impl Connection for Connected {
     type Address = Address;
 
     async fn open(address: &Address, link: &Arc<Link>) -> Result<Self, ConnectError> {
-        let Address { servers, tls } = address;
+        let Address { servers, tls, slot } = address;
         let at: Vec<String> =
             servers.iter().map(|it| format!("{}:{}", it.host(), it.port())).collect();
         let at = at.join(",");
@@ -270,6 +288,7 @@ impl Connection for Connected {
         };
         this.send_probe().await.map_err(failed)?;
         this.echo(this.probes).await.map_err(failed)?;
+        slot.set(this.client.clone());
         Ok(this)
     }
 

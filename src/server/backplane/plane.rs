@@ -15,12 +15,15 @@ use tokio::time::Instant;
 
 use super::engine::{Backplane, EngineEvent, PublishError};
 use super::envelope::{Content, Envelope, put_number};
+use super::follow::Followers;
 use super::notice::Notice;
 use super::numbers::{Arrival, Incoming, Number, Outgoing};
 use super::roster::Roster;
 use super::stats::BackplaneStats;
+use super::store::Store;
 use super::subject::{self, Place};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage};
+use crate::server::client::history::Position;
 use crate::server::client::hub::Hub;
 use crate::server::observe::event::LogEvent;
 use crate::server::observe::stats::Counters;
@@ -36,6 +39,8 @@ pub(crate) struct Plane {
     hasher: RandomState,
     /// Who is where on all servers, if that is kept account of: set before there are clients.
     roster: OnceLock<Roster>,
+    /// What is known of topics whose history is in the engine.
+    followers: Followers,
     /// Locked while a message is given to the engine, so that numbers grow in order.
     outgoing: Mutex<Outgoing>,
     /// Locked for moments, also while the hub is.
@@ -64,6 +69,7 @@ impl Plane {
             node: hasher.hash_one(0) | 1 << 32,
             hasher,
             roster: OnceLock::new(),
+            followers: Followers::new(),
             outgoing: Mutex::new(Outgoing::new()),
             incoming: Mutex::new(Incoming::new()),
             up: AtomicBool::new(true),
@@ -201,6 +207,36 @@ impl Plane {
         self.engine.publish(&place.subject(&self.prefix), envelope.encode().freeze())
     }
 
+    /// Returns the part of the engine that remembers.
+    pub(crate) fn store(&self) -> Option<&dyn Store> {
+        self.engine.store()
+    }
+
+    pub(crate) const fn followers(&self) -> &Followers {
+        &self.followers
+    }
+
+    /// Returns where the history of a topic is kept.
+    pub(crate) fn topic_subject(&self, name: &str) -> String {
+        subject::topic(&self.prefix, name)
+    }
+
+    /// Tells other servers of a message that was kept. It has no number: who does not get it finds
+    /// it in the engine.
+    pub(crate) fn tell_kept(&self, room: &str, position: Position, message: Bytes) {
+        let content = Content::Kept { position, message };
+        let envelope = Envelope { node: self.node, client: 0, number: None, content };
+        let subject = subject::room(&self.prefix, room);
+        let published = self.engine.publish(&subject, envelope.encode().freeze());
+        let counter = if published.is_ok() { &self.published } else { &self.not_published };
+        Counters::add(counter);
+    }
+
+    /// Notes messages of topics that were not kept long enough to be delivered here.
+    pub(super) fn note_missed(&self, messages: u64) {
+        self.missed.fetch_add(messages, Ordering::Relaxed);
+    }
+
     /// Returns the subject of the server of a client.
     fn subject_of(&self, id: u64) -> String {
         Place::of(id).subject(&self.prefix)
@@ -236,9 +272,17 @@ impl Plane {
             }
             pending::<()>().await;
         });
+        let mut following = pin!(async {
+            if self.store().is_some() {
+                self.followers.drive(self, hub).await;
+            }
+            pending::<()>().await;
+        });
         let mut passing = pin!(self.pass_on(hub));
         poll_fn(|cx| {
-            let _ = telling.as_mut().poll(cx); // it has no end
+            // neither has an end
+            let _ = telling.as_mut().poll(cx);
+            let _ = following.as_mut().poll(cx);
             passing.as_mut().poll(cx)
         })
         .await;
@@ -253,8 +297,10 @@ impl Plane {
                 }
                 EngineEvent::Lost { messages } => {
                     self.lost.fetch_add(messages, Ordering::Relaxed);
+                    self.followers.doubt();
                 }
                 EngineEvent::Up => {
+                    self.followers.doubt();
                     if let Some(roster) = self.roster() {
                         roster.hurry();
                     }
@@ -289,6 +335,13 @@ impl Plane {
                     Some(_) => Counters::add(&self.invalid),
                 }
             }
+            Some(Envelope { content: Content::Kept { position, message }, .. }) => match &place {
+                Place::Room(name) => {
+                    Counters::add(&self.received);
+                    self.followers.told(hub, name, position, message);
+                }
+                _ => Counters::add(&self.invalid),
+            },
             Some(envelope) if place != Place::Presence => {
                 if self.is_new(hub, subject, &envelope) {
                     Counters::add(&self.received);
@@ -371,7 +424,7 @@ fn deliver(hub: &Hub, place: &Place, envelope: Envelope) {
                 Content::Close { code, reason } => {
                     let _ = client.close(code, text(&reason));
                 }
-                Content::Notice(_) => {}
+                Content::Notice(_) | Content::Kept { .. } => {}
             }
             return;
         }
@@ -385,7 +438,7 @@ fn deliver(hub: &Hub, place: &Place, envelope: Envelope) {
         Content::Close { code, reason } => {
             let _ = target.close_here(code, text(&reason));
         }
-        Content::Notice(_) => {}
+        Content::Notice(_) | Content::Kept { .. } => {}
     }
 }
 

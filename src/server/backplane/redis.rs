@@ -17,6 +17,8 @@ use super::connect::{ConnectError, Overflow};
 use super::engine::{Backplane, EngineEvent, PublishError};
 use super::keep::{self, ANSWER_TIMEOUT, Connection, Loss, MISSING_PROBES, NO_ECHO, Task};
 use super::link::Link;
+use super::store::Store;
+use super::streams::{Slot, Streams};
 
 /// Redis or Valkey as the engine, by its Pub/Sub (feature `redis`): two connections of one server,
 /// and a task that keeps them until this is dropped.
@@ -27,15 +29,20 @@ use super::link::Link;
 ///
 /// Redis itself ends a connection that does not take its messages fast enough
 /// (`client-output-buffer-limit pubsub`), which is such a loss.
+///
+/// What is sent to a [`SharedTopic`](crate::server::SharedTopic) is kept in a stream, by scripts
+/// on the connection for publishing: nothing of it is lost with the connection. It takes Redis 5.
 pub struct Redis {
     link: Arc<Link>,
+    streams: Streams,
 }
 
 impl Redis {
     /// Connects, and keeps connected from then on: `redis://127.0.0.1`,
     /// `redis://user:password@host:6379`, or `unix:///run/redis.sock`; with the feature `rustls`
     /// also `rediss://host`, for a certificate of an authority that the system trusts
-    /// (`connect_tls` for others). Databases have no part in Pub/Sub.
+    /// (`connect_tls` for others). A database, `/1`, is where histories are; it has no part in
+    /// Pub/Sub.
     ///
     /// ```no_run
     /// use sansws::server::Server;
@@ -65,8 +72,7 @@ impl Redis {
             example: EXAMPLE,
             reason: error.to_string().into(),
         })?;
-        let link = keep::connect::<Connections>(client).await?;
-        Ok(Self { link })
+        Self::open(client).await
     }
 
     /// Connects as [`connect`](Self::connect) does, with certificates of your own; the URL is one
@@ -105,8 +111,14 @@ impl Redis {
             let reason = error.to_string().into();
             ConnectError::Tls { engine: ENGINE, address: at.into(), reason }
         })?;
-        let link = keep::connect::<Connections>(client).await?;
-        Ok(Self { link })
+        Self::open(client).await
+    }
+
+    async fn open(client: Client) -> Result<Self, ConnectError> {
+        let slot = Slot::default();
+        let link = keep::connect::<Connections>((client, slot.clone())).await?;
+        let streams = Streams::new(slot, Arc::clone(&link));
+        Ok(Self { link, streams })
     }
 
     /// Sets the most bytes that may wait for Redis, and of what comes from it, for the server.
@@ -141,6 +153,10 @@ impl Backplane for Redis {
 
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<EngineEvent> {
         self.link.poll_event(cx)
+    }
+
+    fn store(&self) -> Option<&dyn Store> {
+        Some(&self.streams)
     }
 
     fn close(&self) {
@@ -189,9 +205,9 @@ struct Connections {
 }
 
 impl Connection for Connections {
-    type Address = Client;
+    type Address = (Client, Slot);
 
-    async fn open(client: &Client, link: &Arc<Link>) -> Result<Self, ConnectError> {
+    async fn open((client, slot): &(Client, Slot), link: &Arc<Link>) -> Result<Self, ConnectError> {
         let address = client.get_connection_info().addr().to_string();
         let failed = |error: RedisError| explain(&address, &error);
         let config = AsyncConnectionConfig::new()
@@ -222,6 +238,7 @@ impl Connection for Connections {
             Arc::clone(&loss),
         );
         let receive = Task::spawn(receive);
+        slot.set(&publish);
         Ok(Self {
             publish,
             subscribe,

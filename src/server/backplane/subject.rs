@@ -58,6 +58,13 @@ pub(super) fn room(prefix: &str, name: &str) -> String {
     subject
 }
 
+/// Returns where the history of a topic is kept, to which nothing is published.
+pub(super) fn topic(prefix: &str, name: &str) -> String {
+    let mut subject = format!("{prefix}.topic.");
+    encode(name, &mut subject);
+    subject
+}
+
 /// Appends a name, percent-encoded: what is left has no meaning in the subjects of any broker.
 pub(super) fn encode(name: &str, subject: &mut String) {
     for byte in name.bytes() {

@@ -55,6 +55,13 @@ impl History {
     }
 }
 
+/// What engines are told.
+impl History {
+    pub(crate) const fn bounds(&self) -> (usize, Duration) {
+        (self.messages, self.max_age)
+    }
+}
+
 const MAX_AGE: Duration = Duration::from_secs(3600);
 const MAX_BYTES: usize = 512 * 1024;
 
@@ -159,7 +166,7 @@ impl fmt::Display for Missed {
 impl core::error::Error for Missed {}
 
 /// The last messages of a topic, in order and without a gap.
-pub(super) struct Log {
+pub(crate) struct Log {
     history: History,
     /// That of the last message, also if it is not kept.
     last: Position,
@@ -189,17 +196,16 @@ impl Log {
     pub(super) fn new(history: History) -> Self {
         // the keys are random, so that the hash of anything is
         let epoch = RandomState::new().hash_one(0);
-        Self {
-            history,
-            last: Position { epoch, offset: 0 },
-            kept: VecDeque::new(),
-            bytes: 0,
-            is_forgotten: false,
-        }
+        Self::at(history, Position { epoch, offset: 0 })
+    }
+
+    /// Makes one that goes on behind a position.
+    pub(crate) const fn at(history: History, last: Position) -> Self {
+        Self { history, last, kept: VecDeque::new(), bytes: 0, is_forgotten: false }
     }
 
     /// Returns the position of the last message.
-    pub(super) const fn last(&self) -> Position {
+    pub(crate) const fn last(&self) -> Position {
         self.last
     }
 
@@ -218,13 +224,13 @@ impl Log {
     }
 
     /// Sets the bounds, and drops what is beyond them.
-    pub(super) fn set(&mut self, history: History, now: Instant) {
+    pub(crate) fn set(&mut self, history: History, now: Instant) {
         self.history = history;
         self.trim(now);
     }
 
     /// Gives a message the next position, and keeps it.
-    pub(super) fn append(&mut self, message: &PreparedMessage, now: Instant) {
+    pub(crate) fn append(&mut self, message: &PreparedMessage, now: Instant) {
         self.last = self.next();
         if self.is_forgotten {
             return;
@@ -263,7 +269,7 @@ impl Log {
     }
 
     /// Returns the messages behind a position.
-    pub(super) fn since(&self, position: Position) -> Result<Vec<PreparedMessage>, Missed> {
+    pub(crate) fn since(&self, position: Position) -> Result<Vec<PreparedMessage>, Missed> {
         if position.epoch != self.last.epoch || position.offset > self.last.offset {
             return Err(Missed::OtherEpoch);
         }

@@ -18,6 +18,7 @@ mod queue;
 mod quota;
 pub(crate) mod rate;
 mod rooms;
+pub(crate) mod shared;
 pub(crate) mod stream;
 pub(crate) mod target;
 pub(crate) mod task;

@@ -11,6 +11,7 @@ use super::hub::Hub;
 use super::target::Target;
 use super::topics::{Memory, compose};
 use crate::proto::{MessageRef, PreparedMessage, SendError};
+use crate::server::backplane::HistoryError;
 use crate::server::error::{JoinError, TrySendError};
 
 /// A room that remembers its last messages, so that a client that comes back gets what it missed:
@@ -67,7 +68,8 @@ use crate::server::error::{JoinError, TrySendError};
 /// A client that reads too slowly has no gap by this: it is closed, and comes back, unless
 /// [`SlowClients`](crate::server::SlowClients) lets messages be dropped for it.
 ///
-/// It is in memory: a server that is started again has forgotten all.
+/// It is in memory, of this server alone: one that is started again has forgotten all. A
+/// [`SharedTopic`](crate::server::SharedTopic) is one of several servers.
 ///
 /// # Cost
 ///
@@ -176,7 +178,7 @@ impl Topic<'_> {
             Ok(resumed) => Ok(resumed),
             Err(ResumeError::Join(error)) => Err(error),
             // nothing was asked for that could be missed
-            Err(ResumeError::Missed(_)) => Err(JoinError::Closed),
+            Err(ResumeError::Missed(_) | ResumeError::History(_)) => Err(JoinError::Closed),
         }
     }
 
@@ -195,38 +197,13 @@ impl Topic<'_> {
             });
             let queued = messages
                 .map_err(ResumeError::Missed)
-                .and_then(|messages| self.queue(client, &messages, whole));
+                .and_then(|messages| queue_kept(client, &messages, whole));
             if queued.is_err() && is_new {
                 self.hub.leave(client, self.name);
             }
             Ok(Resumed { position, messages: queued? })
         };
         self.hub.join_in_turn(client, self.name, self.history, resume)?
-    }
-
-    /// Queues messages that were kept for one client. Returns how many.
-    fn queue(
-        &self,
-        client: &Client,
-        messages: &[PreparedMessage],
-        whole: bool,
-    ) -> Result<usize, ResumeError> {
-        let context = client.context();
-        let wake = direct::wake_of(client);
-        let queued = match client.outbox().push_kept(messages, whole, wake, context) {
-            Ok(queued) => queued,
-            Err(TrySendError::Full { bytes, .. }) => {
-                return Err(ResumeError::Missed(Missed::TooMuch {
-                    messages: messages.len(),
-                    bytes,
-                    limit: context.limits().max_queued_bytes,
-                }));
-            }
-            Err(_) => return Err(ResumeError::Join(JoinError::Closed)),
-        };
-        let sent = &messages[messages.len() - queued..];
-        sent.iter().for_each(|message| direct::note_produced(&message.into(), 1));
-        Ok(queued)
     }
 
     /// Returns the position of the last message; `None` if there is no history.
@@ -240,6 +217,30 @@ impl Topic<'_> {
     pub fn forget(&self) -> bool {
         self.hub.forget_topic(self.name)
     }
+}
+
+/// Queues messages that were kept for one client. Returns how many.
+pub(super) fn queue_kept(
+    client: &Client,
+    messages: &[PreparedMessage],
+    whole: bool,
+) -> Result<usize, ResumeError> {
+    let context = client.context();
+    let wake = direct::wake_of(client);
+    let queued = match client.outbox().push_kept(messages, whole, wake, context) {
+        Ok(queued) => queued,
+        Err(TrySendError::Full { bytes, .. }) => {
+            return Err(ResumeError::Missed(Missed::TooMuch {
+                messages: messages.len(),
+                bytes,
+                limit: context.limits().max_queued_bytes,
+            }));
+        }
+        Err(_) => return Err(ResumeError::Join(JoinError::Closed)),
+    };
+    let sent = &messages[messages.len() - queued..];
+    sent.iter().for_each(|message| direct::note_produced(&message.into(), 1));
+    Ok(queued)
 }
 
 impl fmt::Debug for Topic<'_> {
@@ -274,13 +275,16 @@ pub struct Resumed {
 }
 
 /// The reason why a client did not go on where it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResumeError {
     /// It would have missed something.
     Missed(Missed),
     /// It cannot enter the room.
     Join(JoinError),
+    /// The engine of the backplane did not answer, or has no history: of a
+    /// [`SharedTopic`](crate::server::SharedTopic).
+    History(HistoryError),
 }
 
 impl fmt::Display for ResumeError {
@@ -288,11 +292,24 @@ impl fmt::Display for ResumeError {
         match self {
             Self::Missed(missed) => missed.fmt(f),
             Self::Join(error) => error.fmt(f),
+            Self::History(error) => error.fmt(f),
         }
     }
 }
 
 impl core::error::Error for ResumeError {}
+
+impl From<Missed> for ResumeError {
+    fn from(missed: Missed) -> Self {
+        Self::Missed(missed)
+    }
+}
+
+impl From<HistoryError> for ResumeError {
+    fn from(error: HistoryError) -> Self {
+        Self::History(error)
+    }
+}
 
 impl From<JoinError> for ResumeError {
     fn from(error: JoinError) -> Self {

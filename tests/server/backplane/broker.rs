@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ pub struct Broker<K> {
     pub admin: SocketAddr,
     pub password: Option<&'static str>,
     pub tls: Option<Tls>,
+    /// Where it keeps what is to last.
+    pub data: Option<PathBuf>,
     process: Option<Process>,
     kind: std::marker::PhantomData<K>,
 }
@@ -68,18 +71,32 @@ const LIFETIME: Duration = Duration::from_secs(300);
 impl<K: Kind> Broker<K> {
     /// Starts one; `None` after a word about it if it is not installed and need not be.
     pub fn start(password: Option<&'static str>) -> Option<Self> {
-        Self::start_with(password, None)
+        Self::start_at(password, None, None)
+    }
+
+    /// Starts one that keeps what it has in files.
+    pub fn start_lasting() -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (name, number) = (K::NAME, NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("sansws-{name}-{}-{number}", std::process::id());
+        let data = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&data).unwrap();
+        Self::start_at(None, None, Some(data))
     }
 
     /// Starts one that speaks nothing but TLS.
     #[allow(dead_code)] // Redis without `rustls` has none
     pub fn start_tls(password: &'static str, tls: Tls) -> Option<Self> {
-        Self::start_with(Some(password), Some(tls))
+        Self::start_at(Some(password), Some(tls), None)
     }
 
-    fn start_with(password: Option<&'static str>, tls: Option<Tls>) -> Option<Self> {
+    fn start_at(
+        password: Option<&'static str>,
+        tls: Option<Tls>,
+        data: Option<PathBuf>,
+    ) -> Option<Self> {
         let (addr, admin, kind) = (free_addr(), free_addr(), std::marker::PhantomData);
-        let mut this = Self { addr, admin, password, tls, process: None, kind };
+        let mut this = Self { addr, admin, password, tls, data, process: None, kind };
         if K::program().arg("--version").output().is_err() {
             let test = thread::current().name().unwrap_or("a test of a broker").to_owned();
             let name = K::NAME;
@@ -110,6 +127,13 @@ impl<K: Kind> Broker<K> {
         self.process = None;
     }
 
+    /// Deletes what one that was killed has kept.
+    pub fn forget(&self) {
+        let data = self.data.as_ref().unwrap();
+        std::fs::remove_dir_all(data).unwrap();
+        std::fs::create_dir_all(data).unwrap();
+    }
+
     pub fn process(&self) -> &Process {
         self.process.as_ref().unwrap()
     }
@@ -130,6 +154,15 @@ impl<K: Kind> Broker<K> {
         let mut command = Command::new("python3");
         command.arg(directory.join(script)).arg(self.addr.port().to_string()).args(arguments);
         command
+    }
+}
+
+impl<K> Drop for Broker<K> {
+    fn drop(&mut self) {
+        self.process = None;
+        if let Some(data) = &self.data {
+            let _ = std::fs::remove_dir_all(data);
+        }
     }
 }
 

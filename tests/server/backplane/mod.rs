@@ -11,9 +11,12 @@ mod gaps;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod outages;
 mod presence;
 #[cfg(feature = "redis")]
 mod redis;
+mod remembering;
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod scenarios;
 #[cfg(any(all(feature = "redis", feature = "rustls"), feature = "nats"))]

@@ -6,8 +6,7 @@ use sansws::server::backplane::{Backplane, BrokerTls, ConnectError, Nats, Publis
 use super::broker::{Broker, Kind, ask};
 #[cfg(unix)]
 use super::cluster;
-use super::scenarios;
-use super::tls;
+use super::{outages, remembering, scenarios, tls};
 
 impl Kind for Nats {
     type Engine = Self;
@@ -25,6 +24,9 @@ impl Kind for Nats {
     fn set_up(broker: &Broker<Self>, command: &mut Command) {
         let [port, admin] = [broker.addr, broker.admin].map(|it| it.port().to_string());
         command.args(["-a", "127.0.0.1", "-p", &port, "-m", &admin]);
+        if let Some(data) = &broker.data {
+            command.args(["-js", "-sd"]).arg(data);
+        }
         if let Some(password) = broker.password {
             command.args(["--user", "somebody", "--pass", password]);
         }
@@ -64,6 +66,7 @@ impl Kind for Nats {
 }
 
 scenarios::all!(Nats);
+outages::all!(Nats);
 #[cfg(unix)]
 cluster::tests!(Nats);
 tls::tests!(Nats);

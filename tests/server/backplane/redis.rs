@@ -5,9 +5,9 @@ use sansws::server::backplane::{ConnectError, Redis};
 use super::broker::{Broker, Kind, ask};
 #[cfg(unix)]
 use super::cluster;
-use super::scenarios;
 #[cfg(feature = "rustls")]
 use super::tls;
+use super::{outages, remembering, scenarios};
 
 impl Kind for Redis {
     type Engine = Self;
@@ -21,7 +21,7 @@ impl Kind for Redis {
 
     fn set_up(broker: &Broker<Self>, command: &mut Command) {
         let port = broker.addr.port().to_string();
-        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(["--bind", "127.0.0.1", "--save", ""]);
         if let Some(tls) = &broker.tls {
             command.args(["--port", "0", "--tls-port", &port]);
             command.arg("--tls-cert-file").arg(&tls.certificate.certificate);
@@ -34,6 +34,10 @@ impl Kind for Redis {
         } else {
             command.args(["--port", &port]);
         }
+        match &broker.data {
+            None => command.args(["--appendonly", "no"]),
+            Some(data) => command.args(["--appendonly", "yes", "--dir"]).arg(data),
+        };
         if let Some(password) = broker.password {
             command.args(["--user", "default", "off"]);
             command.args([
@@ -74,6 +78,7 @@ impl Kind for Redis {
 }
 
 scenarios::all!(Redis);
+outages::all!(Redis);
 #[cfg(unix)]
 cluster::tests!(Redis);
 #[cfg(feature = "rustls")]
@@ -115,4 +120,35 @@ async fn errors_say_what_to_do() {
     assert!(text.starts_with(&format!("Redis cannot be reached at {addr}: ")), "{text}");
     assert!(text.ends_with("; is it running, and does it listen there?"), "{text}");
     assert!(!text.contains("secret"), "{text}");
+}
+
+/// What is documented for other programs, and a Redis that has lost its last messages.
+#[tokio::test]
+async fn a_history_is_a_stream() {
+    use super::remembering::{send, server, since, texts, topic};
+    let Some(broker) = Broker::<Redis>::start(None) else { return };
+    let server = server(broker.engine().await).await;
+    let begin = topic(&server).position().await.unwrap().unwrap();
+    let (mut ws, _) = since(&server, begin).await;
+    for text in ["one", "two", "three"] {
+        send(&server, text).await;
+    }
+    texts(&mut ws, &["one", "two", "three"]).await;
+    let range = ask(broker.addr, "XRANGE sansws.topic.t - +\r\nQUIT\r\n");
+    let ids: Vec<&str> = range.lines().filter(|it| it.contains('-')).collect();
+    assert_eq!(ids, [1, 2, 3].map(|offset| format!("{}-{offset}", begin.epoch)));
+    for field in ["\r\nt\r\n", "\r\nm\r\n", "\r\none\r\n", "\r\nthree\r\n"] {
+        assert!(range.contains(field), "{field:?}: {range}");
+    }
+    assert!(!ask(broker.addr, "PTTL sansws.topic.t\r\nQUIT\r\n").starts_with(":-1"));
+    let lose = format!(
+        "XTRIM sansws.topic.t MAXLEN 0\r\nXSETID sansws.topic.t {}-1\r\nQUIT\r\n",
+        begin.epoch
+    );
+    assert_eq!(ask(broker.addr, &lose), ":3\r\n+OK\r\n+OK\r\n");
+    let next = send(&server, "four").await;
+    assert_ne!(next.epoch, begin.epoch, "no position stands for two messages");
+    assert_eq!(next.offset, 1);
+    texts(&mut ws, &["four"]).await;
+    server.stop().await;
 }

@@ -1,0 +1,592 @@
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::time::Duration;
+
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::history::{History, Missed, Position};
+use super::hub::Hub;
+use super::topic::{Published, ResumeError, Resumed, Topic, queue_kept};
+use super::topics::compose;
+use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
+use crate::server::backplane::follow::{self, Follower, PAGE};
+use crate::server::backplane::{Append, Appended, HistoryError, Page, Plane, Read, Store};
+
+/// A room that remembers its last messages on all servers: a client that comes back to any of them
+/// gets what it missed, without a gap, nothing twice and in order, and then what is sent from now
+/// on.
+///
+/// Made by [`Hub::shared_topic`]. It has the methods of a [`Topic`], and they wait: with a
+/// [backplane](crate::server::backplane#rooms-that-remember) the history is in its engine, which
+/// gives the order. Without one the history is in the server, and nothing waits: the same program
+/// runs on one machine and on many.
+///
+/// ```
+/// use sansws::server::{Client, Handler, History, Position, Received, ResumeError};
+///
+/// const LINES: History = History::last(200);
+///
+/// struct News;
+///
+/// impl Handler for News {
+///     async fn on_open(&self, client: &Client) {
+///         let news = client.hub().shared_topic("news", LINES);
+///         // `?since=00c5b61fd03b4a29-17`
+///         let since = client.info().query().and_then(|query| query.strip_prefix("since="));
+///         if let Some(position) = since.and_then(|since| since.parse::<Position>().ok()) {
+///             match news.join_since(client, position).await {
+///                 Ok(_) => return,
+///                 Err(ResumeError::Missed(missed)) => drop(client.send(format!("gap: {missed}"))),
+///                 Err(_) => return, // it has gone already, or the engine is away
+///             }
+///         }
+///         let _ = news.join_last(client, 20).await;
+///     }
+///
+///     async fn on_message(&self, client: &Client, message: Received<'_>) {
+///         if let Some(text) = message.as_text() {
+///             let news = client.hub().shared_topic("news", LINES);
+///             let sent = news.send_with(|position| format!("{position} {text}")).await;
+///             if let Err(error) = sent {
+///                 let _ = client.send(format!("not sent: {error}"));
+///             }
+///         }
+///     }
+/// }
+/// ```
+///
+/// A room is either a `Topic` or a `SharedTopic`: each has a history of its own, so do not use both
+/// with one name. What is sent to the room by [`Hub::room`] reaches the same clients and is not
+/// kept; it is in no order with what is.
+///
+/// # Cost
+///
+/// Who sends waits for the engine: a way there and back. Nobody
+/// else does, neither the members nor other rooms. Up to 16 MiB of messages wait at a time. A
+/// server has 256 messages at hand, up to 64 KiB, for each such room with members on it, so that a
+/// client that was away for moments costs the engine nothing; for others the engine is read 128
+/// messages at a time, for 64 clients at a time.
+#[derive(Clone, Copy)]
+#[must_use = "a topic does nothing by itself"]
+pub struct SharedTopic<'a> {
+    hub: &'a Hub,
+    name: &'a str,
+    history: History,
+    except: Option<u64>,
+}
+
+impl Hub {
+    /// Selects a room that remembers its last messages on all servers. The engine of the backplane
+    /// keeps the number and the age of the [`History`]; give all calls on all servers the same
+    /// bounds, a constant.
+    pub fn shared_topic<'a>(&'a self, name: &'a str, history: History) -> SharedTopic<'a> {
+        SharedTopic { hub: self, name, history, except: None }
+    }
+}
+
+/// What the methods work with when there is a backplane.
+struct Shared<'a> {
+    plane: &'a Plane,
+    store: &'a dyn Store,
+    follower: Arc<Follower>,
+}
+
+/// How long to try to send a message that has its own position, when others are faster.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The reads for one client that comes back, beyond those that its messages take: more are needed
+/// only where messages come faster than they can be read.
+const EXTRA_READS: usize = 32;
+
+impl SharedTopic<'_> {
+    /// Leaves the client with this id out of those that a message is sent to, on whatever server it
+    /// is. The message is kept all the same.
+    pub const fn except(mut self, id: u64) -> Self {
+        self.except = Some(id);
+        self
+    }
+
+    /// Has a message kept by the engine, and queues it for all in the room, here and on the other
+    /// servers. Everywhere messages come in the order of their positions.
+    ///
+    /// What one task sends, waiting for each, is kept in that order.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicError::Invalid`] as [`Target::send`](crate::server::Target::send), and
+    /// [`TopicError::History`] if the engine did not take the message: it was sent to nobody then,
+    /// but for [`HistoryError::Unsure`], where nobody knows.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while it waits, the message may have been kept, and is delivered
+    /// then within 10 s.
+    pub async fn send<'m>(
+        &self,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<Published, TopicError> {
+        let message = message.into();
+        let Some(shared) = self.shared()? else {
+            return self.local().send(message).map_err(TopicError::Invalid);
+        };
+        let (message, plain) = self.prepare(message)?;
+        if message.is_control() {
+            return self.send_control(&shared, &message).await;
+        }
+        let _turn = shared.follower.turn.read().await;
+        let known = shared.follower.last();
+        match self.append(&shared, &message, plain, known, false).await? {
+            Appended::At(position) => Ok(self.published(position)),
+            Appended::Behind(_) => Err(contended()),
+        }
+    }
+
+    /// Makes a message that knows its own position, and sends it as [`send`](Self::send) does.
+    ///
+    /// If another server sends meanwhile, the closure is called again, with the position behind
+    /// that, for up to 10 s. So a call waits for the engine more than once where several servers
+    /// send to the same topic at once, and others of its own server wait for it. Where they do so
+    /// all the time, take [`send`](Self::send) and have clients count: the first message has the
+    /// offset behind [`Resumed::position`], less [`Resumed::messages`]. Without a backplane the
+    /// closure is called once, as by [`Topic::send_with`], and the same holds for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`HistoryError::Contended`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Panics
+    ///
+    /// As [`Topic::send_with`].
+    pub async fn send_with<'m, M: Into<MessageRef<'m>>>(
+        &self,
+        mut message: impl FnMut(Position) -> M,
+    ) -> Result<Published, TopicError> {
+        let Some(shared) = self.shared()? else {
+            return self.local().send_with(message).map_err(TopicError::Invalid);
+        };
+        let _turn = shared.follower.turn.write().await;
+        let mut last = match shared.follower.last() {
+            Some(last) => last,
+            None => self.read(&shared, None).await?.last,
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let position = Position { offset: last.offset + 1, ..last };
+            let (message, plain) = self.prepare(compose(|| message(position)).into())?;
+            if message.is_control() {
+                return self.send_control(&shared, &message).await;
+            }
+            match self.append(&shared, &message, plain, Some(last), true).await? {
+                Appended::At(position) => return Ok(self.published(position)),
+                Appended::Behind(position) => last = position,
+            }
+        }
+        Err(contended())
+    }
+
+    /// Queues all messages behind a position for a client, and puts it into the room, behind which
+    /// it gets what is sent from now on. The position may be from any server.
+    ///
+    /// For a client that is in the room already nothing is queued.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topic::join_since`], and [`ResumeError::History`] if the engine did not answer. The
+    /// client is not in the room then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while it waits, nothing has happened.
+    pub async fn join_since(
+        &self,
+        client: &Client,
+        position: Position,
+    ) -> Result<Resumed, ResumeError> {
+        match self.shared_to_join()? {
+            None => self.local().join_since(client, position),
+            Some(shared) => self.resume(&shared, client, Start::Position(position)).await,
+        }
+    }
+
+    /// Queues the last messages for a client, up to so many, and puts it into the room, as
+    /// [`Topic::join_last`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topic::join_last`], and [`ResumeError::History`] if the engine did not answer. The
+    /// client is not in the room then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while it waits, nothing has happened.
+    pub async fn join_last(
+        &self,
+        client: &Client,
+        messages: usize,
+    ) -> Result<Resumed, ResumeError> {
+        match self.shared_to_join()? {
+            None => Ok(self.local().join_last(client, messages)?),
+            Some(shared) => self.resume(&shared, client, Start::Last(messages)).await,
+        }
+    }
+
+    /// Returns the position of the last message; of a history that begins with this call, that
+    /// before the first one.
+    ///
+    /// # Errors
+    ///
+    /// If the engine did not answer.
+    pub async fn position(&self) -> Result<Option<Position>, HistoryError> {
+        match self.shared_or_none()? {
+            None => Ok(self.local().position()),
+            Some(shared) => Ok(Some(self.read(&shared, None).await?.last)),
+        }
+    }
+
+    /// Forgets the history: the next one has another epoch. Who is in the room stays there. Returns
+    /// whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// If the engine did not answer; it may have been forgotten then.
+    pub async fn forget(&self) -> Result<bool, HistoryError> {
+        match self.shared_or_none()? {
+            None => Ok(self.local().forget()),
+            Some(shared) => shared.store.forget(shared.plane.topic_subject(self.name)).await,
+        }
+    }
+
+    /// Returns the topic of this server alone.
+    fn local(&self) -> Topic<'_> {
+        let topic = self.hub.topic(self.name, self.history);
+        self.except.map_or(topic, |id| topic.except(id))
+    }
+
+    fn shared(&self) -> Result<Option<Shared<'_>>, TopicError> {
+        self.shared_or_none().map_err(TopicError::History)
+    }
+
+    fn shared_to_join(&self) -> Result<Option<Shared<'_>>, ResumeError> {
+        self.shared_or_none().map_err(ResumeError::History)
+    }
+
+    fn shared_or_none(&self) -> Result<Option<Shared<'_>>, HistoryError> {
+        let Some(plane) = self.hub.plane() else { return Ok(None) };
+        let store = plane.store().ok_or(HistoryError::Unsupported)?;
+        let follower = plane.followers().get(self.name);
+        Ok(Some(Shared { plane, store, follower }))
+    }
+
+    /// Encodes a message, and returns whether it must not be compressed.
+    fn prepare(&self, message: MessageRef<'_>) -> Result<(PreparedMessage, bool), TopicError> {
+        let plain = match &message.payload {
+            PayloadRef::Prepared(_) => false,
+            PayloadRef::Borrowed(_) | PayloadRef::Owned(_) => message.plain,
+        };
+        Ok((self.hub.prepare(message).map_err(TopicError::Invalid)?, plain))
+    }
+
+    /// Sends a ping or pong, which is not kept, as any room does.
+    async fn send_control(
+        &self,
+        shared: &Shared<'_>,
+        message: &PreparedMessage,
+    ) -> Result<Published, TopicError> {
+        let target = self.hub.room(self.name);
+        let target = self.except.map_or(target, |id| target.except(id));
+        let clients = target.send(message).map_err(TopicError::Invalid)?;
+        let position = match shared.follower.last() {
+            Some(last) => last,
+            None => self.read(shared, None).await.map_err(TopicError::History)?.last,
+        };
+        Ok(Published { position, clients })
+    }
+
+    fn published(&self, position: Position) -> Published {
+        let target = self.hub.room(self.name);
+        Published { position, clients: self.except.map_or(target, |id| target.except(id)).len() }
+    }
+
+    /// Has the engine keep a message, and passes it on.
+    async fn append(
+        &self,
+        shared: &Shared<'_>,
+        message: &PreparedMessage,
+        plain: bool,
+        known: Option<Position>,
+        exact: bool,
+    ) -> Result<Appended, TopicError> {
+        let Shared { plane, store, follower } = shared;
+        let followers = plane.followers();
+        let message = follow::stored(message, plain, self.except);
+        let _waits = followers.wait(message.len())?;
+        let (max_messages, max_age) = self.history.bounds();
+        let subject = plane.topic_subject(self.name);
+        let epoch = follow::random_epoch();
+        let append = Append {
+            subject,
+            message: message.clone(),
+            epoch,
+            known,
+            exact,
+            // what is sent in a burst is to be there until all servers have it
+            max_messages: max_messages.max(MIN_KEPT),
+            max_age,
+        };
+        // what is not known to be kept or not is looked for
+        let doubt = Doubt { shared };
+        let appended = store.append(append).await;
+        if !matches!(appended, Err(HistoryError::Unsure { .. })) {
+            mem::forget(doubt);
+        }
+        if let Ok(Appended::At(position)) = appended {
+            plane.tell_kept(self.name, position, message.clone());
+            follower.take(followers, self.hub, position, message);
+        }
+        Ok(appended?)
+    }
+
+    async fn read(
+        &self,
+        shared: &Shared<'_>,
+        after: Option<Position>,
+    ) -> Result<Page, HistoryError> {
+        let (_, max_age) = self.history.bounds();
+        let subject = shared.plane.topic_subject(self.name);
+        let epoch = follow::random_epoch();
+        shared.store.read(Read { subject, epoch, after, most: PAGE, max_age }).await
+    }
+
+    async fn resume(
+        &self,
+        shared: &Shared<'_>,
+        client: &Client,
+        from: Start,
+    ) -> Result<Resumed, ResumeError> {
+        let Shared { plane, follower, .. } = shared;
+        // it is never closed
+        let _permit = plane.followers().comebacks.acquire().await;
+        if !self.is_settled(follower) || !is_known(follower, from) {
+            let caught_up = follower.catch_up(plane, self.hub).await;
+            // what is at hand will do while the engine is away: the rest comes when it is back
+            if !is_known(follower, from) {
+                caught_up?;
+            }
+        }
+        let (max_messages, max_age) = self.history.bounds();
+        let mut got = Got::new(client, from);
+        let mut at = {
+            let mut state = follower.lock();
+            state.expire(max_age);
+            // it is known by now
+            let Some(last) = state.last() else { return Err(HistoryError::Away.into()) };
+            from.behind(last, max_messages)?
+        };
+        got.first = at.offset;
+        let reads = EXTRA_READS + max_messages / PAGE;
+        for _ in 0..reads {
+            if let Some(resumed) = self.enter(shared, client, at, &mut got)? {
+                return Ok(resumed);
+            }
+            let page = self.read(shared, Some(at)).await?;
+            at = got.add(self.hub, at, page)?;
+            if follower.last().is_none_or(|last| last.offset < at.offset) {
+                follower.catch_up(plane, self.hub).await?;
+            }
+        }
+        Err(HistoryError::Contended.into())
+    }
+
+    /// Returns whether this server hears of all that is sent to the room.
+    fn is_settled(&self, follower: &Follower) -> bool {
+        follower.lock().is_settled() && !self.hub.room(self.name).is_empty()
+    }
+
+    /// Puts a client that has all up to a position into the room, if what is behind it is at hand.
+    fn enter(
+        &self,
+        shared: &Shared<'_>,
+        client: &Client,
+        at: Position,
+        got: &mut Got,
+    ) -> Result<Option<Resumed>, ResumeError> {
+        // while this is locked nothing is delivered
+        let mut state = shared.follower.lock();
+        let Some(tail) = &state.tail else { return Ok(None) };
+        let Ok(rest) = tail.since(at) else { return Ok(None) };
+        let position = tail.last();
+        let is_first = self.hub.room(self.name).is_empty();
+        if !self.hub.join(client, self.name)? {
+            return Ok(Some(Resumed { position, messages: 0 }));
+        }
+        if is_first {
+            state.begin(shared.plane.followers());
+        }
+        let mut messages: Vec<_> = mem::take(&mut got.messages).into();
+        messages.extend(rest);
+        match queue_kept(client, &messages, got.whole) {
+            Ok(messages) => Ok(Some(Resumed { position, messages })),
+            Err(error) => {
+                self.hub.leave(client, self.name);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Returns whether a position is one that this server knows of.
+fn is_known(follower: &Follower, start: Start) -> bool {
+    follower.last().is_some_and(|last| match start {
+        Start::Last(_) => true,
+        Start::Position(it) => it.epoch == last.epoch && it.offset <= last.offset,
+    })
+}
+
+/// What is kept at least, however little a history is to have: the messages that may be on their
+/// way to other servers.
+const MIN_KEPT: usize = 256;
+
+/// Has the engine looked at, unless it is forgotten.
+struct Doubt<'a> {
+    shared: &'a Shared<'a>,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        self.shared.follower.doubt(self.shared.plane.followers());
+    }
+}
+
+/// Where a client goes on.
+#[derive(Clone, Copy)]
+enum Start {
+    Position(Position),
+    Last(usize),
+}
+
+impl Start {
+    /// Returns the position behind which its messages are, if that is not too far back.
+    fn behind(self, last: Position, max_messages: usize) -> Result<Position, Missed> {
+        match self {
+            Self::Last(count) => {
+                let count = count.min(max_messages) as u64;
+                Ok(Position { offset: last.offset.saturating_sub(count), ..last })
+            }
+            Self::Position(it) if it.epoch != last.epoch || it.offset > last.offset => {
+                Err(Missed::OtherEpoch)
+            }
+            Self::Position(it) => {
+                match (last.offset - it.offset).checked_sub(max_messages as u64) {
+                    Some(lost) if lost > 0 => Err(Missed::TooOld { lost }),
+                    _ => Ok(it),
+                }
+            }
+        }
+    }
+}
+
+/// What was read for a client.
+struct Got {
+    messages: VecDeque<PreparedMessage>,
+    bytes: usize,
+    limit: usize,
+    /// All of them, or an error.
+    whole: bool,
+    /// The offset that it began with.
+    first: u64,
+}
+
+impl Got {
+    fn new(client: &Client, from: Start) -> Self {
+        Self {
+            messages: VecDeque::new(),
+            bytes: 0,
+            limit: client.context().limits().max_queued_bytes,
+            whole: matches!(from, Start::Position(_)),
+            first: 0,
+        }
+    }
+
+    /// Adds messages that are behind a position. Returns that of the last one.
+    fn add(&mut self, hub: &Hub, at: Position, page: Page) -> Result<Position, Missed> {
+        let Page { last, messages } = page;
+        if last.epoch != at.epoch || last.offset < at.offset {
+            return Err(Missed::OtherEpoch);
+        }
+        let behind = messages.first().map_or(last.offset, |(first, _)| first - 1);
+        let mut end = at.offset;
+        if behind > at.offset {
+            if self.whole {
+                return Err(Missed::TooOld { lost: behind - self.first });
+            }
+            self.messages.clear();
+            self.bytes = 0;
+            end = behind;
+        }
+        for (offset, message) in messages {
+            end = offset;
+            let Some((message, _)) = follow::prepare(hub, message) else { continue };
+            self.bytes += message.encoded_len();
+            self.messages.push_back(message);
+            while self.bytes > self.limit && self.messages.len() > 1 {
+                if self.whole {
+                    let messages = (last.offset - self.first) as usize;
+                    let (bytes, limit) = (self.bytes, self.limit);
+                    return Err(Missed::TooMuch { messages, bytes, limit });
+                }
+                let first = self.messages.pop_front();
+                self.bytes -= first.map_or(0, |it| it.encoded_len());
+            }
+        }
+        Ok(Position { offset: end, ..at })
+    }
+}
+
+const fn contended() -> TopicError {
+    TopicError::History(HistoryError::Contended)
+}
+
+impl fmt::Debug for SharedTopic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedTopic")
+            .field("name", &self.name)
+            .field("history", &self.history)
+            .field("except", &self.except)
+            .finish()
+    }
+}
+
+/// The reason why a message was not sent to a [`SharedTopic`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The message cannot be sent to anybody.
+    Invalid(SendError),
+    /// The engine did not keep it.
+    History(HistoryError),
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(error) => error.fmt(f),
+            Self::History(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for TopicError {}
+
+impl From<HistoryError> for TopicError {
+    fn from(error: HistoryError) -> Self {
+        Self::History(error)
+    }
+}
