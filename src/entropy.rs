@@ -1,6 +1,7 @@
 use std::io;
 
 use crate::endpoint::Endpoint;
+use crate::handshake::client::Offer;
 
 /// Random bytes of the operating system: for handshake nonces and for the seeds of masking keys.
 ///
@@ -19,6 +20,18 @@ impl Endpoint {
     ///
     /// The error of the operating system, if it has no randomness to give.
     pub fn random_seed() -> io::Result<[u8; 48]> {
+        random()
+    }
+}
+
+impl Offer {
+    /// Returns a nonce for [`Request::offer`](crate::handshake::client::Request::offer), from the
+    /// operating system. Each serves once.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system, if it has no randomness to give.
+    pub fn random_nonce() -> io::Result<[u8; 16]> {
         random()
     }
 }
