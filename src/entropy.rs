@@ -2,6 +2,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use crate::endpoint::Endpoint;
+use crate::handshake::client::Offer;
 
 /// Random bytes, for handshake nonces and for the seeds of masking keys.
 ///
@@ -62,6 +63,18 @@ impl Endpoint {
     /// The error of the source, if it has no randomness to give;
     /// [`Unsupported`](io::ErrorKind::Unsupported) if there is none.
     pub fn random_seed() -> io::Result<[u8; 48]> {
+        random()
+    }
+}
+
+impl Offer {
+    /// Returns a nonce for [`Request::offer`](crate::handshake::client::Request::offer), from where
+    /// [`Endpoint::random_seed`] has its bytes. Each serves once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::random_seed`].
+    pub fn random_nonce() -> io::Result<[u8; 16]> {
         random()
     }
 }

@@ -46,6 +46,8 @@
 //! - `rustls-no-provider`: `wss://` for clients, by a provider of cryptography that you hand over;
 //! - `deflate` (default): compressed messages, RFC 7692. Its engine, `zlib-rs`, allocates through
 //!   std, so this turns on `std`;
+//! - `http`: requests and responses as the types of the crate `http`, for axum, hyper and h2: see
+//!   [there](handshake#inside-another-http-stack);
 //! - `tracing`: a span of the `tracing` crate for each connection of the event server, and its log
 //!   as events;
 //! - `cli`: the program `sansws`, for a command line. It brings nothing for other programs.

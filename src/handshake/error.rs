@@ -122,6 +122,19 @@ errors! {
     /// `Sec-WebSocket-Version` is not 13.
     UnsupportedVersion => Some(426), "RFC 6455 §4.4",
         "Sec-WebSocket-Version is not 13";
+    /// `Sec-WebSocket-Version` of an extended CONNECT is not 13.
+    UnsupportedConnectVersion => Some(400), "RFC 6455 §4.4",
+        "Sec-WebSocket-Version is not 13";
+    /// The request is HTTP/2 or HTTP/3, and no extended CONNECT.
+    NotExtendedConnect => Some(400), "RFC 8441 §5",
+        "a WebSocket over HTTP/2 or HTTP/3 is opened by an extended CONNECT";
+    /// `:protocol` of an extended CONNECT is not `websocket`.
+    UnsupportedProtocol => Some(501), "RFC 9220 §3",
+        "the protocol of an extended CONNECT must be `websocket`";
+    /// A request of HTTP/2 or HTTP/3 has a header that is about a connection of HTTP/1.1, such as
+    /// `Connection` or `Upgrade`.
+    ConnectionHeader => Some(400), "RFC 9113 §8.2.2",
+        "a request of HTTP/2 or HTTP/3 must not have headers about a connection";
     /// `Sec-WebSocket-Key` is missing.
     MissingKey => Some(400), "RFC 6455 §4.2.1",
         "Sec-WebSocket-Key is missing";
@@ -189,8 +202,12 @@ impl HandshakeError {
             // RFC 6455 §4.4: "If the server doesn't support the requested version, it MUST respond
             // with a |Sec-WebSocket-Version| header field [...] containing all versions it is
             // willing to use."
-            _ if matches!(self, Self::MissingVersion | Self::RepeatedVersion) => &[VERSION],
-            _ => &[],
+            _ => match self {
+                Self::MissingVersion | Self::RepeatedVersion | Self::UnsupportedConnectVersion => {
+                    &[VERSION]
+                }
+                _ => &[],
+            },
         }
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! - [`server`]: read a request, look at it, then accept or reject it;
 //! - [`client`]: write a request, then read what the server says to it;
-//! - inside an HTTP stack of your own: [`server::Request::from_parts`] and
-//!   [`server::Request::upgrade`]; or piece by piece [`accept_key`], [`extensions`] and `deflate`
+//! - [inside another HTTP stack](#inside-another-http-stack), such as hyper or axum, over HTTP/1.1,
+//!   HTTP/2 and HTTP/3: [`server::Request::from_parts`], [`server::Request::upgrade`] and
+//!   [`client::Request::offer`]; or piece by piece [`accept_key`], [`extensions`] and `deflate`
 //!   (feature `deflate`).
 //!
 //! ```
@@ -54,6 +55,8 @@
 //!
 //! [`RecvBuffer`]: crate::buf::RecvBuffer
 //! [`SendBuffer`]: crate::buf::SendBuffer
+//!
+#![doc = include_str!("stacks.md")]
 
 mod authority;
 pub mod client;
@@ -63,9 +66,12 @@ pub mod deflate;
 mod error;
 pub mod extensions;
 mod head;
+#[cfg(feature = "http")]
+pub(crate) mod http;
 mod key;
 mod list;
 mod origin;
+mod parts;
 mod reader;
 pub mod server;
 mod status;

@@ -24,6 +24,8 @@ pub enum UsageError {
     NoSubprotocols,
     /// A request is rejected with a status outside 200–599.
     InvalidStatus(u16),
+    /// A request of HTTP/2 or HTTP/3 is to be answered in bytes.
+    NotHttp1,
     /// There is no request to answer: none has come, or it has been answered.
     NoRequest,
 }
@@ -64,6 +66,10 @@ impl fmt::Display for UsageError {
                 f,
                 "a request cannot be rejected with status {status}; use 200 to 599, \
                  or Request::accept for 101 (RFC 9110 §15)"
+            ),
+            Self::NotHttp1 => f.write_str(
+                "a request of HTTP/2 or HTTP/3 is answered by the HTTP stack that has read it; \
+                 give that the status and the headers of Request::upgrade (RFC 8441 §5)",
             ),
             Self::NoRequest => f.write_str(
                 "there is no request to answer; accept or reject what Step::Request brings, once",

@@ -44,7 +44,8 @@ impl ServerHandle {
     ///
     /// [`CloseCode::GOING_AWAY`] is the usual code, [`CloseCode::SERVICE_RESTART`] says that coming
     /// back helps. When it is called again, the first call counts; all of them return when it is
-    /// over. A server that does not run yet will not run.
+    /// over. A server that does not run yet will not run. If its future is there, and nobody polls
+    /// it, this returns when that is dropped.
     ///
     /// # Errors
     ///
@@ -118,7 +119,9 @@ impl ServerHandle {
     /// Asks the server whether to accept a handshake that another HTTP server has read, and is to
     /// answer: hyper, or what is built on it. The routes, the origins, the limits and the handler
     /// decide, as for the server's own port. The request is made by
-    /// [`Request::from_parts`](crate::handshake::server::Request::from_parts).
+    /// [`Request::from_parts`](crate::handshake::server::Request::from_parts), or over HTTP/2 and
+    /// HTTP/3 by [`from_connect`](crate::handshake::server::Request::from_connect);
+    /// `Request::from_http` (feature `http`) takes both.
     ///
     /// # Errors
     ///
@@ -184,7 +187,18 @@ pub struct PendingUpgrade {
 }
 
 impl PendingUpgrade {
-    /// Returns the headers of the response, whose status is 101.
+    /// Returns the status of the response: 101, or 200 over HTTP/2 and HTTP/3.
+    pub const fn status(&self) -> u16 {
+        self.upgrade.status()
+    }
+
+    /// Returns the response, with an empty body of the stack's type.
+    #[cfg(feature = "http")]
+    pub fn response<B: Default>(&self) -> http::Response<B> {
+        self.upgrade.response()
+    }
+
+    /// Returns the headers of the response.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.upgrade.headers()
     }

@@ -1,5 +1,7 @@
 //! Listeners that outlive a process, or are shared with the next one.
 
+use alloc::vec;
+
 use super::accept::lifecycle::Listening;
 use super::error::ServerError;
 use super::handle::ServerHandle;
@@ -20,7 +22,7 @@ impl Server {
     ///
     /// Dropping the future drops the listener.
     pub async fn bind_shared(address: &str) -> Result<Self, ServerError> {
-        Ok(Self::new(Listener::bind(address, true).await?))
+        Ok(Self::new(vec![Listener::bind(address, true).await?]))
     }
 
     /// Listens on another address that others share: see [`bind_shared`](Self::bind_shared) and

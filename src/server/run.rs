@@ -29,22 +29,43 @@ pub(crate) struct RunSettings {
     pub(crate) tls: Option<Tls>,
 }
 
-/// Serves until the lifecycle says otherwise, and then closes what is open.
-pub(crate) async fn run(
-    mut listeners: Vec<Listener>,
-    acceptor: Acceptor,
-    shared: &OnceLock<Weak<Acceptor>>,
+/// A server that takes what its handles bring, and is to run. Dropping it ends the server.
+pub(crate) struct Started {
+    listeners: Vec<Listener>,
+    running: Running,
     settings: RunSettings,
-) {
-    let acceptor = Arc::new(acceptor);
-    let _ = shared.set(Arc::downgrade(&acceptor));
-    let running = Running(&acceptor);
+}
+
+impl Started {
+    /// Makes one, and tells the handles of it.
+    pub(crate) fn new(
+        listeners: Vec<Listener>,
+        acceptor: Acceptor,
+        shared: &OnceLock<Weak<Acceptor>>,
+        settings: RunSettings,
+    ) -> Self {
+        let acceptor = Arc::new(acceptor);
+        if let Some(plane) = acceptor.hub.plane() {
+            plane.begin(&acceptor.hub); // before there are clients
+        }
+        let _ = shared.set(Arc::downgrade(&acceptor));
+        Self { listeners, running: Running(acceptor), settings }
+    }
+
+    /// Serves until the lifecycle says otherwise, and then closes what is open.
+    pub(crate) async fn run(self) {
+        let Self { listeners, running, settings } = self;
+        run(listeners, &running.0, settings).await;
+    }
+}
+
+async fn run(mut listeners: Vec<Listener>, acceptor: &Arc<Acceptor>, settings: RunSettings) {
     let joined = acceptor.hub.plane().is_some().then(|| drive_plane(acceptor.hub.clone()));
     {
         let mut stopped = pin!(acceptor.lifecycle.reached(Phase::is_stopping));
         let mut ageing = pin!(close_expired(&acceptor.hub, settings.max_lifetime));
         let mut forgetting = pin!(forget_expired(&acceptor.hub));
-        let mut accepting = pin!(listen(&mut listeners, &acceptor));
+        let mut accepting = pin!(listen(&mut listeners, acceptor));
         #[cfg(feature = "rustls")]
         let mut reloading = pin!(async {
             match settings.tls {
@@ -65,19 +86,18 @@ pub(crate) async fn run(
         })
         .await;
     }
-    close(&listeners, &acceptor);
+    close(&listeners, acceptor);
     drop(listeners);
     if let Some(stop) = acceptor.lifecycle.stopping() {
-        shut_down(&acceptor, &stop, settings.close_window).await;
+        shut_down(acceptor, &stop, settings.close_window).await;
     }
     drop(joined);
-    drop(running);
 }
 
 /// A server that runs; dropping it, or the future that holds it, ends everything.
-struct Running<'a>(&'a Acceptor);
+struct Running(Arc<Acceptor>);
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.lifecycle.end();
         self.0.hub.abort_all();
@@ -97,9 +117,6 @@ fn drive_plane(hub: Hub) -> impl Drop {
         }
     }
 
-    if let Some(plane) = hub.plane() {
-        plane.begin(&hub); // before there are clients
-    }
     let task = tokio::spawn({
         let hub = hub.clone();
         async move {

@@ -32,17 +32,19 @@ use super::http::route::{PathError, Pattern, Table};
 use super::listener::{BACKLOG, Listener};
 use super::observe::event::LogEvent;
 use super::route::Route;
-use super::run::{RunSettings, run};
+use super::run::{RunSettings, Started};
 #[cfg(feature = "rustls")]
 use super::tls::tls::Tls;
 use crate::config::Config;
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 
 /// A WebSocket server that tells handlers what happens, and serves pages on the same port.
 ///
 /// Set it up, then [`run`](Self::run) it: an invalid setting is an error of `run`.
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
-    /// At least one.
+    /// None in a server that is detached.
     pub(super) listeners: Vec<Listener>,
     #[cfg(feature = "rustls")]
     tls: Option<Tls>,
@@ -53,6 +55,8 @@ pub struct Server {
     config: Config,
     max_message_len: Option<usize>,
     max_unsent: Option<usize>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<Deflate>,
     pub(super) capacity: Capacity,
     pub(super) limits: Limits,
     max_lifetime: Option<Duration>,
@@ -85,7 +89,7 @@ impl Server {
     ///
     /// Dropping the future drops the listener.
     pub async fn bind(address: &str) -> Result<Self, ServerError> {
-        Ok(Self::new(Listener::bind(address, false).await?))
+        Ok(Self::new(vec![Listener::bind(address, false).await?]))
     }
 
     /// Listens on another address as well, as [`bind`](Self::bind) does: on a second network, or on
@@ -116,14 +120,14 @@ impl Server {
     /// more later. A listener that is passed on from process to process keeps its clients over a
     /// restart: see [the module](super#restarts).
     pub fn from_listener(listener: TcpListener) -> Self {
-        Self::new(Listener::new(listener, false))
+        Self::new(vec![Listener::new(listener, false)])
     }
 
     /// Serves on a listener that was made elsewhere, as [`from_listener`](Self::from_listener)
     /// does, with TLS: [`tls`](Self::tls) has to be called as well.
     #[cfg(feature = "rustls")]
     pub fn from_tls_listener(listener: TcpListener) -> Self {
-        Self::new(Listener::new(listener, true))
+        Self::new(vec![Listener::new(listener, true)])
     }
 
     /// Serves on another listener as well: see [`from_listener`](Self::from_listener).
@@ -140,7 +144,31 @@ impl Server {
         self
     }
 
-    pub(super) fn new(listener: Listener) -> Self {
+    /// Makes a server that listens nowhere: it has the streams and handshakes that its
+    /// [`handle`](Self::handle) brings, from an HTTP server that has the port.
+    ///
+    /// The handle takes them from the moment in which [`run`](Self::run) is called, before its
+    /// future is polled. Everything else is as with a listener, and one may be
+    /// [added](Self::and_bind).
+    ///
+    /// ```
+    /// use sansws::server::{ExternalStream, Server, ServerError, handler_fn};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let echo = handler_fn().on_message(|client, message| client.send(message));
+    /// let server = Server::detached().route("/echo", echo);
+    /// let handle = server.handle();
+    /// let run = tokio::spawn(server.run());
+    /// # let (stream, peer_addr) = (tokio::io::duplex(1).0, ([127, 0, 0, 1], 7).into());
+    /// handle.accept(ExternalStream::new(stream, peer_addr))?; // or `handle.accept_request`
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn detached() -> Self {
+        Self::new(Vec::new())
+    }
+
+    pub(super) fn new(listeners: Vec<Listener>) -> Self {
         let settings = Settings {
             routes: Table::default(),
             pages: Table::default(),
@@ -166,7 +194,7 @@ impl Server {
         };
         let context = Arc::new(Context::default());
         Self {
-            listeners: vec![listener],
+            listeners,
             #[cfg(feature = "rustls")]
             tls: None,
             settings,
@@ -174,6 +202,8 @@ impl Server {
             config: Config::new(),
             max_message_len: None,
             max_unsent: None,
+            #[cfg(feature = "deflate")]
+            deflate: None,
             capacity,
             limits: Limits::default(),
             max_lifetime: None,
@@ -223,9 +253,12 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// That of the operating system.
+    /// That of the operating system, and `AddrNotAvailable` if it is [detached](Self::detached).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listeners[0].local_addr()
+        match self.listeners.first() {
+            Some(listener) => listener.local_addr(),
+            None => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
     }
 
     /// Returns the addresses of all listeners, in the order in which they were added.
@@ -505,8 +538,9 @@ impl Server {
     }
 
     /// Sets the settings of connections. What is not set in them is as in
-    /// [`default_config`](Self::default_config); [`max_message_len`](Self::max_message_len) and
-    /// [`max_unsent`](Self::max_unsent) hold in any case. The order of these calls does not matter.
+    /// [`default_config`](Self::default_config); [`max_message_len`](Self::max_message_len),
+    /// [`max_unsent`](Self::max_unsent) and `deflate` hold in any case. The order of these calls
+    /// does not matter.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -529,6 +563,14 @@ impl Server {
     /// queue, whatever [`config`](Self::config) has. Default 64 KiB.
     pub const fn max_unsent(mut self, bytes: usize) -> Self {
         self.max_unsent = Some(bytes);
+        self
+    }
+
+    /// Turns compression on with clients that offer it, whatever [`config`](Self::config) has. Off
+    /// by default. A [route](Route::deflate) can have other settings.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: Deflate) -> Self {
+        self.deflate = Some(deflate);
         self
     }
 
@@ -633,7 +675,8 @@ impl Server {
         self
     }
 
-    /// Serves until [`ServerHandle::shutdown`].
+    /// Serves until [`ServerHandle::shutdown`]. What comes by the [`handle`](Self::handle) is taken
+    /// from the call on; the listeners are looked at while the future is polled.
     ///
     /// Errors of accepting, such as the want of descriptors, do not end it: it closes a
     /// [pending](Self::max_pending) connection that is idle, or waits for 50 ms, and tries again
@@ -641,13 +684,22 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the set-up.
+    /// The first thing that is wrong with the set-up, as soon as the future is polled.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future ends the server: the listener is dropped and all connections are
     /// aborted, each as soon as its task runs.
-    pub async fn run(mut self) -> Result<(), ServerError> {
+    pub fn run(self) -> impl Future<Output = Result<(), ServerError>> + Send + 'static {
+        let started = self.start();
+        async {
+            started?.run().await;
+            Ok(())
+        }
+    }
+
+    /// Checks the set-up, and lets the handles bring streams.
+    fn start(mut self) -> Result<Started, ServerError> {
         if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
@@ -688,8 +740,7 @@ impl Server {
             #[cfg(feature = "rustls")]
             tls: self.tls,
         };
-        run(self.listeners, acceptor, &self.acceptor, settings).await;
-        Ok(())
+        Ok(Started::new(self.listeners, acceptor, &self.acceptor, settings))
     }
 
     /// Checks that there are certificates if, and only if, a listener needs them.
@@ -711,6 +762,10 @@ impl Server {
         }
         if let Some(bytes) = self.max_unsent {
             config = config.max_unsent(bytes);
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = &self.deflate {
+            config = config.deflate(deflate.clone());
         }
         config.or(&Self::default_config())
     }

@@ -80,12 +80,13 @@
 //! [`into_byte_stream`](WebSocket::into_byte_stream) makes an [`AsyncRead`](::tokio::io::AsyncRead)
 //! and [`AsyncWrite`](::tokio::io::AsyncWrite) of the binary messages, for other protocols inside.
 //!
-//! # Another HTTP server
+//! # Another HTTP stack
 //!
 //! [`accept_with_prefix`] and [`read_request_with_prefix`] go on where another HTTP server has read
 //! the request.
 //! [`WebSocket::from_upgrade`] is for a server that reads the request and writes the response
-//! itself, with [`Request::from_parts`](crate::handshake::server::Request::from_parts).
+//! itself, and [`WebSocket::from_accepted`] for a client that does the like, hyper and axum among
+//! them: see [there](crate::handshake#inside-another-http-stack).
 //!
 //! # Dropping a future
 //!

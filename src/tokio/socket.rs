@@ -18,7 +18,9 @@ use super::waiting::Waiting;
 use super::{ClientStream, with_defaults};
 use crate::buf::RecvBuffer;
 use crate::driver::{Driver, Rest, take_event, take_message};
+use crate::entropy::random;
 use crate::error::Error;
+use crate::handshake::client::Accepted;
 use crate::handshake::server::Upgrade;
 use crate::parts::Parts;
 use crate::pool::PooledTx;
@@ -93,6 +95,28 @@ impl<S> WebSocket<S> {
         let mut ws = Self::from_parts(Parts::new(io, upgrade.into_connection(), rx));
         ws.subprotocol = subprotocol;
         ws
+    }
+
+    /// Makes a WebSocket of a stream that an HTTP stack of your own has opened as a client:
+    /// [`Offer::confirm`](crate::handshake::client::Offer::confirm) has accepted the response. The
+    /// settings are those that were given to
+    /// [`Request::offer`](crate::handshake::client::Request::offer).
+    ///
+    /// `received` are the bytes that the stack has read behind the head of the response: the first
+    /// frames. Empty if it hands them on through `io`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], if the operating system has no randomness for the masking keys.
+    pub fn from_accepted(io: S, mut accepted: Accepted, received: &[u8]) -> Result<Self, Error> {
+        let config = accepted.config_mut();
+        *config = with_defaults(config);
+        let mut rx = RecvBuffer::with_read_ahead(config.read_ahead);
+        rx.extend_from_slice(received);
+        let connection = accepted.connection(random()?);
+        let mut ws = Self::from_parts(Parts::new(io, connection, rx));
+        ws.subprotocol = accepted.subprotocol().map(|it| Box::new(it.into()));
+        Ok(ws)
     }
 
     pub(super) fn new(io: S, conn: Connection, rx: PooledRx, tx: PooledTx) -> Self {

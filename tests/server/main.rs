@@ -8,6 +8,7 @@ mod broadcasts;
 mod comebacks;
 mod crowd;
 mod descriptors;
+mod detached;
 mod events;
 mod forwarded;
 mod guards;

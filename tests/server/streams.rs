@@ -88,7 +88,7 @@ async fn another_http_server_does_the_talking() {
         .on_open(|client| client.send(format!("secure: {}", client.info().is_secure())))
         .on_message(|client, message| client.send(message));
     let server = bind().await.route("/chat/{room}", route).max_connections(2);
-    let server = start(server);
+    let idle = server.handle();
     let request = |target: &str, origin: &str| {
         let headers = [
             ("Host", "example.com"),
@@ -101,9 +101,9 @@ async fn another_http_server_does_the_talking() {
         ];
         http::Request::from_parts("GET", target, headers, &Config::new()).unwrap()
     };
-    let refused =
-        server.handle.accept_request(request("/chat/lobby", "http://example.com"), FROM, true);
+    let refused = idle.accept_request(request("/chat/lobby", "http://example.com"), FROM, true);
     assert_eq!(refused.await.unwrap_err().into_parts().0, 503, "it does not run yet");
+    let server = start(server);
     let _tcp = {
         let request = server.request("/chat/lobby").subprotocol("v2");
         let ws = server.try_connect(&request).await.unwrap();

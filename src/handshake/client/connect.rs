@@ -75,7 +75,7 @@ impl Connect {
                 }
                 status => {
                     let body = BodyReader::new(&head, status, self.max_body_len);
-                    self.refused = Some((Refused::new(head, line), body));
+                    self.refused = Some((Refused::new(head, line, 200), body));
                 }
             }
         }

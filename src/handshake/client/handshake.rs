@@ -1,28 +1,21 @@
-use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::body::BodyReader;
+use super::expected::Expected;
 use super::{Accepted, Refused, Request, Response};
 use crate::buf::{RecvBuffer, SendBuffer};
 use crate::config::Config;
 use crate::handshake::deadline::Deadline;
-#[cfg(feature = "deflate")]
-use crate::handshake::deflate;
-use crate::handshake::head::{Count, Head};
-use crate::handshake::key::{accept_key, encode_nonce};
-use crate::handshake::reader::{HeadReader, Kind, StatusLine};
-use crate::handshake::{HandshakeError, UsageError, extensions, list};
+use crate::handshake::key::encode_nonce;
+use crate::handshake::reader::{HeadReader, Kind};
+use crate::handshake::{HandshakeError, UsageError};
 
 /// Asks a server for a connection and reads its response.
 #[derive(Debug)]
 pub struct Handshake {
-    config: Config,
     reader: HeadReader,
     deadline: Deadline,
-    accept: [u8; 28],
-    subprotocols: Vec<String>,
-    requires_subprotocol: bool,
+    expected: Expected,
     interim: usize,
     state: State,
 }
@@ -57,18 +50,11 @@ impl Handshake {
     ) -> Result<Self, UsageError> {
         request.check()?;
         let key = encode_nonce(nonce);
-        #[cfg(feature = "deflate")]
-        let offer = config.deflate.as_ref().map(deflate::offer);
-        #[cfg(not(feature = "deflate"))]
-        let offer: Option<String> = None;
-        tx.put_slice(request.write(key, offer.as_deref()).as_bytes());
+        tx.put_slice(request.write(key, config).as_bytes());
         Ok(Self {
-            config: config.clone(),
             reader: HeadReader::new(Kind::Response, config),
             deadline: Deadline::new(config.handshake_timeout),
-            accept: accept_key(key),
-            subprotocols: request.subprotocols.clone(),
-            requires_subprotocol: request.requires_subprotocol,
+            expected: Expected::new(request, Some(key), config),
             interim: 0,
             state: State::Head,
         })
@@ -114,8 +100,8 @@ impl Handshake {
             let (head, line) = self.reader.take_response()?;
             match line.status {
                 101 => {
-                    self.check(&head, &line)?;
-                    return Ok(Some(Accepted::new(head, self.config.clone())));
+                    self.expected.check(&head, &line)?;
+                    return Ok(Some(Accepted::new(head, self.expected.config.clone())));
                 }
                 // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses
                 // received prior to a final response, even if the client does not expect one."
@@ -127,8 +113,9 @@ impl Handshake {
                     self.reader.reset();
                 }
                 status => {
-                    let body = BodyReader::new(&head, status, self.config.max_refusal_body_len);
-                    self.state = State::Body(Refused::new(head, line), body);
+                    let limit = self.expected.config.max_refusal_body_len;
+                    let body = BodyReader::new(&head, status, limit);
+                    self.state = State::Body(Refused::new(head, line, 101), body);
                     return Ok(None);
                 }
             }
@@ -195,79 +182,6 @@ impl Handshake {
         match core::mem::replace(&mut self.state, State::Done) {
             State::Body(refused, _) => Some(Response::Refused(refused)),
             _ => None,
-        }
-    }
-
-    /// Checks a response with status 101, in the order of RFC 6455 §4.1.
-    fn check(&self, head: &Head, line: &StatusLine) -> Result<(), HandshakeError> {
-        if line.http_1_0 {
-            return Err(HandshakeError::ResponseHttpVersion);
-        }
-        // "If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a
-        // value that is not an ASCII case-insensitive match for the value "websocket", the client
-        // MUST _Fail the WebSocket Connection_."
-        match head.only("upgrade") {
-            Ok(value) if value.eq_ignore_ascii_case(b"websocket") => {}
-            _ => return Err(HandshakeError::ResponseNotUpgrade),
-        }
-        // "If the response lacks a |Connection| header field or the |Connection| header field
-        // doesn't contain a token that is an ASCII case-insensitive match for the value "Upgrade",
-        // the client MUST _Fail the WebSocket Connection_."
-        if !list::contains(head.all("connection"), "upgrade") {
-            return Err(HandshakeError::ConnectionNotUpgrade);
-        }
-        // "If the response lacks a |Sec-WebSocket-Accept| header field or the
-        // |Sec-WebSocket-Accept| contains a value other than the base64-encoded SHA-1 of the
-        // concatenation [...] but ignoring any leading and trailing whitespace, the client MUST
-        // _Fail the WebSocket Connection_."
-        match head.only("sec-websocket-accept") {
-            Ok(value) if value == self.accept => {}
-            Ok(_) => return Err(HandshakeError::WrongAccept),
-            Err(Count::None) => return Err(HandshakeError::MissingAccept),
-            Err(Count::Several) => return Err(HandshakeError::RepeatedAccept),
-        }
-        // "If the response includes a |Sec-WebSocket-Extensions| header field and this header field
-        // indicates the use of an extension that was not present in the client's handshake (the
-        // server has indicated an extension not requested by the client), the client MUST _Fail the
-        // WebSocket Connection_."
-        self.check_extensions(head)?;
-        self.check_subprotocol(head)
-    }
-
-    fn check_extensions(&self, head: &Head) -> Result<(), HandshakeError> {
-        let lines = head.all("sec-websocket-extensions");
-        #[cfg(feature = "deflate")]
-        if let Some(settings) = &self.config.deflate {
-            return deflate::confirm(lines, settings).map(drop);
-        }
-        let mut unoffered = false;
-        for extension in extensions::parse(lines) {
-            extension.map_err(|_| HandshakeError::InvalidExtensions)?;
-            unoffered = true;
-        }
-        if unoffered { Err(HandshakeError::UnofferedExtension) } else { Ok(()) }
-    }
-
-    /// "If the response includes a |Sec-WebSocket-Protocol| header field and this header field
-    /// indicates the use of a subprotocol that was not present in the client's handshake (the
-    /// server has indicated a subprotocol not requested by the client), the client MUST _Fail the
-    /// WebSocket Connection_."
-    fn check_subprotocol(&self, head: &Head) -> Result<(), HandshakeError> {
-        let lines = head.all("sec-websocket-protocol");
-        if list::is_hollow(lines.clone()) {
-            return Err(HandshakeError::InvalidSubprotocol);
-        }
-        // One that is empty says that none was chosen.
-        let mut lines = list::without_empty(lines);
-        match (lines.next(), lines.next()) {
-            (None, _) if self.requires_subprotocol => Err(HandshakeError::MissingSubprotocol),
-            (None, _) => Ok(()),
-            // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more
-            // than once in an HTTP response."
-            (Some(_), Some(_)) => Err(HandshakeError::InvalidSubprotocol),
-            (Some(value), _) if !list::is_token(value) => Err(HandshakeError::InvalidSubprotocol),
-            (Some(value), _) if self.subprotocols.iter().any(|it| it.as_bytes() == value) => Ok(()),
-            (Some(_), _) => Err(HandshakeError::UnofferedSubprotocol),
         }
     }
 }

@@ -35,6 +35,9 @@
 //! # }
 //! ```
 //!
+//! Where another HTTP stack writes the request and reads the response, [`Request::offer`] and
+//! [`Offer::confirm`] do the same from data to data: see [there](super#inside-another-http-stack).
+//!
 //! RFC 6455 §4.1 lets a client have one connection to a host in the CONNECTING state at a time.
 //! That rule is for browsers, which know about all of them; a program that opens many connections
 //! has to keep it itself. Redirects are not followed here: the answer says where to.
@@ -42,7 +45,9 @@
 mod body;
 #[cfg(feature = "std")]
 mod connect;
+mod expected;
 mod handshake;
+mod offer;
 #[cfg(feature = "std")]
 mod redirect;
 mod request;
@@ -53,6 +58,7 @@ mod url;
 #[cfg(feature = "std")]
 pub(crate) use connect::{Answer, Connect};
 pub use handshake::Handshake;
+pub use offer::Offer;
 pub use request::Request;
 pub use response::{Accepted, Refused, Response};
 #[cfg(feature = "std")]

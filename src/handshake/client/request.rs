@@ -5,6 +5,9 @@ use core::fmt;
 
 use super::UrlError;
 use super::url::{self, Url};
+use crate::config::Config;
+#[cfg(feature = "deflate")]
+use crate::handshake::deflate;
 use crate::handshake::usage::{check_header, is_framing, is_websocket};
 use crate::handshake::{UsageError, key, list};
 
@@ -173,28 +176,47 @@ impl Request {
         &self.url.resource
     }
 
-    /// Writes the head of the request, with the key that carries the nonce and the extensions on
-    /// offer.
-    pub(super) fn write(&self, key: [u8; key::KEY_LEN], extensions: Option<&str>) -> String {
+    /// Writes the head of the request, with the key that carries the nonce.
+    pub(super) fn write(&self, key: [u8; key::KEY_LEN], config: &Config) -> String {
         let mut head = String::new();
         head.extend(["GET ", self.target(), " HTTP/1.1\r\n"]);
-        let mut line = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
-        line("Host", self.authority());
-        line("Upgrade", "websocket");
-        line("Connection", "Upgrade");
-        line("Sec-WebSocket-Key", str::from_utf8(&key).unwrap_or_default());
-        line("Sec-WebSocket-Version", "13");
-        if !self.subprotocols.is_empty() {
-            line("Sec-WebSocket-Protocol", &self.subprotocols.join(", "));
-        }
-        if let Some(extensions) = extensions {
-            line("Sec-WebSocket-Extensions", extensions);
-        }
-        for (name, value) in &self.headers {
-            line(name, value);
-        }
+        self.put_headers(Some(&key), config, |name, value| {
+            head.extend([name, ": ", value, "\r\n"]);
+        });
         head.push_str("\r\n");
         head
+    }
+
+    /// Says what the headers of the request are: over HTTP/1.1 with the key, over HTTP/2 and HTTP/3
+    /// without one.
+    pub(super) fn put_headers(
+        &self,
+        key: Option<&[u8; key::KEY_LEN]>,
+        config: &Config,
+        mut put: impl FnMut(&str, &str),
+    ) {
+        // RFC 8441 §5: "[RFC6455] requires the use of Connection and Upgrade header fields that are
+        // not part of HTTP/2. They MUST NOT be included in the CONNECT request defined here." Nor
+        // is `Host`, which is `:authority`, nor the key.
+        if let Some(key) = key {
+            put("Host", self.authority());
+            put("Upgrade", "websocket");
+            put("Connection", "Upgrade");
+            put("Sec-WebSocket-Key", str::from_utf8(key).unwrap_or_default());
+        }
+        put("Sec-WebSocket-Version", "13");
+        if !self.subprotocols.is_empty() {
+            put("Sec-WebSocket-Protocol", &self.subprotocols.join(", "));
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(settings) = &config.deflate {
+            put("Sec-WebSocket-Extensions", &deflate::offer(settings));
+        }
+        #[cfg(not(feature = "deflate"))]
+        let _ = config;
+        for (name, value) in &self.headers {
+            put(name, value);
+        }
     }
 }
 

@@ -24,7 +24,21 @@ pub enum Response {
     Refused(Refused),
 }
 
-/// A response with status 101 that was found to be valid.
+impl Response {
+    /// Returns what the server has accepted; that it has not is an error.
+    ///
+    /// # Errors
+    ///
+    /// The response of a server that refuses.
+    pub fn into_result(self) -> Result<Accepted, Refused> {
+        match self {
+            Self::Accepted(accepted) => Ok(accepted),
+            Self::Refused(refused) => Err(refused),
+        }
+    }
+}
+
+/// A response that opens the connection, with status 101 as a rule, and was found to be valid.
 #[derive(Debug)]
 pub struct Accepted {
     head: Head,
@@ -62,6 +76,12 @@ impl Accepted {
         self.connection(mask_seed)
     }
 
+    /// Returns the configuration.
+    #[cfg(feature = "std")]
+    pub(crate) fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
     pub(crate) fn connection(&self, mask_seed: [u8; 32]) -> Connection {
         let connection = Connection::client(&self.config, mask_seed);
         #[cfg(feature = "deflate")]
@@ -80,7 +100,7 @@ impl Accepted {
     }
 }
 
-/// A final response with another status than 101.
+/// A final response with another status than the one that accepts.
 ///
 /// Its `Display` says what happened in a line; as an error it can be passed on.
 #[derive(Debug)]
@@ -88,12 +108,14 @@ pub struct Refused {
     head: Head,
     status: u16,
     reason: Range<usize>,
+    /// The status that would have accepted.
+    wanted: u16,
     pub(super) body: Vec<u8>,
 }
 
 impl Refused {
-    pub(super) fn new(head: Head, line: StatusLine) -> Self {
-        Self { head, status: line.status, reason: line.reason, body: Vec::new() }
+    pub(super) fn new(head: Head, line: StatusLine, wanted: u16) -> Self {
+        Self { head, status: line.status, reason: line.reason, wanted, body: Vec::new() }
     }
 
     /// Returns the status, such as 404.
@@ -147,7 +169,8 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server answered {} instead of 101 Switching Protocols", Title(self))?;
+        let (wanted, reason) = (self.wanted, status::reason(self.wanted));
+        write!(f, "server answered {} instead of {wanted} {reason}", Title(self))?;
         write!(f, "{}", Details(self))
     }
 }

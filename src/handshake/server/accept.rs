@@ -68,7 +68,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`AcceptError::Usage`] if `accept` has something that cannot be sent: nothing was written.
+    /// [`AcceptError::Usage`] if `accept` has something that cannot be sent, or the request came
+    /// over HTTP/2 or HTTP/3: nothing was written.
     /// [`AcceptError::Peer`] if the request is not a valid handshake: the HTTP answer that says why
     /// is in `tx`.
     pub fn accept(
@@ -78,6 +79,7 @@ impl Request {
         tx: &mut SendBuffer,
     ) -> Result<Connection, AcceptError> {
         accept.check(&self).map_err(AcceptError::Usage)?;
+        self.check_written().map_err(AcceptError::Usage)?;
         if let Err(error) = self.check() {
             reject::write_error(tx, &error, self.method() == "HEAD");
             return Err(AcceptError::Peer(error));
@@ -97,7 +99,8 @@ impl Request {
         Ok(agreed.connection(config))
     }
 
-    /// As [`accept`](Self::accept), for an HTTP stack that writes the response itself.
+    /// As [`accept`](Self::accept), for an HTTP stack that writes the response itself, over any
+    /// version of HTTP.
     ///
     /// `Expect: 100-continue`, if it is there, is for that stack to answer first (RFC 9110 §7.8).
     ///
@@ -113,7 +116,8 @@ impl Request {
             headers.push((name.into(), value.into()));
         });
         let subprotocol = accept.subprotocol.map(Box::from);
-        Ok(Upgrade { headers, subprotocol, agreed, config: config.clone() })
+        let status = if self.is_extended_connect() { 200 } else { 101 };
+        Ok(Upgrade { status, headers, subprotocol, agreed, config: config.clone() })
     }
 
     /// Says what the headers of the response are, to a request that is valid.
@@ -123,9 +127,16 @@ impl Request {
         config: &Config,
         mut put: impl FnMut(&str, &str),
     ) -> Agreed {
-        let key = self.head.all("sec-websocket-key").next().unwrap_or_default();
-        put("Upgrade", "websocket");
-        put("Connection", "Upgrade");
+        let is_http_1 = !self.is_extended_connect();
+        let mut put = |name: &str, value: &str| match is_http_1 {
+            true => put(name, value),
+            // RFC 8441 §5: "HTTP/2 requires they be encoded as lowercase."
+            false => put(&name.to_ascii_lowercase(), value),
+        };
+        if is_http_1 {
+            put("Upgrade", "websocket");
+            put("Connection", "Upgrade");
+        }
         #[cfg(feature = "deflate")]
         let deflate = self.choose_deflate(config).map(|(agreed, settings, answer)| {
             put("Sec-WebSocket-Extensions", &answer);
@@ -133,7 +144,10 @@ impl Request {
         });
         #[cfg(not(feature = "deflate"))]
         let _ = config;
-        put("Sec-WebSocket-Accept", str::from_utf8(&accept_key(key)).unwrap_or_default());
+        if is_http_1 {
+            let key = self.head.all("sec-websocket-key").next().unwrap_or_default();
+            put("Sec-WebSocket-Accept", str::from_utf8(&accept_key(key)).unwrap_or_default());
+        }
         if let Some(name) = accept.subprotocol {
             put("Sec-WebSocket-Protocol", name);
         }
@@ -177,12 +191,13 @@ impl Agreed {
 /// A request that was accepted, and the response to it as data: for an HTTP stack that writes it
 /// itself. Made by [`Request::upgrade`].
 ///
-/// Send the status 101 with the [`headers`](Self::headers). What comes behind the head of the
-/// request is frames from then on; the bytes of them that the stack has read already go along when
-/// the stream is made a WebSocket (`from_upgrade` of the adapters), or into the receive buffer of
-/// the [`Connection`].
+/// Send the [`status`](Self::status) with the [`headers`](Self::headers). What comes behind the
+/// head of the request is frames from then on; the bytes of them that the stack has read already go
+/// along when the stream is made a WebSocket (`from_upgrade` of the adapters), or into the receive
+/// buffer of the [`Connection`].
 #[derive(Clone, Debug)]
 pub struct Upgrade {
+    status: u16,
     headers: Vec<(Box<str>, Box<str>)>,
     subprotocol: Option<Box<str>>,
     agreed: Agreed,
@@ -190,6 +205,11 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
+    /// Returns the status of the response: 101, or 200 over HTTP/2 and HTTP/3.
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
     /// Returns the headers of the response, names and values: all that it needs.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (&**name, &**value))

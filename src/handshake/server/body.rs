@@ -60,7 +60,7 @@ impl BodyReader {
         if request.head.has("transfer-encoding") {
             // RFC 9112 §6.1: "A server or client that receives an HTTP/1.0 message containing a
             // Transfer-Encoding header field MUST treat the message as if the framing is faulty".
-            if request.http_1_0 {
+            if request.is_http_1_0() {
                 return Err(BodyError::Malformed);
             }
             let mut codings = list::elements(request.head.all("transfer-encoding"));

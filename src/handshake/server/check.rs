@@ -3,6 +3,7 @@ use crate::handshake::head::Count;
 use crate::handshake::{key, list};
 
 use super::Request;
+use super::request::Version;
 
 impl Request {
     /// Returns whether this is a valid WebSocket handshake. [`accept`](Self::accept) checks the
@@ -10,11 +11,15 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// The first rule of RFC 6455 §4.2.1 that is broken.
+    /// The first rule of RFC 6455 §4.2.1, or RFC 8441 §5, that is broken.
     pub fn check(&self) -> Result<(), HandshakeError> {
         self.check_request()?;
         self.check_version()?;
-        self.check_key()?;
+        // RFC 8441 §5: "Implementations using this extended CONNECT to bootstrap WebSockets do not
+        // do the processing of the Sec-WebSocket-Key and Sec-WebSocket-Accept header fields".
+        if !self.is_extended_connect() {
+            self.check_key()?;
+        }
         self.check_subprotocols()?;
         // RFC 6455 §9.1: "If a value is received by either the client or the server during
         // negotiation that does not conform to the ABNF below, the recipient of such malformed data
@@ -32,11 +37,19 @@ impl Request {
     fn check_request(&self) -> Result<(), HandshakeError> {
         // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
         // HTTP/1.0 request."
-        if self.http_1_0 {
+        if self.version == Version::Http10 {
             return Err(match self.head.has("sec-websocket-key") && !self.head.has("upgrade") {
                 true => HandshakeError::ProxyHttpVersion,
                 false => HandshakeError::UnsupportedHttpVersion,
             });
+        }
+        // RFC 8441 §5: "This request replaces the GET-based request in [RFC6455]".
+        if self.version == Version::Http2 {
+            return match self.is_extended_connect() {
+                false => Err(HandshakeError::NotExtendedConnect),
+                true if self.has_body => Err(HandshakeError::UnexpectedBody),
+                true => Ok(()),
+            };
         }
         if self.method() != "GET" {
             return Err(HandshakeError::InvalidMethod);
@@ -62,6 +75,7 @@ impl Request {
         // once in an HTTP request."
         match self.head.only("sec-websocket-version") {
             Ok(b"13") => Ok(()),
+            Ok(_) if self.is_extended_connect() => Err(HandshakeError::UnsupportedConnectVersion),
             Ok(_) => Err(HandshakeError::UnsupportedVersion),
             Err(Count::None) => Err(HandshakeError::MissingVersion),
             Err(Count::Several) => Err(HandshakeError::RepeatedVersion),

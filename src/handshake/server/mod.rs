@@ -29,7 +29,8 @@
 //! ```
 //!
 //! Where another HTTP stack reads the request and writes the response, [`Request::from_parts`] and
-//! [`Request::upgrade`] do the same from data to data.
+//! [`Request::upgrade`] do the same from data to data: see
+//! [there](super#inside-another-http-stack).
 //!
 //! After an error and after [`Request::reject`] the peer should be able to read the answer: send
 //! what is in the send buffer, shut down writing, and read on for a moment (throwing away what
@@ -51,6 +52,8 @@ pub use accept::{Accept, AcceptError, Upgrade};
 pub(crate) use body::{BodyError, BodyReader};
 pub use reject::Reject;
 pub use request::Request;
+#[cfg(feature = "http")]
+pub(super) use request::Version;
 
 use super::deadline::Deadline;
 use super::reader::{HeadReader, Kind};

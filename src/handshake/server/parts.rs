@@ -1,15 +1,14 @@
-use alloc::vec::Vec;
-
 use super::Request;
-use crate::buf::RecvBuffer;
+use super::request::Version;
 use crate::config::Config;
-use crate::handshake::reader::{HeadReader, Kind};
+use crate::handshake::parts::Parts;
+use crate::handshake::reader::Kind;
 use crate::handshake::{HandshakeError, list};
 
 impl Request {
-    /// Makes a request that another HTTP stack has read and taken apart, over HTTP/1.1 (the
-    /// handshake of other versions is another one). `headers` are all header lines in their order,
-    /// with repeated names as often as they came.
+    /// Makes a request that another HTTP stack has read and taken apart, over HTTP/1.1 (over HTTP/2
+    /// and HTTP/3: [`from_connect`](Self::from_connect)). `headers` are all header lines in their
+    /// order, with repeated names as often as they came.
     ///
     /// ```
     /// use sansws::Config;
@@ -45,32 +44,111 @@ impl Request {
         headers: impl IntoIterator<Item = (N, V)>,
         config: &Config,
     ) -> Result<Self, HandshakeError> {
-        // Nothing in a part may end it: it would become a header that nobody sent.
+        let line = (Version::Http11, method, target);
+        Self::read(line, None, headers, config)
+    }
+
+    /// Makes a request for a WebSocket over HTTP/2 or HTTP/3, which another HTTP stack has read: an
+    /// extended CONNECT (RFC 8441 for HTTP/2, RFC 9220 for HTTP/3). `protocol`, `authority` and
+    /// `path` are the pseudo-header fields of these names, `headers` all other fields.
+    ///
+    /// The server has to allow it in its settings first (`SETTINGS_ENABLE_CONNECT_PROTOCOL`); its
+    /// stack does that. What follows is as over HTTP/1.1, on a stream in place of a TCP connection:
+    /// [`upgrade`](Self::upgrade), then a response with the [status](super::Upgrade::status) 200,
+    /// and frames both ways, which a client masks here too. The end of what one end sends is the
+    /// flag `END_STREAM` (with HTTP/3, the FIN of the stream), which the stream's `shutdown` has to
+    /// send.
+    ///
+    /// ```
+    /// use sansws::Config;
+    /// use sansws::handshake::server::{Accept, Request};
+    ///
+    /// let headers = [("sec-websocket-version", "13"), ("sec-websocket-protocol", "chat")];
+    /// let config = Config::new();
+    /// let request = Request::from_connect("websocket", "h.example", "/?7", headers, &config)?;
+    /// assert_eq!((request.host(), request.query()), ("h.example", Some("7")));
+    /// let upgrade = request.upgrade(&Accept::new().subprotocol("chat"), &config)?;
+    /// assert_eq!(upgrade.status(), 200);
+    /// assert!(upgrade.headers().eq([("sec-websocket-protocol", "chat")]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`from_parts`](Self::from_parts), and [`HandshakeError::UnsupportedProtocol`] for another
+    /// protocol. None of them, nor of those of [`upgrade`](Self::upgrade), has headers that HTTP/2
+    /// forbids.
+    pub fn from_connect<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        protocol: &str,
+        authority: &str,
+        path: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+        config: &Config,
+    ) -> Result<Self, HandshakeError> {
+        // RFC 8441 §5: "The :protocol pseudo-header field MUST be included in the CONNECT request,
+        // and it MUST have a value of websocket to initiate a WebSocket connection on an HTTP/2
+        // stream." RFC 9220 §3: "If a server [...] receives an Extended CONNECT request with a
+        // ":protocol" value that is unknown or is not supported, the server SHOULD respond to the
+        // request with a 501 (Not Implemented) status code".
+        if protocol != "websocket" {
+            return Err(HandshakeError::UnsupportedProtocol);
+        }
+        Self::read((Version::Http2, "CONNECT", path), Some(authority), headers, config)
+    }
+
+    /// Reads what its parts make. With an authority, `Host` says it.
+    pub(in crate::handshake) fn read<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        (version, method, target): (Version, &str, &str),
+        authority: Option<&str>,
+        headers: impl IntoIterator<Item = (N, V)>,
+        config: &Config,
+    ) -> Result<Self, HandshakeError> {
         if !list::is_token(method.as_bytes()) {
             return Err(HandshakeError::MalformedStartLine);
         }
-        if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        // of an absolute target the authority is a part of its own in HTTP/2
+        let is_path = version != Version::Http2 || target.starts_with('/');
+        if !is_path || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(HandshakeError::InvalidTarget);
         }
-        let mut head = Vec::new();
-        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
-        put(&[method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
+        let number = if version == Version::Http10 { b" HTTP/1.0" } else { b" HTTP/1.1" };
+        let mut parts = Parts::new(&[method.as_bytes(), b" ", target.as_bytes(), number]);
+        if let Some(authority) = authority {
+            parts.header(b"Host", authority.as_bytes()).map_err(|_| HandshakeError::InvalidHost)?;
+        }
         for (name, value) in headers {
             let (name, value) = (name.as_ref(), value.as_ref());
-            if !list::is_token(name) || value.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-                return Err(HandshakeError::MalformedHeader);
+            if version == Version::Http2 && is_of_connection(name) {
+                return Err(HandshakeError::ConnectionHeader);
             }
-            put(&[name, b": ", value, b"\r\n"]);
+            if let Some(authority) = authority
+                && name.eq_ignore_ascii_case(b"host")
+            {
+                // RFC 9113 §8.3.1: "A server SHOULD treat a request as malformed if it contains a
+                // Host header field that identifies an entity that differs from the entity in the
+                // ":authority" pseudo-header field."
+                match value.eq_ignore_ascii_case(authority.as_bytes()) {
+                    true => continue,
+                    false => return Err(HandshakeError::InvalidHost),
+                }
+            }
+            parts.header(name, value)?;
         }
-        put(&[b"\r\n"]);
-
-        let mut rx = RecvBuffer::new();
-        rx.extend_from_slice(&head);
-        let mut reader = HeadReader::new(Kind::Request, config);
-        if !reader.read(&mut rx)? {
-            return Err(HandshakeError::MalformedHeader);
-        }
-        let (head, line) = reader.take_request()?;
-        Self::new(head, line)
+        let (head, line) = parts.read(Kind::Request, config)?.take_request()?;
+        let mut request = Self::new(head, line)?;
+        request.version = version;
+        Ok(request)
     }
+}
+
+/// Returns whether a header is about a connection of HTTP/1.1.
+///
+/// RFC 9113 §8.2.2: "An endpoint MUST NOT generate an HTTP/2 message containing connection-specific
+/// header fields. This includes the Connection header field and those listed as having
+/// connection-specific semantics [...]. Any message containing connection-specific header fields
+/// MUST be treated as malformed". RFC 8441 §5 says it again of `Connection` and `Upgrade`.
+fn is_of_connection(name: &[u8]) -> bool {
+    ["connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding"]
+        .iter()
+        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }

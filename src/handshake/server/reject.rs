@@ -3,6 +3,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::Request;
+use super::request::Version;
 use crate::buf::SendBuffer;
 use crate::handshake::usage::{check_headers, is_framing};
 use crate::handshake::{HandshakeError, UsageError, status};
@@ -59,11 +60,20 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// `reject` has something that cannot be sent. Nothing was written.
+    /// `reject` has something that cannot be sent, or the request came over HTTP/2 or HTTP/3.
+    /// Nothing was written.
     pub fn reject(self, reject: &Reject<'_>, tx: &mut SendBuffer) -> Result<(), UsageError> {
         reject.check()?;
+        self.check_written()?;
         reject.write(tx, self.method() == "HEAD");
         Ok(())
+    }
+}
+
+impl Request {
+    /// Checks whether the answer may be written in the form of HTTP/1.1.
+    pub(super) fn check_written(&self) -> Result<(), UsageError> {
+        if self.version == Version::Http2 { Err(UsageError::NotHttp1) } else { Ok(()) }
     }
 }
 

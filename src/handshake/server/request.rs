@@ -22,8 +22,17 @@ pub struct Request {
     query: Option<Range<usize>>,
     /// Empty if a request of HTTP/1.0 has none.
     host: Range<usize>,
-    pub(super) http_1_0: bool,
+    pub(super) version: Version,
     pub(super) has_body: bool,
+}
+
+/// Version of HTTP, as far as there are differences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::handshake) enum Version {
+    Http10,
+    Http11,
+    /// Or HTTP/3, which is the same here.
+    Http2,
 }
 
 impl Request {
@@ -42,7 +51,7 @@ impl Request {
             query: target.query.map(shift),
             method: line.method,
             target: line.target,
-            http_1_0: line.http_1_0,
+            version: if line.http_1_0 { Version::Http10 } else { Version::Http11 },
             has_body: false,
             head,
         };
@@ -50,7 +59,8 @@ impl Request {
         Ok(request)
     }
 
-    /// Returns the method; `GET` in every WebSocket handshake.
+    /// Returns the method; `GET` in every WebSocket handshake, but for `CONNECT` in one over HTTP/2
+    /// or HTTP/3.
     pub fn method(&self) -> &str {
         self.head.text(&self.method)
     }
@@ -83,7 +93,7 @@ impl Request {
     /// Returns whether this is a request of HTTP/1.0, which can be answered with a page and never
     /// opens a WebSocket (RFC 9110 §7.8).
     pub fn is_http_1_0(&self) -> bool {
-        self.http_1_0
+        self.version == Version::Http10
     }
 
     /// Returns the value of the first header with this name, in any case; `None` if there is none
@@ -141,14 +151,24 @@ impl Request {
     }
 
     /// Returns whether the client means to open a WebSocket, even if something about the request is
-    /// wrong: `Upgrade` lists `websocket`, or there is a `Sec-WebSocket-Key`.
+    /// wrong: `Upgrade` lists `websocket`, or there is a `Sec-WebSocket-Key`, or it is an extended
+    /// CONNECT.
     ///
     /// [`accept`](Self::accept) those for which this is true, or
     /// [`reject`](Self::reject) them; it answers the wrong ones with what is wrong. The others are
     /// ordinary requests of HTTP: answer with a page, or accept them and let it say that this is a
     /// WebSocket endpoint.
     pub fn is_upgrade(&self) -> bool {
-        self.upgrade_is_websocket() || self.head.has("sec-websocket-key")
+        match self.version {
+            Version::Http2 => self.is_extended_connect(),
+            _ => self.upgrade_is_websocket() || self.head.has("sec-websocket-key"),
+        }
+    }
+
+    /// Returns whether this is a request for a WebSocket over HTTP/2 or HTTP/3: see
+    /// [`from_connect`](Self::from_connect).
+    pub fn is_extended_connect(&self) -> bool {
+        self.version == Version::Http2 && self.method() == "CONNECT"
     }
 
     pub(super) fn upgrade_is_websocket(&self) -> bool {

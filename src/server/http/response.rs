@@ -81,8 +81,22 @@ impl Response {
     }
 
     /// Returns the status, the headers and the body, for another HTTP server to send.
-    pub fn into_parts(self) -> (u16, Vec<(String, String)>, Bytes) {
+    pub fn into_parts(mut self) -> (u16, Vec<(String, String)>, Bytes) {
+        // what our own port adds when it sends one (RFC 9110 §15.5.22)
+        let has_upgrade = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
+        if self.status == 426 && !has_upgrade {
+            let headers = HandshakeError::NotAnUpgrade.headers();
+            self = headers.iter().fold(self, |this, (name, value)| this.header(*name, *value));
+        }
         (self.status, self.headers, self.body)
+    }
+
+    /// Returns the same as a response of the crate `http`.
+    #[cfg(feature = "http")]
+    pub fn into_http<B: From<Bytes>>(self) -> http::Response<B> {
+        let (status, headers, body) = self.into_parts();
+        let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+        crate::handshake::http::response(status, headers, body.into())
     }
 
     pub(crate) fn status_code(&self) -> u16 {

@@ -132,6 +132,28 @@ fn a_stack_that_writes_the_response_itself() {
     });
 }
 
+/// A client's stack that has read the response itself, and the beginning of the first frame behind
+/// it.
+#[test]
+fn a_stack_that_reads_the_response_itself() {
+    within(|| {
+        let request = client::Request::new("ws://example.com/").unwrap().subprotocol("chat");
+        let offer = request.offer_connect(&Config::new()).unwrap();
+        let response = offer.confirm(200, [("sec-websocket-protocol", "chat")]).unwrap();
+        let (near, far) = tcp();
+        let mut peer = Peer::new(far);
+        let message = wire::server(wire::BINARY, &wire::pattern(300));
+        peer.send(&message[57..]);
+        let accepted = response.into_result().unwrap();
+        let mut ws = WebSocket::from_accepted(near, accepted, &message[..57]).unwrap();
+        assert_eq!(ws.subprotocol(), Some("chat"));
+        assert_eq!(ws.recv().unwrap(), Some(wire::pattern(300).into()));
+        ws.send("back").unwrap();
+        let frame = peer.frame().unwrap();
+        assert!(frame.mask.is_some() && frame.text() == "back");
+    });
+}
+
 /// H-35: frames that came with the head.
 #[test]
 fn early_frames_survive_another_stack() {

@@ -204,6 +204,70 @@ async fn a_stack_that_writes_the_response_itself() {
     assert_eq!(end.unwrap(), None);
 }
 
+/// A client's stack that writes the request and reads the response itself, and has read the first
+/// frame behind it.
+#[tokio::test]
+async fn a_stack_that_reads_the_response_itself() {
+    #[cfg(feature = "deflate")]
+    let config = Config::new().deflate(Deflate::new().threshold(0));
+    #[cfg(not(feature = "deflate"))]
+    let config = Config::new();
+    let request = client::Request::new("ws://example.com/room?7").unwrap().subprotocol("chat");
+    let (mut near, far) = tcp().await;
+    let serve = async {
+        let incoming = read_request_with_prefix(far, b"", &config).await.unwrap();
+        let mut server = incoming.accept(&Accept::new().subprotocol("chat")).await.unwrap();
+        server.send("early").await.unwrap();
+        server
+    };
+    let open = async {
+        let offer = request.offer(client::Offer::random_nonce().unwrap(), &config).unwrap();
+        let lines: String = offer.headers().map(|(name, it)| format!("{name}: {it}\r\n")).collect();
+        let head = format!("GET {} HTTP/1.1\r\n{lines}\r\n", request.target());
+        near.write_all(head.as_bytes()).await.unwrap();
+        let (head, mut rest) = read_head(&mut near).await;
+        while rest.is_empty() {
+            near.read_buf(&mut rest).await.unwrap();
+        }
+        let (_, status, headers) = parts(&head);
+        let response = offer.confirm(status.parse().unwrap(), headers).unwrap();
+        WebSocket::from_accepted(near, response.into_result().unwrap(), &rest).unwrap()
+    };
+    let (mut server, mut client) = within(async { tokio::join!(serve, open) }).await;
+    assert_eq!((server.subprotocol(), client.subprotocol()), (Some("chat"), Some("chat")));
+    #[cfg(feature = "deflate")]
+    assert!(client.deflate().is_some() && client.deflate() == server.deflate());
+    assert_eq!(within(client.recv()).await.unwrap(), Some("early".into()));
+    within(client.send("hello")).await.unwrap();
+    assert_eq!(within(server.recv()).await.unwrap(), Some("hello".into()));
+}
+
+/// The adapter's own defaults hold for a client too: keep-alive is on.
+#[tokio::test(start_paused = true)]
+async fn a_client_of_another_stack_is_kept_alive() {
+    clock_is_paused();
+    let request = client::Request::new("ws://example.com/").unwrap();
+    let none: [(&str, &str); 0] = [];
+    for (config, pings) in
+        [(Config::new(), true), (Config::new().keep_alive(KeepAlive::Off), false)]
+    {
+        let response = request.offer_connect(&config).unwrap().confirm(200, none).unwrap();
+        let (near, far) = duplex(1 << 16);
+        let mut peer = Peer::new(far);
+        let accepted = response.into_result().unwrap();
+        let mut ws = WebSocket::from_accepted(near, accepted, b"").unwrap();
+        let result = tokio::time::timeout(Duration::from_secs(60), ws.recv()).await;
+        if pings {
+            assert!(result.unwrap().unwrap_err().is_timeout());
+            let ping = peer.frame().await.unwrap();
+            // RFC 6455 §5.3: over HTTP/2 too
+            assert!(ping.opcode == wire::PING && ping.mask.is_some());
+        } else {
+            assert!(result.is_err());
+        }
+    }
+}
+
 /// H-35, H-36: frames that came with the head, or before the response.
 #[tokio::test]
 async fn early_frames_survive_another_stack() {

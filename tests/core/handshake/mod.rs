@@ -5,7 +5,11 @@
 
 mod answers;
 mod client;
+mod connect;
 mod http;
+#[cfg(feature = "http")]
+mod http_crate;
+mod offers;
 mod pairs;
 mod parts;
 mod properties;
