@@ -16,7 +16,8 @@ async fn a_handshake_of_ones_own() {
     let connector = Connector::new(&format!("ws://{addr}/")).unwrap();
     let io = within(connector.connect_stream()).await.unwrap();
     assert!(!io.is_secure());
-    let opening = sansws::tokio::client(io, connector.request(), &Config::new());
+    let config = Config::new();
+    let opening = sansws::tokio::client(io, connector.request(), &config);
     let mut ws = within(opening).await.unwrap();
     ws.send("hello").await.unwrap();
     assert_eq!(within(ws.recv()).await.unwrap().unwrap().as_text(), Some("hello"));

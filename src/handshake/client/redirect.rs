@@ -101,6 +101,7 @@ fn remove_dot_segments(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Config;
 
     fn resolved(base: &str, reference: &str) -> Result<String, UrlError> {
         let url = resolve(&Url::parse(base).unwrap(), reference)?;
@@ -190,7 +191,7 @@ mod tests {
         let request = Request::new("wss://Home.example/a").unwrap();
         let request = request.bearer_auth("secret").cookie("a", "secret").subprotocol("p");
         let request = request.header("proxy-authorization", "secret").header("X-Any", "any");
-        let head = |request: &Request| request.write([b'k'; 24], None);
+        let head = |request: &Request| request.write([b'k'; 24], &Config::new());
         for location in ["b", "/b", "//home.EXAMPLE/b", "https://home.example:443/b"] {
             let same = head(&request.redirected(location).unwrap());
             assert_eq!(same.matches("secret").count(), 3, "{location}: {same}");
