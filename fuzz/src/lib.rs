@@ -13,6 +13,7 @@
 #[cfg(feature = "deflate")]
 mod deflate;
 mod frames;
+pub mod model;
 mod request;
 mod response;
 mod second_opinion;

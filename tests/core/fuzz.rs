@@ -6,7 +6,7 @@ use std::path::Path;
 use self::entries::*;
 
 #[path = "../../fuzz/src/lib.rs"] // the fuzzers are a crate that only nightly compilers build
-mod entries;
+pub(crate) mod entries;
 
 type Entry = fn(&[u8]);
 
