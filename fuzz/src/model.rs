@@ -180,7 +180,7 @@ impl End {
         let payload = || self.frame[header_end..].iter().enumerate();
         let is_complete = (now - header_end) as u64 == length;
         if !is_control {
-            let new = payload().last().map(unmask);
+            let new = payload().next_back().map(unmask);
             self.fragment(new, fin && is_complete)?;
         } else if is_complete {
             let payload = payload().map(unmask).collect();

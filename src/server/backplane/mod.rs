@@ -204,6 +204,7 @@ mod connect;
 mod engine;
 mod envelope;
 mod everywhere;
+pub(super) mod fuzzing;
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod keep;
 #[cfg(any(feature = "redis", feature = "nats"))]
