@@ -100,7 +100,16 @@ fn check_read(expected: &model::Seen, read: &[u8], result: Result<(), io::ErrorK
         other => Some(other),
     });
     match end {
+        // a text message is refused at its first byte
+        Some(Event::Close(_))
+            if expected.unfinished.as_ref().is_some_and(|it| it.0 && !it.1.is_empty()) =>
+        {
+            assert_eq!((result, read), (Err(io::ErrorKind::InvalidData), &bytes[..]));
+        }
         Some(Event::Close(close)) => {
+            if let Some((false, unfinished)) = &expected.unfinished {
+                bytes.extend_from_slice(unfinished);
+            }
             let is_end = close.as_ref().is_none_or(|(code, _)| *code == 1000);
             let kind = io::ErrorKind::ConnectionAborted;
             assert_eq!(result, if is_end { Ok(()) } else { Err(kind) });

@@ -173,7 +173,8 @@ impl End {
     /// Does what is to be done, until it waits for something.
     fn steps(&mut self, source: &mut Source<'_>, op: u8) {
         let most = if op & 64 != 0 { 7 } else { usize::MAX };
-        for _ in 0..20_000 {
+        let mut fuel = 20_000;
+        while fuel > 0 {
             let step = match self.in_chunks {
                 true => self.endpoint.step_in_chunks(&mut self.rx, &mut self.tx),
                 false => self.endpoint.step(&mut self.rx, &mut self.tx),
@@ -190,6 +191,7 @@ impl End {
                     self.sent.extend_from_slice(&self.tx.chunk()[..n]);
                     self.tx.advance(n);
                     self.endpoint.note_written(n);
+                    fuel += 1; // there is less to be written now
                 }
                 Step::Read { until } | Step::Wait { until } => {
                     assert_eq!(until, self.endpoint.poll_timeout());
@@ -232,6 +234,7 @@ impl End {
                 }
                 Step::Close(result) => self.end = Some(result),
             }
+            fuel -= 1;
         }
         panic!("steps that lead nowhere: {:?}", self.endpoint);
     }
