@@ -24,8 +24,10 @@ shift || true
 targets=("$@")
 if ((${#targets[@]} == 0)); then
     targets=(
-        frame_stream_server frame_stream_client compressed_messages handshake_request
-        handshake_response utf8
+        backplane_envelope byte_stream client_url compressed_messages deflate_streams
+        endpoint_client endpoint_server forwarded_headers frame_stream_client frame_stream_server
+        handshake_request handshake_response operations refusal_body request_parts server_routes
+        utf8
     )
 fi
 

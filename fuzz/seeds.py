@@ -2,7 +2,8 @@
 """Writes the seeds of the fuzzers into fuzz/corpus, the same ones every time.
 
 They are the examples of RFC 6455 and frames such as the Autobahn suite sends. The bytes before them
-are what fuzz/src/lib.rs describes: switches, and a plan of how the rest is cut.
+are what fuzz/src/lib.rs describes: switches, and a plan of how the rest is cut. Targets that call
+more than one thing have an input of their own, which their file in fuzz/src describes.
 """
 
 import pathlib
@@ -18,6 +19,13 @@ def write(target, name, switches, plan, data):
     path = ROOT / target / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes([switches, len(plan)]) + plan + data)
+
+
+def write_plain(target, name, data):
+    """A seed without switches and a plan, or with others of its own."""
+    path = ROOT / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 def frame(masked, first, payload=b"", length=None):
@@ -317,6 +325,211 @@ def compressed():
             yield f"level_{level}_of_{size}", [data[:-4]]
 
 
+def chunk_of(data):
+    """A piece of what the peer sends, as the fuzzers of an endpoint read it."""
+    return b"".join(
+        bytes([0, len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255)
+    )
+
+
+def calls(masked):
+    """Pairs of a name and the calls of an endpoint: fuzz/src/endpoint.rs says which they are."""
+    text = frame(masked, 0x81, b"Hello")
+    close = frame(masked, 0x88, struct.pack("!H", 1000))
+    ping = frame(masked, 0x89, b"ping")
+    opened = chunk_of(text) + b"\x05"
+    yield "message", 1, opened
+    yield "small_writes", 1, b"\x46\x05" + chunk_of(ping * 5)
+    yield "close", 1, opened + chunk_of(close)
+    yield "we_close", 1, b"\x06\x05\x0b\x00\x06" + chunk_of(close) + b"\x0e"
+    yield "echo", 1, b"\x06\x05" + (chunk_of(text) + b"\x18\x05\x06") * 3 + chunk_of(close)
+    yield "full", 3, b"\x06\x05" + b"\x08\x20\x1e" * 3 + chunk_of(ping * 10) + b"\x06"
+    yield "keep_alive", 5, b"\x06\x05" + b"\x0c\x0c" * 30
+    yield "fragments", 1, b"\x06\x05\x19\x1a\x1a\x08\x05\x0a\x06"
+    yield "chunks", 9, b"\x06\x05" + chunk_of(frame(masked, 0x02, b"a" * 300)[:200]) + b"\x06"
+    yield "broken", 1, b"\x06\x05" + chunk_of(b"\xff" * 3) + chunk_of(text)
+    yield "end_of_file", 1, opened + b"\x0e\x06"
+    yield "write_fails", 1, opened + b"\x08\x09\x0f\x06" + chunk_of(close)
+    yield "slow", 0, b"\x0c\xff\x06"
+    yield "nothing", 0, b"\x0e\x06"
+    yield "too_big", 1, b"\x06\x05" + chunk_of(frame(masked, 0x82, b"", length=b"\x7e\xff\xff"))
+    if masked:
+        yield "refused", 1, b"\x06\x00\x06\x0c\xff\x06"
+        yield "refused_with_500", 1, b"\x06\x01\x06" + chunk_of(text) + b"\x0e"
+        yield "request_in_pieces", 0, chunk_of(request())[:100] + chunk_of(request())
+        yield "no_request", 0, chunk_of(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n") + b"\x05\x06"
+    else:
+        yield "forbidden", 0, chunk_of(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
+        yield "response_with_frames", 0, chunk_of(response() + text + close)
+        yield "no_http", 0, chunk_of(b"ICY 200\r\n\r\n")
+
+
+def operations():
+    """Calls of two ends: fuzz/src/operations.rs says which they are."""
+
+    def op(kind, end=0, high=0):
+        return bytes([high | kind << 1 | end])
+
+    def carry(end):
+        return op(12, end, 64) + b"\xff" + op(14, 1 - end)
+
+    for name, first, second in (
+        ("plain", 0, 0),
+        ("chunks", 3, 0),
+        ("deflate", 4, 0),
+        ("deflate_whole_windows", 0xE4, 0xE0),
+        ("deflate_no_takeover", 0xFC, 0xF0),
+        ("deflate_chunks", 0xE7, 0xE0),
+        ("low_limits", 0, 4),
+        ("keep_alive", 0, 8),
+    ):
+        for end in (0, 1):
+            body = b"".join(
+                op(0, end, high) + b"\x40\x01\x02" + carry(end) for high in (0, 64, 128, 192)
+            )
+            body += op(3, end, 192) + b"\xd0\x03\x05" + carry(end)
+            body += op(4, end, 64) + (op(5, end, 64) + b"\x30\x02\x01") * 3 + op(7, end, 64) + b"\x05"
+            body += op(5, end) + b"\x10\x00\x00" + carry(end) + carry(1 - end)
+            body += op(0, end) + b"\xfb\x01\x03" + op(13, end) + b"\xe0" + op(14, 1 - end)
+            body += op(9, end) + b"\x04" + carry(end) + carry(1 - end)
+            body += op(8, end, 192) + b"\x00" + carry(end) + carry(1 - end)
+            yield f"{name}_{end}", bytes([first, second]) + body
+
+
+def deflate_streams():
+    """What is put together: fuzz/src/deflate_streams.rs says how."""
+    literals = b"\x01\x00\x05\x41\x42\x43\x44\x45"
+    stored = b"\x01\x01\x20"
+    both = b"\x02\x01\x20\x00\x02\x65\x00\x00"
+    around = b"\x01\x00\x04\x41\x42\xc0\x00\x00\x80\x00\x01"
+    window = b"\x04\x03\xff\x00\x03\x91\x00\x01\xd0\x00\x00\x41\x03\xff\x08\x01\x42"
+    final = b"\x03\x08\x02\x41\x42\x08\x01\xa0\x00\x01\x00\x01\x43"
+    for name, body in (
+        ("literals", literals),
+        ("stored", stored),
+        ("both", both),
+        ("around", around),
+        ("window", window),
+        ("final", final),
+    ):
+        for switches in (0x00, 0x01, 0xE1, 0xE3):
+            yield f"{name}_{switches}", bytes([switches]) + (body + b"\x80\x05") * 4
+
+
+def envelopes():
+    def envelope(kind, opcode, payload, version=1, node=0x0102030405060708, client=9):
+        return struct.pack("!BBBBQQ", 0xFF, version, kind, opcode, node, client) + payload
+
+    name = struct.pack("!H", 5) + b"lobby"
+    head = struct.pack("!QQI", 1, 2, 3000)
+    yield "text", envelope(1, 1, b"hello")
+    yield "binary", envelope(1, 0x82, b"\x00\xff")
+    yield "ping", envelope(1, 9, b"ping")
+    yield "numbered", envelope(1, 0x41, struct.pack("!IQ", 7, 8) + b"hello")
+    yield "no_number", envelope(1, 0x41, b"short")
+    yield "close", envelope(2, 8, struct.pack("!H", 1012) + b"soon")
+    yield "change", envelope(3, 0, head + name + struct.pack("!I", 4))
+    yield "state", envelope(4, 0, head + b"\x01" + name + name + name + struct.pack("!I", 4))
+    yield "ask", envelope(5, 0, b"")
+    yield "goodbye", envelope(6, 0, b"")
+    yield "question", envelope(7, 0, struct.pack("!QB", 1, 1) + b"lobby")
+    yield "answer", envelope(8, 0, struct.pack("!QBI", 1, 1, 0) + struct.pack("!QQ", 5, 6))
+    yield "later_version", envelope(1, 1, b"hello", version=2)
+    yield "plain_text", b"hello"
+    yield "plain_binary", b"\xfe\x00"
+    yield "empty", b""
+
+
+def routes():
+    common = ["/chat/{room}", "/chat/lobby", "/{a}/lobby", "/{a}", "/{*all}", "/", "/f/{*rest}"]
+    for i, path in enumerate(
+        ["/", "/chat/lobby", "/chat/a%2Fb", "/x/lobby", "/x", "/x/y", "/f/", "/f/a/b%20c/", "/chat/%ff"]
+        + ["*", "", "//", "/chat/%4"]
+    ):
+        yield f"path_{i}", "\n".join([path, *common])
+    yield "wrong", "/a\n/a{b}\n/{}\n/{a}/{a}\n/{*a}/b\n/a b\n/a?b\n/\u00e9\na\n/{a}\n/{b}"
+
+
+def forwarded():
+    for i, lines in enumerate(
+        [
+            "",
+            "X-Forwarded-For: 6.6.6.6, 192.0.2.1",
+            "X-Forwarded-For: 6.6.6.6\nx-forwarded-for: [2001:db8::1]:80",
+            "X-Forwarded-For: unknown,\nX-Forwarded-Host: a b\nX-Forwarded-Proto: gopher",
+            'Forwarded: for="[2001:db8::1]:80";proto=http, for=unknown',
+            'Forwarded: for="6.6.6.6',
+            'Forwarded: for="6.6.6.6\\", for=1.2.3.4',
+            "Forwarded: ;;=,",
+            "X-Forwarded-For:\nX-Forwarded-Host: ,\nForwarded:",
+            "X-Forwarded-For: fe80::1%eth0, ::ffff:192.0.2.1, 1.2.3.4:5",
+            "X-Forwarded-Host: evil\nX-Forwarded-Proto: https, http",
+        ]
+    ):
+        for switches in (0x10, 0x21):
+            yield f"lines_{i}_{switches}", bytes([switches]) + lines.encode("latin-1")
+
+
+def urls():
+    for i, url in enumerate(
+        [
+            "ws://h",
+            "wss://h:443/a/b?c=%20",
+            "WS://server.example.com:80?q",
+            "ws://[::1]:9000/",
+            "ws://[fe80::1%25eth0]/",
+            "ws://u:p@h/",
+            "ws://h/a#b",
+            "ws://h/\r\nX: y",
+            "ws://h:0",
+            "ws://h:65536",
+            "ws://b\u00fccher.example",
+            "http://h",
+        ]
+    ):
+        yield f"url_{i}", url
+    for i, rest in enumerate(
+        ["X-Y: z", "X: a\r\nEvil: 1", "Host: other", "\x1e\x1e\x1e\x1echat\x1evalue", ": x", "X:\u00e9"]
+    ):
+        yield f"header_{i}", "ws://h/\x1e" + rest
+
+
+def parts():
+    for i, (target, origin, host, *headers) in enumerate(
+        [
+            ("/chat?x=1", "http://h", "h"),
+            ("/", "https://example.com:443", "EXAMPLE.com"),
+            ("/", "http://[::1]:80", "[::1]"),
+            ("/", "null", "h:80"),
+            ("/", "chrome-extension://abc", "abc"),
+            ("/", "http://a@b", "b"),
+            ("http://h/x", "http://h:8080", "h:8080"),
+            ("*", "", ""),
+            ("/", "http://h", "h", "Sec-WebSocket-Protocol:chat, chat"),
+            ("/", "http://h", "h", "Sec-WebSocket-Extensions:permessage-deflate; x"),
+            ("/", "http://h", "h", "X: a\rb"),
+            ("/", "http://h", "h", "Content-Length: 5", "Transfer-Encoding: chunked"),
+        ]
+    ):
+        yield f"parts_{i}", "\n".join([target, origin, host, *headers])
+
+
+def bodies():
+    """Triples of a name, the switches and the bytes behind the head."""
+    yield "until_the_end", 0, b"no, and here is why"
+    yield "until_the_end_cut", 4, b"no, and here is why"
+    yield "length", 2 | 2 << 3, b"0123456789abcdef and more"
+    yield "length_short", 2 | 31 << 3, b"0123"
+    yield "no_length", 2, b"nothing of this"
+    yield "two_lengths", 3, b"ab"
+    yield "chunks", 1, b"5\r\nlater\r\n00a;x=y\r\n0123456789\r\n0\r\nT: x\r\n\r\n"
+    yield "chunks_cut", 5, b"5\r\nlater\r\n00a;x=y\r\n0123456789\r\n0\r\n\r\n"
+    yield "chunks_bare", 1, b"3\nabc\n2 \nde\r\r\n1\t;\r\nf"
+    yield "chunk_too_long", 1, b"ffffffffffffffff1\r\nabc"
+    yield "chunk_of_nothing", 1, b"\r\nabc"
+    yield "chunk_broken", 1, b"3\r\nabcX2\r\nde"
+
+
 def main():
     for target, masked in (("frame_stream_server", True), ("frame_stream_client", False)):
         for i, (name, data) in enumerate(streams(masked)):
@@ -340,6 +553,28 @@ def main():
         data = b"".join(bytes([len(it)]) + it for it in first) + b"\xff" + last
         for switches in (0xE0, 0x07):
             write("compressed_messages", f"{name}_{switches}", switches, PLANS[i % len(PLANS)], data)
+    for i, (name, switches, data) in enumerate(bodies()):
+        write("refusal_body", name, switches, PLANS[i % len(PLANS)], data)
+    for i, (name, data) in enumerate(streams(True)):
+        if i % 3 == 0 and len(data) < 1000:
+            write("byte_stream", f"server_{name}", i * 14 & 0xFE | 1, PLANS[i % len(PLANS)], data)
+    for i, (name, data) in enumerate(streams(False)):
+        if i % 3 == 1 and len(data) < 1000:
+            write("byte_stream", f"client_{name}", i * 14 & 0xFE, PLANS[i % len(PLANS)], data)
+    for target, masked in (("endpoint_server", True), ("endpoint_client", False)):
+        for name, switches, data in calls(masked):
+            write_plain(target, name, bytes([switches]) + data)
+    for target, seeds in (
+        ("operations", operations()),
+        ("deflate_streams", deflate_streams()),
+        ("backplane_envelope", envelopes()),
+        ("forwarded_headers", forwarded()),
+        ("server_routes", routes()),
+        ("client_url", urls()),
+        ("request_parts", parts()),
+    ):
+        for name, data in seeds:
+            write_plain(target, name, data if isinstance(data, bytes) else data.encode())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 use sansws::bytes::Buf;
 
-use super::{Input, Piece, check_memory};
+use super::{Input, Piece, check_memory, model};
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::proto::{Connection, MessageKind, Receiver, Reply, Role, Sender, State};
 use sansws::wire::{FrameHeader, Opcode, apply_mask};
@@ -17,14 +17,16 @@ pub fn frame_stream_client(data: &[u8]) {
 }
 
 /// However the bytes are cut, whichever way they take into the buffer and whoever owns the two
-/// directions: the same events, the same errors, the same replies. Nothing is processed after the
-/// end, and memory is held in proportion to what came.
+/// directions: the same events, the same errors, the same replies, which are those of the model.
+/// Nothing is processed after the end, and memory is held in proportion to what came.
 fn frame_stream(role: Role, data: &[u8]) {
     let input = Input::new(data);
     let setting = Setting {
         role,
         config: config(&input),
         read_ahead: read_ahead(&input),
+        limits: if input.is_set(SWITCH_LOW_LIMITS) { LOW_LIMITS } else { DEFAULT_LIMITS },
+        max_pongs: if input.is_set(SWITCH_MANY_PONGS) { MANY } else { DEFAULT_PONGS },
         in_chunks: input.is_set(SWITCH_CHUNKS),
         closing: input.is_set(SWITCH_CLOSING),
         echo: input.is_set(SWITCH_ECHO),
@@ -32,6 +34,7 @@ fn frame_stream(role: Role, data: &[u8]) {
     let whole = [Piece { bytes: input.bytes, way: 0 }];
     let expected = setting.run(&whole, Manner::default());
     check_emitted(role, &expected.sent);
+    setting.check_model(input.bytes, &expected);
 
     let pieces = input.pieces();
     for manner in [
@@ -55,10 +58,23 @@ const SWITCH_SMALL_READS: u32 = 5;
 /// As good as no limit.
 const MANY: usize = 1 << 20;
 
+/// What is not set in a [`Config`].
+const DEFAULT_LIMITS: (u64, u32, u32) = (16 << 20, 131_072, 1024);
+const LOW_LIMITS: (u64, u32, u32) = (60, 5, 1);
+const DEFAULT_PONGS: usize = 16;
+
+/// More than this is too much for a model that looks at a text anew with each byte of it.
+const LONG: usize = 8192;
+
+/// The Close of this end, if it sends one by itself.
+const GOODBYE: (CloseCode, &str) = (CloseCode::GOING_AWAY, "bye");
+
 fn config(input: &Input<'_>) -> Config {
     let mut config = Config::new().max_unsent(usize::MAX);
     if input.is_set(SWITCH_LOW_LIMITS) {
-        config = config.max_message_len(60).max_fragments(5).max_empty_fragments(1);
+        let (len, fragments, empty) = LOW_LIMITS;
+        config = config.max_message_len(len as usize);
+        config = config.max_fragments(fragments).max_empty_fragments(empty);
     }
     if input.is_set(SWITCH_MANY_PONGS) {
         config = config.max_pending_pongs(MANY);
@@ -73,6 +89,9 @@ fn read_ahead(input: &Input<'_>) -> usize {
 struct Setting {
     role: Role,
     config: Config,
+    /// Of a message: its length, its fragments, those of them in a row that are empty.
+    limits: (u64, u32, u32),
+    max_pongs: usize,
     read_ahead: usize,
     /// Messages are taken as they arrive.
     in_chunks: bool,
@@ -102,6 +121,7 @@ struct Seen {
     result: Result<(), ProtocolError>,
     sent: Vec<u8>,
     idle: bool,
+    close_code: Option<u16>,
     end: String,
 }
 
@@ -182,7 +202,7 @@ impl Setting {
         }
         drain(&mut tx, &mut sent);
         let idle = rx.is_idle();
-        let state = end.summary();
+        let (state, close_code) = (end.summary(), end.close_code());
         // RFC 6455 §7.1.7: after a failure nothing of the peer is processed
         if result.is_err() {
             let ping = frame(self.role, Opcode::Ping, b"x");
@@ -193,7 +213,51 @@ impl Setting {
                 assert_eq!(end.summary(), state);
             }
         }
-        Seen { events: joined(events, result), result, sent, idle, end: state }
+        Seen { events: joined(events, result), result, sent, idle, close_code, end: state }
+    }
+}
+
+impl Setting {
+    /// The model makes the same of the bytes.
+    fn check_model(&self, bytes: &[u8], seen: &Seen) {
+        if bytes.len() > LONG {
+            return;
+        }
+        let (max_message_len, max_fragments, max_empty_fragments) = self.limits;
+        let model = model::receive(
+            &model::Setting {
+                is_server: self.role == Role::Server,
+                max_message_len,
+                max_fragments,
+                max_empty_fragments,
+                closing: self.closing.then_some((GOODBYE.0.as_u16(), GOODBYE.1)),
+                echo: self.echo && !self.in_chunks,
+            },
+            bytes,
+        );
+        let mut under_way = Vec::new();
+        let events = seen.events.iter().filter_map(|event| event.model(&mut under_way));
+        let events: Vec<_> = events.collect();
+        assert_eq!(events, model.events);
+        match (&model.failure, seen.result) {
+            (None, Ok(())) => {}
+            (Some(failure), Err(error)) => {
+                let name = format!("{error:?}");
+                let is_named = |rule: &&str| name.starts_with(*rule);
+                assert!(failure.rules.iter().any(is_named), "{name}: {failure:?}");
+                assert_eq!(error.close_code().as_u16(), failure.code);
+            }
+            (failure, result) => panic!("{result:?}, but {failure:?}"),
+        }
+        assert_eq!(seen.close_code, model.close_code);
+        // RFC 6455 §5.5.3: beyond a limit only the newest pong is kept
+        if model.pongs <= self.max_pongs {
+            let sent = match self.role {
+                Role::Server => Some(seen.sent.clone()),
+                Role::Client => model::without_masks(&seen.sent),
+            };
+            assert_eq!(sent, Some(model.sent));
+        }
     }
 }
 
@@ -255,12 +319,19 @@ impl End {
     }
 
     fn close(&mut self, tx: &mut SendBuffer) {
-        let close = CloseFrame { code: CloseCode::GOING_AWAY, reason: "bye" };
+        let close = CloseFrame { code: GOODBYE.0, reason: GOODBYE.1 };
         let result = match self {
             Self::Whole(connection) => connection.close(tx, Some(close)),
             Self::Halves(_, sender) => sender.close(tx, Some(close)),
         };
         assert_eq!(result, Ok(()));
+    }
+
+    fn close_code(&self) -> Option<u16> {
+        match self {
+            Self::Whole(it) => it.close_info().map(|it| it.code),
+            Self::Halves(_, it) => it.close_info().map(|it| it.code),
+        }
     }
 
     fn summary(&self) -> String {
@@ -276,6 +347,31 @@ impl End {
 }
 
 impl Got {
+    /// As the model has it; `None` for a part of a message that is not the last one.
+    fn model(&self, under_way: &mut Vec<u8>) -> Option<model::Event> {
+        Some(match self {
+            Self::Message(Message::Text(text)) => model::Event::Text(text.to_string()),
+            Self::Message(Message::Binary(bytes)) => model::Event::Binary(bytes.to_vec()),
+            Self::Chunk { kind, last, payload, .. } => {
+                under_way.extend_from_slice(payload);
+                if !last {
+                    return None;
+                }
+                let message = core::mem::take(under_way);
+                match kind {
+                    MessageKind::Binary => model::Event::Binary(message),
+                    MessageKind::Text => match String::from_utf8(message) {
+                        Ok(text) => model::Event::Text(text),
+                        Err(error) => panic!("{error}"),
+                    },
+                }
+            }
+            Self::Ping(payload) => model::Event::Ping(payload.clone()),
+            Self::Pong(payload) => model::Event::Pong(payload.clone()),
+            Self::Close(close) => model::Event::Close(close.clone()),
+        })
+    }
+
     fn new(event: Event<'_>, own: bool) -> Self {
         match event {
             Event::Text(text) if own => Self::Message(Message::Text(text.into_owned())),

@@ -10,19 +10,50 @@
 //! [switches] [length of the plan, 0 to 15] [plan] [what the peer sends]
 //! ```
 
+#[cfg(feature = "std")]
+mod byte_stream;
 #[cfg(feature = "deflate")]
 mod deflate;
+#[cfg(feature = "deflate")]
+mod deflate_streams;
+mod endpoint;
+#[cfg(feature = "server")]
+mod envelope;
+#[cfg(feature = "server")]
+mod forwarded;
 mod frames;
+pub mod model;
+mod operations;
+mod parsers;
+mod refusal;
 mod request;
 mod response;
+#[cfg(feature = "server")]
+mod routes;
 mod second_opinion;
+mod url;
 mod utf8;
 
+#[cfg(feature = "std")]
+pub use byte_stream::byte_stream;
 #[cfg(feature = "deflate")]
 pub use deflate::compressed_messages;
+#[cfg(feature = "deflate")]
+pub use deflate_streams::deflate_streams;
+pub use endpoint::{endpoint_client, endpoint_server};
+#[cfg(feature = "server")]
+pub use envelope::backplane_envelope;
+#[cfg(feature = "server")]
+pub use forwarded::forwarded_headers;
 pub use frames::{frame_stream_client, frame_stream_server};
+pub use operations::operations;
+pub use parsers::request_parts;
+pub use refusal::refusal_body;
 pub use request::handshake_request;
 pub use response::handshake_response;
+#[cfg(feature = "server")]
+pub use routes::server_routes;
+pub use url::client_url;
 pub use utf8::utf8;
 
 use sansws::buf::RecvBuffer;

@@ -219,6 +219,8 @@ pub mod backplane;
 mod client;
 mod context;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod http;
 mod listener;

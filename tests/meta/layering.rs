@@ -23,7 +23,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 const CORE: [&str; 7] = ["wire", "buf", "config", "proto", "deflate", "handshake", "endpoint"];
 
 /// Names that only the layers above the core may mention: the outside world.
-const OUTSIDE: [&str; 4] = ["std::net", "std::time::Instant", "getrandom", "::tokio"];
+const OUTSIDE: [&str; 4] = ["std::net", "std::time::Instant", "getrandom::", "::tokio"];
 
 /// Whether a module at the top of the crate is what the adapters share. The core does not know
 /// those.

@@ -218,6 +218,7 @@ mod engine;
 mod envelope;
 mod everywhere;
 pub(super) mod follow;
+pub(super) mod fuzzing;
 #[cfg(feature = "nats")]
 mod jetstream;
 #[cfg(any(feature = "redis", feature = "nats"))]

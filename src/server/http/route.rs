@@ -204,7 +204,7 @@ impl fmt::Display for PathError {
             Problem::PartOfSegment => "a parameter is a whole segment: write `/{name}/`",
             Problem::RestInside => "`{*name}` takes all that follows: put it last",
             Problem::Name => {
-                "each parameter needs a name of its own of messages, digits, `_` and `-`"
+                "each parameter needs a name of its own of letters, digits, `_` and `-`"
             }
             Problem::Character => "write it as it stands in a request: percent-encoded, no query",
             Problem::Parameters => "this one can have no parameters: write it out",
@@ -278,5 +278,7 @@ mod tests {
             let error = Pattern::parse(path).unwrap_err();
             assert_eq!(error.path(), path);
         }
+        let text = Pattern::parse("/{a b}").unwrap_err().to_string();
+        assert!(text.ends_with("a name of its own of letters, digits, `_` and `-`"), "{text}");
     }
 }

@@ -4,6 +4,7 @@ mod closing;
 mod emitted;
 mod mask_keys;
 mod messages;
+mod model;
 mod reference;
 mod splits;
 mod wire;

@@ -57,7 +57,7 @@ fn valid_stream(from: Role) -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Streams that go wrong in all sorts of ways, or not at all.
-fn stream(from: Role) -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn stream(from: Role) -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<u8>());
     let frames = prop::collection::vec(any_frame(from), 0..6).prop_map(|frames| frames.concat());
     let mutated = (valid_stream(from), prop::collection::vec(change, 0..3)).prop_map(
