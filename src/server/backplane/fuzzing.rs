@@ -15,7 +15,7 @@ pub fn envelope(published: &[u8]) -> Option<(Vec<u8>, Option<(u8, Vec<u8>)>)> {
     assert_eq!(Envelope::decode(again.clone().into()), Some(envelope.clone()));
     let message = match envelope.content {
         Content::Message { opcode, payload, .. } => Some((opcode as u8, payload.to_vec())),
-        Content::Close { .. } | Content::Notice(_) => None,
+        Content::Close { .. } | Content::Notice(_) | Content::Kept { .. } => None,
     };
     Some((again, message))
 }
