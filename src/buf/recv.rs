@@ -118,7 +118,8 @@ impl RecvBuffer {
     /// linear in the bytes received.
     pub fn space(&mut self) -> &mut [u8] {
         self.make_space(0);
-        &mut self.region.memory[self.region.filled..]
+        let end = self.end_of_space();
+        &mut self.region.memory[self.region.filled..end]
     }
 
     /// Takes the first `n` bytes of the [`space`](Self::space) as received.

@@ -4,6 +4,7 @@ use core::mem;
 
 use super::RecvBuffer;
 use crate::buf::memory::Memory;
+use crate::wire::FrameHeader;
 
 impl RecvBuffer {
     /// Makes space for `n` bytes, or for a read if that is 0.
@@ -61,11 +62,25 @@ impl RecvBuffer {
             let ahead = held.min(expected).max(self.read_ahead).max(n);
             let len = if grow { (held + ahead).max(larger) } else { held + ahead };
             // Exactly the rest of the message leaves all of the memory to it: a read ends with it.
-            let len = if ahead == missing { len } else { off_the_page(len) };
+            // One more header, and the next message of that length takes a single read.
+            let len = if ahead == missing { len + FrameHeader::MAX_LEN } else { off_the_page(len) };
             region.move_to(Memory::zeroed(len));
             return;
         }
         region.moved_to_the_beginning();
+    }
+
+    /// Returns where a read ends: with the message under way, if the memory was made for that.
+    #[inline]
+    pub(super) fn end_of_space(&self) -> usize {
+        let region = &self.region;
+        let rest = region.filled.saturating_add(self.expected);
+        let is_made_for_it = rest.saturating_add(FrameHeader::MAX_LEN) == region.memory.len();
+        if is_made_for_it && self.expected > 0 && region.parsed == region.filled {
+            rest
+        } else {
+            region.memory.len()
+        }
     }
 
     /// Leaves memory that was put, with what is held. What is behind that is space.
@@ -159,6 +174,31 @@ mod tests {
             assert!(space >= RecvBuffer::DEFAULT_READ_AHEAD / 8, "reads of {space} bytes");
             rx.commit(space);
         }
+    }
+
+    /// The reads of a message end with it, however much is behind it, and the next one of that length
+    /// takes a single one.
+    #[test]
+    fn reads_end_with_a_message() {
+        const LEN: usize = 100_000;
+        let mut rx = RecvBuffer::new();
+        let reads = [(); 3].map(|()| {
+            let (mut reads, mut offset) = (0, 0);
+            while offset < LEN {
+                let space = rx.space().len();
+                rx.commit(space);
+                if reads == 0 {
+                    rx.skip(FrameHeader::MAX_LEN);
+                }
+                offset += rx.assemble((LEN - offset) as u64, true, None, offset);
+                reads += 1;
+            }
+            assert!(rx.unparsed().is_empty());
+            let message = rx.take_message().into_bytes();
+            assert_eq!((message.len(), rx.is_idle()), (LEN, true));
+            reads
+        });
+        assert_eq!(reads[1..], [1, 1], "{reads:?}");
     }
 
     /// Whatever grows, no memory is close to a multiple of a page, in front of or behind it.
