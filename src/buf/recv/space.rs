@@ -176,8 +176,8 @@ mod tests {
         }
     }
 
-    /// The reads of a message end with it, however much is behind it, and the next one of that length
-    /// takes a single one.
+    /// The reads of a message end with it, however much is behind it, and the next one of that
+    /// length takes a single one.
     #[test]
     fn reads_end_with_a_message() {
         const LEN: usize = 100_000;
