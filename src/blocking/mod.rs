@@ -99,8 +99,8 @@
 //!
 //! TLS of the crate `rustls` has a stream here, `TlsStream` (feature `rustls-no-provider`), for
 //! both ends and for two threads. Other streams go in through [`Plain`], without time-outs, or
-//! bring a [`Transport`] of their own, which a stream of a TLS library should: its `close_notify` is sent
-//! there, and a stream that was cut off without one shows as
+//! bring a [`Transport`] of their own, which a stream of a TLS library should: its `close_notify`
+//! is sent there, and a stream that was cut off without one shows as
 //! [`Error::Disconnected`](crate::Error::Disconnected) with
 //! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) inside.
 //! A time-out that you set on the stream yourself stays as it is, also beside keep-alive. It ends
