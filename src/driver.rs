@@ -250,6 +250,8 @@ impl Driver {
 
     /// The reverse: what was not written of that comes before what was queued since.
     pub(crate) fn take_back(&mut self, mut unwritten: SendBuffer) {
+        // A stream under TLS may have begun to send the newest pong: nothing takes its place now.
+        unwritten.settle();
         let tx = self.tx.fetch();
         while let Some(chunk) = tx.take_chunk() {
             unwritten.put_owned(chunk);

@@ -64,7 +64,8 @@ impl RecvBuffer {
     ///
     /// # Errors
     ///
-    /// Those of `io`. [`Interrupted`](ErrorKind::Interrupted) is none: it reads again.
+    /// Those of `io`, and [`InvalidData`](ErrorKind::InvalidData) if it claims to have read more than
+    /// it was given room for. [`Interrupted`](ErrorKind::Interrupted) is none: it reads again.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -78,9 +79,9 @@ impl RecvBuffer {
     /// ```
     pub fn read_from(&mut self, io: &mut impl Read) -> io::Result<usize> {
         loop {
-            match io.read(self.space()) {
+            match read_some(io, self) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => return read.inspect(|n| self.commit(*n)),
+                read => return read,
             }
         }
     }
@@ -112,6 +113,21 @@ impl SendBuffer {
         }
         Ok(0)
     }
+}
+
+/// Reads once.
+pub(crate) fn read_some(io: &mut impl Read, rx: &mut RecvBuffer) -> io::Result<usize> {
+    let space = rx.space();
+    let room = space.len();
+    let n = io.read(space)?;
+    if n > room {
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "the transport claims to have read more bytes than it was given room for",
+        ));
+    }
+    rx.commit(n);
+    Ok(n)
 }
 
 /// Writes once from the beginning of `tx`, where everything stays.

@@ -52,7 +52,8 @@
 //!   as events;
 //! - `cli`: the program `sansws`, for a command line. It brings nothing for other programs.
 //!
-//! A feature adds API and never changes behaviour.
+//! A feature adds API and never changes behaviour, but for `getrandom`: without it clients need
+//! `client::set_random_source`.
 //!
 //! # Targets
 //!

@@ -184,19 +184,7 @@ pub(super) enum Done {
 
 /// Does one read of as much as there is room for.
 pub(super) fn read_some(io: &mut impl Read, rx: &mut RecvBuffer, bound: Bound) -> Done {
-    attempt(bound, || {
-        let space = rx.space();
-        let room = space.len();
-        let n = io.read(space)?;
-        if n > room {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the transport claims to have read more bytes than it was given room for",
-            ));
-        }
-        rx.commit(n);
-        Ok(n)
-    })
+    attempt(bound, || crate::io::read_some(io, rx))
 }
 
 /// Does one write of as much as there is, which must not be nothing, up to [`MAX_WRITE`].

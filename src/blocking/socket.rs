@@ -70,7 +70,7 @@ impl<S> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], if the operating system has no randomness for the masking keys.
+    /// [`Error::Io`], if there is no randomness for the masking keys.
     pub fn from_accepted(io: S, mut accepted: Accepted, received: &[u8]) -> Result<Self, Error> {
         let mut rx = RecvBuffer::with_read_ahead(accepted.config_mut().read_ahead);
         rx.extend_from_slice(received);

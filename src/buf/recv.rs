@@ -124,8 +124,7 @@ impl RecvBuffer {
 
     /// Takes the first `n` bytes of the [`space`](Self::space) as received.
     ///
-    /// A reader that claims to have filled more than it was given is not believed: `n` is cut to
-    /// the space there is.
+    /// A reader that claims to have filled more than there is memory is not believed: `n` is cut.
     #[inline]
     pub fn commit(&mut self, n: usize) {
         self.region.filled = self.region.filled.saturating_add(n).min(self.region.memory.len());
@@ -174,6 +173,9 @@ impl RecvBuffer {
     /// goes back to where it came from. What was adopted goes back when the next bytes or a reader
     /// come and nobody holds a part of it; a buffer that waits for long gives it back by being
     /// dropped.
+    ///
+    /// A message that leaves in this memory keeps all of the allocation alive: put whole buffers, not
+    /// parts of a larger one.
     ///
     /// Of `Bytes` that nobody else holds, `try_into_mut` makes what comes here without a copy; of
     /// others, take [`extend_from_slice`](Self::extend_from_slice).

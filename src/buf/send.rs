@@ -241,7 +241,7 @@ impl SendBuffer {
 
     /// Puts the newest pong in line before something else is appended behind it.
     #[inline]
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if self.pongs.newest.is_some() {
             self.settle_newest_pong();
         } else if self.head > 0 {
@@ -404,6 +404,18 @@ mod tests {
         }
         assert!(tx.is_empty() && tx.chunk().is_empty());
         bytes
+    }
+
+    /// Once it is settled, the newest pong stays as it is: a part of it may have been sent.
+    #[test]
+    fn a_settled_pong_is_not_replaced() {
+        let mut tx = SendBuffer::new();
+        pong(&mut tx, b"1", 1);
+        pong(&mut tx, b"2", 1);
+        tx.settle();
+        pong(&mut tx, b"another", 1);
+        let sent = drain(&mut tx, || 3);
+        assert_eq!(sent, *b"\x8a\x011\x8a\x012\x8a\x07another");
     }
 
     /// Returns a buffer in which every kind of entry waits, and what it must send.

@@ -60,7 +60,11 @@ impl Request {
 impl Upgrade {
     /// Returns the response, with an empty body of the stack's type.
     pub fn response<B: Default>(&self) -> http::Response<B> {
-        response(self.status(), self.headers(), B::default())
+        let mut response = response(self.status(), self.headers(), B::default());
+        if self.status() == 200 {
+            *response.version_mut() = HttpVersion::HTTP_2;
+        }
+        response
     }
 }
 
@@ -110,6 +114,11 @@ impl Offer {
     ///
     /// As [`confirm`](Self::confirm).
     pub fn confirm_http<B>(self, response: &http::Response<B>) -> Result<Response, HandshakeError> {
+        // Over HTTP/1.1 any proxy accepts a CONNECT, and nothing in its answer says that there is a
+        // WebSocket behind it.
+        if self.is_extended_connect() && response.version() < HttpVersion::HTTP_2 {
+            return Err(HandshakeError::ResponseHttpVersion);
+        }
         let is_1_0 = response.version() == HttpVersion::HTTP_10;
         let version = if is_1_0 { "HTTP/1.0" } else { "HTTP/1.1" };
         self.read(version, response.status().as_u16(), response.headers())

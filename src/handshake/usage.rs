@@ -113,6 +113,18 @@ pub(super) fn is_framing(name: &str) -> bool {
         .any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
+/// Returns whether a header is about a connection of HTTP/1.1.
+///
+/// RFC 9113 §8.2.2: "An endpoint MUST NOT generate an HTTP/2 message containing connection-specific
+/// header fields. This includes the Connection header field and those listed as having
+/// connection-specific semantics [...]. Any message containing connection-specific header fields
+/// MUST be treated as malformed". RFC 8441 §5 says it again of `Connection` and `Upgrade`.
+pub(super) fn is_of_connection(name: &[u8]) -> bool {
+    ["connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding"]
+        .iter()
+        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+}
+
 /// Returns whether `name` is one of the headers that make a WebSocket handshake.
 pub(super) fn is_websocket(name: &str) -> bool {
     name.eq_ignore_ascii_case("upgrade")

@@ -107,7 +107,7 @@ impl<S> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], if the operating system has no randomness for the masking keys.
+    /// [`Error::Io`], if there is no randomness for the masking keys.
     pub fn from_accepted(io: S, mut accepted: Accepted, received: &[u8]) -> Result<Self, Error> {
         let config = accepted.config_mut();
         *config = with_defaults(config);

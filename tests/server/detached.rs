@@ -8,7 +8,9 @@ use std::time::Duration;
 use sansws::deflate::Deflate;
 use sansws::handshake::client;
 use sansws::handshake::server as http;
-use sansws::server::{ExternalStream, ServeError, Server, ServerError, handler_fn};
+use sansws::server::{
+    Accept, ExternalStream, Response, ServeError, Server, ServerError, handler_fn,
+};
 use sansws::tokio::WebSocket;
 use sansws::{CloseCode, Config};
 use tokio::io::{DuplexStream, duplex};
@@ -138,6 +140,29 @@ async fn a_handshake_without_its_upgrade() {
         [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
     {
         assert!(headers.contains(&(name.into(), value.into())), "{name} is not in {headers:?}");
+    }
+}
+
+/// A refusal of the application that cannot be sent does not reach another HTTP server either.
+#[tokio::test]
+async fn a_refusal_that_cannot_be_sent() {
+    let refuse = |value: &'static str| {
+        handler_fn()
+            .on_request(move |_| Err::<Accept, _>(Response::empty(302).header("Location", value)))
+    };
+    let server = detached().route("/good", refuse("/a")).route("/bad", refuse("/a\r\nX: b"));
+    let handle = server.handle();
+    let _run = server.run();
+    for (path, expected) in [("/good", 302), ("/bad", 500)] {
+        let request = client::Request::new(&format!("ws://example.com{path}")).unwrap();
+        let offer = request.offer([7; 16], &Config::new()).unwrap();
+        let request = http::Request::from_parts("GET", path, offer.headers(), &Config::new());
+        let refused = handle.accept_request(request.unwrap(), FROM, false).await.unwrap_err();
+        let (status, headers, _) = refused.into_parts();
+        assert_eq!(
+            (status, headers.iter().any(|(name, _)| name == "Location")),
+            (expected, expected == 302)
+        );
     }
 }
 

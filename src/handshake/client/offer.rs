@@ -1,5 +1,4 @@
 use alloc::boxed::Box;
-#[cfg(feature = "http")]
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -10,6 +9,7 @@ use crate::config::Config;
 use crate::handshake::key::encode_nonce;
 use crate::handshake::parts::Parts;
 use crate::handshake::reader::Kind;
+use crate::handshake::usage::is_of_connection;
 use crate::handshake::{HandshakeError, UsageError};
 
 /// A request as data, for an HTTP stack that writes it and reads the response itself: made by
@@ -86,6 +86,10 @@ impl Request {
     /// As [`check`](Self::check).
     pub fn offer_connect(&self, config: &Config) -> Result<Offer, UsageError> {
         self.check()?;
+        let of_http1 = |(name, _): &&(String, String)| is_of_connection(name.as_bytes());
+        if let Some((name, _)) = self.headers.iter().find(of_http1) {
+            return Err(UsageError::ReservedHeader(name.as_str().into()));
+        }
         let mut headers = Vec::new();
         self.put_headers(None, config, |name, value| {
             // RFC 8441 §5: "HTTP/2 requires they be encoded as lowercase."

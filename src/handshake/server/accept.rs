@@ -12,7 +12,7 @@ use crate::deflate::{Agreement, Deflate};
 #[cfg(feature = "deflate")]
 use crate::handshake::deflate;
 use crate::handshake::key::accept_key;
-use crate::handshake::usage::{check_headers, is_framing, is_websocket};
+use crate::handshake::usage::{check_headers, is_framing, is_of_connection, is_websocket};
 use crate::handshake::{HandshakeError, UsageError, list};
 use crate::proto::Connection;
 
@@ -260,7 +260,10 @@ impl Accept<'_> {
         // RFC 9112 §6.1: "A server MUST NOT send a Transfer-Encoding header field in any response
         // with a status code of 1xx (Informational) or 204 (No Content)"; the same holds for
         // Content-Length (RFC 9110 §8.6).
-        check_headers(&self.headers, |name| is_websocket(name) || is_framing(name))
+        check_headers(&self.headers, |name| {
+            let is_of_http1 = request.is_extended_connect() && is_of_connection(name.as_bytes());
+            is_websocket(name) || is_framing(name) || is_of_http1
+        })
     }
 }
 

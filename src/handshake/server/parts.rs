@@ -1,8 +1,11 @@
+use alloc::vec::Vec;
+
 use super::Request;
 use super::request::Version;
 use crate::config::Config;
 use crate::handshake::parts::Parts;
 use crate::handshake::reader::Kind;
+use crate::handshake::usage::is_of_connection;
 use crate::handshake::{HandshakeError, list};
 
 impl Request {
@@ -116,8 +119,19 @@ impl Request {
         if let Some(authority) = authority {
             parts.header(b"Host", authority.as_bytes()).map_err(|_| HandshakeError::InvalidHost)?;
         }
+        let mut cookies = Vec::new();
         for (name, value) in headers {
             let (name, value) = (name.as_ref(), value.as_ref());
+            // RFC 9113 §8.2.3: "If there are multiple Cookie header fields after decompression,
+            // these MUST be concatenated into a single octet string using the two-octet delimiter
+            // of 0x3b, 0x20 (the ASCII string "; ") before being passed into a non-HTTP/2 context".
+            if version == Version::Http2 && name.eq_ignore_ascii_case(b"cookie") {
+                if !cookies.is_empty() {
+                    cookies.extend_from_slice(b"; ");
+                }
+                cookies.extend_from_slice(value);
+                continue;
+            }
             if version == Version::Http2 && is_of_connection(name) {
                 return Err(HandshakeError::ConnectionHeader);
             }
@@ -127,12 +141,15 @@ impl Request {
                 // RFC 9113 §8.3.1: "A server SHOULD treat a request as malformed if it contains a
                 // Host header field that identifies an entity that differs from the entity in the
                 // ":authority" pseudo-header field."
-                match value.eq_ignore_ascii_case(authority.as_bytes()) {
+                match without_port(value).eq_ignore_ascii_case(without_port(authority.as_bytes())) {
                     true => continue,
                     false => return Err(HandshakeError::InvalidHost),
                 }
             }
             parts.header(name, value)?;
+        }
+        if !cookies.is_empty() {
+            parts.header(b"cookie", &cookies)?;
         }
         let (head, line) = parts.read(Kind::Request, config)?.take_request()?;
         let mut request = Self::new(head, line)?;
@@ -141,14 +158,8 @@ impl Request {
     }
 }
 
-/// Returns whether a header is about a connection of HTTP/1.1.
-///
-/// RFC 9113 §8.2.2: "An endpoint MUST NOT generate an HTTP/2 message containing connection-specific
-/// header fields. This includes the Connection header field and those listed as having
-/// connection-specific semantics [...]. Any message containing connection-specific header fields
-/// MUST be treated as malformed". RFC 8441 §5 says it again of `Connection` and `Upgrade`.
-fn is_of_connection(name: &[u8]) -> bool {
-    ["connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding"]
-        .iter()
-        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+/// Removes a port that a scheme has by default: with and without it is the same entity.
+fn without_port(authority: &[u8]) -> &[u8] {
+    let without = [":443", ":80"].iter().find_map(|port| authority.strip_suffix(port.as_bytes()));
+    without.unwrap_or(authority)
 }

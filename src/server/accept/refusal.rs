@@ -18,6 +18,8 @@ impl Refusal {
     /// Returns the answer to the request.
     pub(crate) fn into_response(self) -> Response {
         match self {
+            // of the application: one that cannot be sent says nothing
+            Self::Response(response) if response.check().is_err() => internal_error(),
             Self::Response(response) => response,
             Self::Invalid(HandshakeError::UpgradeRemoved) => upgrade_removed(),
             Self::Invalid(error) => Response::for_error(&error),

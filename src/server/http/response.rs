@@ -83,10 +83,12 @@ impl Response {
     /// Returns the status, the headers and the body, for another HTTP server to send.
     pub fn into_parts(mut self) -> (u16, Vec<(String, String)>, Bytes) {
         // what our own port adds when it sends one (RFC 9110 §15.5.22)
-        let has_upgrade = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
-        if self.status == 426 && !has_upgrade {
-            let headers = HandshakeError::NotAnUpgrade.headers();
-            self = headers.iter().fold(self, |this, (name, value)| this.header(*name, *value));
+        if self.status == 426 {
+            for (name, value) in HandshakeError::NotAnUpgrade.headers() {
+                if !self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                    self = self.header(*name, *value);
+                }
+            }
         }
         (self.status, self.headers, self.body)
     }

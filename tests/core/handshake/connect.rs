@@ -68,6 +68,40 @@ fn a_key_means_nothing() {
     assert_eq!(upgrade.unwrap().headers().count(), 0);
 }
 
+/// RFC 9113 §8.2.3: a cookie may come in pieces.
+#[test]
+fn cookies_are_one_header() {
+    let cookies = [("cookie", "a=1"), ("cookie", "b=2"), ("Cookie", "c=3")];
+    let request = from_connect(&[&FIELDS[..], &cookies].concat()).unwrap();
+    assert_eq!(request.header("cookie"), Some("a=1; b=2; c=3"));
+    let many = vec![("cookie", "a=1"); 150];
+    from_connect(&[&FIELDS[..], &many].concat()).expect("no more headers than one");
+}
+
+/// RFC 9113 §8.3.1: a port that is there by default is no other entity.
+#[test]
+fn a_host_with_a_default_port() {
+    let host = ("host", "SERVER.example.com:443");
+    let request = from_connect(&[&FIELDS[..], &[host]].concat()).unwrap();
+    assert_eq!(request.host(), "server.example.com");
+    let host = ("host", "server.example.com:8443");
+    let error = from_connect(&[&FIELDS[..], &[host]].concat()).unwrap_err();
+    assert_eq!(error, HandshakeError::InvalidHost);
+}
+
+/// RFC 9113 §8.2.2: neither end adds headers about a connection.
+#[test]
+fn none_is_added() {
+    for name in ["Keep-Alive", "proxy-connection"] {
+        let reserved = UsageError::ReservedHeader(name.into());
+        let accept = Accept::new().header(name, "x");
+        let upgrade = from_connect(&FIELDS).unwrap().upgrade(&accept, &Config::new());
+        assert_eq!(upgrade.unwrap_err(), AcceptError::Usage(reserved.clone()));
+        let request = client::Request::new("wss://server.example.com/").unwrap().header(name, "x");
+        assert_eq!(request.offer_connect(&Config::new()).unwrap_err(), reserved);
+    }
+}
+
 /// RFC 8441 §5, RFC 9220 §3: no other protocol.
 #[test]
 fn the_protocol_is_websocket() {

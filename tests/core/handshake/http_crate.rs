@@ -70,6 +70,19 @@ fn responses_have_a_version() {
     assert_eq!(error, HandshakeError::ResponseHttpVersion);
 }
 
+/// Any proxy answers a CONNECT of HTTP/1.1 with 200: that is no WebSocket.
+#[test]
+fn a_tunnel_is_no_websocket() {
+    for (version, opens) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
+        let offer = asked().offer_connect(&config()).unwrap();
+        let mut response = ::http::Response::new(());
+        *response.version_mut() = version;
+        let confirmed = offer.confirm_http(&response).map(drop);
+        let expected = if opens { Ok(()) } else { Err(HandshakeError::ResponseHttpVersion) };
+        assert_eq!(confirmed, expected);
+    }
+}
+
 /// Requests that are no handshake have an answer as well.
 #[test]
 fn refusals() {

@@ -46,7 +46,7 @@ async fn serve(addr: &str, more: &[String]) -> Result<(), Failure> {
 /// Hands the streams to an event server.
 async fn serve_events(listener: TcpListener, acceptor: TlsAcceptor) -> Result<(), Failure> {
     let echo = handler_fn().on_message(|client, message| client.send(message));
-    let server = Server::bind("ws://127.0.0.1:0").await?.config(config()).route("/", echo);
+    let server = Server::detached().config(config()).route("/", echo);
     let handle = server.handle();
     tokio::spawn(server.run());
     loop {
