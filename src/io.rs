@@ -64,8 +64,8 @@ impl RecvBuffer {
     ///
     /// # Errors
     ///
-    /// Those of `io`, and [`InvalidData`](ErrorKind::InvalidData) if it claims to have read more than
-    /// it was given room for. [`Interrupted`](ErrorKind::Interrupted) is none: it reads again.
+    /// Those of `io`, and [`InvalidData`](ErrorKind::InvalidData) if it claims to have read more
+    /// than it was given room for. [`Interrupted`](ErrorKind::Interrupted) is none: it reads again.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {

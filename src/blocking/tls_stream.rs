@@ -68,8 +68,8 @@ impl TlsStream {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the peer is refused, or hangs up; [`Error::HandshakeTimeout`] when it takes
-    /// longer than `timeout`.
+    /// [`Error::Io`] when the peer is refused, or hangs up; [`Error::HandshakeTimeout`] when it
+    /// takes longer than `timeout`.
     pub fn handshake(
         tcp: TcpStream,
         connection: impl Into<Connection>,

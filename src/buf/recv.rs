@@ -174,8 +174,8 @@ impl RecvBuffer {
     /// come and nobody holds a part of it; a buffer that waits for long gives it back by being
     /// dropped.
     ///
-    /// A message that leaves in this memory keeps all of the allocation alive: put whole buffers, not
-    /// parts of a larger one.
+    /// A message that leaves in this memory keeps all of the allocation alive: put whole buffers,
+    /// not parts of a larger one.
     ///
     /// Of `Bytes` that nobody else holds, `try_into_mut` makes what comes here without a copy; of
     /// others, take [`extend_from_slice`](Self::extend_from_slice).
