@@ -1,23 +1,27 @@
-//! What a message costs from one server to a client of another one, by each engine, and beside a
-//! loop on the crate `redis` that is written by hand.
+//! What a message costs from one server to clients of others, by each engine, with more servers and
+//! more rooms, and beside a loop on the crate `redis` that is written by hand and Socket.IO.
 //!
 //! `cargo bench --bench backplane --features redis,nats [-- MESSAGES]`, on Linux, with
 //! `redis-server` and `nats-server` (Debian: packages of these names). It starts its own.
 //!
-//! Two servers in this process, one client of the second in a room; the first sends to the room.
-//! The processor time is that of this process, with both servers and the client, and without the
-//! broker.
+//! Servers in this process, one client of each but the first in all rooms; the first sends to the
+//! rooms in turn. The processor time is that of this process, with all servers and clients, and
+//! without the broker.
+//!
+//! Socket.IO has a process of node for each server, whose processor time it is, without the client
+//! of this process. It is left out unless it is there:
+//! `npm install --prefix target/socket-io socket.io @socket.io/redis-adapter redis`.
 #![allow(clippy::unwrap_used)]
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use sansws::server::backplane::{Memory, Nats, Redis};
-use sansws::server::{Hub, Server, handler_fn};
+use sansws::server::{Hub, JoinError, Server, handler_fn};
 use sansws::tokio::{ClientStream, WebSocket, connect};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
@@ -27,6 +31,9 @@ const SIZE: usize = 100;
 
 /// The most messages under way where throughput is measured.
 const AHEAD: u64 = 4096;
+
+/// Messages that are sent at once there.
+const BURST: u64 = 256;
 
 /// Messages of which the delay is measured, one each millisecond.
 const DELAYS: u64 = 2000;
@@ -38,69 +45,153 @@ async fn main() {
     let nats = Broker::start("nats-server", &["-a", "127.0.0.1", "-p"]);
     let (redis_url, nats_url) =
         (format!("redis://127.0.0.1:{}", redis.port), format!("nats://127.0.0.1:{}", nats.port));
-    println!("| | messages/s | CPU per message | p50 | p99 |");
+    println!("| | delivered/s | CPU per delivery | p50 | p99 |");
     println!("|---|---:|---:|---:|---:|");
 
-    let server = bind().await;
-    let (hub, client) = start(server).await;
-    measure("one server", count, hub.clone(), client, Sender::Hub(hub)).await;
+    let (hub, client) = start(bind(1).await).await;
+    measure("one server", count, vec![client], Sender::hub(hub, 1)).await;
 
     let bus = Memory::new();
-    let (one, two) = (bind().await.backplane(bus.clone()), bind().await.backplane(bus));
-    pair("`Memory`", count, one, two).await;
+    let servers = vec![bind(1).await.backplane(bus.clone()), bind(1).await.backplane(bus)];
+    joined("`Memory`", count, servers, 1).await;
 
-    let connect = async || Redis::connect(&redis_url).await.unwrap();
-    let one = bind().await.backplane(connect().await);
-    pair("`Redis`", count, one, bind().await.backplane(connect().await)).await;
+    let (hub, client) = start(bind(1).await).await;
+    let sender = by_hand(&redis_url, hub).await;
+    measure("the crate `redis` by hand", count, vec![client], sender).await;
 
-    let (hub, client) = start(bind().await).await;
-    let sender = by_hand(&redis_url, hub.clone()).await;
-    measure("the crate `redis` by hand", count, hub, client, sender).await;
+    for (servers, rooms) in [(2, 1), (3, 1), (2, 10), (2, 1000), (2, 10_000)] {
+        let mut all = Vec::new();
+        for _ in 0..servers {
+            all.push(bind(rooms).await.backplane(Redis::connect(&redis_url).await.unwrap()));
+        }
+        joined(&format!("`Redis`, servers: {servers}, rooms: {rooms}"), count, all, rooms).await;
+        let mut all = Vec::new();
+        for _ in 0..servers {
+            all.push(bind(rooms).await.backplane(Nats::connect(&nats_url).await.unwrap()));
+        }
+        joined(&format!("`Nats`, servers: {servers}, rooms: {rooms}"), count, all, rooms).await;
+    }
 
-    let connect = async || Nats::connect(&nats_url).await.unwrap();
-    let one = bind().await.backplane(connect().await);
-    pair("`Nats`", count, one, bind().await.backplane(connect().await)).await;
+    if let Some((client, sender, _servers)) = socket_io(&redis_url).await {
+        measure("Socket.IO, servers: 2, rooms: 1", count / 10, vec![client], sender).await;
+    }
 }
 
-async fn bind() -> Server {
-    let in_room = handler_fn().on_open(|client| client.join("room"));
-    Server::bind("ws://127.0.0.1:0").await.unwrap().route("/", in_room)
+async fn bind(rooms: usize) -> Server {
+    let in_rooms = handler_fn().on_open(move |client| {
+        for at in 0..rooms {
+            client.join(&format!("room {at}"))?;
+        }
+        Ok::<_, JoinError>(())
+    });
+    Server::bind("ws://127.0.0.1:0").await.unwrap().route("/", in_rooms)
 }
 
-/// Starts a server, with a client in the room.
+/// Starts a server, with a client in its rooms.
 async fn start(server: Server) -> (Hub, WebSocket<ClientStream>) {
     let (addr, hub) = (server.local_addr().unwrap(), server.hub());
     tokio::spawn(server.run());
     let client = connect(&format!("ws://{addr}/")).await.unwrap();
-    while hub.room("room").is_empty() {
+    while hub.room("room 0").is_empty() {
         sleep(Duration::from_millis(1)).await;
     }
     (hub, client)
 }
 
-async fn pair(name: &str, count: u64, one: Server, two: Server) {
-    let from = one.hub();
-    tokio::spawn(one.run());
-    let (hub, client) = start(two).await;
-    measure(name, count, hub, client, Sender::Hub(from)).await;
+async fn joined(name: &str, count: u64, mut servers: Vec<Server>, rooms: usize) {
+    let first = servers.remove(0);
+    let from = first.hub();
+    tokio::spawn(first.run());
+    let mut clients = Vec::new();
+    for server in servers {
+        clients.push(start(server).await.1);
+    }
+    measure(name, count, clients, Sender::hub(from, rooms)).await;
 }
 
 /// What messages are given to.
 enum Sender {
-    Hub(Hub),
+    Hub { hub: Hub, rooms: Vec<String>, next: AtomicUsize },
     ByHand(mpsc::Sender<String>),
+    SocketIo { ws: Box<WebSocket<ClientStream>>, processes: Vec<u32> },
 }
 
 impl Sender {
-    async fn send(&self, message: String) {
+    fn hub(hub: Hub, rooms: usize) -> Self {
+        let rooms = (0..rooms).map(|at| format!("room {at}")).collect();
+        Self::Hub { hub, rooms, next: AtomicUsize::new(0) }
+    }
+
+    const fn rooms(&self) -> usize {
         match self {
-            Self::Hub(hub) => {
-                let reach = hub.room("room").publish(message).unwrap();
-                assert!(reach.others.is_none_or(|it| it.is_ok()), "{reach:?}");
-            }
-            Self::ByHand(queue) => queue.send(message).await.unwrap(),
+            Self::Hub { rooms, .. } => rooms.len(),
+            _ => 1,
         }
     }
+
+    /// Sends the same message so many times.
+    async fn send(&mut self, count: u64, message: &str) {
+        match self {
+            Self::Hub { hub, rooms, next } => {
+                for _ in 0..count {
+                    let at = next.fetch_add(1, Ordering::Relaxed) % rooms.len();
+                    let reach = hub.room(&rooms[at]).publish(message).unwrap();
+                    assert!(reach.others.is_none_or(|it| it.is_ok()), "{reach:?}");
+                }
+            }
+            Self::ByHand(queue) => {
+                for _ in 0..count {
+                    queue.send(message.to_owned()).await.unwrap();
+                }
+            }
+            Self::SocketIo { ws, .. } => {
+                ws.send(format!("42[\"send\",{count},\"{message}\"]")).await.unwrap();
+            }
+        }
+    }
+
+    /// The processor time of all servers.
+    fn processor_time(&self) -> Duration {
+        match self {
+            Self::SocketIo { processes, .. } => {
+                processes.iter().map(|it| processor_time(&it.to_string())).sum()
+            }
+            _ => processor_time("self"),
+        }
+    }
+}
+
+/// Two servers, a client of each, and the one of the first as the sender.
+async fn socket_io(
+    redis: &str,
+) -> Option<(WebSocket<ClientStream>, Sender, Vec<sansws_test::process::Process>)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let modules = root.join("target/socket-io");
+    if !modules.join("node_modules/socket.io").exists() {
+        eprintln!("Socket.IO is not in {}", modules.display());
+        return None;
+    }
+    let mut servers = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut command = Command::new("node");
+        command.env("NODE_ENV", "production");
+        command.arg(root.join("benches/socket_io.mjs")).arg(&modules).arg(redis);
+        let mut process =
+            sansws_test::process::Process::spawn_for(Duration::from_secs(600), &mut command);
+        let port = process.stdout_line(sansws_test::process::START);
+        servers.push(process);
+        let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket");
+        let mut ws = connect(&url).await.unwrap();
+        ws.recv().await.unwrap();
+        ws.send("40").await.unwrap();
+        ws.recv().await.unwrap();
+        clients.push(ws);
+    }
+    let mut receiver = clients.pop()?;
+    receiver.send("42[\"join\"]").await.unwrap();
+    let processes = servers.iter().map(|it| it.id()).collect();
+    Some((receiver, Sender::SocketIo { ws: Box::new(clients.pop()?), processes }, servers))
 }
 
 /// The least that joins two servers: a queue whose contents go to Redis in one pipeline, and what
@@ -109,14 +200,14 @@ async fn by_hand(url: &str, to: Hub) -> Sender {
     let client = redis::Client::open(url).unwrap();
     let mut publish = client.get_multiplexed_async_connection().await.unwrap();
     let (mut sink, mut stream) = client.get_async_pubsub().await.unwrap().split();
-    sink.subscribe("room").await.unwrap();
+    sink.subscribe("room 0").await.unwrap();
     let (queue, mut waiting) = mpsc::channel::<String>(8192);
     tokio::spawn(async move {
         let mut batch = Vec::new();
         while waiting.recv_many(&mut batch, 512).await > 0 {
             let mut commands = redis::Pipeline::new();
             for message in batch.drain(..) {
-                commands.publish("room", message).ignore();
+                commands.publish("room 0", message).ignore();
             }
             commands.query_async::<()>(&mut publish).await.unwrap();
         }
@@ -125,7 +216,7 @@ async fn by_hand(url: &str, to: Hub) -> Sender {
         let _sink = sink;
         while let Some(message) = stream.next().await {
             let text: String = message.get_payload().unwrap();
-            to.room("room").send(text).unwrap();
+            to.room("room 0").send(text).unwrap();
         }
     });
     Sender::ByHand(queue)
@@ -134,47 +225,56 @@ async fn by_hand(url: &str, to: Hub) -> Sender {
 async fn measure(
     name: &str,
     count: u64,
-    _hub: Hub,
-    client: WebSocket<ClientStream>,
-    sender: Sender,
+    clients: Vec<WebSocket<ClientStream>>,
+    mut sender: Sender,
 ) {
     let begin = Instant::now();
     let message = || format!("{:016}{}", begin.elapsed().as_nanos(), "x".repeat(SIZE - 16));
     let arrived = Arc::new(Arrived::default());
-    let receiver = tokio::spawn(receive(client, Arc::clone(&arrived), begin));
-    // until the way is there
-    while timeout(Duration::from_millis(100), arrived.reaches(1)).await.is_err() {
-        sender.send(message()).await;
+    let each = clients.len() as u64;
+    let receivers: Vec<_> = clients
+        .into_iter()
+        .map(|client| tokio::spawn(receive(client, Arc::clone(&arrived), begin)))
+        .collect();
+    // until the way is there, of all rooms to all servers
+    let rooms = sender.rooms() as u64;
+    loop {
+        let before = arrived.count.load(Ordering::Relaxed);
+        sender.send(rooms, &message()).await;
+        sleep(Duration::from_millis(1000)).await;
+        if arrived.count.load(Ordering::Relaxed) == before + rooms * each {
+            break;
+        }
     }
-    sleep(Duration::from_millis(300)).await;
 
     let first = arrived.count.load(Ordering::Relaxed);
-    let (start, cpu) = (Instant::now(), processor_time());
-    for at in 0..count {
-        if at.is_multiple_of(256) {
-            arrived.reaches((first + at).saturating_sub(AHEAD)).await;
-        }
-        sender.send(message()).await;
+    let (start, cpu) = (Instant::now(), sender.processor_time());
+    for at in (0..count).step_by(BURST as usize) {
+        arrived.reaches((first + at * each).saturating_sub(AHEAD)).await;
+        sender.send(BURST.min(count - at), &message()).await;
     }
-    arrived.reaches(first + count).await;
-    let (time, cpu) = (start.elapsed(), processor_time() - cpu);
+    arrived.reaches(first + count * each).await;
+    let (time, cpu) = (start.elapsed(), sender.processor_time() - cpu);
 
-    let first = first + count;
+    let first = first + count * each;
     for at in 0..DELAYS {
-        sender.send(message()).await;
+        sender.send(1, &message()).await;
         sleep(Duration::from_millis(1)).await;
-        arrived.reaches((first + at).saturating_sub(100)).await;
+        arrived.reaches((first + at * each).saturating_sub(100)).await;
     }
-    arrived.reaches(first + DELAYS).await;
-    receiver.abort();
+    arrived.reaches(first + DELAYS * each).await;
+    for receiver in receivers {
+        receiver.abort();
+    }
     let mut delays = std::mem::take(&mut *arrived.delays.lock().unwrap());
     let delays = &mut delays[first as usize..];
     delays.sort();
     let at = |part: f64| delays[(delays.len() as f64 * part) as usize].as_micros();
+    let delivered = (count * each) as f64;
     println!(
         "| {name} | {:.0} | {:.2} µs | {} µs | {} µs |",
-        count as f64 / time.as_secs_f64(),
-        cpu.as_secs_f64() * 1e6 / count as f64,
+        delivered / time.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / delivered,
         at(0.5),
         at(0.99)
     );
@@ -197,7 +297,13 @@ impl Arrived {
 
 async fn receive(mut client: WebSocket<ClientStream>, arrived: Arc<Arrived>, begin: Instant) {
     while let Ok(Some(message)) = client.recv().await {
-        let sent: u64 = message.as_text().unwrap()[..16].parse().unwrap();
+        let text = message.as_text().unwrap();
+        if text == "2" {
+            let _ = client.send("3").await; // a ping of Socket.IO
+            continue;
+        }
+        let text = text.strip_prefix("42[\"m\",\"").unwrap_or(text);
+        let sent: u64 = text[..16].parse().unwrap();
         let delay = begin.elapsed().saturating_sub(Duration::from_nanos(sent));
         arrived.delays.lock().unwrap().push(delay);
         if arrived.count.fetch_add(1, Ordering::Relaxed).is_multiple_of(64) {
@@ -206,9 +312,9 @@ async fn receive(mut client: WebSocket<ClientStream>, arrived: Arc<Arrived>, beg
     }
 }
 
-/// The processor time of this process, to a hundredth of a second.
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+/// The processor time of a process, to a hundredth of a second.
+fn processor_time(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let (_, rest) = stat.rsplit_once(") ").unwrap();
     let ticks: u64 = rest.split(' ').skip(11).take(2).map(|it| it.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 10)
