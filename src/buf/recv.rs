@@ -4,7 +4,7 @@ use core::{fmt, mem};
 use bytes::BytesMut;
 
 use super::memory::Memory;
-use crate::wire::apply_mask;
+use crate::wire::{FrameHeader, apply_mask};
 
 #[cfg(feature = "deflate")]
 mod inflated;
@@ -117,7 +117,8 @@ impl RecvBuffer {
     /// buffered when the space at the end has become small; over the life of the buffer the cost is
     /// linear in the bytes received.
     pub fn space(&mut self) -> &mut [u8] {
-        self.make_space(0);
+        // Behind the message under way, a header: the next one of that length takes a single read.
+        self.make_space(0, FrameHeader::MAX_LEN);
         let end = self.end_of_space();
         &mut self.region.memory[self.region.filled..end]
     }
@@ -143,7 +144,7 @@ impl RecvBuffer {
     /// on with other memory.
     #[must_use = "the space is lost until it is given back with `put_space`"]
     pub fn take_space(&mut self) -> BytesMut {
-        self.make_space(0);
+        self.make_space(0, 0); // all of what is lent may be read into
         self.region.memory.lend(self.region.filled)
     }
 
@@ -199,7 +200,7 @@ impl RecvBuffer {
         if bytes.is_empty() {
             return;
         }
-        self.make_space(bytes.len());
+        self.make_space(bytes.len(), 0);
         let region = &mut self.region;
         let end = region.filled + bytes.len();
         region.memory[region.filled..end].copy_from_slice(bytes);

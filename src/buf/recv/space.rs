@@ -7,9 +7,10 @@ use crate::buf::memory::Memory;
 use crate::wire::FrameHeader;
 
 impl RecvBuffer {
-    /// Makes space for `n` bytes, or for a read if that is 0.
+    /// Makes space for `n` bytes, or for a read if that is 0. Memory for exactly the rest of a
+    /// message has room for a `header` behind it.
     #[inline]
-    pub(super) fn make_space(&mut self, n: usize) {
+    pub(super) fn make_space(&mut self, n: usize, header: usize) {
         #[cfg(feature = "deflate")]
         if self.inflated.is_some() {
             self.shrink_inflated();
@@ -23,12 +24,12 @@ impl RecvBuffer {
         // An eighth of the buffer is a read large enough to go on with.
         let enough = if n > 0 { n } else { region.memory.len().max(self.read_ahead) / 8 };
         if region.memory.len() - region.filled < enough || self.cut {
-            self.make_more_space(enough, n);
+            self.make_more_space(enough, n, header);
         }
     }
 
     #[inline(never)]
-    fn make_more_space(&mut self, enough: usize, n: usize) {
+    fn make_more_space(&mut self, enough: usize, n: usize, header: usize) {
         if mem::take(&mut self.adopted) {
             return self.return_to_own_memory(n);
         }
@@ -62,8 +63,7 @@ impl RecvBuffer {
             let ahead = held.min(expected).max(self.read_ahead).max(n);
             let len = if grow { (held + ahead).max(larger) } else { held + ahead };
             // Exactly the rest of the message leaves all of the memory to it: a read ends with it.
-            // One more header, and the next message of that length takes a single read.
-            let len = if ahead == missing { len + FrameHeader::MAX_LEN } else { off_the_page(len) };
+            let len = if ahead == missing { len + header } else { off_the_page(len) };
             region.move_to(Memory::zeroed(len));
             return;
         }
