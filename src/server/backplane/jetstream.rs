@@ -27,7 +27,7 @@ use crate::server::client::history::Position;
 /// What all calls share.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// That of the connection that there is, or of the last one.
+    /// That of the connection, while there is one.
     context: Mutex<Option<Context>>,
     /// The epochs of topics that were sent to. One that is not right any more has no stream, and
     /// is asked for again.
@@ -39,6 +39,11 @@ impl Slot {
         let mut context = async_nats::jetstream::new(client);
         context.set_timeout(ANSWER_TIMEOUT);
         *self.context.lock().unwrap_or_else(PoisonError::into_inner) = Some(context);
+    }
+
+    /// Gives up a connection that is over.
+    pub(super) fn clear(&self) {
+        *self.context.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn epoch(&self, subject: &str) -> Option<u64> {

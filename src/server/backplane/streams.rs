@@ -17,13 +17,18 @@ use super::link::Link;
 use super::store::{Answer, Append, Appended, HistoryError, Page, Read, Store};
 use crate::server::client::history::Position;
 
-/// The connection for scripts: that on which is published, or the last one that there was.
+/// The connection for scripts, while there is one: that on which is published.
 #[derive(Clone, Default)]
 pub(super) struct Slot(Arc<Mutex<Option<MultiplexedConnection>>>);
 
 impl Slot {
     pub(super) fn set(&self, connection: &MultiplexedConnection) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+    }
+
+    /// Gives up a connection that is over.
+    pub(super) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn get(&self) -> Option<MultiplexedConnection> {
