@@ -174,6 +174,8 @@ pub async fn both_ends_of_a_history<E: Backplane>(engine: impl AsyncFn() -> E) {
     let resumed = within(topic(&two).join_last(&client, usize::MAX)).await.unwrap();
     assert_eq!((resumed.position, resumed.messages), (at(3), 3));
     drop(ws);
+    let all = one.hub.shared_topic("all", History::last(usize::MAX));
+    assert_eq!(within(all.send("1")).await.unwrap().position.offset, 1);
     // positions that nobody has been at
     assert_eq!(missed(&one, LINES, at(4)).await, Missed::OtherEpoch);
     let other = Position { epoch: !begin.epoch, offset: 1 };
