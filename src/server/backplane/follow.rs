@@ -11,11 +11,15 @@
 //! Locks: a follower, then what the hub locks. Whoever has a turn of the hub does not lock a
 //! follower.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
 use core::hash::BuildHasher;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::task::Poll;
 use core::time::Duration;
 use std::hash::RandomState;
 use std::sync::{Mutex, MutexGuard};
@@ -36,6 +40,8 @@ pub(crate) struct Followers {
     all: Mutex<BTreeMap<Arc<str>, Arc<Follower>>>,
     /// Something is due.
     hurry: Notify,
+    /// All are to be looked at.
+    is_doubted: AtomicBool,
     /// How many clients may come back at a time: what each reads is in memory.
     pub(crate) comebacks: Semaphore,
     /// The bytes of the messages that wait for the engine.
@@ -78,9 +84,15 @@ const EARLY_WAIT: Duration = Duration::from_millis(50);
 /// The time between two looks: how late a message may be at the worst.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The time between looks while a room is young, and after an error.
+/// The time between looks while a room is young, after an error, and between looks at all rooms.
 const SOON: Duration = Duration::from_millis(300);
 const YOUNG: u32 = 4;
+
+/// The rooms that are looked at at a time: one of them may be slow.
+const LOOKS: usize = 16;
+
+/// The pages of one look: the other rooms have their turn then.
+const LOOK_PAGES: usize = 8;
 
 /// The messages of one read.
 pub(crate) const PAGE: usize = 128;
@@ -112,6 +124,7 @@ impl Followers {
         Self {
             all: Mutex::default(),
             hurry: Notify::new(),
+            is_doubted: AtomicBool::new(false),
             comebacks: Semaphore::new(MAX_COMEBACKS),
             waiting: AtomicUsize::new(0),
         }
@@ -159,34 +172,60 @@ impl Followers {
 
     /// Looks at all topics soon: something may have been lost.
     pub(super) fn doubt(&self) {
-        let all: Vec<_> = lock(&self.all).values().cloned().collect();
-        let now = Instant::now();
-        all.iter().for_each(|it| it.lock().due = now);
+        self.is_doubted.store(true, Ordering::Relaxed);
         self.hurry.notify_one();
     }
 
     /// Looks into the engine whenever that is due, for ever.
     pub(super) async fn drive(&self, plane: &Plane, hub: &Hub) {
+        let mut next_doubt = Instant::now();
         loop {
             let now = Instant::now();
             let mut next = now + LOOK_INTERVAL;
+            let is_doubted = now >= next_doubt && self.is_doubted.swap(false, Ordering::Relaxed);
+            if is_doubted {
+                next_doubt = now + SOON;
+            } else if self.is_doubted.load(Ordering::Relaxed) {
+                next = next_doubt;
+            }
+            // one of them may be locked for longer than the list may be
+            let all: Vec<_> = lock(&self.all).values().cloned().collect();
             let mut due = Vec::new();
-            for follower in lock(&self.all).values() {
+            for follower in all {
                 let at = follower.lock().due;
-                if at <= now {
-                    due.push(Arc::clone(follower));
+                if is_doubted || at <= now {
+                    due.push(follower);
                 } else {
                     next = next.min(at);
                 }
             }
-            let is_idle = due.is_empty();
-            for follower in due {
-                self.look(plane, hub, follower).await;
-            }
-            if is_idle {
+            if due.is_empty() {
                 let _ = timeout_at(next, self.hurry.notified()).await;
+            } else {
+                self.look_at(plane, hub, due).await;
             }
         }
+    }
+
+    /// Looks at some topics, several at a time.
+    async fn look_at(&self, plane: &Plane, hub: &Hub, due: Vec<Arc<Follower>>) {
+        let mut due = due.into_iter();
+        let mut looks: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
+        poll_fn(|cx| {
+            loop {
+                looks.retain_mut(|look| look.as_mut().poll(cx).is_pending());
+                let before = looks.len();
+                let more = due.by_ref().take(LOOKS - before);
+                looks.extend(more.map(|it| Box::pin(self.look(plane, hub, it)) as _));
+                if looks.is_empty() {
+                    return Poll::Ready(());
+                }
+                if looks.len() == before {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
     }
 
     async fn look(&self, plane: &Plane, hub: &Hub, follower: Arc<Follower>) {
@@ -203,12 +242,23 @@ impl Followers {
         }
         // before it is read, so that what is to be looked at meanwhile is
         follower.lock().due = Instant::now() + LOOK_INTERVAL;
-        let is_done = follower.catch_up(plane, hub).await.is_ok();
-        let mut state = follower.lock();
-        if !is_done || state.young > 0 {
-            state.due = state.due.min(Instant::now() + SOON);
+        let mut is_all = Ok(false);
+        for _ in 0..LOOK_PAGES {
+            is_all = follower.read_page(plane, hub).await;
+            if is_all != Ok(false) {
+                break;
+            }
         }
-        if is_done {
+        let mut state = follower.lock();
+        let now = Instant::now();
+        if is_all == Ok(false) {
+            state.due = now;
+            return;
+        }
+        if is_all.is_err() || state.young > 0 {
+            state.due = state.due.min(now + SOON);
+        }
+        if is_all.is_ok() {
             state.young = state.young.saturating_sub(1);
         }
     }
@@ -237,6 +287,12 @@ impl Follower {
         if last.epoch == position.epoch && position.offset <= last.offset {
             return;
         }
+        if hub.room(&self.name).is_empty() {
+            // nobody misses what is between, and nobody would ask for it
+            state.tail = Some(Log::at(TAIL, position));
+            state.early.clear();
+            return;
+        }
         let now = Instant::now();
         let early = message.len() + state.early.values().map(Bytes::len).sum::<usize>();
         let is_next = position.offset == last.offset + 1;
@@ -256,28 +312,28 @@ impl Follower {
         }
     }
 
-    /// Reads what the members on this server do not have, and delivers it.
+    /// Reads all that the members on this server do not have, and delivers it.
     pub(crate) async fn catch_up(&self, plane: &Plane, hub: &Hub) -> Result<(), HistoryError> {
+        while !self.read_page(plane, hub).await? {}
+        Ok(())
+    }
+
+    /// Reads some of what the members on this server do not have, and delivers it. Returns whether
+    /// that was all.
+    async fn read_page(&self, plane: &Plane, hub: &Hub) -> Result<bool, HistoryError> {
         let store = plane.store().ok_or(HistoryError::Unsupported)?;
-        loop {
-            let after = self.last();
-            let page = store.read(Read {
-                subject: plane.topic_subject(&self.name),
-                epoch: random_epoch(),
-                after,
-                most: PAGE,
-                max_age: Duration::MAX,
-            });
-            let page = page.await?;
-            let mut state = self.lock();
-            let missed = state.advance(hub, &self.name, after, page);
-            let is_done = missed.is_none();
-            drop(state);
-            plane.note_missed(missed.unwrap_or(0));
-            if is_done {
-                return Ok(());
-            }
-        }
+        let after = self.last();
+        let page = store.read(Read {
+            subject: plane.topic_subject(&self.name),
+            epoch: random_epoch(),
+            after,
+            most: PAGE,
+            max_age: Duration::MAX,
+        });
+        let page = page.await?;
+        let missed = self.lock().advance(hub, &self.name, after, page);
+        plane.note_missed(missed.unwrap_or(0));
+        Ok(missed.is_none())
     }
 }
 
@@ -339,21 +395,39 @@ impl State {
         let mut is_empty = true;
         for (offset, message) in messages {
             is_empty = false;
-            missed += self.skip_to(Position { epoch: end.epoch, offset });
+            missed += self.skip_to(hub, name, Position { epoch: end.epoch, offset });
             if self.last().is_some_and(|last| offset == last.offset + 1) {
                 self.deliver(hub, name, Position { epoch: end.epoch, offset }, message);
             }
         }
         if is_empty {
-            missed += self.skip_to(Position { epoch: end.epoch, offset: end.offset + 1 });
+            let position = Position { epoch: end.epoch, offset: end.offset + 1 };
+            missed += self.skip_to(hub, name, position);
         }
         self.deliver_early(hub, name);
         let is_behind = self.last().is_some_and(|last| last.offset < end.offset);
         (is_behind || missed > 0).then_some(missed)
     }
 
+    /// Goes on right before a position, if that is further on, with what has come of the messages
+    /// between. Returns how many are left out.
+    fn skip_to(&mut self, hub: &Hub, name: &str, position: Position) -> u64 {
+        let mut missed = 0;
+        while let Some(first) = self.early.first_entry()
+            && *first.key() < position.offset
+        {
+            let (offset, message) = first.remove_entry();
+            let position = Position { offset, ..position };
+            missed += self.leave_out(position);
+            if self.last().is_some_and(|last| offset == last.offset + 1) {
+                self.deliver(hub, name, position, message);
+            }
+        }
+        missed + self.leave_out(position)
+    }
+
     /// Goes on right before a position, if that is further on. Returns how many are left out.
-    fn skip_to(&mut self, position: Position) -> u64 {
+    fn leave_out(&mut self, position: Position) -> u64 {
         let next = self.last().map_or(position.offset, |last| last.offset + 1);
         let missed = position.offset.saturating_sub(next);
         if missed > 0 {

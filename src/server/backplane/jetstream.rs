@@ -17,7 +17,8 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DirectGetErrorKind, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
-use tokio::time::timeout;
+use bytes::Bytes;
+use tokio::time::{Instant, timeout};
 
 use super::keep::{ANSWER_TIMEOUT, NO_ANSWER};
 use super::link::Link;
@@ -27,7 +28,7 @@ use crate::server::client::history::Position;
 /// What all calls share.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// That of the connection that there is, or of the last one.
+    /// That of the connection, while there is one.
     context: Mutex<Option<Context>>,
     /// The epochs of topics that were sent to. One that is not right any more has no stream, and
     /// is asked for again.
@@ -39,6 +40,11 @@ impl Slot {
         let mut context = async_nats::jetstream::new(client);
         context.set_timeout(ANSWER_TIMEOUT);
         *self.context.lock().unwrap_or_else(PoisonError::into_inner) = Some(context);
+    }
+
+    /// Gives up a connection that is over.
+    pub(super) fn clear(&self) {
+        *self.context.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn epoch(&self, subject: &str) -> Option<u64> {
@@ -63,6 +69,9 @@ const MAX_EPOCHS: usize = 4096;
 
 /// The bytes of one read, but for the last message: little enough to hold up nobody.
 const READ_BYTES: usize = 256 * 1024;
+
+/// How long one read asks for more: what it has would be lost when the call is over.
+const READ_TIME: Duration = Duration::from_secs(3);
 
 /// The bounds of a stream that begins before anything is sent to it, until something is.
 const FIRST_BOUNDS: (usize, Duration) = (1000, Duration::from_secs(3600));
@@ -200,7 +209,7 @@ fn no_answer(error: &impl ToString) -> HistoryError {
     }
 }
 
-/// Ends an epoch.
+/// Ends whatever epoch there is.
 async fn delete(context: &Context, subject: &str) -> Result<bool, HistoryError> {
     match context.delete_stream(name(subject)).await {
         Ok(_) => Ok(true),
@@ -215,6 +224,14 @@ async fn delete(context: &Context, subject: &str) -> Result<bool, HistoryError> 
     }
 }
 
+/// Ends an epoch, unless somebody else has: the next one is not to end with it.
+async fn end(context: &Context, subject: &str, epoch: u64, new: u64) -> Result<(), HistoryError> {
+    if open(context, subject, new, None).await?.last.epoch == epoch {
+        delete(context, subject).await?;
+    }
+    Ok(())
+}
+
 async fn append(
     context: Context,
     slot: Arc<Slot>,
@@ -223,13 +240,15 @@ async fn append(
     let Append { subject, message, epoch: new, known, exact, max_messages, max_age } = append;
     let bounds = Some((max_messages, max_age));
     for _ in 0..ATTEMPTS {
-        let epoch = match slot.epoch(&subject) {
+        // where the server has heard of another epoch, the noted one may be over
+        let noted = slot.epoch(&subject);
+        let epoch = match noted.filter(|epoch| known.is_none_or(|it| it.epoch == *epoch)) {
             Some(epoch) => epoch,
             None => {
                 let last = open(&context, &subject, new, bounds).await?.last;
                 slot.note(&subject, last.epoch);
                 if known.is_some_and(|it| it.epoch == last.epoch && it.offset > last.offset) {
-                    delete(&context, &subject).await?;
+                    end(&context, &subject, last.epoch, new).await?;
                     slot.forget(&subject);
                     continue;
                 }
@@ -239,7 +258,9 @@ async fn append(
         let mut publish = PublishMessage::build().payload(message.clone());
         if exact {
             let Some(known) = known.filter(|it| it.epoch == epoch) else {
-                return Ok(Appended::Behind(open(&context, &subject, new, bounds).await?.last));
+                let last = open(&context, &subject, new, bounds).await?.last;
+                slot.note(&subject, last.epoch);
+                return Ok(Appended::Behind(last));
             };
             publish = publish.expected_last_sequence(known.offset);
         }
@@ -255,8 +276,10 @@ async fn append(
                     return Ok(Appended::At(at));
                 }
                 // NATS has lost its last messages: no offset is given twice
-                delete(&context, &subject).await?;
+                let ended = end(&context, &subject, epoch, new).await;
                 slot.forget(&subject);
+                // this one is kept until it has ended
+                ended.map_err(|error| HistoryError::Unsure { reason: error.to_string().into() })?;
             }
             Err(error) => match error.kind() {
                 // the epoch is over
@@ -266,11 +289,14 @@ async fn append(
                     if known.is_none_or(|it| it.epoch != last.epoch || it.offset <= last.offset) {
                         return Ok(Appended::Behind(last));
                     }
-                    delete(&context, &subject).await?;
+                    end(&context, &subject, last.epoch, new).await?;
                     slot.forget(&subject);
                 }
                 PublishErrorKind::MaxPayloadExceeded => return Err(refused(&error)),
-                _ => return Err(HistoryError::Unsure { reason: error.to_string().into() }),
+                _ => {
+                    slot.forget(&subject);
+                    return Err(HistoryError::Unsure { reason: error.to_string().into() });
+                }
             },
         }
     }
@@ -278,29 +304,55 @@ async fn append(
 }
 
 async fn read(context: Context, read: Read) -> Result<Page, HistoryError> {
-    let Read { subject, epoch, after, most, max_age } = read;
-    let Opened { stream, first, last } = open(&context, &subject, epoch, None).await?;
-    let mut messages = Vec::new();
-    let Some(after) = after else { return Ok(Page { last, messages }) };
-    let after = if after.epoch == last.epoch { after.offset } else { 0 };
-    let (now, mut bytes) = (SystemTime::now(), 0);
-    for offset in first.max(after + 1)..=last.offset {
-        if messages.len() >= most || bytes >= READ_BYTES {
+    let Read { subject, epoch: new, after, most, max_age } = read;
+    for _ in 0..ATTEMPTS {
+        let opened = open(&context, &subject, new, None).await?;
+        let Position { epoch, offset: last } = opened.last;
+        let behind = match after {
+            None => return Ok(Page { last: opened.last, messages: Vec::new() }),
+            Some(after) if after.epoch != epoch => 0,
+            Some(after) if after.offset <= last => after.offset,
+            Some(_) => {
+                // NATS has lost its last messages: no offset is given twice
+                end(&context, &subject, epoch, new).await?;
+                continue;
+            }
+        };
+        if let Some(messages) = messages(&opened, &subject, behind, most, max_age).await? {
+            return Ok(Page { last: opened.last, messages });
+        }
+    }
+    Err(HistoryError::Contended)
+}
+
+/// Reads the messages behind an offset, as many as there is time for. `None` if the epoch is over.
+async fn messages(
+    opened: &Opened,
+    subject: &str,
+    behind: u64,
+    most: usize,
+    max_age: Duration,
+) -> Result<Option<Vec<(u64, Bytes)>>, HistoryError> {
+    let Opened { stream, first, last } = opened;
+    let expected = subject_in(subject, last.epoch);
+    let (now, until) = (SystemTime::now(), Instant::now() + READ_TIME);
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    for offset in (behind + 1).max(*first)..=last.offset {
+        let is_enough = messages.len() >= most || bytes >= READ_BYTES || Instant::now() >= until;
+        if is_enough && !messages.is_empty() {
             break;
         }
         let message = match stream.direct_get(offset).await {
-            Ok(message) => message,
-            Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => {
+            Ok(message) if *message.subject == *expected => message,
+            Ok(_) if messages.is_empty() => return Ok(None),
+            Err(error) if messages.is_empty() => match error.kind() {
                 // it is gone meanwhile, or somebody has deleted it
-                if messages.is_empty() {
-                    continue;
-                }
-                break;
-            }
-            Err(error) if matches!(error.kind(), DirectGetErrorKind::ErrorResponse(..)) => {
-                return Err(refused(&error));
-            }
-            Err(_) => return Err(HistoryError::Away),
+                DirectGetErrorKind::NotFound => continue,
+                DirectGetErrorKind::ErrorResponse(..) => return Err(refused(&error)),
+                _ => return Err(HistoryError::Away),
+            },
+            // what is there is good, and the next read says what is wrong
+            _ => break,
         };
         let age = now.duration_since(message.time.into()).unwrap_or_default();
         if age < max_age {
@@ -308,7 +360,7 @@ async fn read(context: Context, read: Read) -> Result<Page, HistoryError> {
             messages.push((offset, message.payload));
         }
     }
-    Ok(Page { last, messages })
+    Ok(Some(messages))
 }
 
 impl Store for JetStream {

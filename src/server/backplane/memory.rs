@@ -169,12 +169,7 @@ impl Store for Memory {
         let now = Instant::now();
         let mut all = lock(&self.bus.kept);
         let kept = Kept::of(&mut all, subject, epoch, now);
-        if let Some(known) = known
-            && known.epoch == kept.last.epoch
-            && known.offset > kept.last.offset
-        {
-            *kept = Kept::new(epoch, now);
-        }
+        kept.know(known, epoch, now);
         if exact && known != Some(kept.last) {
             return ready(Ok(Appended::Behind(kept.last)));
         }
@@ -195,6 +190,7 @@ impl Store for Memory {
         let now = Instant::now();
         let mut all = lock(&self.bus.kept);
         let kept = Kept::of(&mut all, subject, epoch, now);
+        kept.know(after, epoch, now);
         kept.expires = kept.expires.max(now + LINGER);
         let last = kept.last;
         let Some(after) = after else { return ready(Ok(Page { last, messages: Vec::new() })) };
@@ -233,6 +229,13 @@ impl Kept {
             *kept = Self::new(epoch, now);
         }
         kept
+    }
+
+    /// Begins with another epoch, if a server knows of a later position in this one.
+    fn know(&mut self, known: Option<Position>, epoch: u64, now: Instant) {
+        if known.is_some_and(|it| it.epoch == self.last.epoch && it.offset > self.last.offset) {
+            *self = Self::new(epoch, now);
+        }
     }
 }
 
@@ -324,6 +327,8 @@ mod tests {
         assert_eq!(offsets(&read(&bus, None, 10)), [0_u64; 0]);
         // a server that knows more: the end was lost
         assert_eq!(append(&bus, Some(at(7, 9)), false), Appended::At(at(7, 1)));
+        let page = read(&bus, Some(at(7, 9)), 10);
+        assert_eq!((page.last, page.messages.len()), (at(8, 0), 0));
         assert!(answer(bus.forget("a".into())) && !answer(bus.forget("a".into())));
         assert_eq!(read(&bus, None, 10).last, at(8, 0));
     }

@@ -220,7 +220,14 @@ struct Connected {
     batches: VecDeque<(u64, u64)>,
     link: Arc<Link>,
     loss: Arc<Loss>,
+    slot: Arc<Slot>,
     _probes: Task,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.slot.clear();
+    }
 }
 
 /// The number of the last probe that has come back.
@@ -284,6 +291,7 @@ impl Connection for Connected {
             batches: VecDeque::new(),
             link: Arc::clone(link),
             loss,
+            slot: Arc::clone(slot),
             _probes: probes,
         };
         this.send_probe().await.map_err(failed)?;

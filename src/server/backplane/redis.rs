@@ -201,7 +201,14 @@ struct Connections {
     /// For how many probes in a row nothing has come.
     missing: u32,
     loss: Arc<Loss>,
+    slot: Slot,
     _receive: Task,
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.slot.clear();
+    }
 }
 
 impl Connection for Connections {
@@ -248,6 +255,7 @@ impl Connection for Connections {
             received_before: 0,
             missing: 0,
             loss,
+            slot: slot.clone(),
             _receive: receive,
         })
     }

@@ -20,7 +20,7 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, HistoryError>> + Send
 /// An engine keeps, for each subject, an epoch, the offset of the last message, and the last
 /// messages with their offsets: 1, 2, 3 and so on. An epoch ends when the engine has forgotten the
 /// offset; the next one is that of whoever appends or reads first. It is kept while messages are,
-/// and for a day after the last call at least.
+/// and for a day after the last call, or an hour less.
 ///
 /// A call takes no longer than some 10 s, and then fails.
 pub trait Store: Send + Sync {
@@ -75,7 +75,8 @@ pub struct Read {
     /// The epoch that begins, if there is none: a random number.
     pub epoch: u64,
     /// Messages behind this position; those of the whole epoch if the engine has another one. With
-    /// `None` only the position of the last message.
+    /// `None` only the position of the last message. If the engine has this epoch and a lower
+    /// offset, it has lost its last messages, and another epoch begins.
     pub after: Option<Position>,
     /// How many messages at the most. The engine may return fewer, but not none if there are any.
     pub most: usize,

@@ -17,13 +17,18 @@ use super::link::Link;
 use super::store::{Answer, Append, Appended, HistoryError, Page, Read, Store};
 use crate::server::client::history::Position;
 
-/// The connection for scripts: that on which is published, or the last one that there was.
+/// The connection for scripts, while there is one: that on which is published.
 #[derive(Clone, Default)]
 pub(super) struct Slot(Arc<Mutex<Option<MultiplexedConnection>>>);
 
 impl Slot {
     pub(super) fn set(&self, connection: &MultiplexedConnection) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+    }
+
+    /// Gives up a connection that is over.
+    pub(super) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn get(&self) -> Option<MultiplexedConnection> {
@@ -38,8 +43,9 @@ pub(super) struct Streams {
 }
 
 /// What both scripts need: the last id, also of a stream whose messages are all gone; a stream that
-/// begins, with an id before the first; and the time until a stream is gone, put off once an hour
-/// so that a read is no write as a rule.
+/// begins, with an id before the first, also where a server knows of a later one than Redis, which
+/// has lost its last messages then; and the time until a stream is gone, put off once an hour so
+/// that a read is no write as a rule.
 macro_rules! script {
     ($rest:literal) => {
         concat!(
@@ -59,6 +65,12 @@ local function last(epoch)
       return epoch, tonumber(offset)
     end
   end
+end
+local function current(new, known_epoch, known)
+  local epoch, offset = last(new)
+  if epoch ~= known_epoch or offset >= known then return epoch, offset end
+  redis.call('DEL', key)
+  return begin(new)
 end
 local function id(epoch, offset) return epoch .. '-' .. string.format('%.0f', offset) end
 local function live(ttl)
@@ -85,11 +97,7 @@ end
 const APPEND: &str = script!(
     "local new, known_epoch, known, exact = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local most, age, ttl, message = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local epoch, offset = last(new)
-if epoch == known_epoch and offset < known then
-  redis.call('DEL', key)
-  epoch, offset = begin(new)
-end
+local epoch, offset = current(new, known_epoch, known)
 if exact and not (epoch == known_epoch and offset == known) then
   live(ttl)
   return {0, id(epoch, offset)}
@@ -108,7 +116,7 @@ return {1, at}
 const READ: &str = script!(
     "local new, after_epoch, after = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most, age, bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local epoch, offset = last(new)
+local epoch, offset = current(new, after_epoch, after)
 live(tonumber(ARGV[7]))
 local found = {id(epoch, offset)}
 if after_epoch == '' then return found end
@@ -125,6 +133,7 @@ while most > 0 and bytes > 0 do
       most, bytes = most - 1, bytes - #message
       found[#found + 1] = entry[1]
       found[#found + 1] = message
+      if bytes <= 0 then break end
     end
   end
 end
@@ -132,7 +141,7 @@ return found
 "
 );
 
-/// The bytes of one read, but for the last messages: little enough to hold up nobody.
+/// The bytes of one read, but for the last message: little enough to hold up nobody.
 const READ_BYTES: usize = 256 * 1024;
 
 /// How long a stream is there behind its last message, or the last call.
@@ -186,6 +195,7 @@ impl Store for Streams {
         let (known_epoch, known) = known.map_or((String::new(), 0), split);
         let mut command = cmd("EVAL");
         command.arg(APPEND).arg(1).arg(subject).arg(epoch.max(1)).arg(known_epoch).arg(known);
+        let max_messages = i64::try_from(max_messages).unwrap_or(i64::MAX); // as Redis counts
         command.arg(u8::from(exact)).arg(max_messages).arg(millis(max_age));
         command.arg(millis(max_age) + millis(LINGER)).arg(&message[..]);
         drop(message);

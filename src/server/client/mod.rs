@@ -2,6 +2,7 @@
 
 #[allow(clippy::module_inception)] // the file is named after what it holds
 pub(crate) mod client;
+mod comeback;
 mod direct;
 mod gate;
 pub(crate) mod guard;

@@ -1,14 +1,15 @@
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 use core::time::Duration;
 
-use tokio::time::Instant;
+use bytes::Bytes;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::Client;
-use super::history::{History, Missed, Position};
+use super::comeback::{Got, Start};
+use super::history::{History, Position};
 use super::hub::Hub;
 use super::topic::{Published, ResumeError, Resumed, Topic, queue_kept};
 use super::topics::compose;
@@ -95,11 +96,12 @@ struct Shared<'a> {
     follower: Arc<Follower>,
 }
 
-/// How long to try to send a message that has its own position, when others are faster.
+/// How long to wait for those who are before, and to try to send a message that has its own
+/// position, when others are faster.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The reads for one client that comes back, beyond those that its messages take: more are needed
-/// only where messages come faster than they can be read.
+/// The reads for one client that comes back, beyond those of messages that were there when it came:
+/// more are needed only where messages come faster than they can be read.
 const EXTRA_READS: usize = 32;
 
 impl SharedTopic<'_> {
@@ -137,9 +139,13 @@ impl SharedTopic<'_> {
         if message.is_control() {
             return self.send_control(&shared, &message).await;
         }
-        let _turn = shared.follower.turn.read().await;
+        let deadline = Instant::now() + PATIENCE;
+        let message = follow::stored(&message, plain, self.except);
+        let _waits = shared.plane.followers().wait(message.len())?;
+        let turn = timeout_at(deadline, shared.follower.turn.read()).await;
+        let _turn = turn.map_err(|_| contended())?;
         let known = shared.follower.last();
-        match self.append(&shared, &message, plain, known, false).await? {
+        match self.append(&shared, message, known, false).await? {
             Appended::At(position) => Ok(self.published(position)),
             Appended::Behind(_) => Err(contended()),
         }
@@ -172,19 +178,26 @@ impl SharedTopic<'_> {
         let Some(shared) = self.shared()? else {
             return self.local().send_with(message).map_err(TopicError::Invalid);
         };
-        let _turn = shared.follower.turn.write().await;
+        let deadline = Instant::now() + PATIENCE;
+        let followers = shared.plane.followers();
+        // the message, which is charged as well, is not known yet
+        let waits = followers.wait(0)?;
+        let turn = timeout_at(deadline, shared.follower.turn.write()).await;
+        let _turn = turn.map_err(|_| contended())?;
+        drop(waits);
         let mut last = match shared.follower.last() {
             Some(last) => last,
             None => self.read(&shared, None).await?.last,
         };
-        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let position = Position { offset: last.offset + 1, ..last };
             let (message, plain) = self.prepare(compose(|| message(position)).into())?;
             if message.is_control() {
                 return self.send_control(&shared, &message).await;
             }
-            match self.append(&shared, &message, plain, Some(last), true).await? {
+            let message = follow::stored(&message, plain, self.except);
+            let _waits = followers.wait(message.len())?;
+            match self.append(&shared, message, Some(last), true).await? {
                 Appended::At(position) => return Ok(self.published(position)),
                 Appended::Behind(position) => last = position,
             }
@@ -319,15 +332,11 @@ impl SharedTopic<'_> {
     async fn append(
         &self,
         shared: &Shared<'_>,
-        message: &PreparedMessage,
-        plain: bool,
+        message: Bytes,
         known: Option<Position>,
         exact: bool,
     ) -> Result<Appended, TopicError> {
         let Shared { plane, store, follower } = shared;
-        let followers = plane.followers();
-        let message = follow::stored(message, plain, self.except);
-        let _waits = followers.wait(message.len())?;
         let (max_messages, max_age) = self.history.bounds();
         let subject = plane.topic_subject(self.name);
         let epoch = follow::random_epoch();
@@ -349,7 +358,7 @@ impl SharedTopic<'_> {
         }
         if let Ok(Appended::At(position)) = appended {
             plane.tell_kept(self.name, position, message.clone());
-            follower.take(followers, self.hub, position, message);
+            follower.take(plane.followers(), self.hub, position, message);
         }
         Ok(appended?)
     }
@@ -372,8 +381,17 @@ impl SharedTopic<'_> {
         from: Start,
     ) -> Result<Resumed, ResumeError> {
         let Shared { plane, follower, .. } = shared;
+        // what is at hand takes no room, and waits for nobody who reads
+        if self.is_settled(follower) && is_known(follower, from) {
+            let (at, _) = self.start(follower, from)?;
+            let mut got = Got::new(client, from, at);
+            if let Some(resumed) = self.enter(shared, client, at, &mut got)? {
+                return Ok(resumed);
+            }
+        }
         // it is never closed
-        let _permit = plane.followers().comebacks.acquire().await;
+        let permit = timeout(PATIENCE, plane.followers().comebacks.acquire()).await;
+        let _permit = permit.map_err(|_| HistoryError::Contended)?;
         if !self.is_settled(follower) || !is_known(follower, from) {
             let caught_up = follower.catch_up(plane, self.hub).await;
             // what is at hand will do while the engine is away: the rest comes when it is back
@@ -381,28 +399,43 @@ impl SharedTopic<'_> {
                 caught_up?;
             }
         }
-        let (max_messages, max_age) = self.history.bounds();
-        let mut got = Got::new(client, from);
-        let mut at = {
-            let mut state = follower.lock();
-            state.expire(max_age);
-            // it is known by now
-            let Some(last) = state.last() else { return Err(HistoryError::Away.into()) };
-            from.behind(last, max_messages)?
-        };
-        got.first = at.offset;
-        let reads = EXTRA_READS + max_messages / PAGE;
-        for _ in 0..reads {
+        let (mut at, mut known) = self.start(follower, from)?;
+        let mut got = Got::new(client, from, at);
+        let mut extra = EXTRA_READS;
+        while extra > 0 {
             if let Some(resumed) = self.enter(shared, client, at, &mut got)? {
                 return Ok(resumed);
             }
             let page = self.read(shared, Some(at)).await?;
+            if page.last.epoch != at.epoch && matches!(from, Start::Last(_)) {
+                // another history has begun: its last messages are the last ones
+                follower.catch_up(plane, self.hub).await?;
+                (at, known) = self.start(follower, from)?;
+                got = Got::new(client, from, at);
+                extra -= 1;
+                continue;
+            }
+            let before = at.offset;
             at = got.add(self.hub, at, page)?;
+            if before >= known || at.offset <= before {
+                extra -= 1;
+            }
             if follower.last().is_none_or(|last| last.offset < at.offset) {
                 follower.catch_up(plane, self.hub).await?;
             }
         }
         Err(HistoryError::Contended.into())
+    }
+
+    /// Returns behind which position the messages for a client are, and the offset of the last one
+    /// that is known.
+    fn start(&self, follower: &Follower, from: Start) -> Result<(Position, u64), ResumeError> {
+        let (max_messages, max_age) = self.history.bounds();
+        let mut state = follower.lock();
+        state.expire(max_age);
+        // whoever asks knows of one
+        let last = state.last().ok_or(HistoryError::Away)?;
+        Ok((from.behind(last, max_messages)?, last.offset))
     }
 
     /// Returns whether this server hears of all that is sent to the room.
@@ -462,91 +495,6 @@ struct Doubt<'a> {
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
         self.shared.follower.doubt(self.shared.plane.followers());
-    }
-}
-
-/// Where a client goes on.
-#[derive(Clone, Copy)]
-enum Start {
-    Position(Position),
-    Last(usize),
-}
-
-impl Start {
-    /// Returns the position behind which its messages are, if that is not too far back.
-    fn behind(self, last: Position, max_messages: usize) -> Result<Position, Missed> {
-        match self {
-            Self::Last(count) => {
-                let count = count.min(max_messages) as u64;
-                Ok(Position { offset: last.offset.saturating_sub(count), ..last })
-            }
-            Self::Position(it) if it.epoch != last.epoch || it.offset > last.offset => {
-                Err(Missed::OtherEpoch)
-            }
-            Self::Position(it) => {
-                match (last.offset - it.offset).checked_sub(max_messages as u64) {
-                    Some(lost) if lost > 0 => Err(Missed::TooOld { lost }),
-                    _ => Ok(it),
-                }
-            }
-        }
-    }
-}
-
-/// What was read for a client.
-struct Got {
-    messages: VecDeque<PreparedMessage>,
-    bytes: usize,
-    limit: usize,
-    /// All of them, or an error.
-    whole: bool,
-    /// The offset that it began with.
-    first: u64,
-}
-
-impl Got {
-    fn new(client: &Client, from: Start) -> Self {
-        Self {
-            messages: VecDeque::new(),
-            bytes: 0,
-            limit: client.context().limits().max_queued_bytes,
-            whole: matches!(from, Start::Position(_)),
-            first: 0,
-        }
-    }
-
-    /// Adds messages that are behind a position. Returns that of the last one.
-    fn add(&mut self, hub: &Hub, at: Position, page: Page) -> Result<Position, Missed> {
-        let Page { last, messages } = page;
-        if last.epoch != at.epoch || last.offset < at.offset {
-            return Err(Missed::OtherEpoch);
-        }
-        let behind = messages.first().map_or(last.offset, |(first, _)| first - 1);
-        let mut end = at.offset;
-        if behind > at.offset {
-            if self.whole {
-                return Err(Missed::TooOld { lost: behind - self.first });
-            }
-            self.messages.clear();
-            self.bytes = 0;
-            end = behind;
-        }
-        for (offset, message) in messages {
-            end = offset;
-            let Some((message, _)) = follow::prepare(hub, message) else { continue };
-            self.bytes += message.encoded_len();
-            self.messages.push_back(message);
-            while self.bytes > self.limit && self.messages.len() > 1 {
-                if self.whole {
-                    let messages = (last.offset - self.first) as usize;
-                    let (bytes, limit) = (self.bytes, self.limit);
-                    return Err(Missed::TooMuch { messages, bytes, limit });
-                }
-                let first = self.messages.pop_front();
-                self.bytes -= first.map_or(0, |it| it.encoded_len());
-            }
-        }
-        Ok(Position { offset: end, ..at })
     }
 }
 

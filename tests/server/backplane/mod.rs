@@ -1,6 +1,7 @@
 //! Servers that are joined by a backplane. What any engine has to do is in `common` and
 //! `scenarios`.
 
+mod altered;
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod broker;
 #[cfg(all(unix, any(feature = "redis", feature = "nats")))] // which has signals

@@ -152,3 +152,40 @@ async fn a_history_is_a_stream() {
     texts(&mut ws, &["four"]).await;
     server.stop().await;
 }
+
+/// A server that knew more begins another epoch, also while it sends nothing: those who knew less
+/// would send at positions that its members have had.
+#[tokio::test]
+async fn what_redis_has_lost_is_found_by_who_looks() {
+    use super::remembering::{send, server, since, texts, topic};
+    let Some(broker) = Broker::<Redis>::start(None) else { return };
+    let (one, two) = (server(broker.engine().await).await, server(broker.engine().await).await);
+    let begin = topic(&one).position().await.unwrap().unwrap();
+    let (mut ws, _) = since(&one, begin).await;
+    for text in ["one", "two", "three"] {
+        send(&one, text).await;
+    }
+    texts(&mut ws, &["one", "two", "three"]).await;
+    let lose = format!(
+        "XTRIM sansws.topic.t MAXLEN 0\r\nXSETID sansws.topic.t {}-1\r\nQUIT\r\n",
+        begin.epoch
+    );
+    assert_eq!(ask(broker.addr, &lose), ":3\r\n+OK\r\n+OK\r\n");
+    // it looks when the connection is there again
+    let killed = ask(broker.addr, "CLIENT KILL TYPE pubsub\r\nQUIT\r\n");
+    assert_eq!(killed, ":2\r\n+OK\r\n");
+    let is_another = async || match topic(&two).position().await {
+        Ok(Some(position)) => position.epoch != begin.epoch,
+        _ => false,
+    };
+    crate::support::within(async {
+        while !is_another().await {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(send(&two, "four").await.offset, 1);
+    texts(&mut ws, &["four"]).await;
+    one.stop().await;
+    two.stop().await;
+}

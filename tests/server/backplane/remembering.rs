@@ -78,7 +78,7 @@ pub async fn send(server: &Running, text: &str) -> Position {
 macro_rules! all {
     ($start:expr) => {
         remembering::each!($start => a_client_comes_back_anywhere, both_ends_of_a_history,
-            all_have_the_same_order, nothing_is_kept_for_ever);
+            all_have_the_same_order, nothing_is_kept_for_ever, one_history_after_the_other);
     };
 }
 pub(super) use all;
@@ -174,6 +174,8 @@ pub async fn both_ends_of_a_history<E: Backplane>(engine: impl AsyncFn() -> E) {
     let resumed = within(topic(&two).join_last(&client, usize::MAX)).await.unwrap();
     assert_eq!((resumed.position, resumed.messages), (at(3), 3));
     drop(ws);
+    let all = one.hub.shared_topic("all", History::last(usize::MAX));
+    assert_eq!(within(all.send("1")).await.unwrap().position.offset, 1);
     // positions that nobody has been at
     assert_eq!(missed(&one, LINES, at(4)).await, Missed::OtherEpoch);
     let other = Position { epoch: !begin.epoch, offset: 1 };
@@ -187,6 +189,32 @@ pub async fn both_ends_of_a_history<E: Backplane>(engine: impl AsyncFn() -> E) {
     texts(&mut there, &["of another"]).await;
     assert_eq!(missed(&one, LINES, at(3)).await, Missed::OtherEpoch);
     nothing_more(&one, &mut here).await;
+    one.stop().await;
+    two.stop().await;
+}
+
+/// Each server has sent to the one before.
+pub async fn one_history_after_the_other<E: Backplane>(engine: impl AsyncFn() -> E) {
+    let (one, two) = (server(engine().await).await, server(engine().await).await);
+    let begin = within(topic(&one).position()).await.unwrap().unwrap();
+    let (mut here, _) = since(&one, begin).await;
+    let mut before = begin;
+    for _ in 0..2 {
+        let sent = within(topic(&one).send_with(|it| it.to_string())).await.unwrap().position;
+        texts(&mut here, &[&sent.to_string()]).await;
+        assert_eq!(within(topic(&two).forget()).await, Ok(true));
+        let next = send(&two, "of another").await;
+        assert_ne!(next.epoch, before.epoch);
+        assert_eq!(next.offset, 1);
+        // the one knows of it now
+        texts(&mut here, &["of another"]).await;
+        let sent = within(topic(&one).send_with(|it| it.to_string())).await.unwrap().position;
+        assert_eq!(sent, Position { offset: 2, ..next });
+        texts(&mut here, &[&sent.to_string()]).await;
+        assert_eq!(send(&two, "3").await, Position { offset: 3, ..next });
+        texts(&mut here, &["3"]).await;
+        before = next;
+    }
     one.stop().await;
     two.stop().await;
 }
