@@ -84,7 +84,8 @@ async fn bind(rooms: usize) -> Server {
         }
         Ok::<_, JoinError>(())
     });
-    Server::bind("ws://127.0.0.1:0").await.unwrap().route("/", in_rooms)
+    let server = Server::bind("ws://127.0.0.1:0").await.unwrap();
+    server.max_rooms_per_client(rooms).route("/", in_rooms)
 }
 
 /// Starts a server, with a client in its rooms.
