@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 /// The event server and [`connect`](super::connect) do it by themselves. Without the first, a small
 /// message waits for the acknowledgement of the one before. The second costs small messages
 /// nothing, and one of 1 MiB a few more writes (over loopback a sixth of its processor time). Of a
-/// peer that reads slowly it shows soon that it reads, and a keep-alive ping or a Close does not lie
-/// behind megabytes in the kernel.
+/// peer that reads slowly it shows soon that it reads, and a keep-alive ping or a Close does not
+/// lie behind megabytes in the kernel.
 ///
 /// # Errors
 ///
