@@ -8,6 +8,8 @@ use sansws::proto::Connection;
 use sansws::wire::{FrameHeader, Opcode};
 use sansws::{Config, Event, ProtocolError};
 
+use super::source::Source;
+
 /// Deflate streams put together from literals, matches, stored blocks and blocks with BFINAL: what
 /// comes out is what they were put together from.
 ///
@@ -69,16 +71,6 @@ enum Verdict {
     /// A distance is longer than was agreed: it may be refused.
     TooFar,
     Wrong,
-}
-
-struct Source<'a>(&'a [u8]);
-
-impl Source<'_> {
-    fn byte(&mut self) -> u8 {
-        let (&byte, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
-        byte
-    }
 }
 
 /// Another client of the same thread.

@@ -9,6 +9,7 @@ use sansws::proto::{MessageKind, MessageRef};
 use sansws::{CloseCode, CloseFrame, Config, Event, KeepAlive};
 
 use super::model;
+use super::source::Source;
 
 /// A server's end from its first byte to its last, driven by any pieces, times and calls.
 pub fn endpoint_server(data: &[u8]) {
@@ -96,26 +97,6 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnec
 /// The answer to the key that the seed of [`End::new`] gives.
 const RESPONSE: &str = "HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
-struct Source<'a>(&'a [u8]);
-
-impl<'a> Source<'a> {
-    fn next(&mut self) -> Option<u8> {
-        let (&byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(byte)
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.next().unwrap_or(0)
-    }
-
-    fn take(&mut self, n: usize) -> &'a [u8] {
-        let (bytes, rest) = self.0.split_at(n.min(self.0.len()));
-        self.0 = rest;
-        bytes
-    }
-}
 
 struct End {
     endpoint: Endpoint,

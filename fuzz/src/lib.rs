@@ -31,6 +31,7 @@ mod response;
 #[cfg(feature = "server")]
 mod routes;
 mod second_opinion;
+mod source;
 mod url;
 mod utf8;
 

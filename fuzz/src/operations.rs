@@ -9,6 +9,8 @@ use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::deflate::{Agreement, Deflate};
 use sansws::proto::{Connection, MessageKind, MessageRef, State};
 
+use super::source::Source;
+
 /// Two ends of this crate, joined by bytes that are cut anywhere, and any sequence of calls.
 ///
 /// Neither may ever accuse the other of a violation. What was taken arrives in order and whole, and
@@ -133,15 +135,7 @@ fn with_deflate(ends: [Connection; 2], first: u8, second: u8) -> ([Connection; 2
 /// The longest message, in bytes.
 const LIMIT: usize = 400_000;
 
-struct Source<'a>(&'a [u8]);
-
 impl Source<'_> {
-    fn byte(&mut self) -> u8 {
-        let (&byte, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
-        byte
-    }
-
     fn len(&mut self) -> usize {
         match self.byte() {
             byte @ 0..200 => byte.into(),

@@ -100,7 +100,7 @@ impl Connector {
         self.check()?;
         let deadline = Deadline::after(self.config.handshake_timeout);
         connect_stream(&self.request, &self.config, &self.way, &deadline)
-            .map_err(|error| explain(error, &self.request))
+            .map_err(|error| Way::explain(error, &self.request))
     }
 }
 
@@ -132,7 +132,7 @@ fn connect_once(
 ) -> Result<(WebSocket<ClientStream>, Accepted), Error> {
     connect_stream(request, config, way, &deadline)
         .and_then(|stream| open(stream, request, config, deadline))
-        .map_err(|error| explain(error, request))
+        .map_err(|error| Way::explain(error, request))
 }
 
 fn connect_stream(
@@ -146,17 +146,6 @@ fn connect_stream(
         Some(proxy) => through(proxy, request, config, deadline)?,
     };
     secure(tcp, request, way, deadline)
-}
-
-/// Says more about what has happened in TLS.
-#[cfg(feature = "rustls-no-provider")]
-fn explain(error: Error, request: &Request) -> Error {
-    tls::explain(error, request.host())
-}
-
-#[cfg(not(feature = "rustls-no-provider"))]
-fn explain(error: Error, _: &Request) -> Error {
-    error
 }
 
 pub(super) fn connect_to_host(

@@ -138,6 +138,17 @@ impl From<Request> for Connector {
 }
 
 impl Way {
+    /// Says more about what has happened in TLS.
+    pub(crate) fn explain(error: Error, request: &Request) -> Error {
+        #[cfg(feature = "rustls-no-provider")]
+        return super::tls::explain(error, request.host());
+        #[cfg(not(feature = "rustls-no-provider"))]
+        {
+            let _ = request;
+            error
+        }
+    }
+
     /// Returns the first fault of what a connection is to be made with.
     pub(crate) fn check(&self, request: &Request, config: &Config) -> Result<(), Error> {
         config.validate()?;

@@ -133,7 +133,7 @@ impl Connector {
         let connected = timeout(self.config.handshake_timeout, connecting).await;
         connected
             .unwrap_or(Err(Error::HandshakeTimeout))
-            .map_err(|error| explain(error, &self.request))
+            .map_err(|error| Way::explain(error, &self.request))
     }
 }
 
@@ -173,7 +173,7 @@ async fn connect_once(
         let stream = connect_stream(request, config, way, until).await?;
         open(stream, request, config).await
     };
-    connecting.await.map_err(|error| explain(error, request))
+    connecting.await.map_err(|error| Way::explain(error, request))
 }
 
 async fn connect_stream(
@@ -187,17 +187,6 @@ async fn connect_stream(
         Some(proxy) => through(proxy, request, config, until).await?,
     };
     secure(tcp, request, way).await
-}
-
-/// Says more about what has happened in TLS.
-#[cfg(feature = "rustls-no-provider")]
-fn explain(error: Error, request: &Request) -> Error {
-    tls::explain(error, request.host())
-}
-
-#[cfg(not(feature = "rustls-no-provider"))]
-fn explain(error: Error, _: &Request) -> Error {
-    error
 }
 
 pub(super) async fn connect_to_host(host: &str, port: u16) -> Result<TcpStream, Error> {

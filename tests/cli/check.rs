@@ -12,7 +12,7 @@ use sansws::wire::apply_mask;
 use sansws_test::process::{Process, START, skip};
 use serde_json::Value;
 
-use crate::support::{SANSWS, piped};
+use crate::support::{SANSWS, piped, python_echo};
 
 /// Runs the program, and returns its exit code and what it says of each probe.
 fn check(arguments: &[&str]) -> (Option<i32>, HashMap<String, (String, String)>) {
@@ -70,20 +70,8 @@ fn nothing_is_wrong_with_our_own() {
 
 #[test]
 fn an_echo_of_python() {
-    let python = sansws_test::target_dir!().join("interop/venv/bin/python");
-    if !python.exists() {
-        return skip("an_echo_of_python", "run `bash tests/interop/install.sh` first");
-    }
-    let script = "\
-from websockets.sync.server import serve
-def echo(ws):
-    for message in ws:
-        ws.send(message)
-with serve(echo, '127.0.0.1', 0) as server:
-    print(server.socket.getsockname()[1], flush=True)
-    server.serve_forever()
-";
-    let (_server, url) = started(Command::new(python).args(["-c", script]));
+    let Some(mut python) = python_echo("an_echo_of_python") else { return };
+    let (_server, url) = started(&mut python);
     // it answers 400 without Sec-WebSocket-Version, and does not look at Host
     assert_wrong(&url, &["host-invalid", "host-missing", "host-twice", "version-8", "version-99"]);
 }

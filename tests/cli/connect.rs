@@ -4,10 +4,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use sansws::{CloseCode, Message};
-use sansws_test::process::{Process, START, skip};
+use sansws_test::process::{Process, START};
 use serde_json::{Value, json};
 
-use crate::support::{LONG, SANSWS, echo, piped, quiet, serve};
+use crate::support::{LONG, SANSWS, echo, piped, python_echo, quiet, serve};
 
 /// Each line is a message and each message a line, and the end of the input is the end.
 #[test]
@@ -198,20 +198,8 @@ fn json() {
 
 #[test]
 fn an_echo_of_python() {
-    let python = sansws_test::target_dir!().join("interop/venv/bin/python");
-    if !python.exists() {
-        return skip("an_echo_of_python", "run `bash tests/interop/install.sh` first");
-    }
-    let script = "\
-from websockets.sync.server import serve
-def echo(ws):
-    for message in ws:
-        ws.send(message)
-with serve(echo, '127.0.0.1', 0) as server:
-    print(server.socket.getsockname()[1], flush=True)
-    server.serve_forever()
-";
-    let mut server = Process::spawn(Command::new(python).args(["-c", script]));
+    let Some(mut python) = python_echo("an_echo_of_python") else { return };
+    let mut server = Process::spawn(&mut python);
     let url = format!("ws://127.0.0.1:{}/", server.stdout_line(START));
     // it drops its answers when a Close comes, so that comes when they are there
     let mut child = Command::new(SANSWS)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sansws::blocking::{WebSocket, accept_with};
 use sansws::deflate::Deflate;
 use sansws::{CloseCode, Config, Error};
-use sansws_test::process::{Finished, Process};
+use sansws_test::process::{Finished, Process, skip};
 
 /// How long a program may take in all.
 pub const LONG: Duration = Duration::from_secs(55);
@@ -69,4 +69,26 @@ pub fn quiet(arguments: &[&str]) -> Finished {
     let finished = process.finish(LONG);
     drop(writer);
     finished
+}
+
+/// An echo server of python `websockets`, which prints its port; `None` after a word about it if
+/// that is not installed and need not be.
+pub fn python_echo(test: &str) -> Option<Command> {
+    let python = sansws_test::target_dir!().join("interop/venv/bin/python");
+    if !python.exists() {
+        skip(test, "run `bash tests/interop/install.sh` first");
+        return None;
+    }
+    let script = "\
+from websockets.sync.server import serve
+def echo(ws):
+    for message in ws:
+        ws.send(message)
+with serve(echo, '127.0.0.1', 0) as server:
+    print(server.socket.getsockname()[1], flush=True)
+    server.serve_forever()
+";
+    let mut command = Command::new(python);
+    command.args(["-c", script]);
+    Some(command)
 }
