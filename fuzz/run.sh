@@ -5,8 +5,8 @@
 #
 # Starts from the seeds in fuzz/corpus and leaves what it finds worth keeping in
 # target/fuzz/corpus (or $CARGO_TARGET_DIR/fuzz/corpus), so that the next run
-# goes on from there. An input that breaks something ends the run; it is in
-# target/fuzz/artifacts then.
+# goes on from there. An input that breaks something ends the run of its target;
+# it is in target/fuzz/artifacts then, and printed at the end in base64.
 #
 # Exit status: 0 nothing was found; 1 something was, or did not build;
 # 3 there is no nightly toolchain, and nothing has run.
@@ -58,8 +58,8 @@ run() {
         -rss_limit_mb=1024 -artifact_prefix="$artifacts/" -print_final_stats=1 \
         >"$log" 2>&1; then
         tail -n 60 "$log"
-        echo "!!! $name found something: see $log and $artifacts" >&2
-        return 1
+        found+=("$name")
+        return
     fi
     local runs edges
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
@@ -68,6 +68,13 @@ run() {
         "$name" "$runs" "$edges" "$seconds"
 }
 
+found=()
 for name in "${targets[@]}"; do
     run "$name"
 done
+
+for name in "${found[@]}"; do
+    echo "!!! $name found something: see $target/fuzz/$name.log and $target/fuzz/artifacts/$name"
+    grep -aE -A 1 'panicked at|^SUMMARY|^Base64' "$target/fuzz/$name.log" | tail -n 6
+done
+((${#found[@]} == 0))
