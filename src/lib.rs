@@ -96,6 +96,8 @@ pub mod endpoint;
 mod entropy;
 #[cfg(feature = "std")]
 mod error;
+#[cfg(all(any(doc, doctest), feature = "server", feature = "deflate"))]
+pub mod guide;
 pub mod handshake;
 #[cfg(feature = "std")]
 mod intake;

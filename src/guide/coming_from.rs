@@ -1,0 +1,1 @@
+//! Tables for those who know another WebSocket library.
