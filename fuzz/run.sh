@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs every fuzzer, 20 seconds each or as long as the first argument says:
 #
-#   fuzz/run.sh [SECONDS] [TARGET...]
+#   [SEED=N] fuzz/run.sh [SECONDS] [TARGET...]
 #
+# With SEED the same inputs come in every run of the same code and corpus.
 # Starts from the seeds in fuzz/corpus and leaves what it finds worth keeping in
 # target/fuzz/corpus (or $CARGO_TARGET_DIR/fuzz/corpus), so that the next run
 # goes on from there. An input that breaks something ends the run of its target;
@@ -39,7 +40,8 @@ fi
 export PATH="$target/fuzz/tools/bin:$PATH"
 if [[ $(cargo fuzz --version 2>/dev/null) != "cargo-fuzz $cargo_fuzz" ]]; then
     echo "installing cargo-fuzz $cargo_fuzz into $target/fuzz/tools"
-    cargo install --quiet --locked --root "$target/fuzz/tools" --version "$cargo_fuzz" cargo-fuzz
+    install=(cargo install --quiet --locked --root "$target/fuzz/tools" --version "$cargo_fuzz" cargo-fuzz)
+    "${install[@]}" || { sleep 10 && "${install[@]}"; }
 fi
 
 cd "$here"
@@ -54,7 +56,7 @@ run() {
     local log=$target/fuzz/$name.log
     mkdir -p "$corpus" "$artifacts"
     if ! cargo +nightly fuzz run "${build[@]}" "$name" "$corpus" "corpus/$name" -- \
-        -max_total_time="$seconds" -max_len=4096 -timeout=10 -malloc_limit_mb=16 \
+        -max_total_time="$seconds" -seed="${SEED:-0}" -max_len=4096 -timeout=30 -malloc_limit_mb=16 \
         -rss_limit_mb=1024 -artifact_prefix="$artifacts/" -print_final_stats=1 \
         >"$log" 2>&1; then
         tail -n 60 "$log"
