@@ -18,33 +18,23 @@
 //!
 //! Whichever it is, the [programs](super::programs) are short and run as they stand.
 
-#[doc = include_str!("coming_from/axum.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/axum.md"), include_str!("links.md"))]
 pub mod axum {}
-#[doc = include_str!("coming_from/fastwebsockets.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/fastwebsockets.md"), include_str!("links.md"))]
 pub mod fastwebsockets {}
-#[doc = include_str!("coming_from/fleck.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/fleck.md"), include_str!("links.md"))]
 pub mod fleck {}
-#[doc = include_str!("coming_from/gorilla.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/gorilla.md"), include_str!("links.md"))]
 pub mod gorilla {}
-#[doc = include_str!("coming_from/jakarta.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/jakarta.md"), include_str!("links.md"))]
 pub mod jakarta {}
-#[doc = include_str!("coming_from/socket_io.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/socket_io.md"), include_str!("links.md"))]
 pub mod socket_io {}
-#[doc = include_str!("coming_from/tornado.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/tornado.md"), include_str!("links.md"))]
 pub mod tornado {}
-#[doc = include_str!("coming_from/tungstenite.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/tungstenite.md"), include_str!("links.md"))]
 pub mod tungstenite {}
-#[doc = include_str!("coming_from/uwebsockets.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/uwebsockets.md"), include_str!("links.md"))]
 pub mod uwebsockets {}
-#[doc = include_str!("coming_from/ws.md")]
-#[doc = include_str!("coming_from/links.md")]
+#[doc = concat!(include_str!("coming_from/ws.md"), include_str!("links.md"))]
 pub mod ws {}

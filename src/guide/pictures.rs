@@ -19,7 +19,7 @@
 //! |---|---|---|---|
 //! | Open | yes | yes | is kept open |
 //! | CloseSent | no | yes: it may not have seen your Close yet | is kept open |
-//! | CloseDone | no | no | a server shuts its side down first (RFC 6455 §7.1.1), a client reads on |
+//! | CloseDone | no | no | a server shuts its side down (RFC 6455 §7.1.1), a client reads on |
 //! | Failed | no | no | this side is shut down, and what comes is read and dropped |
 //! | closed | no | no | is closed |
 //!
