@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Autobahn test suite against the examples.
 #
-#   autobahn/run.sh [server|client] [--adapter tokio|blocking|mio] [CASES] [-- ARGS]
+#   autobahn/run.sh [server|client] [--adapter tokio|events|blocking|mio] [CASES] [-- ARGS]
 #
 # CASES are patterns such as `9.1.* 6.4.1`, with commas or spaces; without any,
 # all but 12.* and 13.* (compression, minutes). ARGS go to the example. Exits
@@ -21,7 +21,8 @@ fail() {
 
 usage() {
     echo "autobahn: $*" >&2
-    echo "usage: autobahn/run.sh [server|client] [--adapter tokio|blocking|mio] [CASES] [-- ARGS]" >&2
+    echo "usage: autobahn/run.sh [server|client] [--adapter ADAPTER] [CASES] [-- ARGS]" >&2
+    echo "adapters: tokio, blocking, and of the server events and mio" >&2
     exit 2
 }
 
@@ -53,6 +54,7 @@ done
 
 case $role-$adapter in
 server-tokio) example=echo ;;
+server-events) example=echo_events ;;
 server-blocking) example=echo_blocking ;;
 server-mio) example=echo_mio ;;
 client-tokio) example=autobahn_client ;;
