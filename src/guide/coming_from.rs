@@ -1,7 +1,9 @@
 //! Tables for those who know another WebSocket library.
 //!
 //! Each page has a table "there, here", a program in both, what differs, and what the other has and
-//! this crate has not. What is said of others was looked up in November 2026.
+//! this crate has not. The names of tungstenite, fastwebsockets, axum, Tornado and uWebSockets are
+//! those of their sources in November 2026; the others are from memory, so trust their own manuals
+//! more.
 //!
 //! | you know | in | page |
 //! |---|---|---|
