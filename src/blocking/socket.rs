@@ -33,7 +33,7 @@ use crate::wire::CloseCode;
 /// ws.send("hello")?;
 /// while let Some(message) = ws.recv()? {
 ///     println!("{message:?}");
-///     ws.start_close(CloseCode::NORMAL, "that was all")?; // `recv` ends once the peer has answered
+///     ws.start_close(CloseCode::NORMAL, "done")?; // `recv` ends once the peer has answered
 /// }
 /// println!("{:?}", ws.close_info());
 /// # Ok(())
