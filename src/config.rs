@@ -24,6 +24,8 @@ use crate::deflate::Deflate;
 /// they are given; the core works with any values and never panics on them.
 ///
 /// It is no connection's own: what is made from one copies the numbers that it needs.
+///
+#[doc = include_str!("config.md")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub(crate) max_head_len: usize,

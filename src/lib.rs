@@ -7,30 +7,23 @@
 //!            deflate            blocking (std)   tokio (feature)  <-  server (feature)
 //! ```
 //!
-//! Arrows point at what a layer may use. Take what fits:
+//! Arrows point at what a layer may use. The [guides](guide) are pages to read:
+//! [Getting started](guide::getting_started) is ten minutes, and if you know another library there
+//! is [a table](guide::coming_from).
 //!
-//! - [`server`]: a server with events, clients that can be sent to from anywhere, rooms, and pages
-//!   on the same port. Start there for a server.
-//! - [`tokio`] and [`blocking`]: a socket with `recv` and `send`. Start there for a client; each
-//!   has a client and a server in its first lines. [`client`] has what a client may set.
-//! - [`endpoint::Endpoint`] between a [`buf::RecvBuffer`] and a [`buf::SendBuffer`]: a connection
-//!   from its first byte to its last, for a runtime, a game loop or a device of your own.
-//!   [Embedding](endpoint#embedding) is the manual for that, host by host.
-//! - [`handshake`] and [`proto::Connection`]: its two halves by themselves, where another library
-//!   does the rest.
-//! - `deflate` (feature `deflate`): compressed messages, off until [`Config`] turns them on.
-//! - [`wire`]: frame headers, masking, UTF-8 and close codes as plain functions.
+#![doc = include_str!("map.md")]
 //!
 //! # What is where
 //!
 //! The caller owns the two buffers; the cursors live inside them. An [`Event`] borrows the receive
 //! buffer only, so an answer can be written while it is held. Owning a message is one call away
-//! ([`proto::Event::into_message`]) and copies only what is small.
+//! ([`proto::Event::into_message`]) and copies only what is small. A steady echo allocates nothing,
+//! and large messages go back out without a copy.
 //!
 //! Errors come in two families. The peer was wrong: [`ProtocolError`], which knows its close code,
 //! and [`handshake::HandshakeError`], which knows its HTTP status; the answer is in the send buffer
 //! already. You were wrong: [`proto::SendError`], [`handshake::UsageError`],
-//! [`crate::ConfigError`]; nothing was written, and the text says what to do instead. The adapters
+//! [`ConfigError`]; nothing was written, and the text says what to do instead. The adapters
 //! have one [`Error`] for all of them.
 //!
 //! Every limit is a field of [`Config`].

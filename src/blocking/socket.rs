@@ -23,6 +23,22 @@ use crate::wire::CloseCode;
 /// Made by [`accept`](super::accept), [`connect`](super::connect) and their relatives. Dropping it
 /// drops the stream: the peer sees the connection break (1006). Call [`close`](Self::close) first
 /// to end it well.
+///
+/// ```no_run
+/// # fn run() -> Result<(), sansws::Error> {
+/// use sansws::CloseCode;
+/// use sansws::blocking::connect;
+///
+/// let mut ws = connect("ws://127.0.0.1:9001/")?;
+/// ws.send("hello")?;
+/// while let Some(message) = ws.recv()? {
+///     println!("{message:?}");
+///     ws.start_close(CloseCode::NORMAL, "done")?; // `recv` ends once the peer has answered
+/// }
+/// println!("{:?}", ws.close_info());
+/// # Ok(())
+/// # }
+/// ```
 pub struct WebSocket<S> {
     pub(super) rx: RecvBuffer,
     pub(super) receiver: Receiver,

@@ -386,6 +386,24 @@ impl<S: SplitTransport> Link for SharedLink<S> {
 }
 
 /// The receiving half of a socket that was split.
+///
+/// ```
+/// # fn run(stream: std::net::TcpStream) -> Result<(), sansws::Error> {
+/// use sansws::blocking::accept;
+///
+/// let (mut receiver, sender) = accept(stream)?.split();
+/// let clock = sender.clone();
+/// std::thread::spawn(move || {
+///     while clock.send("tick").is_ok() {
+///         std::thread::sleep(std::time::Duration::from_secs(1));
+///     }
+/// });
+/// while let Some(message) = receiver.recv()? {
+///     sender.send(message)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Receiver<S> {
     rx: RecvBuffer,
     receiver: proto::Receiver,
@@ -510,6 +528,8 @@ impl<S> fmt::Debug for Receiver<S> {
 ///
 /// All clones may send at the same time: messages go out whole, one after the other, and replies to
 /// the peer pass between them. One thread writes for all; no lock is held while it does.
+///
+/// [`Receiver`] has an example with both.
 pub struct Sender<S> {
     shared: Arc<Shared<S>>,
 }

@@ -12,6 +12,23 @@ use crate::handshake::client::{Request, UrlError};
 /// A plain value, for both adapters: `connect` is the tokio one's, `connect_blocking` that of the
 /// blocking adapter. It may be kept to connect again. A fault in what is set is an error of the
 /// function that connects, before anything is sent.
+///
+/// ```no_run
+/// use sansws::Config;
+/// use sansws::client::{Connector, Proxy};
+///
+/// # async fn run() -> Result<(), sansws::Error> {
+/// let connector = Connector::new("wss://example.com/feed")?
+///     .bearer_auth("abc")
+///     .subprotocol("feed.v2")
+///     .proxy(Proxy::from_env()?)
+///     .config(Config::new().max_message_len(1 << 20));
+/// let mut ws = connector.connect().await?; // or `connect_blocking()?`
+/// assert_eq!(ws.subprotocol(), Some("feed.v2"));
+/// let again = connector.connect().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Connector {

@@ -4,10 +4,12 @@
 //! use sansws::server::{Response, Server, ServerError, handler_fn};
 //!
 //! # async fn run() -> Result<(), ServerError> {
+//! let echo = handler_fn().on_message(|client, message| client.send(message));
+//! let chat = handler_fn().on_message(|client, message| client.hub().all().send(message));
 //! Server::bind("ws://127.0.0.1:8181")
 //!     .await?
-//!     .route("/echo", handler_fn().on_message(|client, message| client.send(message)))
-//!     .route("/chat", handler_fn().on_message(|client, message| client.hub().all().send(message)))
+//!     .route("/echo", echo)
+//!     .route("/chat", chat)
 //!     .page("/", Response::html("<h1>Hello</h1>"))
 //!     .run()
 //!     .await
@@ -34,6 +36,9 @@
 //! - A [`ServerHandle`] drains the server and shuts it down in good order, and takes streams that
 //!   were accepted elsewhere, such as those of a TLS library.
 //!
+//! [Getting started](crate::guide::getting_started) has a chat with its page, and
+//! [A server in production](crate::guide::production) what to decide before the public comes.
+//!
 //! # Who may connect
 //!
 //! By default only scripts from the host that they connect to, and programs that are no browsers:
@@ -57,7 +62,12 @@
 //! [`Config::max_head_len`](crate::Config::max_head_len). All connections, pending ones included,
 //! are as many as the process may open files, less what the program itself may need.
 //!
-#![doc = include_str!("proxies.md")]
+//! # Behind a proxy
+//!
+//! A reverse proxy has to pass on the upgrade, the host and the address of the client.
+//! [Behind a proxy](crate::guide::production#behind-a-proxy) has configurations of nginx and
+//! haproxy that are tested, and [`trusted_proxies`](Server::trusted_proxies) is what the server has
+//! to be told.
 //!
 //! # TLS
 //!
@@ -69,7 +79,7 @@
 //! ```
 //!
 //! Of several certificates the name that the client asks for chooses one. [`Server::and_bind`] adds
-//! listeners, so that one server speaks `ws://` and `wss://`. Otherwise, put a proxy as above in
+//! listeners, so that one server speaks `ws://` and `wss://`. Otherwise, put a proxy in
 //! front, or hand streams from another TLS library to [`ServerHandle::accept`].
 //!
 //! # When servers are replaced
@@ -154,6 +164,7 @@
 //!
 //! A [`backplane`] joins servers, so that broadcasts and rooms span all of them: `Redis` (feature
 //! `redis`), `Nats` (feature `nats`), `Memory` for those in one process, or an engine of your own.
+//! [Scaling](crate::guide::scaling) has when that is due, and how far it goes.
 //!
 //! # What goes on inside
 //!
@@ -211,8 +222,6 @@
 //! handler holds while it waits.
 //!
 #![doc = include_str!("limits.md")]
-//!
-#![doc = include_str!("scaling.md")]
 
 mod accept;
 pub mod backplane;

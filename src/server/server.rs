@@ -42,6 +42,29 @@ use crate::deflate::Deflate;
 /// A WebSocket server that tells handlers what happens, and serves pages on the same port.
 ///
 /// Set it up, then [`run`](Self::run) it: an invalid setting is an error of `run`.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use sansws::CloseCode;
+/// use sansws::server::{Response, Server, ServerError, handler_fn};
+///
+/// # async fn run() -> Result<(), ServerError> {
+/// let echo = handler_fn().on_message(|client, message| client.send(message));
+/// let server = Server::bind("ws://127.0.0.1:8181")
+///     .await?
+///     .route("/echo", echo)
+///     .page("/", Response::html("<h1>Hello</h1>"))
+///     .max_message_len(64 * 1024);
+/// let (hub, handle) = (server.hub(), server.handle()); // to send, and to end it, from elsewhere
+/// tokio::spawn(async move {
+///     hub.all().send("in a minute").ok();
+///     tokio::time::sleep(Duration::from_secs(60)).await;
+///     handle.shutdown(CloseCode::GOING_AWAY, "", Duration::from_secs(10)).await.ok();
+/// });
+/// server.run().await
+/// # }
+/// ```
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     /// None in a server that is detached.

@@ -38,6 +38,26 @@ use crate::wire::ProtocolError;
 ///
 /// Dropping it drops the stream: the peer sees the connection break (1006). Call
 /// [`close`](Self::close) first to end it well.
+///
+/// ```
+/// # async fn run(stream: tokio::net::TcpStream) -> Result<(), sansws::Error> {
+/// use sansws::tokio::accept;
+/// use sansws::{CloseCode, Event};
+///
+/// let mut ws = accept(stream).await?;
+/// while let Some((event, mut out)) = ws.next_event().await? {
+///     match event {
+///         // lent from the receive buffer; `recv` gives messages of their own
+///         Event::Text(text) if &*text == "bye" => out.start_close(CloseCode::NORMAL, "bye")?,
+///         Event::Text(text) => out.feed(&text)?,
+///         Event::Binary(bytes) => println!("{} bytes", bytes.len()),
+///         _ => {}
+///     }
+/// }
+/// println!("{:?}", ws.close_info());
+/// # Ok(())
+/// # }
+/// ```
 pub struct WebSocket<S> {
     pub(super) rx: PooledRx,
     pub(super) receiver: Receiver,

@@ -56,6 +56,24 @@ fn split<S: SplitStream>(ws: WebSocket<S::Whole>) -> (Receiver<S>, Sender<S>) {
 }
 
 /// The receiving half of a socket that was split.
+///
+/// ```
+/// # async fn run(stream: tokio::net::TcpStream) -> Result<(), sansws::Error> {
+/// use sansws::tokio::accept;
+///
+/// let (mut receiver, sender) = accept(stream).await?.into_split();
+/// let clock = sender.clone();
+/// tokio::spawn(async move {
+///     while clock.send("tick").await.is_ok() {
+///         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+///     }
+/// });
+/// while let Some(message) = receiver.recv().await? {
+///     sender.send(message).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Receiver<S: SplitStream> {
     rx: PooledRx,
     receiver: proto::Receiver,
@@ -221,6 +239,8 @@ impl<S: SplitStream> fmt::Debug for Receiver<S> {
 ///
 /// It is a [`Sink`] too, for `StreamExt::forward` and its like: closing that sends a Close with
 /// 1000, and the receiving half does the rest of the closing handshake.
+///
+/// [`Receiver`] has an example with both.
 pub struct Sender<S: SplitStream> {
     shared: Arc<Shared<S::WriteHalf>>,
     /// As a `Sink`, its alarm; a clock to all else.

@@ -39,8 +39,8 @@
 //! Any node of a cluster of Redis will do, because each passes a `PUBLISH` on to all others; it is
 //! one node that all is sent to. A cluster of NATS is one engine.
 //!
-//! When that is due, and what an engine carries, is in the [pages of the
-//! server](crate::server#scaling).
+//! When that is due, and what an engine carries, is in the guide to
+//! [scaling](crate::guide::scaling).
 //!
 //! # What spans servers
 //!

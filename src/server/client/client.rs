@@ -28,6 +28,28 @@ use crate::wire::CloseCode;
 /// All methods may be called from any task or thread; none of them waits but
 /// [`writable`](Self::writable) and [`closed`](Self::closed). Messages are queued whole,
 /// in the order in which they are sent, and leave together in as few writes as possible.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use sansws::server::{Client, handler_fn};
+///
+/// /// Tells a client the time until it is gone.
+/// async fn tell_the_time(client: Client) {
+///     let mut second = tokio::time::interval(Duration::from_secs(1));
+///     loop {
+///         second.tick().await;
+///         if client.send(format!("{:?}", client.info().opened().elapsed())).is_err() {
+///             return;
+///         }
+///     }
+/// }
+///
+/// let clock = handler_fn().on_open(|client| {
+///     tokio::spawn(tell_the_time(client.clone()));
+/// });
+/// # let _ = clock;
+/// ```
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 

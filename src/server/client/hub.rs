@@ -31,6 +31,22 @@ use crate::wire::CloseCode;
 /// thread they are sent: one is put into the queues after the other, which takes a fraction of a
 /// microsecond for each client. Those to rooms whose members are in no other room do not wait for
 /// each other. Nobody waits for a message that is being encoded, or for a socket.
+///
+/// ```
+/// use sansws::CloseCode;
+/// use sansws::server::Hub;
+///
+/// /// From any thread, or from a handler by `client.hub()`.
+/// fn use_it(hub: &Hub) -> Result<(), Box<dyn std::error::Error>> {
+///     hub.all().send("to everybody")?;
+///     let reached = hub.room("lobby").except(17).send("to all in the room but one")?;
+///     println!("sent to {reached}, {} are here", hub.all().len());
+///     hub.send_to(17, "to that one")?;
+///     hub.close(17, CloseCode::POLICY_VIOLATION, "out")?;
+///     Ok(())
+/// }
+/// # let _ = use_it;
+/// ```
 #[derive(Clone, Default)]
 pub struct Hub(Arc<Inner>);
 

@@ -12,7 +12,7 @@ use sansws_test::process::{Process, START, skip};
 
 use crate::support::free_addr;
 
-pub const DOCUMENTATION: &str = include_str!("../../../src/server/proxies.md");
+pub const DOCUMENTATION: &str = include_str!("../../../src/guide/proxies.md");
 
 /// What listens there: the proxy, and the server behind it.
 const NGINX_LISTENS: &str = "listen 80;";
