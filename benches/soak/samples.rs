@@ -169,7 +169,7 @@ impl Samples {
                         load_descriptors,connected,answered,p50_ms,p99_ms,faults\n"
             .to_string();
         for it in self.taken.borrow().iter() {
-            let delay = it.delay.map_or(",".into(), |(p50, p99)| format!("{p50},{p99}"));
+            let delay = it.delay.map_or_else(|| ",".into(), |(p50, p99)| format!("{p50},{p99}"));
             let _ = writeln!(
                 text,
                 "{:.2},{},{},{},{},{},{},{},{},{delay},{}",
