@@ -49,12 +49,12 @@ fn binaries() {
 
 #[test]
 fn messages() {
-    const STATIC: Utf8Bytes = Utf8Bytes::from_static("h\u{e9}");
-    assert_eq!(Utf8Bytes::from(Cow::Owned::<str>("h\u{e9}".into())), STATIC);
-    assert_eq!(AsRef::<str>::as_ref(&STATIC), "h\u{e9}");
-    assert_eq!(AsRef::<[u8]>::as_ref(&STATIC), "h\u{e9}".as_bytes());
-    assert_eq!(format!("{STATIC:?}"), "\"h\u{e9}\"");
-    let text = Message::from(STATIC);
+    let fixed = Utf8Bytes::from_static("h\u{e9}");
+    assert_eq!(Utf8Bytes::from(Cow::Owned::<str>("h\u{e9}".into())), fixed);
+    assert_eq!(AsRef::<str>::as_ref(&fixed), "h\u{e9}");
+    assert_eq!(AsRef::<[u8]>::as_ref(&fixed), "h\u{e9}".as_bytes());
+    assert_eq!(format!("{fixed:?}"), "\"h\u{e9}\"");
+    let text = Message::from(fixed);
     assert_eq!((text.len(), text.is_empty(), text.as_text()), (3, false, Some("h\u{e9}")));
     assert_eq!(text.as_ref(), text.as_bytes());
     let binary = Message::from(Bytes::new());
