@@ -82,8 +82,8 @@ impl Decompressor {
     /// the message." They must be the rest of an empty stored block: a message that was cut off
     /// takes them for something else, or for part of something. So the engine is told to stop at
     /// the next end of a block, which has to be where these four end. Another empty block then
-    /// shows that it is at the border of a byte. The empty block may have BFINAL set as well: that is
-    /// how a compressor ends which is closed and not flushed (Go's does).
+    /// shows that it is at the border of a byte. The empty block may have BFINAL set as well: that
+    /// is how a compressor ends which is closed and not flushed (Go's does).
     ///
     /// A peer that left the four on, against §7.2.1, has sent all of its data as well. Two empty
     /// blocks then show that a block ends there, and at the border of a byte.
