@@ -542,6 +542,18 @@ def main():
         )
         for step in (0x0B, 0x1F, 0x29):
             write(target, f"small_reads_{step + 1}", 32, bytes([step]), data)
+        for i, (name, payloads) in enumerate(compressed()):
+            first = 0x41 + i % 2
+            data = b"".join(
+                frame(masked, first, it[: len(it) // 2])
+                + frame(masked, 0x89, b"between")
+                + frame(masked, 0x80, it[len(it) // 2 :])
+                for it in payloads
+            )
+            # the model inflates all of it anew with each byte
+            if len(data) < 400 and not name.endswith(("99", "000", "001")):
+                switches = 0xC0 if i % 3 else 0x40
+                write(target, f"deflate_{name}", switches | i * 5 % 64, PLANS[i % len(PLANS)], data)
     for i, (name, data) in enumerate(requests()):
         write("handshake_request", name, 0, PLANS[i % len(PLANS)], data)
     for i, (name, switches, data) in enumerate(responses()):

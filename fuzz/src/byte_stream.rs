@@ -30,6 +30,7 @@ pub fn byte_stream(data: &[u8]) {
             max_empty_fragments: 8,
             closing: None,
             echo: false,
+            deflate: None,
         },
         input.bytes,
     );

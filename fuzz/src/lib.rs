@@ -22,6 +22,7 @@ mod envelope;
 #[cfg(feature = "server")]
 mod forwarded;
 mod frames;
+mod inflate;
 pub mod model;
 mod operations;
 mod parsers;

@@ -2,7 +2,9 @@
 //! nothing of the crate, so that one mistake would have to be made twice.
 //!
 //! It looks at each byte by itself, begins anew with every frame and every text as each byte of it
-//! comes, and keeps everything. There is no compression in it.
+//! comes, and keeps everything. Compressed messages (RFC 7692) are inflated anew with each byte.
+
+use super::inflate::{Fault, inflate};
 
 /// What the end is, and what it allows.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,8 @@ pub struct Setting {
     pub closing: Option<(u16, &'static str)>,
     /// It sends every message back.
     pub echo: bool,
+    /// Messages may be compressed. With `true` each of them begins with an empty window.
+    pub deflate: Option<bool>,
 }
 
 /// What its application sees.
@@ -59,6 +63,7 @@ pub fn receive(setting: &Setting, bytes: &[u8]) -> Seen {
         setting: *setting,
         frame: Vec::new(),
         message: None,
+        window: Vec::new(),
         has_sent_close: false,
         seen: Seen::default(),
     };
@@ -113,6 +118,8 @@ struct End {
     /// What has come of the frame under way.
     frame: Vec<u8>,
     message: Option<Message>,
+    /// All that has been inflated, of which matches of the next message may be taken.
+    window: Vec<u8>,
     has_sent_close: bool,
     seen: Seen,
 }
@@ -121,6 +128,8 @@ struct End {
 struct Message {
     is_text: bool,
     payload: Vec<u8>,
+    /// Where it is compressed: what has come. `payload` is what it inflates to.
+    compressed: Option<Vec<u8>>,
     /// Bytes that the headers so far have announced.
     announced: u64,
     fragments: u32,
@@ -137,11 +146,14 @@ impl End {
         let is_control = opcode & 8 != 0;
         if now == 1 {
             let between = self.message.is_none();
+            // RFC 7692 §6.1: the first of these bits, in the first frame of a message
+            let is_compressed = reserved == 0x40 && matches!(opcode, 1 | 2);
+            let has_meaning = self.setting.deflate.is_some() && is_compressed;
             check(&[
-                ("ReservedBits", reserved != 0),                       // §5.2
+                ("ReservedBits", reserved != 0 && !has_meaning), // §5.2
                 ("ReservedOpcode", matches!(opcode, 3..=7 | 11..=15)), // §5.2
-                ("FragmentedControlFrame", is_control && !fin),        // §5.5
-                ("UnexpectedContinuation", opcode == 0 && between),    // §5.4
+                ("FragmentedControlFrame", is_control && !fin),  // §5.5
+                ("UnexpectedContinuation", opcode == 0 && between), // §5.4
                 ("UnfinishedMessage", (opcode == 1 || opcode == 2) && !between), // §5.4
             ])?;
         }
@@ -172,7 +184,8 @@ impl End {
             return Ok(());
         }
         if now == header_end && !is_control {
-            self.begin_fragment(opcode, fin, length)?;
+            let compressed = (reserved == 0x40).then(Vec::new);
+            self.begin_fragment(opcode, fin, length, compressed)?;
         }
         // §5.3
         let key = if is_masked { &self.frame[length_end..header_end] } else { &[0; 4][..] };
@@ -193,18 +206,30 @@ impl End {
     }
 
     /// §10.4: our limits, as soon as a header tells that they are exceeded.
-    fn begin_fragment(&mut self, opcode: u8, fin: bool, length: u64) -> Result<(), Broken> {
+    fn begin_fragment(
+        &mut self,
+        opcode: u8,
+        fin: bool,
+        length: u64,
+        compressed: Option<Vec<u8>>,
+    ) -> Result<(), Broken> {
         let message = self.message.get_or_insert(Message {
             is_text: opcode == 1,
             payload: Vec::new(),
+            compressed,
             announced: 0,
             fragments: 0,
             empty: 0,
         });
         message.announced = message.announced.saturating_add(length);
+        let mut limit = self.setting.max_message_len;
+        if message.compressed.is_some() {
+            // what no compressor exceeds: 9 bits for each byte, and what fragments end with
+            limit += limit / 8 + 16 * u64::from(message.fragments) + 1024;
+        }
         message.fragments += 1;
         message.empty = if length == 0 && !fin { message.empty + 1 } else { 0 };
-        if message.announced > self.setting.max_message_len {
+        if message.announced > limit {
             return Err((1009, vec!["MessageTooBig"]));
         }
         if message.fragments > self.setting.max_fragments {
@@ -219,7 +244,14 @@ impl End {
     /// A byte of a message, or the header of a fragment, has come; with `last` it was the last one.
     fn fragment(&mut self, byte: Option<u8>, last: bool) -> Result<(), Broken> {
         let Some(message) = &mut self.message else { return Ok(()) };
-        message.payload.extend(byte);
+        match &mut message.compressed {
+            None => message.payload.extend(byte),
+            Some(compressed) => {
+                compressed.extend(byte);
+                let all = self.window.clone();
+                message.inflate(all, &self.setting, last)?;
+            }
+        }
         if message.is_text
             && let Err(error) = str::from_utf8(&message.payload)
         {
@@ -232,7 +264,13 @@ impl End {
         if !last {
             return Ok(());
         }
-        let Some(Message { is_text, payload, .. }) = self.message.take() else { return Ok(()) };
+        let Some(Message { is_text, payload, compressed, .. }) = self.message.take() else {
+            return Ok(());
+        };
+        // RFC 7692 §7.1.1: what the window is kept for
+        if compressed.is_some() && self.setting.deflate == Some(false) {
+            self.window.extend_from_slice(&payload);
+        }
         if self.setting.echo && !self.has_sent_close {
             self.send(if is_text { 1 } else { 2 }, &payload);
         }
@@ -291,6 +329,53 @@ impl End {
             }
         }
         sent.extend(payload);
+    }
+}
+
+impl Message {
+    /// Inflates what has come (RFC 7692 §7.2.2) behind what is in the window.
+    fn inflate(&mut self, mut all: Vec<u8>, setting: &Setting, last: bool) -> Result<(), Broken> {
+        let Some(compressed) = &self.compressed else { return Ok(()) };
+        let begin = all.len();
+        let (progress, fault) = inflate(compressed, &mut all);
+        self.payload = all[begin..].to_vec();
+        let limit = setting.max_message_len;
+        let allowed = self.payload.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
+        if self.is_text
+            && let Err(error) = str::from_utf8(&self.payload[..allowed])
+            && error.error_len().is_some()
+        {
+            return Err((1007, vec!["InvalidUtf8"]));
+        }
+        if self.payload.len() > allowed {
+            return Err((1009, vec!["MessageTooBig"]));
+        }
+        // ours: 16, and one for every 64 bytes
+        if progress.final_blocks > 16 + compressed.len() as u64 / 64 {
+            return Err((1008, vec!["TooManyFinalBlocks"]));
+        }
+        if fault == Some(Fault::Wrong) {
+            return Err((1002, vec!["InvalidDeflate"]));
+        }
+        if !last || compressed.is_empty() {
+            return Ok(());
+        }
+        // "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end", which some leave on; and who
+        // ends with a block that is the last one may have nothing behind it
+        const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+        let is_whole = match fault {
+            None if compressed.ends_with(&TAIL) || progress.behind_final_block => {
+                progress.at_border
+            }
+            _ => {
+                let before = all.len();
+                all.truncate(begin);
+                let (progress, fault) = inflate(&[&compressed[..], &TAIL].concat(), &mut all);
+                let is_end = progress.at_border && progress.behind_empty_block;
+                fault.is_none() && is_end && all.len() == before
+            }
+        };
+        if is_whole { Ok(()) } else { Err((1002, vec!["InvalidDeflate"])) }
     }
 }
 

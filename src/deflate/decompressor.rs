@@ -82,20 +82,30 @@ impl Decompressor {
     /// the message." They must be the rest of an empty stored block: a message that was cut off
     /// takes them for something else, or for part of something. So the engine is told to stop at
     /// the next end of a block, which has to be where these four end. Another empty block then
-    /// shows that it is at the border of a byte.
+    /// shows that it is at the border of a byte. The empty block may have BFINAL set as well: that
+    /// is how a compressor ends which is closed and not flushed (Go's does).
     ///
     /// A peer that left the four on, against §7.2.1, has sent all of its data as well. Two empty
     /// blocks then show that a block ends there, and at the border of a byte.
     pub(crate) fn finish(&mut self, tail_is_there: bool) -> bool {
         const BLOCKS: [u8; 10] = [0x00, 0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff];
         let from = if tail_is_there { 0 } else { 1 };
-        let mut output = [0; 16];
-        [(from, 5), (5, 10)].into_iter().all(|(begin, end)| {
-            let progress = self.step(&BLOCKS[begin..], &mut output, InflateFlush::Block);
-            progress.stop == Stop::Input
-                && progress.consumed == end - begin
-                && progress.produced == 0
-        })
+        let mut blocks = |begin: usize| {
+            let progress = self.step(&BLOCKS[begin..], &mut [0; 16], InflateFlush::Block);
+            (progress.stop, progress.consumed, progress.produced)
+        };
+        if blocks(from) != (Stop::Input, 5 - from, 0) {
+            return false;
+        }
+        match blocks(5) {
+            (Stop::Input, 5, 0) => true,
+            // it says so only when it is asked to go on
+            (Stop::FinalBlock, 0, 0) if !tail_is_there => {
+                self.restart();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes note of the output for a [`restart`](Self::restart). What is not noted before one is
@@ -176,6 +186,17 @@ mod tests {
         assert_eq!(inflate(&[&[0], &HELLO]), [Some(vec![]), hello()]);
         let tail = [&HELLO[..], &[0x00, 0x00, 0xff, 0xff]].concat();
         assert_eq!(inflate(&[&tail, &AGAIN, &tail, &tail, &FINAL]), vec![hello(); 5]);
+    }
+
+    /// RFC 7692 §7.2.1: "an empty DEFLATE block with no compression" is at the end, whatever its
+    /// BFINAL is.
+    #[test]
+    fn the_empty_block_may_be_the_last_one() {
+        let hello = || Some(b"Hello".to_vec());
+        let closed = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x04];
+        assert_eq!(inflate(&[&closed, &AGAIN, &closed, &AGAIN, &HELLO]), vec![hello(); 5]);
+        assert_eq!(inflate(&[&HELLO, &[1], &AGAIN]), [hello(), Some(vec![]), hello()]);
+        assert_eq!(inflate(&[&closed[..6]]), [None]);
     }
 
     #[test]

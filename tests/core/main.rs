@@ -7,6 +7,7 @@
 //! | `handshake` | the opening handshake, both ends |
 //! | `endpoint` | both of them in one state machine |
 //! | `properties` | what holds for any input |
+//! | `texts`, `values` | what a person reads, and what a program compares |
 //! | `fuzz` | what the fuzzers check, on their seeds |
 //!
 //! An id like F-12 or D-31 is a row of `tests/conformance/map.txt`.
@@ -19,5 +20,7 @@ mod properties;
 mod rfc6455;
 #[cfg(feature = "deflate")]
 mod rfc7692;
+mod texts;
+mod values;
 #[cfg(feature = "deflate")]
 mod zlib;

@@ -39,6 +39,8 @@ pub struct End {
     pub seen: Vec<String>,
     pub until: Option<Duration>,
     pub result: Option<Result<(), EndpointError>>,
+    /// How often there was more to do at once.
+    pub again: usize,
 }
 
 /// Where [`End::run`] stopped.
@@ -68,6 +70,7 @@ impl End {
             seen: Vec::new(),
             until: None,
             result: None,
+            again: 0,
         }
     }
 
@@ -116,7 +119,7 @@ impl End {
                         return Stop::Wait;
                     }
                 }
-                Step::Again => {}
+                Step::Again => self.again += 1,
                 Step::ShutdownWrite => {
                     assert!(!self.output_shut, "twice");
                     assert!(self.tx.is_empty(), "before everything was written");

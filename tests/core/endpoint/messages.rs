@@ -91,3 +91,24 @@ fn compression_is_agreed_on() {
     assert_eq!(pair.server.seen, [format!("text {text}")]);
     assert!(pair.server.endpoint.connection().unwrap().deflate().is_some());
 }
+
+/// A long message is compressed, and inflated, in many steps; what arrives is the same.
+#[cfg(feature = "deflate")]
+#[test]
+fn work_can_be_bounded() {
+    for role in ROLES {
+        let mut pair = Pair::open(&Config::new().deflate(sansws::deflate::Deflate::new()));
+        let (this, that) = pair.ends(role);
+        assert!(this.endpoint.connection().unwrap().deflate().is_some());
+        this.endpoint.work_in_steps(1000);
+        that.endpoint.work_in_steps(1000);
+        let before = (this.again, that.again);
+        this.endpoint.feed(&mut this.tx, &[7; 100_000][..]).unwrap();
+        pair.exchange();
+        let (this, that) = pair.ends(role);
+        assert_eq!(that.seen, ["binary 100000"]);
+        for steps in [this.again - before.0, that.again - before.1] {
+            assert!((95..300).contains(&steps), "{steps} steps of 1000 bytes");
+        }
+    }
+}

@@ -384,3 +384,18 @@ fn errors_are_sticky() {
     assert_eq!(handshake.receive_eof().unwrap_err(), error);
     assert_eq!(handshake.poll_timeout(), None);
 }
+
+/// RFC 7617 §2: no control characters, and no `:` in the name; RFC 6265 §4.1.1: no `;` in a cookie.
+#[test]
+fn who_asks_must_fit_into_a_header() {
+    let request = || Request::new("ws://h").unwrap();
+    let fault = |name: &str| Err(UsageError::InvalidHeaderValue(name.into()));
+    for (user, password) in [("a:b", "p"), ("a\n", "p"), ("a", "p\x7f")] {
+        assert_eq!(used(&request().basic_auth(user, password)), fault("Authorization"));
+    }
+    for (name, value) in [("a b", "c"), ("", "c"), ("a", "b; c=d"), ("a=b", "c"), ("a", "b\r\n")] {
+        assert_eq!(used(&request().cookie(name, value)), fault("Cookie"), "{name}={value}");
+    }
+    let (_, head) = client(&request().cookie("a", "1").cookie("b", "2"));
+    assert!(head.contains("\r\nCookie: a=1; b=2\r\n"), "{head}");
+}

@@ -44,6 +44,27 @@ fn messages_after_a_final_block() {
     });
 }
 
+/// D-23: the empty block at the end, the rest of which is not sent, may be one of them.
+#[test]
+fn the_empty_block_at_the_end_is_a_final_one() {
+    let closed = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x04];
+    both_ends(|mut end| {
+        let peer = end.peer();
+        for payload in [&closed[..], &AGAIN, &closed, &closed, &AGAIN, &HELLO] {
+            assert_eq!(end.events(&compressed(peer, Opcode::Text, payload)), hello());
+        }
+        assert_eq!(end.events(&compressed(peer, Opcode::Text, &[1])), [Got::Text("".into())]);
+        assert_eq!(end.events(&compressed(peer, Opcode::Text, &AGAIN)), hello());
+    });
+    each_role(|role| {
+        let mut end = end_with(role, &Config::new(), agreed(true, 15), &eager());
+        for payload in [&closed[..], &closed, &HELLO, &closed] {
+            let bytes = compressed(end.peer(), Opcode::Text, payload);
+            assert_eq!(end.events(&bytes), hello());
+        }
+    });
+}
+
 /// D-23: several in one message, which refer to each other, in fragments of any size.
 #[test]
 fn several_final_blocks_in_a_message() {

@@ -23,5 +23,5 @@ mod receiving;
 mod sending;
 mod splits;
 mod steps;
-mod support;
+pub mod support;
 mod windows;
