@@ -98,8 +98,10 @@ impl Acceptor {
         permit: HandshakePermit,
         listener: &Listener,
     ) {
-        // a socket that is gone already shows that when it is read
-        let _ = tune(&stream);
+        if !listener.is_tuned {
+            // a socket that is gone already shows that when it is read
+            let _ = tune(&stream);
+        }
         let local = listener.on_loopback && self.settings.hosts.is_none();
         let peer = Peer { addr, secure: false, own_tls: listener.is_secure, local };
         let networks = self.settings.proxy_protocol.as_ref();
