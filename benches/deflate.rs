@@ -8,6 +8,8 @@
 //! compressed, each on its own. The settings are visited in turn, in rounds; the figures are
 //! medians. Linux only.
 
+mod texts;
+
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,6 +23,7 @@ use sansws::bytes::Buf;
 use sansws::deflate::Deflate;
 use sansws::handshake::deflate::choose;
 use sansws::proto::Connection;
+use texts::text;
 
 /// Length of a text, in bytes.
 const LEN: usize = 1024;
@@ -64,7 +67,7 @@ fn settings() -> Vec<Setting> {
 fn main() {
     let seconds = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(0.25);
     let slice = Duration::from_secs_f64(seconds);
-    let texts: Vec<String> = (0..TEXTS).map(text).collect();
+    let texts: Vec<String> = (0..TEXTS).map(|at| text(at, LEN)).collect();
     let mut rows: Vec<(Setting, [Vec<f64>; 4])> =
         settings().into_iter().map(|setting| (setting, Default::default())).collect();
     for _ in 0..ROUNDS {
@@ -89,40 +92,6 @@ fn main() {
 fn median(figures: &mut [f64]) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
-}
-
-/// Something like what an interface answers: the keys repeat, the values do not.
-fn text(seed: usize) -> String {
-    const WORDS: [&str; 16] = [
-        "amber", "binary", "copper", "delta", "ember", "falcon", "granite", "harbor", "indigo",
-        "jasper", "kernel", "lagoon", "meadow", "nebula", "orchid", "prairie",
-    ];
-    let mut state =
-        0x9e37_79b9_7f4a_7c15_u64 ^ (seed as u64 + 1).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let mut next = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 20) % below
-    };
-    let mut text = String::from("{\"items\":[");
-    while text.len() < LEN {
-        let item = format!(
-            "{{\"id\":{},\"name\":\"{} {}\",\"price\":{}.{:02},\"in_stock\":{},\
-             \"tags\":[\"{}\",\"{}\"]}},",
-            next(1_000_000),
-            WORDS[next(16) as usize],
-            WORDS[next(16) as usize],
-            next(500),
-            next(100),
-            next(2) == 0,
-            WORDS[next(16) as usize],
-            WORDS[next(16) as usize],
-        );
-        text.push_str(&item);
-    }
-    text.truncate(LEN - 2);
-    text + "]}"
 }
 
 /// Both ends of a connection that has agreed on compression.

@@ -29,10 +29,14 @@ fn main() -> io::Result<()> {
 async fn serve(options: cli::Options) -> io::Result<()> {
     let config = Arc::new(options.config()); // not a copy in each connection's task
     let listener = listen(&options.addr).await?;
+    let is_tuned = sansws::tokio::tune_listener(&listener)?;
     cli::announce(listener.local_addr()?);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
+                if !is_tuned {
+                    let _ = sansws::tokio::tune(&stream); // it shows soon
+                }
                 // Its error is dropped: a peer that breaks off or breaks a rule is none of the
                 // server's business.
                 tokio::spawn(echo(stream, Arc::clone(&config)));
@@ -59,7 +63,6 @@ async fn listen(addr: &str) -> io::Result<TcpListener> {
 }
 
 async fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
-    sansws::tokio::tune(&stream)?;
     let mut ws = sansws::tokio::accept_with(stream, &config).await?;
     while let Some((event, mut out)) = ws.next_event().await? {
         if let Some(message) = event.into_message_ref() {

@@ -8,6 +8,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::error::ServerError;
+use crate::tokio::tune_listener;
 
 /// One of the listeners of a server.
 #[derive(Debug)]
@@ -20,12 +21,15 @@ pub(crate) struct Listener {
     /// Its queue is that of this server alone. One that was made elsewhere may be open in another
     /// process too, such as systemd or the one that takes this one's place.
     is_own: bool,
+    /// What it accepts has the options of [`tune`](crate::tokio::tune) already.
+    pub(crate) is_tuned: bool,
 }
 
 impl Listener {
     pub(crate) fn new(tcp: TcpListener, is_secure: bool) -> Self {
         let on_loopback = tcp.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
-        Self { tcp, is_secure, on_loopback, is_own: false }
+        let is_tuned = tune_listener(&tcp).unwrap_or(false);
+        Self { tcp, is_secure, on_loopback, is_own: false, is_tuned }
     }
 
     /// Listens on an address that has a scheme or none, and that other listeners may share.
@@ -179,6 +183,24 @@ mod tests {
     use core::future::poll_fn;
 
     use super::*;
+
+    /// What it accepts has the options of `tune`, by itself or from the listener.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_a_listener_accepts_is_tuned() {
+        let bound = Listener::bind("127.0.0.1:0", false).await.unwrap();
+        let made = Listener::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), false);
+        for listener in [bound, made] {
+            assert!(listener.is_tuned);
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, _) = listener.tcp.accept().await.unwrap();
+            assert!(stream.nodelay().unwrap());
+            let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            crate::tokio::tune(&other).unwrap();
+            let lowat = |stream| SockRef::from(stream).tcp_notsent_lowat().unwrap();
+            assert_eq!(lowat(&stream), lowat(&other));
+        }
+    }
 
     /// A storm at one of them keeps nobody at another waiting.
     #[tokio::test]

@@ -192,7 +192,7 @@ pub use halves::{Locked, LockedHalf, SplitStream};
 pub use reconnecting::Reconnecting;
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};
-pub use tune::tune;
+pub use tune::{tune, tune_listener};
 pub use with_control::{Outbound, WithControl};
 
 use crate::config::{Config, KeepAlive};

@@ -1,6 +1,6 @@
 use std::io;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Sets what a WebSocket wants of a TCP socket: `TCP_NODELAY`, and on Linux that the kernel takes
 /// no more than 32 KiB ahead of what it has sent (`TCP_NOTSENT_LOWAT`).
@@ -21,6 +21,26 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
         let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_NOT_SENT);
     }
     stream.set_nodelay(true)
+}
+
+/// Sets the same on a listener, if the streams that it accepts have it from there: on Linux, where
+/// that saves each of them two system calls. Returns whether they have; where they have not,
+/// [`tune`] each.
+///
+/// The event server does it by itself.
+///
+/// # Errors
+///
+/// That of the operating system, as for [`tune`].
+pub fn tune_listener(listener: &TcpListener) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        let socket = socket2::SockRef::from(listener);
+        let _ = socket.set_tcp_notsent_lowat(MAX_NOT_SENT); // as in `tune`
+        socket.set_tcp_nodelay(true)?;
+    }
+    let _ = listener;
+    Ok(cfg!(target_os = "linux"))
 }
 
 /// In bytes: the kernel asks for more at half of it. As much as two TLS records, and what a reader

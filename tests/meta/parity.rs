@@ -49,6 +49,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("WebSocket::is_terminated", "of FusedStream"),
     ("WebSocket::with_control", "a Sink of control frames"),
     ("WithControl::", "a Sink of control frames"),
+    ("tune_listener", "as `tune`"),
     ("tune", "for the sockets of a server that accepts by itself; the event server is tokio's"),
 ];
 

@@ -1,7 +1,6 @@
 //! What compression costs, and what it saves: JSON texts that come compressed and go back
 //! compressed.
 
-use std::fmt::Write as _;
 use std::io;
 
 use flate2::{Compress, Compression, FlushCompress};
@@ -38,33 +37,6 @@ pub fn offer(name: &str) -> &'static str {
              server_no_context_takeover\r\n"
         }
     }
-}
-
-/// Makes one of the texts: events as an application would send them.
-pub fn text(at: usize, len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (at as u64 + 1);
-    let mut number = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) % below
-    };
-    let mut text = String::from("[");
-    while text.len() < len {
-        let _ = write!(
-            text,
-            r#"{{"id":{},"user":"user{}","action":"{}","price":{}.{:02},"tags":["{}","live"]}},"#,
-            number(1_000_000),
-            number(500),
-            ["buy", "sell", "cancel", "update"][number(4) as usize],
-            number(1000),
-            number(100),
-            ["stocks", "bonds", "futures"][number(3) as usize],
-        );
-    }
-    text.truncate(len - 1);
-    text.push(']');
-    text.into_bytes()
 }
 
 /// Compresses a message on its own (RFC 7692 §7.2.1).

@@ -14,6 +14,7 @@ use crate::attackers::Honest;
 use crate::compression;
 use crate::scenario::{Kind, frame, parse_header};
 use crate::sys;
+use crate::texts::text;
 
 /// How long a server may keep silent.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,7 +100,7 @@ impl Pattern {
     fn texts(len: usize) -> Self {
         let frames: Vec<_> = (0..compression::TEXTS)
             .map(|at| {
-                let payload = compression::compress(&compression::text(at, len));
+                let payload = compression::compress(text(at, len).as_bytes());
                 frame(0x41, &payload, Some(crate::scenario::KEY))
             })
             .collect();

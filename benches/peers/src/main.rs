@@ -10,6 +10,7 @@ mod codec;
 mod compression;
 mod cores;
 mod end_to_end;
+mod engines;
 mod idle_memory;
 mod load;
 mod options;
@@ -19,6 +20,8 @@ mod scale;
 mod scenario;
 mod servers;
 mod sys;
+#[path = "../../texts/mod.rs"]
+mod texts;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,6 +83,11 @@ fn run(options: &Options) -> io::Result<()> {
         let grids = compression::measure(options, cpus)?;
         report.heading("Compression: JSON texts that come and go back compressed");
         report.tables(&grids);
+    }
+    if options.parts.contains(&Part::Engines) {
+        let grid = engines::measure(load_cpu)?;
+        report.heading("Engines of compression, in memory");
+        report.tables(&[grid]);
     }
     if options.parts.contains(&Part::Codec) {
         let grids = codec::measure(load_cpu);

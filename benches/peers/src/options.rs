@@ -15,8 +15,9 @@ usage: sansws-peers [OPTIONS]
   --only SERVER,...    these servers; the first floor is always there, to compare with
   --scenario NAME,...  these scenarios
   --attack NAME,...    these attacks
-  --part PART,...      end-to-end, scale, cores, broadcast, compression, codec, memory, attackers
-                       (default: all; end-to-end with --scenario, attackers with --attack)
+  --part PART,...      end-to-end, scale, cores, broadcast, compression, engines, codec, memory,
+                       attackers (default: all; end-to-end with --scenario, attackers with
+                       --attack)
   --markdown FILE      where the tables go, with the plots beside it (default: the target
                        directory)";
 
@@ -27,17 +28,19 @@ pub enum Part {
     Cores,
     Broadcast,
     Compression,
+    Engines,
     Codec,
     Memory,
     Attackers,
 }
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("end-to-end", Part::EndToEnd),
     ("scale", Part::Scale),
     ("cores", Part::Cores),
     ("broadcast", Part::Broadcast),
     ("compression", Part::Compression),
+    ("engines", Part::Engines),
     ("codec", Part::Codec),
     ("memory", Part::Memory),
     ("attackers", Part::Attackers),

@@ -13,6 +13,10 @@ impl Request {
     ///
     /// The first rule of RFC 6455 §4.2.1, or RFC 8441 §5, that is broken.
     pub fn check(&self) -> Result<(), HandshakeError> {
+        self.checked.clone()
+    }
+
+    pub(super) fn check_all(&self) -> Result<(), HandshakeError> {
         self.check_request()?;
         self.check_version()?;
         // RFC 8441 §5: "Implementations using this extended CONNECT to bootstrap WebSockets do not

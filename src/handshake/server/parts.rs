@@ -152,9 +152,7 @@ impl Request {
             parts.header(b"cookie", &cookies)?;
         }
         let (head, line) = parts.read(Kind::Request, config)?.take_request()?;
-        let mut request = Self::new(head, line)?;
-        request.version = version;
-        Ok(request)
+        Self::of_version(version, head, line)
     }
 }
 

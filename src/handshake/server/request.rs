@@ -24,6 +24,8 @@ pub struct Request {
     host: Range<usize>,
     pub(super) version: Version,
     pub(super) has_body: bool,
+    /// What [`check`](Self::check) says: a server asks twice, and nothing changes between.
+    pub(super) checked: Result<(), HandshakeError>,
 }
 
 /// Version of HTTP, as far as there are differences.
@@ -37,6 +39,15 @@ pub(in crate::handshake) enum Version {
 
 impl Request {
     pub(super) fn new(head: Head, line: RequestLine) -> Result<Self, HandshakeError> {
+        let version = if line.http_1_0 { Version::Http10 } else { Version::Http11 };
+        Self::of_version(version, head, line)
+    }
+
+    pub(super) fn of_version(
+        version: Version,
+        head: Head,
+        line: RequestLine,
+    ) -> Result<Self, HandshakeError> {
         let target = Target::parse(head.text(&line.method), head.text(&line.target))
             .ok_or(HandshakeError::InvalidTarget)?;
         let at = line.target.start;
@@ -51,11 +62,13 @@ impl Request {
             query: target.query.map(shift),
             method: line.method,
             target: line.target,
-            version: if line.http_1_0 { Version::Http10 } else { Version::Http11 },
+            version,
             has_body: false,
+            checked: Ok(()),
             head,
         };
         request.has_body = has_body(&request.head)?;
+        request.checked = request.check_all();
         Ok(request)
     }
 

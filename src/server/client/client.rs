@@ -122,7 +122,6 @@ impl Client {
         // what any connection would refuse
         SendError::check_len(message.opcode, message.payload.as_slice().len())
             .map_err(TrySendError::Invalid)?;
-        direct::note_produced(&message, 1);
         let mut message = Some(message);
         if direct::put(self, &mut message) {
             return Ok(());

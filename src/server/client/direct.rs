@@ -77,10 +77,14 @@ impl Drop for Guard<'_> {
 }
 
 /// Puts a message, whose length was checked, straight into the send buffer of a client whose
-/// handler this is. Returns whether it is done; otherwise the message is still there.
+/// handler this is. Returns whether it is done; otherwise the message is still there. Counts it as
+/// [produced](note_produced) in any case.
 #[inline]
 pub(crate) fn put(client: &Client, message: &mut Option<MessageRef<'_>>) -> bool {
     THREAD.with(|thread| {
+        if let Some(message) = message {
+            thread.note_produced(charge_of(message), 1);
+        }
         if thread.client.get() != client.id() || !client.outbox().is_quiet() {
             return false;
         }
@@ -137,15 +141,19 @@ pub(crate) fn begin_turn() -> u32 {
 #[inline]
 pub(crate) fn note_produced(message: &MessageRef<'_>, clients: usize) {
     let charge = charge_of(message).saturating_mul(clients);
-    let charge = u32::try_from(charge).map_or(MOST_PRODUCED, |charge| charge.min(MOST_PRODUCED));
-    THREAD.with(|thread| {
-        thread.produced.set(thread.produced.get().wrapping_add(charge));
-        let clients = u32::try_from(clients).unwrap_or(u32::MAX);
-        thread.reached.set(thread.reached.get().max(clients));
-    });
+    THREAD.with(|thread| thread.note_produced(charge, clients));
 }
 
 impl Thread {
+    #[inline]
+    fn note_produced(&self, charge: usize, clients: usize) {
+        let charge =
+            u32::try_from(charge).map_or(MOST_PRODUCED, |charge| charge.min(MOST_PRODUCED));
+        self.produced.set(self.produced.get().wrapping_add(charge));
+        let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+        self.reached.set(self.reached.get().max(clients));
+    }
+
     #[inline]
     fn set(&self, tx: Option<TakenTx>) {
         self.tx.set(ManuallyDrop::new(tx));

@@ -244,6 +244,7 @@ impl<'b> Received<'b> {
     }
 
     /// Returns the payload, whichever kind of message this is.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),

@@ -7,6 +7,7 @@ use core::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 use super::client::Client;
+use super::handler::Received;
 use super::outbox::{Drained, Wait};
 use super::quota::ReceiveQuota;
 use super::rate::Verdict;
@@ -172,9 +173,9 @@ impl Pump {
 
     /// Counts a message against the rate of its client. Returns whether that closes it.
     #[inline]
-    pub(crate) fn is_over_rate(&mut self, client: &Client, len: usize) -> bool {
+    pub(crate) fn is_over_rate(&mut self, client: &Client, message: &Received<'_>) -> bool {
         let Some(watch) = &mut self.watch else { return false };
-        match watch.count(len) {
+        match watch.count(message.as_bytes().len()) {
             Verdict::Deliver => false,
             Verdict::Pause(_) => {
                 Counters::add(&client.context().counters.rate_paused);

@@ -226,6 +226,7 @@ fn put(tx: &mut PooledTx, message: MessageRef<'_>) {
 }
 
 /// Returns what a message counts for.
+#[inline]
 pub(crate) fn charge_of(message: &MessageRef<'_>) -> usize {
     charge(message.payload.as_slice().len())
 }

@@ -172,7 +172,7 @@ fn admit<'a>(
     let received = Received::from_event(event);
     match &received {
         _ if !deliver => None,
-        Ok(message) if pump.is_over_rate(client, message.as_bytes().len()) => None,
+        Ok(message) if pump.is_over_rate(client, message) => None,
         _ => Some(received),
     }
 }
