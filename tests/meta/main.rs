@@ -1,9 +1,12 @@
 //! The source against its own rules: which layer may know which, that every rule of the RFCs has a
-//! test, how long a line may be, and that links lead somewhere.
+//! test and every promise a proof, how long a line may be, that links lead somewhere, and that the
+//! index of the examples is complete.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod conformance;
+mod examples;
 mod layering;
 mod links;
 mod parity;
+mod promises;
 mod width;
