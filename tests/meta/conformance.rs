@@ -98,7 +98,7 @@ fn faults(rules: &[Rule], root: &Path) -> Vec<String> {
 }
 
 /// The text of the file that the module of a test is in.
-fn source(root: &Path, module: &str) -> Option<String> {
+pub(super) fn source(root: &Path, module: &str) -> Option<String> {
     let path: PathBuf = module.split("::").collect();
     let path = if path.starts_with("src") { path } else { Path::new("tests").join(path) };
     let candidates = [path.with_extension("rs"), path.join("mod.rs"), path.join("main.rs")];
@@ -106,7 +106,7 @@ fn source(root: &Path, module: &str) -> Option<String> {
 }
 
 /// Whether `source` has a function of this name with an attribute that makes it a test.
-fn has_test(source: &str, name: &str) -> bool {
+pub(super) fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
     lines.iter().enumerate().any(|(at, line)| {
         let line = line.strip_prefix("async ").unwrap_or(line);
@@ -120,7 +120,7 @@ fn has_test(source: &str, name: &str) -> bool {
     })
 }
 
-fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

@@ -1,10 +1,13 @@
 //! The source against its own rules: which layer may know which, that every rule of the RFCs has a
-//! test, how long a line may be, that links lead somewhere, and that pages are whole.
+//! test and every promise a proof, how long a line may be, that links lead somewhere, that pages are
+//! whole, and that the index of the examples is complete.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod conformance;
+mod examples;
 mod guide;
 mod layering;
 mod links;
 mod parity;
+mod promises;
 mod width;
