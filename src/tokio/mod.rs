@@ -152,6 +152,7 @@
 //! | future of [`next_event`](WebSocket::next_event) | 64 |
 //! | future of [`send`](WebSocket::send) | 144 |
 //! | future of [`accept`] (the rest in a box, until it is done) | 48 |
+#![forbid(unsafe_code)]
 
 mod accept;
 mod bytes;
