@@ -129,6 +129,9 @@ mod connect;
 mod deadline;
 mod limit;
 mod link;
+#[cfg(all(test, sansws_model))]
+#[path = "../../tests/models/blocking.rs"]
+mod models;
 mod opening;
 mod proxy;
 mod reconnecting;

@@ -162,6 +162,9 @@ mod connect;
 mod exchange;
 mod halves;
 mod link;
+#[cfg(all(test, sansws_model))]
+#[path = "../../tests/models/tokio.rs"]
+mod models;
 mod opening;
 mod pooled;
 mod proxy;
