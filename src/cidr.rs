@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::net::IpAddr;
 
 /// An address and the number of its first bits that count (RFC 4632 §3.1).

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use alloc::sync::Arc;
 use core::fmt;
 use std::io;

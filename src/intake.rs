@@ -1,4 +1,5 @@
 //! Decisions of the reading side of byte streams. The adapters differ in how they wait only.
+#![forbid(unsafe_code)]
 
 use crate::buf::RecvBuffer;
 use crate::driver::take_event;

@@ -1,4 +1,5 @@
 //! The core over [`Read`] and [`Write`]: methods that only move bytes.
+#![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 

@@ -96,6 +96,9 @@ pub mod handshake;
 mod intake;
 #[cfg(feature = "std")]
 mod io;
+#[cfg(all(test, sansws_model))]
+#[path = "../tests/models/explore.rs"]
+mod models;
 #[cfg(feature = "std")]
 mod opening;
 #[cfg(feature = "std")]
@@ -107,6 +110,8 @@ pub mod proto;
 mod race;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "std")]
+mod sync;
 #[cfg(feature = "std")]
 mod tls;
 #[cfg(feature = "tokio")]

@@ -1,4 +1,5 @@
 //! Common parts of the opening handshakes of both adapters.
+#![forbid(unsafe_code)]
 
 use crate::endpoint::EndpointError;
 use crate::error::Error;

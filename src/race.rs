@@ -1,4 +1,5 @@
 //! Which address of a host is tried when: RFC 8305, "Happy Eyeballs", without sockets and clocks.
+#![forbid(unsafe_code)]
 
 use alloc::string::String;
 use alloc::vec::Vec;

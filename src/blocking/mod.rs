@@ -120,6 +120,7 @@
 //! and one message that it does not read. A `send` that waits for a peer that does not read holds
 //! up to `max_message_len` bytes of what that one sends meanwhile, and a `recv` that has no room
 //! for answers as many as are unsent.
+#![forbid(unsafe_code)]
 
 mod accept;
 mod bytes;
@@ -128,6 +129,9 @@ mod connect;
 mod deadline;
 mod limit;
 mod link;
+#[cfg(all(test, sansws_model))]
+#[path = "../../tests/models/blocking.rs"]
+mod models;
 mod opening;
 mod proxy;
 mod reconnecting;

@@ -2,11 +2,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use bytes::Buf;
@@ -21,6 +20,8 @@ use crate::driver::{Driver, Parsed, check_written, take_event, take_message};
 use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{self, CloseInfo, Event, Message, MessageRef, SendError, State};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::CloseCode;
 
 impl<S: SplitTransport> WebSocket<S> {

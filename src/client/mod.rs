@@ -43,6 +43,7 @@
 //! pass: [`tokio::Reconnecting`](crate::tokio::Reconnecting),
 //! [`blocking::Reconnecting`](crate::blocking::Reconnecting). The delays are those of a
 //! [`Backoff`], and [`Retries`] decides, without a clock, for any runtime.
+#![forbid(unsafe_code)]
 
 mod connector;
 mod proxy;

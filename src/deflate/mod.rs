@@ -119,6 +119,7 @@
 //! 8 window bits are legal, and no engine of the zlib family makes them; some fail on the value.
 //! Here such a connection compresses with 9 and never refers farther back than 250 bytes, which is
 //! a property of the engine that the tests hold on to.
+#![forbid(unsafe_code)]
 
 mod compressor;
 mod decompressor;

@@ -6,6 +6,7 @@
 //! less than that, the layers below can be used alone: [`handshake`](crate::handshake) and
 //! [`Connection`](crate::proto::Connection).
 //!
+#![forbid(unsafe_code)]
 #![cfg_attr(feature = "getrandom", doc = include_str!("embedding.md"))] // its programs use it
 
 #[allow(clippy::module_inception)] // the file is named after what it holds

@@ -19,6 +19,7 @@
 //! - [Embedding](crate::endpoint#embedding): a runtime, a game loop or a device of your own.
 //! - [Inside another HTTP stack](crate::handshake#inside-another-http-stack): axum, hyper, h2.
 //! - [Limits and their defaults](crate::Config#limits-and-their-defaults).
+#![forbid(unsafe_code)]
 
 pub mod coming_from;
 pub mod pictures;

@@ -56,6 +56,7 @@
 //! [`RecvBuffer`]: crate::buf::RecvBuffer
 //! [`SendBuffer`]: crate::buf::SendBuffer
 //!
+#![forbid(unsafe_code)]
 #![doc = include_str!("stacks.md")]
 
 mod authority;

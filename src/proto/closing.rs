@@ -9,6 +9,7 @@
 //!
 //! Data and pings are taken in Open and CloseSent (the peer may not have seen our Close yet) and
 //! discarded after that.
+#![forbid(unsafe_code)]
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

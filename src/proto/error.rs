@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::fmt;
 
 use crate::wire::{CloseFrame, MAX_CONTROL_PAYLOAD, Opcode};

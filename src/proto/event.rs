@@ -243,3 +243,66 @@ pub struct Chunk<'b> {
     /// far is always the beginning of valid UTF-8.
     pub payload: &'b [u8],
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use bytes::Buf;
+
+    use super::*;
+    use crate::Config;
+    use crate::buf::{RecvBuffer, SendBuffer};
+    use crate::proto::Connection;
+
+    /// Receives a text and looks at it in each way; the buffer is used again for the next one.
+    fn check(ends: [Connection; 2]) {
+        let [mut client, mut server] = ends;
+        let (mut tx, mut rx) = (SendBuffer::new(), RecvBuffer::new());
+        // some stay while others come, in memory that was handed over or is lent
+        let mut kept = Vec::new();
+        // Miri takes its time
+        let lens = if cfg!(miri) { [0, 1, 130, 300, 700] } else { [0, 1, 200, 5_000, 40_000] };
+        for len in lens {
+            let text: String = "a\u{e4}\u{20ac}\u{1d11e}".chars().cycle().take(len).collect();
+            for way in 0..4 {
+                client.feed(&mut tx, &*text).unwrap();
+                let middle = tx.remaining() / 2;
+                for n in [middle, tx.remaining() - middle] {
+                    rx.extend_from_slice(&tx.copy_to_bytes(n));
+                    let event = server.poll_event(&mut rx, &mut SendBuffer::new()).unwrap();
+                    let Some(Event::Text(received)) = event else { continue };
+                    match way {
+                        0 => assert_eq!(received.as_str(), text),
+                        1 => assert_eq!(received.into_str(), text),
+                        2 => kept.push((received.into_owned(), text.clone())),
+                        _ => {
+                            let message = Event::Text(received).into_message().unwrap();
+                            assert_eq!(message.as_text(), Some(&*text));
+                        }
+                    }
+                }
+                assert!(server.poll_event(&mut rx, &mut tx).unwrap().is_none());
+            }
+        }
+        assert_eq!(kept.len(), 5);
+        kept.iter().for_each(|(received, text)| assert_eq!(received.as_str(), text));
+    }
+
+    #[test]
+    fn a_text_is_the_one_that_was_sent() {
+        let config = Config::new();
+        check([Connection::client(&config, [1; 32]), Connection::server(&config)]);
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn a_text_that_was_compressed_is_too() {
+        use crate::deflate::{Agreement, Deflate};
+
+        let config = Config::new();
+        let ends = [Connection::client(&config, [1; 32]), Connection::server(&config)];
+        check(ends.map(|it| it.with_deflate(Agreement::new(), &Deflate::new())));
+    }
+}

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 #[cfg(not(target_has_atomic = "ptr"))]
 use alloc::rc::Rc as Arc; // such a target has one core, and no `Arc`
 #[cfg(target_has_atomic = "ptr")]

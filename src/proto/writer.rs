@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use super::sender::Sender;
 use super::{MessageKind, SendError};
 use crate::buf::SendBuffer;

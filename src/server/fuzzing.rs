@@ -1,5 +1,6 @@
 //! Doors for the fuzzers to what cannot be reached from outside without sockets. Not a part of the
 //! interface: it may change with any version.
+#![forbid(unsafe_code)]
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

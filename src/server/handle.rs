@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::net::SocketAddr;

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::net::SocketAddr;
 use core::task::{Context, Poll};
 use std::io;

@@ -1,4 +1,5 @@
 //! Listeners that outlive a process, or are shared with the next one.
+#![forbid(unsafe_code)]
 
 use alloc::vec;
 

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

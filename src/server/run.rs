@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::future::{Future, pending, poll_fn};

@@ -1,4 +1,5 @@
 //! Settings of a server that are about how its clients behave in time.
+#![forbid(unsafe_code)]
 
 use core::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Certificates and keys in PEM form, for the event server and for clients, and why a client has no
 //! TLS.
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "rustls-no-provider")]
 mod error;

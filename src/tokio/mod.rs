@@ -152,6 +152,7 @@
 //! | future of [`next_event`](WebSocket::next_event) | 64 |
 //! | future of [`send`](WebSocket::send) | 144 |
 //! | future of [`accept`] (the rest in a box, until it is done) | 48 |
+#![forbid(unsafe_code)]
 
 mod accept;
 mod bytes;
@@ -161,6 +162,9 @@ mod connect;
 mod exchange;
 mod halves;
 mod link;
+#[cfg(all(test, sansws_model))]
+#[path = "../../tests/models/tokio.rs"]
+mod models;
 mod opening;
 mod pooled;
 mod proxy;

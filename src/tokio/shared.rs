@@ -7,7 +7,7 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::Buf;
 use tokio::io::AsyncWrite;
@@ -22,6 +22,7 @@ use crate::driver::{Driver, Parsed, check_written};
 use crate::endpoint::Action;
 use crate::error::Error;
 use crate::proto::{Receiver, Reply};
+use crate::sync::{Mutex, MutexGuard};
 
 /// What the halves share.
 ///

@@ -2,7 +2,9 @@ use alloc::sync::Arc;
 use alloc::task::Wake;
 use core::mem;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// The tasks that wait for one object, one in each direction.
 ///

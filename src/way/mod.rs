@@ -1,4 +1,5 @@
 //! Why a client finds no way to its server: proxies and redirections.
+#![forbid(unsafe_code)]
 
 mod proxy;
 mod redirect;

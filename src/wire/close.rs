@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::{fmt, str};
 
 use super::{MAX_CONTROL_PAYLOAD, ProtocolError};

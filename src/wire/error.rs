@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use super::CloseCode;
 use super::errors::errors;
 

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 /// Makes an error from one row for each variant: its documentation, its answer to the peer, the
 /// section that holds the broken rule, and its text. The fields of a variant can stand in the text.
 macro_rules! errors {

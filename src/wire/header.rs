@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::ops::Deref;
 
 use super::{MAX_CONTROL_PAYLOAD, Opcode, ProtocolError};

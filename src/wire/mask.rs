@@ -108,6 +108,7 @@ fn xor_to_avx2(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
 
 #[cfg(test)]
 mod tests {
+    use alloc::boxed::Box;
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -136,6 +137,20 @@ mod tests {
                     assert!((0..len).all(|i| dst[i] == expected(i)));
                 }
             }
+        }
+    }
+
+    /// In memory of just that length, for those who watch memory (`tests/unsafe.sh`).
+    #[test]
+    fn nothing_else_is_touched() {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        for len in 0..200 {
+            let src: Box<[u8]> = (0..len as u8).collect();
+            let mut dst = vec![0; len].into_boxed_slice();
+            apply_mask_to(&mut dst, &src, key, 0);
+            assert!((0..len).all(|i| dst[i] == src[i] ^ key[i % 4]));
+            apply_mask(&mut dst, key, 0);
+            assert_eq!(dst, src);
         }
     }
 

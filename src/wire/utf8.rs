@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::fmt;
 #[cfg(not(feature = "std"))]
 use core::str::from_utf8;

@@ -1,4 +1,5 @@
 //! `sansws`: WebSockets from a command line. `sansws --help` says what it can do.
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // that is what it is for
 
 mod args;

@@ -1,4 +1,5 @@
 //! Messages delivered as they arrive, in chunks.
+#![forbid(unsafe_code)]
 
 use super::{Ready, Receiver};
 use crate::buf::RecvBuffer;

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use crate::proto::MessageKind;
 use crate::wire::CloseFrame;
 

@@ -1,4 +1,5 @@
 //! The short way of a message that is there whole, without a state between the steps.
+#![forbid(unsafe_code)]
 
 use super::Receiver;
 use crate::buf::RecvBuffer;

@@ -1,4 +1,5 @@
 //! Admission: from an accepted stream to a connection or an answer.
+#![forbid(unsafe_code)]
 
 #[allow(clippy::module_inception)] // the file is named after what it holds
 pub(crate) mod accept;

@@ -146,6 +146,7 @@
 //!
 //! All of this is in memory, of the servers alone: the engine keeps nothing.
 //!
+#![forbid(unsafe_code)]
 #![doc = include_str!("remembering.md")]
 //!
 //! # What is published

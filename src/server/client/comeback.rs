@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use alloc::collections::VecDeque;
 
 use super::client::Client;

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::future::{Future, ready};
 
 use super::client::Client;

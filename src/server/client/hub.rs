@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::{self, Entry};
@@ -6,8 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
-use std::sync::{RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{OnceLock, PoisonError, TryLockError};
 
 use tokio::runtime::Handle;
 
@@ -20,6 +21,7 @@ use crate::server::backplane::{Plane, Presence};
 use crate::server::context::Context;
 use crate::server::error::{JoinError, TrySendError};
 use crate::server::observe::stats::{Counters, Stats};
+use crate::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::wire::CloseCode;
 
 /// A registry of all clients of a server, and of the rooms they are in. Cloning it costs a

@@ -3,13 +3,13 @@
 //! broadcast`): a broadcast whose deliveries each wake a task takes a third more processor time.
 #![allow(unsafe_code)]
 
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 use std::io;
 
 use bytes::Buf;
 
 use crate::pool::PooledTx;
 use crate::proto::PreparedMessage;
+use crate::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 
 /// The right to write to a client's socket. Its task has it while it runs, and while anything is
 /// unsent; between, whoever broadcasts may borrow it for one write that does not wait.
@@ -46,7 +46,8 @@ impl Line {
     }
 
     /// Has it lent as if there were a socket.
-    #[cfg(test)]
+    #[cfg(any(test, sansws_model))]
+    #[cfg_attr(sansws_model, allow(dead_code))]
     pub(super) fn open_any(&self) {
         self.fd.store(1, Ordering::Relaxed);
     }
@@ -94,7 +95,7 @@ impl Line {
     /// Ends all borrowing before the stream is closed: waits for the system call of one who writes.
     pub(crate) fn close(&self) {
         while self.take().is_none() {
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
         }
         self.fd.store(0, Ordering::Relaxed);
     }

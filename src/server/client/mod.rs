@@ -13,6 +13,9 @@ pub(crate) mod hub;
 pub(crate) mod info;
 pub(crate) mod limits;
 mod line;
+#[cfg(all(test, sansws_model))]
+#[path = "../../../tests/models/hub.rs"]
+mod models;
 mod outbox;
 mod pump;
 mod queue;

@@ -1,10 +1,11 @@
+#![forbid(unsafe_code)]
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::mem;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use core::task::Waker;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 use tokio::task::coop;
@@ -21,6 +22,8 @@ use crate::server::context::Context;
 use crate::server::error::TrySendError;
 use crate::server::observe::stats::Counters;
 use crate::server::observe::tally;
+use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::wire::CloseCode;
 
 /// The messages and the Close that wait to be sent to one client. Any thread puts them in, the
@@ -593,6 +596,10 @@ const WRITTEN_AT_ONCE: usize = 64 * 1024;
 /// After that many bytes, as they are charged, others get at the outbox. To move as much takes a
 /// microsecond or two.
 const MOVED_AT_ONCE: usize = 4 * 1024;
+
+#[cfg(all(test, sansws_model))]
+#[path = "../../../tests/models/outbox.rs"]
+mod models;
 
 #[cfg(test)]
 mod tests {

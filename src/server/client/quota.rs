@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::client::Client;

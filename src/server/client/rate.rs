@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::time::Duration;
 
 use tokio::time::Instant;

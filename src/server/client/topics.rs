@@ -1,9 +1,11 @@
+#![forbid(unsafe_code)]
+
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -14,6 +16,7 @@ use super::hub::{Hub, Room, State};
 use crate::proto::PreparedMessage;
 use crate::server::error::JoinError;
 use crate::server::observe::stats::Counters;
+use crate::sync::Mutex;
 
 /// What a topic remembers. It is written to by those who have the turn of the room; its lock is
 /// held for moments, and nothing else is locked under it.

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll};

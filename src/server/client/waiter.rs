@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use core::mem;
 use core::task::Waker;
 

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;

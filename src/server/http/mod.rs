@@ -1,4 +1,5 @@
 //! HTTP: requests, responses, and where they lead.
+#![forbid(unsafe_code)]
 
 pub(crate) mod forwarded;
 pub(crate) mod handler;

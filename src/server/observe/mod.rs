@@ -1,4 +1,5 @@
 //! Log events and counters.
+#![forbid(unsafe_code)]
 
 pub(crate) mod event;
 mod openmetrics;

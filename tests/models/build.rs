@@ -1,0 +1,6 @@
+//! Has the library compiled as one to be modelled.
+
+fn main() {
+    println!("cargo::rustc-cfg=sansws_model");
+    println!("cargo::rerun-if-changed=build.rs");
+}
