@@ -43,7 +43,7 @@ fn block(bits: &mut Bits<'_>, all: &mut Vec<u8>, progress: &mut Progress) -> Res
     (progress.behind_final_block, progress.behind_empty_block) = (false, false);
     match bits.number(2)? {
         0 => {
-            bits.to_border();
+            bits.skip_to_byte();
             let (len, complement) = (bits.number(16)?, bits.number(16)?);
             if len != !complement & 0xFFFF {
                 return Err(Fault::Wrong);
@@ -68,7 +68,7 @@ fn block(bits: &mut Bits<'_>, all: &mut Vec<u8>, progress: &mut Progress) -> Res
     }
     if is_final {
         // RFC 7692 §7.2.3.4: what follows begins with a byte
-        bits.to_border();
+        bits.skip_to_byte();
         progress.final_blocks += 1;
         progress.behind_final_block = true;
     }
@@ -164,7 +164,7 @@ impl Bits<'_> {
         Ok(number)
     }
 
-    fn to_border(&mut self) {
+    fn skip_to_byte(&mut self) {
         self.at = self.at.next_multiple_of(8);
     }
 

