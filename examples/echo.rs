@@ -28,8 +28,7 @@ fn main() -> io::Result<()> {
 
 async fn serve(options: cli::Options) -> io::Result<()> {
     let config = Arc::new(options.config()); // not a copy in each connection's task
-    let listener = listen(&options.addr).await?;
-    let is_tuned = sansws::tokio::tune_listener(&listener)?;
+    let (listener, is_tuned) = listen(&options.addr).await?;
     cli::announce(listener.local_addr()?);
     loop {
         match listener.accept().await {
@@ -52,14 +51,16 @@ async fn serve(options: cli::Options) -> io::Result<()> {
     }
 }
 
-async fn listen(addr: &str) -> io::Result<TcpListener> {
+/// Returns a listener, and whether what it accepts is tuned.
+async fn listen(addr: &str) -> io::Result<(TcpListener, bool)> {
     let addr = tokio::net::lookup_host(addr).await?.next();
     let addr = addr.ok_or_else(|| io::Error::other("the name has no address"))?;
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(unix)]
     socket.set_reuseaddr(true)?; // as `TcpListener::bind` does: it may start again at once
     socket.bind(addr)?;
-    socket.listen(BACKLOG)
+    let is_tuned = sansws::tokio::tune_listener(&socket)?;
+    Ok((socket.listen(BACKLOG)?, is_tuned))
 }
 
 async fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {

@@ -30,8 +30,7 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn new(tcp: TcpListener, is_secure: bool) -> Self {
         let on_loopback = tcp.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
-        let is_tuned = tune_listener(&tcp).unwrap_or(false);
-        Self { tcp, is_secure, on_loopback, is_own: false, is_tuned }
+        Self { tcp, is_secure, on_loopback, is_own: false, is_tuned: false }
     }
 
     /// Listens on an address that has a scheme or none, and that other listeners may share.
@@ -43,7 +42,9 @@ impl Listener {
         let mut last_error = None;
         for addr in tokio::net::lookup_host(host_and_port).await? {
             match listen(addr, shared) {
-                Ok(tcp) => return Ok(Self { is_own: true, ..Self::new(tcp, is_secure) }),
+                Ok((tcp, is_tuned)) => {
+                    return Ok(Self { is_own: true, is_tuned, ..Self::new(tcp, is_secure) });
+                }
                 Err(error) => last_error = Some(error),
             }
         }
@@ -124,8 +125,8 @@ fn parse(address: &str) -> Result<(bool, &str), ServerError> {
     Ok((is_secure, rest))
 }
 
-/// Returns a listener with a queue for all who come at once.
-fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+/// Returns a listener with a queue for all who come at once, and whether what it accepts is tuned.
+fn listen(addr: SocketAddr, shared: bool) -> io::Result<(TcpListener, bool)> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -137,7 +138,8 @@ fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
         share(&socket)?;
     }
     socket.bind(addr)?;
-    socket.listen(BACKLOG)
+    let is_tuned = tune_listener(&socket).unwrap_or(false);
+    Ok((socket.listen(BACKLOG)?, is_tuned))
 }
 
 #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
@@ -186,22 +188,25 @@ mod tests {
 
     use super::*;
 
-    /// What it accepts has the options of `tune`, by itself or from the listener.
+    /// Those that are accepted have the options of `tune` from the listener, the first one too.
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn what_a_listener_accepts_is_tuned() {
-        let bound = Listener::bind("127.0.0.1:0", false).await.unwrap();
-        let made = Listener::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), false);
-        for listener in [bound, made] {
-            assert!(listener.is_tuned);
-            let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (stream, _) = listener.tcp.accept().await.unwrap();
-            assert!(stream.nodelay().unwrap());
-            let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            crate::tokio::tune(&other).unwrap();
-            let lowat = |stream| SockRef::from(stream).tcp_notsent_lowat().unwrap();
-            assert_eq!(lowat(&stream), lowat(&other));
-        }
+    async fn what_an_own_listener_accepts_is_tuned() {
+        let listener = Listener::bind("127.0.0.1:0", false).await.unwrap();
+        assert!(listener.is_tuned);
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.tcp.accept().await.unwrap();
+        assert!(stream.nodelay().unwrap());
+        crate::tokio::tune(&client).unwrap();
+        let lowat = |stream| SockRef::from(stream).tcp_notsent_lowat().unwrap();
+        assert_eq!(lowat(&stream), lowat(&client));
+    }
+
+    /// Clients may wait in the queue of one that was made elsewhere, and have nothing from it.
+    #[tokio::test]
+    async fn what_another_listener_accepts_is_to_be_tuned() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        assert!(!Listener::new(listener, false).is_tuned);
     }
 
     /// A storm at one of them keeps nobody at another waiting.

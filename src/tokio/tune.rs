@@ -1,6 +1,6 @@
 use std::io;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Sets what a WebSocket wants of a TCP socket: `TCP_NODELAY`, and on Linux that the kernel takes
 /// no more than 32 KiB ahead of what it has sent (`TCP_NOTSENT_LOWAT`).
@@ -23,23 +23,24 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)
 }
 
-/// Sets the same on a listener, if the streams that it accepts have it from there: on Linux, where
-/// that saves each of them two system calls. Returns whether they have; where they have not,
-/// [`tune`] each.
+/// Sets the same on a socket that is going to listen, before it does. Returns whether the streams
+/// that it accepts have it from there: on Linux, where that saves each of them two system calls;
+/// where they have not, [`tune`] each. A listener that listens already is too late: those who wait
+/// in its queue would go without.
 ///
-/// The event server does it by itself.
+/// The event server does it with the listeners that it makes.
 ///
 /// # Errors
 ///
 /// That of the operating system, as for [`tune`].
-pub fn tune_listener(listener: &TcpListener) -> io::Result<bool> {
+pub fn tune_listener(socket: &TcpSocket) -> io::Result<bool> {
     #[cfg(target_os = "linux")]
     {
-        let socket = socket2::SockRef::from(listener);
+        let socket = socket2::SockRef::from(socket);
         let _ = socket.set_tcp_notsent_lowat(MAX_NOT_SENT); // as in `tune`
         socket.set_tcp_nodelay(true)?;
     }
-    let _ = listener;
+    let _ = socket;
     Ok(cfg!(target_os = "linux"))
 }
 

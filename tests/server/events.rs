@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sansws::bytes::Bytes;
 use sansws::proto::{CloseInfo, MessageRef};
 use sansws::server::{Accept, Client, Handler, Received, Request, Response, Server, handler_fn};
 use sansws::{CloseCode, Event, KeepAlive, Message};
@@ -155,6 +156,33 @@ async fn a_panic_closes_its_connection_only() {
     let closes = || log.lines().iter().filter(|line| line.starts_with("close 1011")).count();
     until(|| closes() == 3).await;
     assert_eq!((server.hub.all().len(), server.hub.stats().panics), (1, 4));
+    server.stop().await;
+}
+
+/// Memory that panics when it is given back cuts off nothing that waits to be written.
+#[tokio::test]
+async fn a_message_that_panics_when_dropped_leaves_whole_frames() {
+    struct Trap;
+    impl AsRef<[u8]> for Trap {
+        fn as_ref(&self) -> &[u8] {
+            b"trap"
+        }
+    }
+    impl Drop for Trap {
+        fn drop(&mut self) {
+            panic!("the memory of a message panics, as the test wants");
+        }
+    }
+    let route = handler_fn().on_message(|client, _| {
+        client.send("before").unwrap();
+        client.send(Message::Binary(Bytes::from_owner(Trap))).unwrap();
+    });
+    let server = start(bind().await.route("/", route));
+    let mut ws = server.connect("/").await;
+    ws.send("go").await.unwrap();
+    assert_eq!(text(&mut ws).await, "before");
+    assert_eq!(within(ws.recv()).await.unwrap(), Some(Message::Binary("trap".into())));
+    assert_eq!(closed(&mut ws).await.0, 1011);
     server.stop().await;
 }
 

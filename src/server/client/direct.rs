@@ -92,18 +92,33 @@ pub(crate) fn put(client: &Client, message: &mut Option<MessageRef<'_>>) -> bool
         }
         // the memory of a message may send something when it is dropped: that is queued
         thread.client.set(NOBODY);
-        let mut tx = thread.take().unwrap_or_else(PooledTx::another);
+        let mut putting = Putting { thread, id: client.id(), tx: thread.take() };
+        let tx = putting.tx.get_or_insert_with(PooledTx::another);
         let has_room = tx.len() < thread.max_unsent.get();
         if has_room && let Some(message) = message.take() {
             if !message.opcode.is_control() {
                 tally::sent(message.payload.as_slice().len());
             }
-            Sender::feed_plainly(&mut tx, message);
+            Sender::feed_plainly(tx, message);
         }
-        thread.set(Some(tx));
-        thread.client.set(client.id());
         has_room
     })
+}
+
+/// The send buffer while a message is put into it. It comes back also where the memory of the
+/// message panics when it is dropped, or what waits in it would be cut off inside a frame.
+struct Putting<'a> {
+    thread: &'a Thread,
+    id: u64,
+    tx: Option<TakenTx>,
+}
+
+impl Drop for Putting<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.thread.set(self.tx.take());
+        self.thread.client.set(self.id);
+    }
 }
 
 /// Returns the client in whose handler this thread is, or 0: its task looks into its outbox
