@@ -26,7 +26,7 @@
 //! [`ConfigError`]; nothing was written, and the text says what to do instead. The adapters
 //! have one [`Error`] for all of them.
 //!
-//! Every limit is a field of [`Config`].
+//! Each limit of a connection is a field of [`Config`]; the event server has others.
 //!
 //! # Features
 //!
@@ -41,6 +41,7 @@
 //!   std, so this turns on `std`;
 //! - `http`: requests and responses as the types of the crate `http`, for axum, hyper and h2: see
 //!   [there](handshake#inside-another-http-stack);
+//! - `redis`, `nats`: engines of the backplane, which joins event servers;
 //! - `tracing`: a span of the `tracing` crate for each connection of the event server, and its log
 //!   as events;
 //! - `cli`: the program `sansws`, for a command line. It brings nothing for other programs.

@@ -2,8 +2,8 @@
 //!
 //! Each page has a table "there, here", a program in both, what differs, and what the other has and
 //! this crate has not. The names of tungstenite, fastwebsockets, axum, Tornado and uWebSockets are
-//! those of their sources in November 2026; the others are from memory, so trust their own manuals
-//! more.
+//! those of their sources in November 2026. The others were not compared with sources: where a page
+//! and the manual differ, the manual is right.
 //!
 //! | you know | in | page |
 //! |---|---|---|

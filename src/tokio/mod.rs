@@ -134,7 +134,7 @@
 //! # Memory
 //!
 //! An idle socket holds no buffer: buffers are lent from a small pool of the thread while something
-//! is in them. With its task, its timer and tokio's own part it costs about 1.4 KB of resident
+//! is in them. With its task, its timer and tokio's own part it costs about 1.5 KB of resident
 //! memory (`cargo bench --bench idle_memory`), also after large messages. A thread keeps up to
 //! eight buffers of each direction that no socket needs, of at most 256 KiB each, and one of up to
 //! 4 MiB. What a peer can make it hold more is bounded: a message of [`Config::max_message_len`]

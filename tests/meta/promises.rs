@@ -105,8 +105,8 @@ fn every_promise_has_a_proof() {
     assert!(faults.is_empty(), "tests/README.md:\n{}", faults.join("\n"));
 }
 
-/// The documentation names tests as well, `in_words_like_these`: of four words and more. Pages about
-/// other libraries have names of theirs.
+/// The documentation names tests as well, `in_words_like_these`: of four words and more. Pages
+/// about other libraries have names of theirs.
 #[test]
 fn tests_that_the_documentation_names_are_there() {
     let mut files = Vec::new();
