@@ -21,15 +21,15 @@ fi
 
 case ${1:-tree} in
 tree)
-    "$deny" --all-features check --config "$config" licenses sources
-    "$deny" check --config "$config" bans
+    "$deny" --config "$config" --all-features check licenses sources
+    "$deny" --config "$config" check bans
     ;;
 advisories)
-    "$deny" fetch --config "$config" db || exit 3
-    "$deny" --all-features --offline check --config "$config" advisories
+    "$deny" --config "$config" fetch db || exit 3
+    "$deny" --config "$config" --all-features --offline check advisories
     ;;
 licences)
-    "$deny" --all-features --exclude-dev list --config "$config" --layout license
+    "$deny" --config "$config" --all-features --exclude-dev list --layout license
     ;;
 *)
     echo "$0: no such check: $1" >&2
