@@ -84,7 +84,7 @@ fn files(command: &str) -> Vec<String> {
         .collect();
     for pair in words.windows(2) {
         match pair {
-            ["--bench", name] => files.push(format!("benches/{name}.rs")),
+            ["--bench", name] => files.push(format!("benches/{name}.rs or benches/{name}/main.rs")),
             ["--test", name] => files.push(format!("tests/{name}.rs or tests/{name}/main.rs")),
             ["--example", name] => {
                 files.push(format!("examples/{name}.rs or examples/{name}/main.rs"));
@@ -191,7 +191,7 @@ Text with `no::proof` in it.
         "\"No step\": there is no step 'format' in .ci/run",
         "\"No script, and no benchmark\": there is no nowhere/run.sh for `bash nowhere/run.sh`",
         "\"No script, and no benchmark\": \
-         there is no benches/cor.rs for `cargo bench --bench cor`",
+         there is no benches/cor.rs or benches/cor/main.rs for `cargo bench --bench cor`",
         "\"No command\": `make` is neither a test nor a command",
     ];
     assert_eq!(faults(page, root()), expected);
