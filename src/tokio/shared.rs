@@ -207,10 +207,13 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         loop {
             {
                 let state = self.lock();
-                if state.written >= until && !state.driver.flush_pending {
+                let driver = &state.driver;
+                // nobody waits for what the transport keeps once it is over in good order
+                let has_left = !driver.flush_pending || matches!(driver.check_flushed(), Ok(true));
+                if state.written >= until && has_left {
                     return Poll::Ready(Ok(()));
                 }
-                state.driver.check_writable()?;
+                driver.check_writable()?;
                 // a pong may have given way to a shorter one meanwhile
                 if !state.is_unsent() {
                     return Poll::Ready(Ok(()));
