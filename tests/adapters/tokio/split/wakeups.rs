@@ -117,7 +117,7 @@ async fn impatient_senders_steal_no_wake_up() {
 /// A pipe that is read late: by then a sender has queued a message, and is gone.
 struct Late {
     io: DuplexStream,
-    sender: Arc<Mutex<Option<Sender<Locked<Late>>>>>,
+    sender: Arc<Mutex<Option<Sender<Locked<Self>>>>>,
 }
 
 impl AsyncRead for Late {
