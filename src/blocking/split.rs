@@ -583,12 +583,19 @@ impl<S: SplitTransport> Sender<S> {
     /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is
     /// closing already stays as it is.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let closed = self.shared.lock().driver.start_close(code, reason);
-        match closed {
-            Ok(()) => self.flush(),
+        let closed = self.start_close(code, reason);
+        match closed.and_then(|until| self.shared.write_until(|state| state.written >= until)) {
+            // is closing already, or is closed by now: the receiving half had the answer first
             Err(Error::Send(SendError::NotOpen)) => Ok(()),
-            Err(error) => Err(error),
+            closed => closed,
         }
+    }
+
+    /// Queues a Close frame. Returns the end of the queue then.
+    fn start_close(&self, code: CloseCode, reason: &str) -> Result<u64, Error> {
+        let mut state = self.shared.lock();
+        state.driver.start_close(code, reason)?;
+        Ok(state.end_of_queue())
     }
 
     /// Sends the beginning of `bytes` as a binary message, and says how many bytes that were.

@@ -207,10 +207,13 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         loop {
             {
                 let state = self.lock();
-                if state.written >= until && !state.driver.flush_pending {
+                let driver = &state.driver;
+                // nobody waits for what the transport keeps once it is over in good order
+                let has_left = !driver.flush_pending || matches!(driver.check_flushed(), Ok(true));
+                if state.written >= until && has_left {
                     return Poll::Ready(Ok(()));
                 }
-                state.driver.check_writable()?;
+                driver.check_writable()?;
                 // a pong may have given way to a shorter one meanwhile
                 if !state.is_unsent() {
                     return Poll::Ready(Ok(()));
@@ -428,7 +431,9 @@ impl<S: SplitStream> Link for SharedLink<S> {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, deaf: bool) -> Poll<()> {
         // in line first, then the look: what a sender changes in between would go unnoticed
-        self.shared.wakers.receive(cx.waker());
+        if self.shared.wakers.receive(cx.waker()) {
+            return Poll::Ready(());
+        }
         self.shared.poll_receivers_timer(&mut self.timer, cx, deaf)
     }
 }
@@ -444,6 +449,9 @@ struct WakerLists {
     /// The last place that was given to a sender.
     places: u64,
     receiver: Option<Waker>,
+    /// The receiving half was called since it last was about to wait: before it was in line, or by
+    /// a waker that is none any more.
+    is_called: bool,
 }
 
 const RECEIVERS_PLACE: u64 = 0;
@@ -498,14 +506,18 @@ impl Wakers {
         drop(left); // unlocked: it may be the last of its task, which may have a place itself
     }
 
-    fn receive(&self, waker: &Waker) {
+    /// Puts the receiving half in line, and says whether it was called meanwhile: it has to look
+    /// again what there is to do.
+    fn receive(&self, waker: &Waker) -> bool {
         let mut lists = self.lock();
         let replaced = match &lists.receiver {
             Some(known) if known.will_wake(waker) => None,
             _ => lists.receiver.replace(waker.clone()),
         };
+        let was_called = mem::take(&mut lists.is_called);
         drop(lists);
         drop(replaced);
+        was_called
     }
 
     fn wake_waiting(&self) {
@@ -514,7 +526,11 @@ impl Wakers {
     }
 
     fn wake_receiver(&self) {
-        let receiver = self.lock().receiver.take();
+        let receiver = {
+            let mut lists = self.lock();
+            lists.is_called = true;
+            lists.receiver.take()
+        };
         if let Some(waker) = receiver {
             waker.wake();
         }

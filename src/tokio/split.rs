@@ -336,23 +336,31 @@ impl<S: SplitStream> Sender<S> {
     /// Dropping the future leaves a connection that is closing.
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.end_of_queue().await;
-        match self.start_close(code, reason) {
-            Ok(()) => self.flush().await,
-            Err(Error::Send(SendError::NotOpen)) => Ok(()),
+        let closed = match self.start_close(code, reason) {
+            Ok(until) => self.all_written(until).await,
             Err(error) => Err(error),
+        };
+        match closed {
+            // is closing already, or is closed by now: the receiving half had the answer first
+            Err(Error::Send(SendError::NotOpen)) => Ok(()),
+            closed => closed,
         }
     }
 
-    fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.shared.lock().driver.start_close(code, reason)?;
+    /// Queues a Close frame. Returns the end of the queue then, if that is known.
+    fn start_close(&self, code: CloseCode, reason: &str) -> Result<Option<u64>, Error> {
+        let until = {
+            let mut state = self.shared.lock();
+            state.driver.start_close(code, reason)?;
+            state.end_of_queue()
+        };
         self.shared.wake_all(); // there is a deadline now
-        Ok(())
+        Ok(until)
     }
 
     /// Queues a Close frame as an item of the `Sink`: its next flush, or closing it, writes that.
     pub(super) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.start_close(code, reason)?;
-        self.flushing = self.shared.lock().end_of_queue();
+        self.flushing = self.start_close(code, reason)?;
         Ok(())
     }
 
@@ -458,14 +466,17 @@ impl<S: SplitStream> Sink<Message> for Sender<S> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.start_close(CloseCode::NORMAL, "") {
-            Ok(()) => self.flushing = None,
+            Ok(until) => self.flushing = until,
             Err(Error::Send(SendError::NotOpen)) if self.flushing.is_none() => {
                 return Poll::Ready(Ok(()));
             }
             Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
-        self.poll_flush(cx)
+        match ready!(self.poll_flush(cx)) {
+            Err(Error::Send(SendError::NotOpen)) => Poll::Ready(Ok(())), // is closed by now
+            flushed => Poll::Ready(flushed),
+        }
     }
 }
 

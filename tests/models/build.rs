@@ -2,5 +2,6 @@
 
 fn main() {
     println!("cargo::rustc-cfg=sansws_model");
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(sansws_model)");
+    println!("cargo::rerun-if-changed=Cargo.toml");
 }

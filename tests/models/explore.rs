@@ -17,8 +17,8 @@ use shuttle::{Config, Runner};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Runs a model in as many orders as the variable `SCHEDULES` says. Half of them are any; the
-/// others follow priorities that change three times, which finds what takes few but unlikely
-/// changes.
+/// others follow priorities that change twice, which finds what takes few but unlikely
+/// changes. They are others in each run, unless the variable `SHUTTLE_RANDOM_SEED` is set.
 pub(crate) fn explore(model: impl Fn() + Clone + Send + Sync + 'static) {
     let schedules: usize = env::var("SCHEDULES").map_or(1000, |it| it.parse().unwrap());
     // Timers take one; none of them goes off, as nobody drives it.

@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 
 use bytes::Buf;
 use shuttle::future::block_on;
@@ -41,6 +41,8 @@ impl Socket {
 #[derive(Default)]
 struct Client {
     outbox: Outbox,
+    /// The task, for the socket: something has arrived.
+    reader: Mutex<Option<Waker>>,
     socket: Socket,
     context: Context,
 }
@@ -57,11 +59,12 @@ impl Client {
     /// parks, and leaves the right to others while it waits. Ends when the gate is closed and all
     /// is written.
     fn run(&self) {
-        let Self { outbox, socket, context } = self;
+        let Self { outbox, reader, socket, context } = self;
         let (_, sender) = Connection::server(&Config::new()).split();
         let mut driver = Driver::from_parts(sender, PooledTx::default(), Rest::new());
         let mut parked = false;
         block_on(poll_fn(|cx| {
+            *reader.lock().unwrap() = Some(cx.waker().clone());
             if outbox.line().take().is_none() {
                 thread::yield_now();
                 cx.waker().wake_by_ref();
@@ -103,6 +106,12 @@ impl Client {
             outbox.line().leave();
             Poll::Pending
         }));
+    }
+
+    /// Has the task run for something that has nothing to do with the outbox.
+    fn arrive(&self) {
+        let reader = self.reader.lock().unwrap().take();
+        reader.into_iter().for_each(Waker::wake);
     }
 
     /// Broadcasts messages, as `Target` and `Batch` do: whoever is asked to writes, as much as the
@@ -151,18 +160,20 @@ fn spawn<T: Send + 'static>(
     thread::spawn(move || run(&client))
 }
 
-/// Two threads broadcast while the task of the client comes and goes, and a third one sends by
-/// waking it. Everything arrives once, whole and in order, whoever writes it; never do two write,
-/// and the task is never left to wait for what is there.
+/// Two threads broadcast while the task of the client comes and goes, also for what its peer sends,
+/// and a third one sends by waking it. Everything arrives once, whole and in order, whoever writes
+/// it; never do two write.
 #[test]
 fn broadcasts_to_one_client() {
     explore(|| {
         let client = Client::new();
         let task = spawn(&client, Client::run);
         let broadcasts = [1, 2].map(|number| spawn(&client, move |it| it.broadcast(number, 2)));
+        let arrivals = spawn(&client, |it| (0..3).for_each(|_| it.arrive()));
         let message = PreparedMessage::new(&[3, 0]).unwrap();
         client.outbox.push((&message).into(), Wake::Always, &client.context).unwrap();
         broadcasts.into_iter().for_each(|it| assert_eq!(it.join().unwrap(), 2));
+        arrivals.join().unwrap();
         client.outbox.close(CloseCode::NORMAL, "").unwrap();
         task.join().unwrap();
         let messages = client.messages();

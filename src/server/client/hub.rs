@@ -547,7 +547,6 @@ impl State {
         if let Some(plane) = plane {
             plane.note_members(&name);
         }
-        room.members.insert(client);
         room.shared += usize::from(!theirs.rooms.is_empty());
         if theirs.rooms.len() == 1
             && let Some(first) = theirs.rooms.keys().next().and_then(|name| rooms.get_mut(name))

@@ -1,16 +1,24 @@
 //! How senders learn that it is over: from their next call, and while they are blocked.
 
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Wake;
 
+use futures_util::SinkExt;
 use sansws::proto::{SendError, State};
 use sansws::tokio::Sender;
-use sansws::{CloseCode, Config, Error, Event, KeepAlive, ProtocolError};
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use sansws::{CloseCode, Config, Error, Event, KeepAlive, Message, ProtocolError};
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::tokio::split::peer::{Peer, piped, within};
-use sansws_test::wire::{CLOSE, TEXT, close_payload};
+use crate::tokio::faulty::Faulty;
+use crate::tokio::split::peer::{Peer, peer_on, piped, server, within};
+use sansws_test::wire::{CLOSE, Frame, TEXT, close_payload};
 
 type Pipe = sansws::tokio::Locked<DuplexStream>;
 
@@ -176,10 +184,77 @@ async fn a_peer_that_closes_and_reads_on_gets_everything() {
     sleep(Duration::from_millis(1)).await;
     peer.send_frame(CLOSE, close_payload(1000, "")).await;
     sleep(Duration::from_millis(500)).await;
-    peer.expect(sansws_test::wire::Frame::new(TEXT, &text)).await;
-    peer.expect(sansws_test::wire::Frame::new(CLOSE, close_payload(1000, ""))).await;
+    peer.expect(Frame::new(TEXT, &text)).await;
+    peer.expect(Frame::new(CLOSE, close_payload(1000, ""))).await;
     within(sending).await.unwrap().unwrap();
     assert_eq!(peer.frame().await, None);
     drop(peer);
     assert_eq!(within(receiving).await.unwrap().unwrap(), None);
+}
+
+type Received = Result<Option<Message>, Error>;
+
+/// The receiving half, which whoever wakes it runs at once.
+struct AtOnce<F> {
+    receiving: Mutex<(Pin<Box<F>>, Option<Received>)>,
+    may_run: AtomicBool,
+}
+
+impl<F: Future<Output = Received>> AtOnce<F> {
+    fn poll(&self, waker: &Waker) {
+        let (receiving, end) = &mut *self.receiving.lock().unwrap();
+        if let Poll::Ready(received) = receiving.as_mut().poll(&mut Context::from_waker(waker)) {
+            *end = Some(received);
+        }
+    }
+}
+
+impl<F: Future<Output = Received>> Wake for AtOnce<F> {
+    fn wake(self: Arc<Self>) {
+        if self.may_run.swap(false, Ordering::Relaxed) {
+            self.poll(Waker::noop());
+        }
+    }
+}
+
+/// The receiving half writes the Close, has the answer and sees the end before the sender that
+/// closes comes to look: it has closed all the same.
+#[tokio::test]
+async fn a_close_that_the_receiver_has_done_with_already() {
+    let (ws, mut peer) = piped(64, &Config::new());
+    let (mut receiver, sender) = ws.split();
+    let receiving = Mutex::new((Box::pin(async move { receiver.recv().await }), None));
+    let receiving = Arc::new(AtOnce { receiving, may_run: AtomicBool::new(false) });
+    receiving.poll(&Arc::clone(&receiving).into());
+    peer.send_frame(CLOSE, close_payload(1000, "")).await;
+    peer.io.shutdown().await.unwrap();
+    receiving.may_run.store(true, Ordering::Relaxed);
+    within(sender.close(CloseCode::NORMAL, "")).await.unwrap();
+    assert_eq!(receiving.receiving.lock().unwrap().1.take().unwrap().unwrap(), None);
+    peer.expect(Frame::new(CLOSE, close_payload(1000, ""))).await;
+}
+
+/// What was written to a stream that never says that it has passed it on was sent, once both ends
+/// have closed.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_flush_after_the_end() {
+    for way in 0..3 {
+        let (near, far) = duplex(1024);
+        let ws = server(Faulty::new(near).never_flushed(), &Config::new());
+        let (mut receiver, mut sender) = ws.split();
+        let mut peer = peer_on(far);
+        let sending = tokio::spawn(async move {
+            match way {
+                0 => sender.send("text").await,
+                1 => sender.close(CloseCode::NORMAL, "").await,
+                _ => SinkExt::close(&mut sender).await,
+            }
+        });
+        assert_eq!(peer.frame().await.unwrap().whole(), if way == 0 { TEXT } else { CLOSE });
+        peer.send_frame(CLOSE, close_payload(1000, "")).await;
+        peer.io.shutdown().await.unwrap();
+        assert_eq!(within(receiver.recv()).await.unwrap(), None);
+        let sent = within(sending).await.unwrap();
+        assert!(sent.is_ok(), "{way}: {sent:?}");
+    }
 }

@@ -1,12 +1,18 @@
 //! Room in the transport is news for everyone who waits for it, whatever becomes of the others.
 
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use sansws::Config;
+use sansws::tokio::{Locked, Sender};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 
-use crate::tokio::split::peer::{peer_on, piped, tcp_pair, within};
-use sansws_test::wire::BINARY;
+use crate::tokio::split::peer::{peer_on, piped, server, tcp_pair, within};
+use sansws_test::wire::{BINARY, Frame, TEXT};
 
 /// Numbers without a pattern, the same in every run (xorshift).
 struct Random(u64);
@@ -77,8 +83,7 @@ async fn the_others_go_on_when_one_is_dropped() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn impatient_senders_steal_no_wake_up() {
     let (near, far) = tcp_pair().await;
-    let (_receiver, sender) =
-        crate::tokio::split::peer::server(near, &Config::new().max_unsent(1000)).into_split();
+    let (_receiver, sender) = server(near, &Config::new().max_unsent(1000)).into_split();
     let mut peer = peer_on(far);
     let impatient = {
         let sender = sender.clone();
@@ -107,4 +112,56 @@ async fn impatient_senders_steal_no_wake_up() {
     within(patient).await.unwrap();
     drop(peer);
     within(impatient).await.unwrap();
+}
+
+/// A pipe that is read late: by then a sender has queued a message, and is gone.
+struct Late {
+    io: DuplexStream,
+    sender: Arc<Mutex<Option<Sender<Locked<Self>>>>>,
+}
+
+impl AsyncRead for Late {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(sender) = self.sender.lock().unwrap().take() {
+            sender.feed("left").unwrap();
+        }
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Late {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// The receiving half has found nothing to write and is about to wait. What is left to it then
+/// leaves all the same.
+#[tokio::test]
+async fn the_receiver_misses_no_call() {
+    let (near, far) = duplex(64);
+    let late = Arc::new(Mutex::new(None));
+    let ws = server(Late { io: near, sender: Arc::clone(&late) }, &Config::new());
+    let (mut receiver, sender) = ws.split();
+    *late.lock().unwrap() = Some(sender);
+    let receiving = tokio::spawn(async move { receiver.recv().await });
+    let mut peer = peer_on(far);
+    peer.expect(Frame::new(TEXT, "left")).await;
+    receiving.abort();
 }

@@ -2,17 +2,26 @@
 //! of what its threads do, and with everything that the orderings of its atomics allow. A program
 //! of its own, because the other models are by shuttle, where all orderings are the strongest.
 //!
+//! All orders take a minute. With `LOOM_MAX_PREEMPTIONS=3` it is those in which a thread loses the
+//! processor up to three times while it could go on, which take a second.
+//!
 //! The file is that of the library; what it uses besides atomics is put in its place here.
 #![allow(dead_code, missing_docs, unreachable_pub)] // not all of it is modelled
 
 extern crate alloc;
+extern crate self as tokio;
 
-#[path = "../../src/server/client/line.rs"]
+#[path = "../../../src/server/client/line.rs"]
 mod line;
 
 mod sync {
     pub use loom::sync::atomic;
     pub use loom::thread;
+}
+
+/// In place of that of tokio.
+pub mod net {
+    pub use std::net::TcpStream;
 }
 
 mod proto {
