@@ -1,5 +1,4 @@
-//! RFC 1951 once more, as plainly as can be: bit by bit, and each code by comparing it with all of
-//! its length.
+//! RFC 1951 once more, as plainly as can be: bit by bit.
 
 /// Why a message is not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +20,8 @@ pub struct Progress {
     pub behind_final_block: bool,
     /// The last block was one without compression and without anything in it.
     pub behind_empty_block: bool,
+    /// The longest distance there was.
+    pub farthest: usize,
 }
 
 /// Appends to `all`, which has what came before in the window, what comes of blocks.
@@ -58,11 +59,11 @@ fn block(bits: &mut Bits<'_>, all: &mut Vec<u8>, progress: &mut Progress) -> Res
             let mut lengths = [8; 288];
             lengths[144..256].fill(9);
             lengths[256..280].fill(7);
-            symbols(bits, all, &Code::new(&lengths), &Code::new(&[5; 30]))?;
+            symbols(bits, all, progress, &Code::new(&lengths), &Code::new(&[5; 30]))?;
         }
         2 => {
             let (literals, distances) = codes(bits)?;
-            symbols(bits, all, &literals, &distances)?;
+            symbols(bits, all, progress, &literals, &distances)?;
         }
         _ => return Err(Fault::Wrong),
     }
@@ -107,7 +108,6 @@ fn codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Fault> {
     }
     let (literals, distances) = lengths.split_at(literals);
     let (literals, distances) = (Code::new(literals), Code::new(distances));
-    // one distance, or none, needs no complete code
     if !literals.is_usable() || !distances.is_usable() {
         return Err(Fault::Wrong);
     }
@@ -118,6 +118,7 @@ fn codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Fault> {
 fn symbols(
     bits: &mut Bits<'_>,
     all: &mut Vec<u8>,
+    progress: &mut Progress,
     literals: &Code,
     distances: &Code,
 ) -> Result<(), Fault> {
@@ -137,6 +138,7 @@ fn symbols(
                     return Err(Fault::Wrong);
                 }
                 let distance = 1 + bits.value(code, 2)?;
+                progress.farthest = progress.farthest.max(distance);
                 for _ in 0..length {
                     let at = all.len().checked_sub(distance).ok_or(Fault::Wrong)?;
                     all.push(all[at]);
@@ -178,45 +180,49 @@ impl Bits<'_> {
     }
 }
 
-/// A code by its lengths (§3.2.2): each of its words, and what it stands for.
+/// A canonical code (§3.2.2).
 struct Code {
-    /// Length, word, symbol.
-    words: Vec<(usize, usize, usize)>,
+    /// How many words there are of each length.
+    counts: [usize; 16],
+    /// What the words stand for, in their order.
+    symbols: Vec<usize>,
     /// Words of 15 bits that begin with one of the code.
     taken: usize,
 }
 
 impl Code {
     fn new(lengths: &[usize]) -> Self {
-        let (mut words, mut next) = (Vec::new(), 0);
-        for length in 1..=15 {
-            for (symbol, _) in lengths.iter().enumerate().filter(|it| *it.1 == length) {
-                words.push((length, next >> (15 - length), symbol));
-                next += 1 << (15 - length);
-            }
-        }
-        Self { words, taken: next }
+        let mut counts = [0; 16];
+        lengths.iter().filter(|it| **it > 0).for_each(|length| counts[*length] += 1);
+        let of_length = |length| {
+            lengths.iter().enumerate().filter(move |it| *it.1 == length).map(|(symbol, _)| symbol)
+        };
+        let symbols = (1..=15).flat_map(of_length).collect();
+        let taken = (1..=15).zip(&counts[1..]).map(|(length, count)| count << (15 - length)).sum();
+        Self { counts, symbols, taken }
     }
 
     fn is_complete(&self) -> bool {
         self.taken == 1 << 15
     }
 
+    /// One word, or none, need not be complete.
     fn is_usable(&self) -> bool {
-        self.is_complete() || self.taken == 0 || matches!(self.words[..], [(1, 0, _)])
+        self.is_complete() || self.taken == 0 || (self.counts[1], self.symbols.len()) == (1, 1)
     }
 
     fn read(&self, bits: &mut Bits<'_>) -> Result<usize, Fault> {
-        let mut word = 0;
-        for length in 1..=15 {
+        let (mut word, mut first, mut at) = (0, 0, 0);
+        for (length, count) in (1..=15).zip(&self.counts[1..]) {
             word = word << 1 | bits.number(1)?;
-            let begins =
-                |it: &&(usize, usize, usize)| it.0 >= length && it.1 >> (it.0 - length) == word;
-            match self.words.iter().find(begins) {
-                Some((of_it, _, symbol)) if *of_it == length => return Ok(*symbol),
-                Some(_) => {}
-                None => break,
+            if word << (15 - length) >= self.taken {
+                break; // no word begins like this
             }
+            if word < first + count {
+                return Ok(self.symbols[at + word - first]);
+            }
+            at += count;
+            first = (first + count) << 1;
         }
         Err(Fault::Wrong)
     }

@@ -108,8 +108,15 @@ fn the_reference_inflates_the_examples_and_refuses_the_rest() {
     let stored = [0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00];
     assert_eq!(it.message(&stored).unwrap(), b"Hello");
     let mut it = Inflater::new(8, true);
-    assert_eq!(it.message(&[0xf2, 0x00, 0x11, 0x00, 0x00]), Err(Fault::Distance));
+    assert_eq!(it.message(&[0xf2, 0x00, 0x11, 0x00, 0x00]), Err(Fault::Invalid));
     assert_eq!(it.message(&[0xf2, 0x48, 0xcd]), Err(Fault::CutOff));
-    assert_eq!(it.message(&[0xff]), Err(Fault::BlockType));
-    assert_eq!(it.message(&[0x00, 0x05]), Err(Fault::StoredLength));
+    assert_eq!(it.message(&[0xff]), Err(Fault::Invalid));
+    assert_eq!(it.message(&[0x00, 0x05]), Err(Fault::Invalid));
+    // three bytes from 257 before
+    let history = [&[0x00, 0x2c, 0x01, 0xd3, 0xfe][..], &[7; 300], &[0x00]].concat();
+    for (window_bits, expected) in [(8, Err(Fault::Distance)), (9, Ok(vec![7; 3]))] {
+        let mut it = Inflater::new(window_bits, false);
+        assert_eq!(it.message(&history).unwrap(), [7; 300]);
+        assert_eq!(it.message(&[0x02, 0x06, 0x00, 0x00]), expected);
+    }
 }
