@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sansws_test::system;
+
 fn main() {
-    raise_file_limit();
+    system::raise_file_limit();
     let count = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(10_000);
     println!("bytes of RSS per idle connection, {count} connections");
     println!("{:12} {:>8} {:>11} {:>11}", "", "opened", "echoed 125", "echoed 1Mi");
@@ -133,11 +135,7 @@ impl Server {
 
     /// The resident set, in bytes.
     fn resident(&self) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("the server runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).expect("a line of Linux");
-        kib.parse::<f64>().expect("a number") * 1024.0
+        system::resident(self.child.id()).expect("the server runs") as f64
     }
 }
 
@@ -153,19 +151,4 @@ fn example(name: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("the path of this program");
     let release = exe.parent().and_then(Path::parent).expect("target/release/deps");
     release.join("examples").join(name)
-}
-
-/// Starts this program again with as many file descriptors as the system allows.
-fn raise_file_limit() {
-    use std::os::unix::process::CommandExt;
-    if std::env::var_os("FILE_LIMIT_RAISED").is_some() {
-        return;
-    }
-    let error = Command::new("sh")
-        .args(["-c", "ulimit -n $(ulimit -Hn) && exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().expect("the path of this program"))
-        .args(std::env::args().skip(1))
-        .env("FILE_LIMIT_RAISED", "yes")
-        .exec();
-    panic!("sh: {error}");
 }

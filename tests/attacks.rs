@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use sansws_test::process::Server;
+use sansws_test::system::resident;
 
 /// The servers, and what an attack may cost each in resident memory, in bytes. With a thread for
 /// each of a hundred peers that is 60 KiB for its stack and what the allocator and the system keep
@@ -29,11 +30,11 @@ fn against_all(attack: impl Fn(&Server)) {
         let server = Server::start(name, &[]);
         let mut bystander = open(&server);
         echo(&mut bystander);
-        let before = resident(&server);
+        let before = resident(server.process.id());
         attack(&server);
         echo(&mut bystander);
         echo(&mut open(&server));
-        if let (Some(before), Some(after)) = (before, resident(&server)) {
+        if let (Some(before), Some(after)) = (before, resident(server.process.id())) {
             let growth = after.saturating_sub(before);
             assert!(growth < most, "{name} grew by {growth} bytes");
         }
@@ -94,14 +95,6 @@ fn push(stream: &mut TcpStream, bytes: &[u8]) {
             "{error}"
         ),
     }
-}
-
-/// The server's resident memory, in bytes.
-fn resident(server: &Server) -> Option<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: usize = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
 }
 
 /// Somebody who always has something to say, and reads what comes back as fast.

@@ -21,7 +21,6 @@ mod payload;
 mod plot;
 mod samples;
 mod server;
-mod system;
 mod tally;
 
 use std::io::{BufRead, BufReader, Write};
@@ -33,6 +32,7 @@ use std::time::Duration;
 
 use clients::{End, Kind, Load};
 use samples::Samples;
+use sansws_test::system;
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 

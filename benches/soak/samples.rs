@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use sansws_test::system::{self, descriptors};
+
 use crate::clients::Load;
-use crate::system::{descriptors, resident};
 
 /// By how much memory may differ between two halves of a time, in bytes: large messages come
 /// and go.
@@ -79,6 +80,7 @@ impl Samples {
         loop {
             ticks.tick().await;
             let (tally, server, own) = (&load.tally, self.server.get(), std::process::id());
+            let resident = |pid| system::resident(pid).unwrap_or(0) as u64; // 0 if it is gone
             let sample = Sample {
                 seconds: self.now(),
                 open: tally.open.get(),

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use sansws::deflate::Deflate;
 use sansws::server::{Accept, Hub, Received, Server, ServerHandle, TrySendError, handler_fn};
 use sansws::{CloseCode, Config};
+use sansws_test::system::descriptors;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::payload;
-use crate::system::descriptors;
 
 /// How long a client that is told to come back may take to close.
 pub const FAREWELL: Duration = Duration::from_secs(90);

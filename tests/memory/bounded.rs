@@ -67,9 +67,7 @@ fn quiet() -> Config {
 
 /// Resident memory, in bytes.
 fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * KIB
+    sansws_test::system::resident(std::process::id()).unwrap()
 }
 
 /// What was held and resident at some moment.

@@ -7,6 +7,7 @@
 //! | [`peer`] | a [`Peer`](peer::Peer) on an asynchronous stream, and [`within`] |
 //! | [`blocking`] | the same on a blocking stream |
 //! | [`process`] | programs, the examples among them, and what tests do without them |
+//! | [`system`] | what Linux tells about processes |
 //! | [`certificates`] | an [`Authority`](certificates::Authority) and what it signs, by openssl |
 //! | [`counting`] | an allocator that counts |
 //! | [`inflate`] | DEFLATE, read without the crate under test |
@@ -23,6 +24,7 @@ mod log;
 pub mod pair;
 pub mod peer;
 pub mod process;
+pub mod system;
 pub mod wire;
 
 pub use log::Log;

@@ -1,5 +1,7 @@
 //! What Linux tells about processes.
 
+#[cfg(unix)]
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// The open files of a process.
@@ -9,17 +11,17 @@ pub fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |it| it.count().saturating_sub(own))
 }
 
-/// The resident set of a process, in bytes; 0 if it is gone.
-pub fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+/// The resident set of a process, in bytes; none if it is gone, or elsewhere than on Linux.
+pub fn resident(pid: u32) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: usize = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// Starts this program again with as many file descriptors as the system allows.
+#[cfg(unix)]
 pub fn raise_file_limit() {
-    use std::os::unix::process::CommandExt;
     if std::env::var_os("FILE_LIMIT_RAISED").is_some() {
         return;
     }
