@@ -21,7 +21,7 @@ impl Running {
     /// With these arguments besides its own, which only the programs outside this one read.
     pub fn start(server: &'static Server, more: &[&str], cpus: &[usize]) -> io::Result<Self> {
         let mut command = match server.program {
-            Program::Own(_) => {
+            Program::Own(_) | Program::Foreign(_) => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve", server.name]);
                 command

@@ -57,7 +57,7 @@ pub fn start_all(
         }
         match Running::start(server, more, &[cpu]) {
             Ok(server) => running.push(server),
-            Err(error) if matches!(server.program, Program::Script(..)) => {
+            Err(error) if matches!(server.program, Program::Script(..) | Program::Foreign(_)) => {
                 eprintln!("not run: {}: {error}", server.name);
             }
             Err(error) => return Err(error),

@@ -24,10 +24,13 @@ pub fn measure(options: &Options, cpus: (usize, usize), files: usize) -> Grid {
         .filter(|it| options.wants(it.name) && matches!(it.part, For::Everything | For::Memory))
     {
         eprint!(".");
-        let figures = visit(server, cpus, count).unwrap_or_else(|error| {
-            eprint!("\n{}: {error} ", server.name);
-            [f64::NAN; 3]
-        });
+        let figures = match visit(server, cpus, count) {
+            Ok(figures) => figures,
+            Err(error) => {
+                eprint!("\nnot measured: {}: {error} ", server.name);
+                continue;
+            }
+        };
         rows.push((server.name.to_string(), figures.map(Cell::number).to_vec()));
     }
     eprintln!();

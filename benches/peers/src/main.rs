@@ -35,7 +35,7 @@ fn main() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
         ["serve", name] => match servers::find(name).map(|server| server.program) {
-            Some(servers::Program::Own(serve)) => serve(),
+            Some(servers::Program::Own(serve) | servers::Program::Foreign(serve)) => serve(),
             _ => options::usage(&format!("no server {name} in this program")),
         },
         ["load"] => load::run(),

@@ -12,6 +12,7 @@ mod tokio_tungstenite;
 mod tokio_websockets;
 mod tungstenite;
 mod upgrade;
+mod uwebsockets;
 mod yawc;
 
 use std::future::{Future, poll_fn};
@@ -63,6 +64,8 @@ pub enum Program {
     Script(Interpreter, &'static str, &'static [&'static str]),
     /// This program.
     Own(fn() -> io::Result<()>),
+    /// This program, with a library that may not be there.
+    Foreign(fn() -> io::Result<()>),
 }
 
 #[derive(Clone, Copy)]
@@ -71,7 +74,7 @@ pub enum Interpreter {
     Python,
 }
 
-pub const SERVERS: [Server; 37] = [
+pub const SERVERS: [Server; 40] = [
     own("floor-epoll", Group::Floor, floor_epoll::serve),
     own("floor-tokio", Group::Floor, floor_tokio::serve),
     ours("sansws-tokio", "echo"),
@@ -90,6 +93,7 @@ pub const SERVERS: [Server; 37] = [
     own("yawc", Group::Peer, yawc::plain),
     own("yawc-batched", Group::Peer, yawc::batched),
     own("soketto", Group::Peer, soketto::serve),
+    foreign("uwebsockets", For::Everything, uwebsockets::plain),
     Server {
         name: "sansws-tokio-2-threads",
         group: Group::Ours,
@@ -118,11 +122,13 @@ pub const SERVERS: [Server; 37] = [
     broadcast("floor-broadcast", Group::Floor, broadcast::floor),
     broadcast("sansws-broadcast", Group::Ours, broadcast::events),
     broadcast("axum-broadcast", Group::Peer, broadcast::axum),
+    foreign("uwebsockets-broadcast", For::Broadcast, uwebsockets::broadcast),
     node("node-ws-broadcast", For::Broadcast, &["--broadcast"]),
     python("python-websockets-broadcast", For::Broadcast, &["--broadcast"]),
     Server { part: For::Compression, ..ours("sansws-tokio-deflate", "echo") },
     Server { part: For::Compression, ..ours("sansws-events-deflate", "echo_events") },
     Server { part: For::Compression, ..ours("sansws-mio-deflate", "echo_mio") },
+    foreign("uwebsockets-deflate", For::Compression, uwebsockets::deflate),
     node("node-ws-deflate", For::Compression, &["--all"]),
     python("python-websockets-deflate", For::Compression, &[]),
 ];
@@ -133,6 +139,10 @@ pub fn find(name: &str) -> Option<&'static Server> {
 
 const fn own(name: &'static str, group: Group, serve: fn() -> io::Result<()>) -> Server {
     Server { name, group, part: For::Everything, program: Program::Own(serve) }
+}
+
+const fn foreign(name: &'static str, part: For, serve: fn() -> io::Result<()>) -> Server {
+    Server { name, group: Group::Peer, part, program: Program::Foreign(serve) }
 }
 
 const fn ours(name: &'static str, example: &'static str) -> Server {
