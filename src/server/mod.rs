@@ -224,6 +224,7 @@
 #![doc = include_str!("limits.md")]
 
 mod accept;
+mod access;
 pub mod backplane;
 mod client;
 mod context;
@@ -239,6 +240,7 @@ mod route;
 mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
+mod serving;
 mod settings;
 #[cfg(feature = "rustls")]
 mod tls;

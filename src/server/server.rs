@@ -1,6 +1,5 @@
 #![forbid(unsafe_code)]
 
-use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,15 +22,13 @@ use super::client::limits::Limits;
 use super::context::Context;
 use super::error::ServerError;
 use super::handle::ServerHandle;
-use super::http::forwarded::{ProxyHeaders, Trust};
-use super::http::handler::{HttpHandler, HttpRequest};
-use super::http::hosts::Hosts;
-use super::http::networks::Networks;
+use super::http::forwarded::Trust;
 use super::http::origin::OriginPolicy;
+#[cfg(doc)]
 use super::http::request::Request;
-use super::http::response::Response;
-use super::http::route::{PathError, Pattern, Table};
+use super::http::route::Table;
 use super::listener::{BACKLOG, Listener};
+#[cfg(doc)]
 use super::observe::event::LogEvent;
 use super::route::Route;
 use super::run::{RunSettings, Started};
@@ -75,8 +72,8 @@ pub struct Server {
     tls: Option<Tls>,
     /// Complete but for the settings of connections, which `run` puts together from three others,
     /// and the routes, which it puts together with these.
-    settings: Settings,
-    routes: Table<Route>,
+    pub(super) settings: Settings,
+    pub(super) routes: Table<Route>,
     config: Config,
     max_message_len: Option<usize>,
     max_unsent: Option<usize>,
@@ -87,7 +84,7 @@ pub struct Server {
     max_lifetime: Option<Duration>,
     close_window: Option<Duration>,
     lifecycle: Arc<Lifecycle>,
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     hub: Hub,
     /// The acceptor, for the handles, once the server runs.
     acceptor: Arc<OnceLock<Weak<Acceptor>>>,
@@ -307,259 +304,6 @@ impl Server {
             acceptor: Arc::clone(&self.acceptor),
             hub: self.hub(),
         }
-    }
-
-    /// Routes handshakes for a path to a handler: `/chat`, `/chat/{room}`, `/files/{*rest}`.
-    ///
-    /// A parameter is a whole segment; `{*name}` takes all segments that follow and stands last.
-    /// Literal segments are preferred to parameters, in whatever order the paths were added.
-    /// Parameters are percent-decoded; a path that is not UTF-8 then matches nothing.
-    ///
-    /// The handler is a [`Handler`](super::Handler), or a [`Route`] of one with settings of its
-    /// own.
-    pub fn route(mut self, path: &str, handler: impl Into<Route>) -> Self {
-        let inserted = self.routes.insert(path, handler.into());
-        self.note(inserted);
-        self
-    }
-
-    /// Sets the response to requests of plain HTTP for a path, with GET or HEAD. The path has the
-    /// form of those of [`route`](Self::route), and may be the same.
-    pub fn page(mut self, path: &str, response: Response) -> Self {
-        if let Err(error) = response.check() {
-            self.note::<()>(Err(ServerError::Page { path: path.into(), error }));
-        }
-        let inserted = self.settings.pages.insert(path, response);
-        self.note(inserted);
-        self
-    }
-
-    /// Sets the closure that answers requests of plain HTTP for a path, whatever their method: it
-    /// has their whole body and the [`Hub`]. The path has the form of those of
-    /// [`route`](Self::route), and may be the same; where there is a [`page`](Self::page) too, this
-    /// answers.
-    ///
-    /// To publish over HTTP from another process:
-    ///
-    /// ```no_run
-    /// # use sansws::server::{HttpRequest, Response, Server};
-    /// # fn set_up(server: Server, token: &'static str) -> Server {
-    /// server.http("/publish/{room}", move |request: HttpRequest| async move {
-    ///     if request.method() != "POST" {
-    ///         return Response::empty(405).header("Allow", "POST");
-    ///     }
-    ///     if request.header("Authorization") != Some(token) {
-    ///         return Response::empty(401).header("WWW-Authenticate", "Bearer");
-    ///     }
-    ///     let (Some(room), Some(text)) = (request.param("room"), request.text()) else {
-    ///         return Response::text("UTF-8, please.\n").status(400);
-    ///     };
-    ///     match request.hub().room(room).send(text) {
-    ///         Ok(clients) => Response::text(format!("sent to {clients}\n")),
-    ///         Err(error) => Response::text(format!("{error}\n")).status(400),
-    ///     }
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// and then `curl -d hello -H "Authorization: $TOKEN" http://127.0.0.1:8181/publish/lobby`.
-    ///
-    /// Scripts of other sites are kept out as from a WebSocket, by [`origins`](Self::origins): a
-    /// browser sends the user's cookies along. Programs say no origin and are let in, so that the
-    /// closure has to check who they are.
-    ///
-    /// A request is one of the [pending](Self::max_pending) ones until it has its answer. Its body
-    /// comes with a `Content-Length` or in chunks; more than
-    /// [`max_body_len`](Self::max_body_len) bytes are answered with status 413, one that is
-    /// malformed with 400, one that takes longer than
-    /// [`Config::handshake_timeout`] with 408, and one in another transfer coding with 501. The
-    /// closure has as long again, and gets a 503 sent for it then; a panic is a 500. The connection
-    /// is closed after the answer. For HTTP beyond that, put the server into a stack that has it:
-    /// [`ServerHandle::accept_request`].
-    pub fn http<A>(
-        mut self,
-        path: &str,
-        answer: impl Fn(HttpRequest) -> A + Send + Sync + 'static,
-    ) -> Self
-    where
-        A: Future<Output = Response> + Send + 'static,
-    {
-        let handler: Arc<HttpHandler> = Arc::new(move |request| Box::pin(answer(request)));
-        let inserted = self.settings.http.insert(path, handler);
-        self.note(inserted);
-        self
-    }
-
-    /// Sets the longest body of a request to a handler of [`http`](Self::http), in bytes. Default
-    /// 64 KiB: with all [pending](Self::max_pending) requests that is 512 MiB, and a message to
-    /// publish is shorter as a rule.
-    pub const fn max_body_len(mut self, bytes: usize) -> Self {
-        self.settings.max_body_len = bytes;
-        self
-    }
-
-    /// Sets a closure that answers requests of plain HTTP for which there is no page and no route,
-    /// in place of a 404. It is called for every method; the body of a request is not read.
-    pub fn fallback(
-        mut self,
-        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
-    ) -> Self {
-        self.settings.fallback = Some(Box::new(answer));
-        self
-    }
-
-    /// Sets the path for health checks of load balancers: 200 while the server takes connections,
-    /// 503 while it [drains](ServerHandle::drain) or shuts down.
-    pub fn health(mut self, path: &str) -> Self {
-        self.settings.health = self.literal(path);
-        self
-    }
-
-    /// Sets the path where [`Hub::stats`] is served in the text format of OpenMetrics, for
-    /// Prometheus and others: to GET and HEAD, on the port of everything else, and before a
-    /// [`page`](Self::page) or handler of the same path. A browser gets it as plain text. Nothing
-    /// is counted for it that is not counted anyway.
-    ///
-    /// Anybody who can reach the server can read it, and it tells how busy the server is and how
-    /// often it fails. Keep it from the public: refuse the path in the reverse proxy in front, or
-    /// serve the same text from a handler of your own that checks who asks:
-    ///
-    /// ```no_run
-    /// # use sansws::server::{HttpRequest, Response, Server, Stats};
-    /// # fn set_up(server: Server, token: &'static str) -> Server {
-    /// server.http("/metrics", move |request: HttpRequest| async move {
-    ///     if request.header("Authorization") != Some(token) {
-    ///         return Response::empty(401).header("WWW-Authenticate", "Bearer");
-    ///     }
-    ///     Response::new(Stats::OPENMETRICS, request.hub().stats().to_openmetrics())
-    /// })
-    /// # }
-    /// ```
-    pub fn metrics(mut self, path: &str) -> Self {
-        self.settings.metrics = self.literal(path);
-        self
-    }
-
-    /// Measures how long the calls of handlers for open connections take, from when they begin to
-    /// when they are over, what they wait for included: see
-    /// [`Stats::handler_times`](super::Stats::handler_times). Costs two looks at the clock for each
-    /// call, which is half as much as a small message; off by default.
-    pub fn time_handlers(self) -> Self {
-        self.context.time_handlers();
-        self
-    }
-
-    /// Sets the closure that is told of [`LogEvent`]s; it must not wait. By default they are only
-    /// [counted](Hub::stats).
-    ///
-    /// Events of port scanners and probes are [`Level::Debug`](super::Level::Debug), so that a log
-    /// can leave them out.
-    ///
-    /// ```no_run
-    /// # use sansws::server::{Level, Server};
-    /// # fn set_up(server: Server) -> Server {
-    /// server.on_log(|event| {
-    ///     if event.level() >= Level::Warn {
-    ///         eprintln!("{event}");
-    ///     }
-    /// })
-    /// # }
-    /// ```
-    pub fn on_log(self, log: impl Fn(&LogEvent<'_>) + Send + Sync + 'static) -> Self {
-        self.context.set_log(Box::new(log));
-        self
-    }
-
-    /// Sets the origins whose scripts may connect. By default those from the host that they connect
-    /// to; all others get a 403.
-    pub fn origins(mut self, policy: OriginPolicy) -> Self {
-        self.settings.origins = policy;
-        self
-    }
-
-    /// Lets scripts from these origins connect, such as `https://example.com`, and no others.
-    pub fn allow_origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
-        match OriginPolicy::parse(origins) {
-            Ok(policy) => self.settings.origins = policy,
-            Err(error) => self.note::<()>(Err(error)),
-        }
-        self
-    }
-
-    /// Sets the names of the server: `example.com` with any port, `example.com:8181`, and
-    /// `*.example.com` for all names under it. Requests for others are answered with status 421,
-    /// those for pages too; only [`health`](Self::health) answers for any host. Behind
-    /// [trusted proxies](Self::trusted_proxies) it is their `X-Forwarded-Host` that counts.
-    ///
-    /// By default the server takes any name. A stranger's page can have its own name point to the
-    /// server's address, and then passes for the [same host](OriginPolicy::SameHost): a way in to
-    /// servers that only this machine or a private network can reach.
-    pub fn allowed_hosts<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Self {
-        match Hosts::parse(hosts) {
-            Ok(hosts) => self.settings.hosts = Some(hosts),
-            Err(error) => self.note::<()>(Err(error)),
-        }
-        self
-    }
-
-    /// Sets how many reverse proxies in front of the server are believed about the client, in
-    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`: of each header, the last
-    /// `proxies` elements. Default 0: anybody can send these headers.
-    ///
-    /// [`Request::remote_ip`], [`Request::host`], [`Request::is_secure`], their like in
-    /// [`ClientInfo`](super::ClientInfo), [`OriginPolicy::SameHost`] and
-    /// [`max_connections_per_ip`](Self::max_connections_per_ip) go by it. Only the proxies should
-    /// be able to reach the server then, and they have to set all three headers: one that they
-    /// leave alone is believed as the client sent it. A request of which they say something that is
-    /// no address, no host or no scheme (`unknown`, `unix:`) is answered with status 400, the
-    /// health check excepted: the client does not pass for the proxy, nor for one with the others
-    /// of its kind.
-    pub const fn trusted_proxies(mut self, proxies: usize) -> Self {
-        self.settings.trust.proxies = proxies;
-        self
-    }
-
-    /// Believes reverse proxies in these networks about the client, and no others: `10.0.0.0/8`,
-    /// `2001:db8::/32`, `192.0.2.7`. Of the addresses in `X-Forwarded-For`, from the last one to
-    /// the first, those in the networks are proxies too, and the first other one is the client; of
-    /// the other headers, the element at the same place counted from the end is believed. Who
-    /// connects from elsewhere is believed nothing.
-    ///
-    /// With [`trusted_proxies`](Self::trusted_proxies) as well, no more than that many elements are
-    /// believed. Everything else is as described there.
-    pub fn trusted_networks<'a>(mut self, networks: impl IntoIterator<Item = &'a str>) -> Self {
-        match Networks::parse(networks) {
-            Ok(networks) => self.settings.trust.networks = Some(networks),
-            Err(error) => self.note::<()>(Err(error)),
-        }
-        self
-    }
-
-    /// Sets in which headers the trusted proxies tell of the client. By default in
-    /// `X-Forwarded-For`, `-Host` and `-Proto`. The others are never looked at: a proxy that does
-    /// not write them passes on what the client has sent.
-    pub const fn proxy_headers(mut self, headers: ProxyHeaders) -> Self {
-        self.settings.trust.headers = headers;
-        self
-    }
-
-    /// Expects a header of the PROXY protocol, version 1 or 2, on every connection from these
-    /// networks (`10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`): load balancers that pass on bytes say
-    /// there who the client is (`send-proxy-v2` of haproxy, `proxy_protocol on` of nginx).
-    /// [`Request::peer_addr`] and [`Request::remote_ip`] are the client's then, and
-    /// [`Request::is_secure`] is what version 2 says of TLS, unless the client speaks TLS with this
-    /// server, for which the header stands before it. Where the proxy speaks for itself, as
-    /// in a health check, or knows no address, they stay its own.
-    ///
-    /// A connection without a valid header is closed ([`LogEvent::BadProxyHeader`]). The header and
-    /// the request have [`Config::handshake_timeout`] together. A connection from any other network
-    /// is one of a client, which may not send such a header: it is no valid request.
-    pub fn proxy_protocol<'a>(mut self, networks: impl IntoIterator<Item = &'a str>) -> Self {
-        match Networks::parse(networks) {
-            Ok(networks) => self.settings.proxy_protocol = Some(networks),
-            Err(error) => self.note::<()>(Err(error)),
-        }
-        self
     }
 
     /// Sets the settings of connections. What is not set in them is as in
@@ -795,17 +539,8 @@ impl Server {
         config.or(&Self::default_config())
     }
 
-    /// Returns a path without parameters; notes what is wrong with another one, and `run` fails.
-    fn literal(&mut self, path: &str) -> Option<Box<str>> {
-        match Pattern::parse(path) {
-            Ok(pattern) if pattern.is_literal() => return Some(path.into()),
-            Ok(_) => self.note::<()>(Err(PathError::with_parameters(path))),
-            Err(error) => self.note::<()>(Err(error)),
-        }
-        None
-    }
-
-    fn note<T>(&mut self, result: Result<T, impl Into<ServerError>>) {
+    /// Keeps the first thing that is wrong for `run`, which fails with it.
+    pub(super) fn note<T>(&mut self, result: Result<T, impl Into<ServerError>>) {
         if let Err(error) = result {
             self.problem.get_or_insert_with(|| error.into());
         }
