@@ -314,22 +314,39 @@ mod tests {
     #[test]
     fn the_defaults_are_finite() {
         const MIB: usize = 1024 * 1024;
+        const SECOND: Duration = Duration::from_secs(1);
         let config = Config::default();
         assert_eq!(config, Config::new());
-        assert_eq!(config.message_len(), 16 * MIB);
-        assert_eq!(config.max_fragments, 131_072);
-        assert_eq!(config.max_empty_fragments, 1024);
-        assert_eq!(config.unsent(), MIB);
-        assert_eq!(config.max_pending_pongs, 16);
-        assert_eq!(config.read_ahead, 16 * 1024);
-        assert_eq!(config.max_head_len, 16 * 1024);
-        assert_eq!(config.max_headers, 100);
-        assert_eq!(config.max_target_len, 8 * 1024);
-        assert_eq!(config.max_refusal_body_len, 64 * 1024);
-        assert_eq!(config.handshake_timeout, Duration::from_secs(10));
-        assert_eq!(config.close_timeout, Duration::from_secs(10));
-        assert_eq!(config.pong_timeout, Duration::from_secs(20));
+        assert_eq!((config.message_len(), config.unsent()), (16 * MIB, MIB));
         assert_eq!(config.ping_interval(), None);
+        // all of them: a setting that is new does not compile until it has a line here
+        let Config {
+            max_head_len,
+            max_headers,
+            max_target_len,
+            max_refusal_body_len,
+            handshake_timeout,
+            max_message_len,
+            max_fragments,
+            max_empty_fragments,
+            read_ahead,
+            max_pending_pongs,
+            max_unsent,
+            keep_alive,
+            pong_timeout,
+            close_timeout,
+            #[cfg(feature = "deflate")]
+            deflate,
+        } = config.clone();
+        assert_eq!((max_head_len, max_headers, max_target_len), (16 * 1024, 100, 8 * 1024));
+        assert_eq!(max_refusal_body_len, 64 * 1024);
+        assert_eq!((max_fragments, max_empty_fragments), (131_072, 1024));
+        assert_eq!((read_ahead, max_pending_pongs), (16 * 1024, 16));
+        assert_eq!((handshake_timeout, close_timeout), (10 * SECOND, 10 * SECOND));
+        assert_eq!(pong_timeout, 20 * SECOND);
+        assert_eq!((max_message_len, max_unsent, keep_alive), (None, None, None)); // see above
+        #[cfg(feature = "deflate")]
+        assert_eq!(deflate, None);
         assert_eq!(config.clone().check(), Ok(config));
     }
 

@@ -12,7 +12,7 @@ use crate::endpoint::{Action, Flow, Unsent};
 use crate::error::Error;
 use crate::pool::PooledTx;
 use crate::proto::{
-    Arrived, Event, Message, MessageRef, Outcome, Ready, Receiver, Reply, SendError, Sender,
+    Arrived, Event, Message, MessageRef, Outcome, Ready, Receiver, Reply, SendError, Sender, State,
     Timeout, Transport,
 };
 use crate::wire::{CloseCode, CloseFrame, ProtocolError};
@@ -35,6 +35,10 @@ pub(crate) struct Driver {
     independent: bool,
     /// The transport has bytes in a buffer of its own that it could not write yet.
     pub(crate) flush_pending: bool,
+    /// The last flush did not go through: it had to wait, or it failed.
+    is_kept: bool,
+    /// All bytes that the transport has ever taken.
+    pub(crate) written: u64,
     /// Unsent bytes that were taken out of `tx` to be written.
     pub(crate) in_flight: usize,
     write_error: Option<Arc<io::Error>>,
@@ -71,7 +75,18 @@ impl Driver {
     pub(crate) fn from_parts(sender: Sender, mut tx: PooledTx, rest: Rest) -> Self {
         tx.release();
         let Rest { flow, flush_pending, write_error, end } = rest;
-        Self { sender, tx, flow, independent: false, flush_pending, in_flight: 0, write_error, end }
+        Self {
+            sender,
+            tx,
+            flow,
+            independent: false,
+            flush_pending,
+            is_kept: flush_pending,
+            written: 0,
+            in_flight: 0,
+            write_error,
+            end,
+        }
     }
 
     /// Takes the driver apart. All that is unsent is in the buffer.
@@ -304,6 +319,7 @@ impl Driver {
     /// A write took `n` bytes.
     #[inline]
     pub(crate) fn write_went_through(&mut self, n: usize) {
+        self.written += n as u64;
         self.flow.wrote(&mut self.sender, n);
     }
 
@@ -323,6 +339,12 @@ impl Driver {
         self.flow.output_failed();
         self.sender.forget();
         self.write_error.get_or_insert_with(|| Arc::new(error));
+    }
+
+    /// A flush went through, or it did not.
+    #[inline]
+    pub(crate) fn note_flush(&mut self, went_through: bool) {
+        self.is_kept = !went_through;
     }
 
     /// The sending direction was shut down, or that was tried.
@@ -387,6 +409,11 @@ impl Driver {
         Ok(self.sender.close(self.tx.fetch(), Some(CloseFrame { code, reason }))?)
     }
 
+    /// Returns how the connection ended, if it has.
+    pub(crate) fn end(&self) -> Option<Result<(), Error>> {
+        self.end.as_deref().cloned()
+    }
+
     /// Returns an error if nothing can reach the peer any more.
     #[inline]
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
@@ -403,13 +430,44 @@ impl Driver {
     /// Returns whether there is nothing left to write or to flush; an error if what was queued did
     /// not all reach the transport.
     ///
-    /// Once the connection is over in good order, nobody waits for what the transport keeps.
+    /// Once the connection is over in good order, all has been written, and nobody waits for what
+    /// the transport keeps.
     pub(crate) fn check_flushed(&self) -> Result<bool, Error> {
-        if matches!(self.end.as_deref(), Some(Ok(()))) {
-            return Ok(true);
+        match self.check_writable() {
+            Ok(()) => Ok(self.has_left()),
+            Err(Error::Send(SendError::NotOpen)) => Ok(true),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Returns whether a sender need not wait for room: there is some, or no message will be taken
+    /// any more, which [`feed`](Self::feed) says then. An error if nothing can reach the peer.
+    pub(crate) fn check_room(&self) -> Result<bool, Error> {
         self.check_writable()?;
-        Ok(self.has_left())
+        Ok(self.has_room() || self.sender.state() != State::Open)
+    }
+
+    /// Returns how many bytes will have been written in all when everything is that is queued now;
+    /// unknown while a message is being compressed. An error if that will never be.
+    pub(crate) fn end_of_queue(&self) -> Result<Option<u64>, Error> {
+        self.check_flushed()?;
+        let is_known = !self.is_encoding();
+        Ok(is_known.then(|| self.written + self.unsent() as u64))
+    }
+
+    /// Returns whether the transport has taken so many bytes in all, and has not said that it could
+    /// not pass them on. However the connection ends, that stays so.
+    pub(crate) fn is_sent(&self, until: u64) -> bool {
+        self.written >= until && !self.is_kept
+    }
+
+    /// Returns what becomes of a message that ends there, by how flushing went: what could not be
+    /// written may have been behind it.
+    pub(crate) fn sent(&self, end: Option<u64>, flushed: Result<(), Error>) -> Result<(), Error> {
+        match end {
+            Some(end) if self.is_sent(end) => Ok(()),
+            _ => flushed,
+        }
     }
 
     /// Gives the memory of an empty send buffer back before a wait.
@@ -425,7 +483,7 @@ impl Driver {
         if self.is_encoding() {
             self.sender.finish(self.tx.fetch());
         }
-        if self.in_flight > 0 && !self.has_room() {
+        if self.in_flight > 0 && !self.has_room() && self.sender.state() == State::Open {
             let full =
                 SendError::BufferFull { unsent: self.unsent(), limit: self.sender.max_unsent() };
             return Err(full.into());
@@ -442,6 +500,9 @@ impl Driver {
                 Err(Error::Disconnected(read_error.or_else(|| self.write_error.clone())))
             }
         };
+        if result.is_ok() && !self.is_flushed() {
+            self.flow.output_failed(); // to those who wait for what is lost now
+        }
         self.flow.end();
         self.end.get_or_insert_with(|| Box::new(result));
         self.tx = PooledTx::default();

@@ -196,7 +196,9 @@ impl<S: Transport> Write for ByteStream<S> {
         let link = &mut self.ws.link;
         link.make_room()?;
         let n = link.driver.feed_piece(buf)?;
-        match link.write_all() {
+        let end = link.driver.end_of_queue()?;
+        let flushed = link.write_all();
+        match link.driver.sent(end, flushed) {
             // it was taken, so it must not be written again: it leaves with the next call
             Ok(()) | Err(Error::Io(_)) => Ok(n),
             Err(error) => Err(error.into()),

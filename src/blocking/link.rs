@@ -153,13 +153,14 @@ impl<S: Transport> Direct<S> {
     pub(super) fn send(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
         self.make_room()?;
         self.driver.feed(message)?;
-        self.write_all()
+        let end = self.driver.end_of_queue()?;
+        let flushed = self.write_all();
+        self.driver.sent(end, flushed)
     }
 
     pub(super) fn make_room(&mut self) -> Result<(), Error> {
         loop {
-            self.driver.check_writable()?;
-            if self.driver.has_room() {
+            if self.driver.check_room()? {
                 return Ok(());
             }
             self.write_and_take_in(self.max_ahead)?;
@@ -296,6 +297,7 @@ impl<S: Transport> Direct<S> {
             // if not with this one.
             let flushed = flush(&mut self.io, bound);
             self.driver.flush_pending = !matches!(flushed, Done::Bytes(_) | Done::Failed(_));
+            self.driver.note_flush(matches!(flushed, Done::Bytes(_)));
             done = Some(flushed);
         }
         match done {

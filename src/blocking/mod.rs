@@ -73,6 +73,28 @@
 //! # }
 //! ```
 //!
+//! # What sending says
+//!
+//! A socket in one piece and its halves say the same:
+//!
+//! | the connection | `feed`, `send` | `flush` | `close` |
+//! |---|---|---|---|
+//! | is open | `Ok` | `Ok` | `Ok` |
+//! | is closing | [`NotOpen`](crate::proto::SendError::NotOpen) | `Ok` | `Ok` |
+//! | was closed in good order | the same | `Ok` | `Ok` |
+//! | has failed | how | how | how |
+//!
+//! `close` of a socket in one piece waits for the end and says how that came. That of a [`Sender`]
+//! is done once everything is written, and the rest is for the [`Receiver`].
+//!
+//! `send` is `Ok` if the transport has taken the whole message, even if the connection failed
+//! behind it; that the peer has it is for the peer to say. After
+//! [`Error::Send`](crate::Error::Send) nothing of the message was taken. After any other error it
+//! may have left whole, in part, or not at all.
+//!
+//! [`Error::Io`](crate::Error::Io) is the time-out that you set on the stream, or that it does not
+//! wait: what was taken stays queued.
+//!
 //! # A stream of bytes
 //!
 //! [`into_byte_stream`](WebSocket::into_byte_stream) makes a [`Read`](std::io::Read),

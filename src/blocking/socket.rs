@@ -265,8 +265,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the message cannot be sent; the connection goes on.
-    /// [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// [`Error::Send`] if the message cannot be sent; nothing of it was taken, and the connection
+    /// goes on. [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// See [what is said in which state](super#what-sending-says).
     /// [`Error::Io`] when a time-out that you set on the stream yourself has passed, or when the
     /// stream does not wait ([`WouldBlock`](io::ErrorKind::WouldBlock)): what was taken stays
     /// queued, and leaves with [`flush`](Self::flush) or any other call. A message that found no
@@ -276,7 +277,8 @@ impl<S: Transport> WebSocket<S> {
         self.link.send(message.into())
     }
 
-    /// Writes everything that is queued.
+    /// Writes everything that is queued. A connection that is closing, or was closed in good order,
+    /// has nothing against it.
     ///
     /// # Errors
     ///

@@ -49,7 +49,6 @@ impl<S: SplitTransport> WebSocket<S> {
             state: Mutex::new(SharedState {
                 driver,
                 unwritten: Some(SendBuffer::new()),
-                written: 0,
                 grace: Duration::ZERO,
                 waiting: 0,
                 write_limit,
@@ -82,8 +81,6 @@ struct SharedState {
     driver: Driver,
     /// What is to be written next. Whoever takes it is the one who writes.
     unwritten: Option<SendBuffer>,
-    /// All bytes ever written.
-    written: u64,
     /// Whoever is writing judges the peer, as nobody else knows how he gets on: the others give him
     /// so much more time.
     grace: Duration,
@@ -100,16 +97,12 @@ impl<S> Shared<S> {
 }
 
 impl<S: SplitTransport> Shared<S> {
-    /// Waits until so many bytes have been written in all, writing them if nobody else does.
-    fn write_until(&self, until: impl Fn(&SharedState) -> bool) -> Result<(), Error> {
+    /// Waits until that is so or everything is written, and writes if nobody else does.
+    fn write_until(&self, until: impl Fn(&Driver) -> Result<bool, Error>) -> Result<(), Error> {
         let mut state = self.lock();
         loop {
-            if until(&state) {
+            if until(&state.driver)? || state.driver.check_flushed()? {
                 break;
-            }
-            state.driver.check_writable()?;
-            if state.driver.is_flushed() {
-                break; // a pong has given way to a shorter one meanwhile
             }
             match state.unwritten.take() {
                 Some(unwritten) => state = self.write(state, unwritten, None)?,
@@ -123,9 +116,28 @@ impl<S: SplitTransport> Shared<S> {
         // What came in meanwhile, such as a pong, must not be left lying about.
         while state.waiting == 0 && !state.driver.is_flushed() && !state.driver.is_over() {
             let Some(unwritten) = state.unwritten.take() else { break };
-            state = self.write(state, unwritten, None)?;
+            // what is waited for is done, whatever becomes of this
+            let Ok(written) = self.write(state, unwritten, None) else { break };
+            state = written;
         }
         Ok(())
+    }
+
+    /// Waits until so many bytes have been written in all. However the connection ends, it is no
+    /// error if they were.
+    fn write_to(&self, end: Option<u64>) -> Result<(), Error> {
+        self.write_until(|driver| Ok(end.is_some_and(|end| driver.is_sent(end))))
+    }
+
+    /// Does what may begin to close the connection. Those who wait have to look at that.
+    fn change<T>(&self, change: impl FnOnce(&mut Driver) -> T) -> T {
+        let mut state = self.lock();
+        let before = state.driver.sender.state();
+        let result = change(&mut state.driver);
+        if state.driver.sender.state() != before {
+            self.changed.notify_all();
+        }
+        result
     }
 
     /// Writes once, unlocked, as the only one who does; waits for the transport, `at_most` so long.
@@ -176,7 +188,6 @@ impl<S: SplitTransport> Shared<S> {
                 Ok(()) => {
                     limit.rewind();
                     unwritten.advance(n);
-                    state.written += n as u64;
                     state.driver.in_flight = unwritten.remaining();
                     if start.elapsed() >= POLL_TIMEOUT {
                         state.driver.write_stalled(); // until it did not
@@ -270,7 +281,7 @@ impl<S: SplitTransport> Link for SharedLink<S> {
     }
 
     fn after_parsing(&mut self, parsed: Parsed, write_blocked: bool) -> Action {
-        let step = self.shared.lock().driver.after_parsing(parsed, write_blocked);
+        let step = self.shared.change(|driver| driver.after_parsing(parsed, write_blocked));
         if step == Action::End {
             self.shared.over();
         }
@@ -352,10 +363,10 @@ impl<S: SplitTransport> Link for SharedLink<S> {
         let mut state = self.shared.lock();
         // whoever is writing takes it along
         let Some(unwritten) = state.unwritten.take() else { return Ok(false) };
-        let before = state.written;
+        let before = state.driver.written;
         self.stalled = None;
         match self.shared.write(state, unwritten, Some(POLL_TIMEOUT)) {
-            Ok(state) if state.written > before || state.driver.is_flushed() => Ok(true),
+            Ok(state) if state.driver.written > before || state.driver.is_flushed() => Ok(true),
             Ok(_) => {
                 // It must not wait for a peer that does the same: two such ends would never read
                 // again.
@@ -382,7 +393,7 @@ impl<S: SplitTransport> Link for SharedLink<S> {
     }
 
     fn driver<T>(&mut self, act: impl FnOnce(&mut Driver) -> T) -> T {
-        act(&mut self.shared.lock().driver)
+        self.shared.change(act)
     }
 }
 
@@ -430,7 +441,7 @@ impl<S: SplitTransport> Receiver<S> {
         let Self { rx, receiver, link, .. } = self;
         receiver.deliver_messages();
         while let Some(ready) = ready_event(receiver, rx, link)? {
-            let pay = |reply| link.shared.lock().driver.reply(reply);
+            let pay = |reply| link.driver(|driver| driver.reply(reply));
             if let Some(message) = take_message(receiver, rx, ready, pay)? {
                 return Ok(Some(message));
             }
@@ -463,7 +474,7 @@ impl<S: SplitTransport> Receiver<S> {
     fn take_next(&mut self) -> Result<Option<Event<'_>>, Error> {
         let Self { rx, receiver, link, .. } = self;
         let Some(ready) = ready_event(receiver, rx, link)? else { return Ok(None) };
-        let pay = |reply| link.shared.lock().driver.reply(reply);
+        let pay = |reply| link.driver(|driver| driver.reply(reply));
         Ok(Some(take_event(receiver, rx, ready, pay)))
     }
 
@@ -565,12 +576,8 @@ impl<S: SplitTransport> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub fn flush(&self) -> Result<(), Error> {
-        let until = {
-            let state = self.shared.lock();
-            state.driver.check_writable()?;
-            state.end_of_queue()
-        };
-        self.shared.write_until(|state| state.written >= until)
+        let end = self.shared.lock().driver.end_of_queue()?;
+        self.shared.write_to(end)
     }
 
     /// Sends everything that is queued and a Close frame, and returns once that is written. The
@@ -580,22 +587,23 @@ impl<S: SplitTransport> Sender<S> {
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is
-    /// closing already stays as it is.
+    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). On a connection that is
+    /// closing already this is a flush, and on one that has ended it says how.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let closed = self.start_close(code, reason);
-        match closed.and_then(|until| self.shared.write_until(|state| state.written >= until)) {
-            // is closing already, or is closed by now: the receiving half had the answer first
-            Err(Error::Send(SendError::NotOpen)) => Ok(()),
-            closed => closed,
+        let queued = self.shared.change(|driver| {
+            if let Some(end) = driver.end() {
+                return Err(end);
+            }
+            match driver.start_close(code, reason) {
+                // the latter: is closing already
+                Ok(()) | Err(Error::Send(SendError::NotOpen)) => driver.end_of_queue().map_err(Err),
+                Err(error) => Err(Err(error)),
+            }
+        });
+        match queued {
+            Ok(end) => self.shared.write_to(end),
+            Err(end) => end,
         }
-    }
-
-    /// Queues a Close frame. Returns the end of the queue then.
-    fn start_close(&self, code: CloseCode, reason: &str) -> Result<u64, Error> {
-        let mut state = self.shared.lock();
-        state.driver.start_close(code, reason)?;
-        Ok(state.end_of_queue())
     }
 
     /// Sends the beginning of `bytes` as a binary message, and says how many bytes that were.
@@ -646,23 +654,16 @@ impl<S: SplitTransport> Sender<S> {
 
     /// Waits for room, queues with `feed`, and waits until that is written.
     fn queue(&self, feed: impl FnOnce(&mut Driver) -> Result<(), Error>) -> Result<(), Error> {
-        let until = loop {
-            self.shared.write_until(|state| state.driver.has_room())?;
+        let end = loop {
+            self.shared.write_until(Driver::check_room)?;
             let mut state = self.shared.lock();
             // another thread may have been faster
-            if state.driver.has_room() {
+            if state.driver.check_room()? {
                 feed(&mut state.driver)?;
-                break state.end_of_queue();
+                break state.driver.end_of_queue()?;
             }
         };
-        self.shared.write_until(|state| state.written >= until)
-    }
-}
-
-impl SharedState {
-    /// Returns how many bytes will have been written when all that is queued now is.
-    fn end_of_queue(&self) -> u64 {
-        self.written + self.driver.unsent() as u64
+        self.shared.write_to(end)
     }
 }
 

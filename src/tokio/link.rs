@@ -206,7 +206,10 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
     pub(super) async fn send(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
         future::poll_fn(|cx| self.poll_room(cx)).await?;
         self.driver.feed(message)?;
-        future::poll_fn(|cx| self.poll_write_all(cx)).await
+        future::poll_fn(|cx| poll_encoded(&mut self.driver, cx)).await;
+        let end = self.driver.end_of_queue()?;
+        let flushed = future::poll_fn(|cx| self.poll_write_all(cx)).await;
+        self.driver.sent(end, flushed)
     }
 
     /// Ready when the time changed something.
@@ -228,8 +231,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
     /// from there.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            self.driver.check_writable()?;
-            if self.driver.has_room() {
+            if self.driver.check_room()? {
                 return Poll::Ready(Ok(()));
             }
             if self.poll_write(cx).is_pending() {
@@ -289,6 +291,7 @@ impl<S: AsyncWrite + Unpin> Direct<S> {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         self.driver.flush_pending = flushed.is_pending();
+        self.driver.note_flush(matches!(flushed, Poll::Ready(Ok(()))));
         if let Poll::Ready(Err(error)) = flushed {
             self.driver.write_failed(error);
         }

@@ -16,8 +16,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits until there is room for a message, or none will be taken.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            self.link.driver.check_writable()?;
-            if self.link.driver.has_room() || self.state() != State::Open {
+            if self.link.driver.check_room()? {
                 return Poll::Ready(Ok(()));
             }
             if self.link.poll_write(cx).is_pending() {

@@ -38,20 +38,11 @@ pub(super) struct Shared<W> {
 
 pub(super) struct State {
     pub(super) driver: Driver,
-    /// All bytes ever written.
-    pub(super) written: u64,
     /// The receiving half has read all there was and waits for more.
     receiver_waits: bool,
 }
 
 impl State {
-    /// Returns how many bytes will have been written in all when everything is that is queued now;
-    /// unknown while a message is being compressed.
-    pub(super) fn end_of_queue(&self) -> Option<u64> {
-        let is_known = !self.driver.is_encoding();
-        is_known.then(|| self.written + self.driver.unsent() as u64)
-    }
-
     /// Returns whether something has not reached the end of the transport.
     pub(super) fn is_unsent(&self) -> bool {
         !self.driver.has_left()
@@ -67,7 +58,7 @@ struct WriteSide<W> {
 impl<W> Shared<W> {
     pub(super) fn new(io: W, driver: Driver, subprotocol: Subprotocol) -> Self {
         Self {
-            state: Mutex::new(State { driver, written: 0, receiver_waits: false }),
+            state: Mutex::new(State { driver, receiver_waits: false }),
             write_side: Mutex::new(WriteSide { io, unwritten: SendBuffer::new() }),
             wakers: Arc::new(Wakers::default()),
             subprotocol,
@@ -153,8 +144,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         loop {
             {
                 let mut state = self.lock();
-                state.driver.check_writable()?;
-                if state.driver.has_room() {
+                if state.driver.check_room()? {
                     return Poll::Ready(take(&mut state));
                 }
             }
@@ -171,10 +161,10 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         place: u64,
         timer: &mut Timer,
         cx: &mut Context<'_>,
-    ) -> Poll<u64> {
+    ) -> Poll<Result<u64, Error>> {
         loop {
-            if let Some(until) = self.lock().end_of_queue() {
-                return Poll::Ready(until);
+            if let Some(until) = self.lock().driver.end_of_queue()? {
+                return Poll::Ready(Ok(until));
             }
             if self.poll_encoded(place, cx).is_pending() {
                 ready!(self.poll_timer(timer, cx));
@@ -196,7 +186,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         Poll::Ready(())
     }
 
-    /// Waits until so many bytes have been written in all.
+    /// Waits until so many bytes have been written in all. However the connection ends, it is no
+    /// error if they were.
     pub(super) fn poll_written(
         &self,
         until: u64,
@@ -207,15 +198,8 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         loop {
             {
                 let state = self.lock();
-                let driver = &state.driver;
-                // nobody waits for what the transport keeps once it is over in good order
-                let has_left = !driver.flush_pending || matches!(driver.check_flushed(), Ok(true));
-                if state.written >= until && has_left {
-                    return Poll::Ready(Ok(()));
-                }
-                driver.check_writable()?;
-                // a pong may have given way to a shorter one meanwhile
-                if !state.is_unsent() {
+                // a pong among them may have given way to a shorter one meanwhile
+                if state.driver.is_sent(until) || state.driver.check_flushed()? {
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -317,7 +301,6 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
             match result {
                 Ok(n) => {
                     unwritten.advance(n);
-                    state.written += n as u64;
                     state.driver.in_flight = unwritten.remaining();
                     state.driver.write_went_through(n);
                 }
@@ -335,6 +318,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
             let mut state = self.lock();
             let still_pending = flushed.is_pending();
             let was_pending = mem::replace(&mut state.driver.flush_pending, still_pending);
+            state.driver.note_flush(matches!(flushed, Poll::Ready(Ok(()))));
             match flushed {
                 Poll::Pending if idle => return Poll::Pending,
                 Poll::Pending | Poll::Ready(Ok(())) => {}

@@ -317,8 +317,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the message cannot be sent; the connection goes on.
-    /// [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// [`Error::Send`] if the message cannot be sent; nothing of it was taken, and the connection
+    /// goes on. [`Error::Disconnected`] or [`Error::Timeout`] if nothing reaches the peer any more.
+    /// See [what is said in which state](super#what-sending-says).
     ///
     /// # Cancel safety
     ///
@@ -328,10 +329,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         poll_fn(|cx| self.poll_room(cx)).await?;
         self.feed(message)?;
-        self.flush().await
+        poll_fn(|cx| poll_encoded(&mut self.link.driver, cx)).await;
+        let end = self.link.driver.end_of_queue()?;
+        let flushed = poll_fn(|cx| self.poll_write_all(cx)).await;
+        self.link.driver.sent(end, flushed)
     }
 
-    /// Writes everything that is queued.
+    /// Writes everything that is queued. A connection that is closing, or was closed in good order,
+    /// has nothing against it.
     ///
     /// # Errors
     ///

@@ -315,36 +315,32 @@ impl<S: SplitStream> Sender<S> {
     ///
     /// This method is cancel safe: what was written is remembered.
     pub async fn flush(&self) -> Result<(), Error> {
-        let until = {
-            let state = self.shared.lock();
-            state.driver.check_writable()?;
-            state.end_of_queue()
-        };
-        self.all_written(until).await
+        self.all_written(None).await
     }
 
-    /// Sends a Close frame. The closing handshake goes on in the receiving half, which reports its
-    /// end; dropping that half instead breaks the connection off.
+    /// Sends a Close frame, behind everything that is queued, and returns once that is written. The
+    /// closing handshake goes on in the receiving half, which reports its end; dropping that half
+    /// instead breaks the connection off.
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). A connection that is
-    /// closing already stays as it is.
+    /// [`SendError::ReasonTooLong`]; otherwise as [`flush`](Self::flush). On a connection that is
+    /// closing already this is a flush, and on one that has ended it says how.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves a connection that is closing.
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.end_of_queue().await;
-        let closed = match self.start_close(code, reason) {
-            Ok(until) => self.all_written(until).await,
-            Err(error) => Err(error),
-        };
-        match closed {
-            // is closing already, or is closed by now: the receiving half had the answer first
-            Err(Error::Send(SendError::NotOpen)) => Ok(()),
-            closed => closed,
+        if let Some(end) = self.shared.lock().driver.end() {
+            return end;
         }
+        self.end_of_queue().await?;
+        let until = match self.start_close(code, reason) {
+            Ok(until) => until,
+            Err(Error::Send(SendError::NotOpen)) => None, // is closing already
+            Err(error) => return Err(error),
+        };
+        self.all_written(until).await
     }
 
     /// Queues a Close frame. Returns the end of the queue then, if that is known.
@@ -352,7 +348,7 @@ impl<S: SplitStream> Sender<S> {
         let until = {
             let mut state = self.shared.lock();
             state.driver.start_close(code, reason)?;
-            state.end_of_queue()
+            state.driver.end_of_queue()?
         };
         self.shared.wake_all(); // there is a deadline now
         Ok(until)
@@ -406,7 +402,7 @@ impl<S: SplitStream> Sender<S> {
         let until = poll_fn(|cx| {
             self.shared.poll_room(place.number, &mut timer, cx, |state| {
                 feed(&mut state.driver)?;
-                Ok(state.end_of_queue())
+                state.driver.end_of_queue()
             })
         });
         let until = until.await?;
@@ -417,13 +413,13 @@ impl<S: SplitStream> Sender<S> {
     async fn all_written(&self, until: Option<u64>) -> Result<(), Error> {
         let until = match until {
             Some(until) => until,
-            None => self.end_of_queue().await,
+            None => self.end_of_queue().await?,
         };
         self.written(until).await
     }
 
     /// As [`Shared::poll_end_of_queue`].
-    async fn end_of_queue(&self) -> u64 {
+    async fn end_of_queue(&self) -> Result<u64, Error> {
         let mut timer = self.timer.another();
         let place = self.shared.place();
         poll_fn(|cx| self.shared.poll_end_of_queue(place.number, &mut timer, cx)).await
@@ -457,7 +453,7 @@ impl<S: SplitStream> Sink<Message> for Sender<S> {
         // what others queue from then on is theirs to flush
         let until = match *flushing {
             Some(until) => until,
-            None => *flushing.insert(ready!(shared.poll_end_of_queue(place, timer, cx))),
+            None => *flushing.insert(ready!(shared.poll_end_of_queue(place, timer, cx))?),
         };
         let flushed = ready!(shared.poll_written(until, place, timer, cx));
         *flushing = None;
@@ -467,16 +463,14 @@ impl<S: SplitStream> Sink<Message> for Sender<S> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.start_close(CloseCode::NORMAL, "") {
             Ok(until) => self.flushing = until,
-            Err(Error::Send(SendError::NotOpen)) if self.flushing.is_none() => {
-                return Poll::Ready(Ok(()));
+            Err(Error::Send(SendError::NotOpen)) => {
+                if let Some(end) = self.shared.lock().driver.end() {
+                    return Poll::Ready(end);
+                }
             }
-            Err(Error::Send(SendError::NotOpen)) => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
-        match ready!(self.poll_flush(cx)) {
-            Err(Error::Send(SendError::NotOpen)) => Poll::Ready(Ok(())), // is closed by now
-            flushed => Poll::Ready(flushed),
-        }
+        self.poll_flush(cx)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use ::tokio::time::timeout;
 use sansws::buf::RecvBuffer;
-use sansws::proto::Connection;
+use sansws::proto::{Connection, SendError, State};
 use sansws::{CloseCode, Config, Error, Event, Message, Parts, blocking, tokio as asynchronous};
 use sansws_test::wire;
 
@@ -25,8 +27,14 @@ enum Step {
     Close,
     /// Takes the socket apart into halves: from here on their methods are called.
     Split,
+    /// Begins to close, and does not wait for what that takes.
+    BeginClose,
+    /// Feeds more than there is room for on the way to the peer.
+    Fill,
     /// The peer sends these bytes.
     Sends(Vec<u8>),
+    /// What this end sends from now on fails.
+    Deaf,
     /// The peer sends no more.
     Ends,
     /// What has come to the peer.
@@ -42,7 +50,16 @@ trait Socket {
     fn next(&mut self, in_chunks: bool) -> Result<Option<String>, Error>;
     fn start_close(&mut self) -> Result<(), Error>;
     fn close(&mut self) -> Result<(), Error>;
+    /// As `start_close`, also for halves.
+    fn begin_close(&mut self);
     fn split(self: Box<Self>) -> Box<dyn Socket>;
+
+    /// Closes as a socket in one piece does, to the end.
+    fn close_to_the_end(&mut self) -> Result<(), Error> {
+        self.close()?;
+        while self.recv()?.is_some() {}
+        Ok(())
+    }
 }
 
 fn name_of(event: &Event<'_>) -> String {
@@ -58,7 +75,7 @@ fn name_of(event: &Event<'_>) -> String {
     }
 }
 
-impl Socket for blocking::WebSocket<TcpStream> {
+impl Socket for blocking::WebSocket<UnixStream> {
     fn feed(&mut self, text: &str) -> Result<(), Error> {
         self.feed(text)
     }
@@ -88,12 +105,16 @@ impl Socket for blocking::WebSocket<TcpStream> {
         self.close(CloseCode::NORMAL, "")
     }
 
+    fn begin_close(&mut self) {
+        self.start_close(CloseCode::NORMAL, "").unwrap();
+    }
+
     fn split(self: Box<Self>) -> Box<dyn Socket> {
         Box::new((*self).split())
     }
 }
 
-impl Socket for (blocking::Receiver<TcpStream>, blocking::Sender<TcpStream>) {
+impl Socket for (blocking::Receiver<UnixStream>, blocking::Sender<UnixStream>) {
     fn feed(&mut self, text: &str) -> Result<(), Error> {
         self.1.feed(text)
     }
@@ -123,16 +144,24 @@ impl Socket for (blocking::Receiver<TcpStream>, blocking::Sender<TcpStream>) {
         self.1.close(CloseCode::NORMAL, "")
     }
 
+    fn begin_close(&mut self) {
+        let sender = self.1.clone();
+        std::thread::spawn(move || sender.close(CloseCode::NORMAL, ""));
+        while self.1.state() == State::Open {
+            std::thread::yield_now();
+        }
+    }
+
     fn split(self: Box<Self>) -> Box<dyn Socket> {
         unreachable!("they are split")
     }
 }
 
-type Tcp = ::tokio::net::TcpStream;
+type AsyncStream = ::tokio::net::UnixStream;
 
 struct OnTokio<T>(::tokio::runtime::Runtime, T);
 
-impl Socket for OnTokio<asynchronous::WebSocket<Tcp>> {
+impl Socket for OnTokio<asynchronous::WebSocket<AsyncStream>> {
     fn feed(&mut self, text: &str) -> Result<(), Error> {
         self.1.feed(text)
     }
@@ -165,13 +194,17 @@ impl Socket for OnTokio<asynchronous::WebSocket<Tcp>> {
         self.0.block_on(self.1.close(CloseCode::NORMAL, ""))
     }
 
+    fn begin_close(&mut self) {
+        self.1.start_close(CloseCode::NORMAL, "").unwrap();
+    }
+
     fn split(self: Box<Self>) -> Box<dyn Socket> {
         let Self(runtime, ws) = *self;
         Box::new(OnTokio(runtime, ws.into_split()))
     }
 }
 
-impl Socket for OnTokio<(asynchronous::Receiver<Tcp>, asynchronous::Sender<Tcp>)> {
+impl Socket for OnTokio<(asynchronous::Receiver<AsyncStream>, asynchronous::Sender<AsyncStream>)> {
     fn feed(&mut self, text: &str) -> Result<(), Error> {
         self.1.1.feed(text)
     }
@@ -207,17 +240,25 @@ impl Socket for OnTokio<(asynchronous::Receiver<Tcp>, asynchronous::Sender<Tcp>)
         self.0.block_on(self.1.1.close(CloseCode::NORMAL, ""))
     }
 
+    fn begin_close(&mut self) {
+        let Self(runtime, (_, sender)) = self;
+        // dropped while it waits, it leaves a connection that is closing
+        let closing = async { timeout(Duration::ZERO, sender.close(CloseCode::NORMAL, "")).await };
+        let _ = runtime.block_on(closing);
+    }
+
     fn split(self: Box<Self>) -> Box<dyn Socket> {
         unreachable!("they are split")
     }
 }
 
+/// A time-out that tests wait for.
+const SOON: Duration = Duration::from_millis(300);
+
 /// A server's socket of one of the adapters, and its peer.
-fn ends(on_tokio: bool) -> (Box<dyn Socket>, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (far, _) = listener.accept().unwrap();
-    let config = Config::new().close_timeout(Duration::from_millis(300));
+fn ends(on_tokio: bool, close_timeout: Duration) -> (Box<dyn Socket>, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    let config = Config::new().close_timeout(close_timeout).max_unsent(100_000);
     let parts = Parts::new(near, Connection::server(&config), RecvBuffer::new());
     if !on_tokio {
         return (Box::new(blocking::WebSocket::from_parts(parts)), far);
@@ -226,7 +267,7 @@ fn ends(on_tokio: bool) -> (Box<dyn Socket>, TcpStream) {
     let parts = parts.map_io(|io| {
         io.set_nonblocking(true).unwrap();
         let _inside = runtime.enter();
-        Tcp::from_std(io).unwrap()
+        AsyncStream::from_std(io).unwrap()
     });
     (Box::new(OnTokio(runtime, asynchronous::WebSocket::from_parts(parts))), far)
 }
@@ -240,43 +281,51 @@ fn text_of<T: Debug>(result: Result<T, Error>) -> String {
 
 /// What comes of the steps, one line for each that says something.
 fn run(on_tokio: bool, steps: &[Step]) -> Vec<String> {
-    let (mut socket, mut peer) = ends(on_tokio);
+    let (mut socket, mut peer) = ends(on_tokio, SOON);
     let mut lines = Vec::new();
     for step in steps {
-        lines.push(match step {
-            Feed(text) => text_of(socket.feed(text)),
-            Send(text) => text_of(socket.send(text)),
-            Flush => text_of(socket.flush()),
-            Recv => text_of(socket.recv()),
-            NextEvent => text_of(socket.next(false)),
-            NextChunk => text_of(socket.next(true)),
-            StartClose => text_of(socket.start_close()),
-            Close => {
-                let begin = Instant::now();
-                let result = text_of(socket.close());
-                let waited = begin.elapsed() >= Duration::from_millis(200);
-                format!("{result}{}", if waited { ", after a wait" } else { "" })
-            }
-            Split => {
-                socket = socket.split();
-                continue;
-            }
-            Sends(bytes) => {
-                peer.write_all(bytes).unwrap();
-                continue;
-            }
-            Ends => {
-                peer.shutdown(Shutdown::Write).unwrap();
-                continue;
-            }
-            Wire => arrived(&mut peer),
-        });
+        if matches!(step, Split) {
+            socket = socket.split();
+        } else {
+            lines.extend(take(&mut socket, &mut peer, step));
+        }
     }
     lines
 }
 
+/// Takes one step. What comes of it, if that says something.
+fn take(socket: &mut Box<dyn Socket>, peer: &mut UnixStream, step: &Step) -> Option<String> {
+    Some(match step {
+        Feed(text) => text_of(socket.feed(text)),
+        Fill => text_of(socket.feed(&"x".repeat(1 << 20))),
+        Send(text) => text_of(socket.send(text)),
+        Flush => text_of(socket.flush()),
+        Recv => text_of(socket.recv()),
+        NextEvent => text_of(socket.next(false)),
+        NextChunk => text_of(socket.next(true)),
+        StartClose => text_of(socket.start_close()),
+        Close => {
+            let begin = Instant::now();
+            let result = text_of(socket.close());
+            let waited = begin.elapsed() >= Duration::from_millis(200);
+            format!("{result}{}", if waited { ", after a wait" } else { "" })
+        }
+        Wire => arrived(peer),
+        step => {
+            match step {
+                BeginClose => socket.begin_close(),
+                Sends(bytes) => peer.write_all(bytes).unwrap(),
+                Ends => peer.shutdown(Shutdown::Write).unwrap(),
+                Deaf => peer.shutdown(Shutdown::Read).unwrap(),
+                step => unreachable!("{step:?}"),
+            }
+            return None;
+        }
+    })
+}
+
 /// What has come, and what comes in a moment.
-fn arrived(peer: &mut TcpStream) -> String {
+fn arrived(peer: &mut UnixStream) -> String {
     peer.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut bytes = Vec::new();
     let mut piece = [0; 1000];
@@ -380,6 +429,83 @@ fn the_adapters_do_the_same() {
                     expected => line == expected,
                 };
                 assert!(is_it, "{name}, on tokio: {on_tokio}\n{lines:#?}");
+            }
+        }
+    }
+}
+
+/// What a call said, without the texts of the system.
+fn kind_of(result: Result<(), Error>) -> &'static str {
+    match result {
+        Ok(()) => "ok",
+        Err(Error::Send(SendError::NotOpen)) => "not open",
+        Err(Error::Protocol(_)) => "violation",
+        Err(Error::Timeout(_)) => "time-out",
+        Err(Error::Disconnected(_)) => "disconnected",
+        Err(_) => "another error",
+    }
+}
+
+/// The calls that send, in every state of a connection: the same for a socket in one piece and for
+/// halves, on both adapters, the second time too. `close` is that of a socket in one piece: halves
+/// receive to the end after it.
+#[test]
+fn halves_say_what_a_whole_says() {
+    const NOT_OPEN: &str = "not open";
+    let violation = || Sends(wire::client(3, b""));
+    let states: [(&str, Vec<Step>, [&str; 4]); 11] = [
+        ("open", vec![], ["ok", "ok", "ok", "time-out"]),
+        ("open, and the peer has hung up", vec![Ends], ["ok", "ok", "ok", "disconnected"]),
+        ("we close", vec![BeginClose], [NOT_OPEN, NOT_OPEN, "ok", "time-out"]),
+        (
+            "we close, behind what the peer does not take",
+            vec![Fill, BeginClose],
+            [NOT_OPEN, NOT_OPEN, "time-out", "time-out"],
+        ),
+        ("the peer closes", vec![close(), NextEvent, Ends], [NOT_OPEN, NOT_OPEN, "ok", "ok"]),
+        (
+            "the peer has closed",
+            vec![close(), Ends, NextEvent, Recv],
+            [NOT_OPEN, NOT_OPEN, "ok", "ok"],
+        ),
+        (
+            "we have closed",
+            vec![BeginClose, close(), Ends, NextEvent, Recv],
+            [NOT_OPEN, NOT_OPEN, "ok", "ok"],
+        ),
+        ("a violation", vec![violation(), Ends, Recv], ["violation"; 4]),
+        ("the end of the stream", vec![Ends, Recv], ["disconnected"; 4]),
+        ("nobody answers our Close", vec![BeginClose, Recv], ["time-out"; 4]),
+        (
+            "the peer has closed, and did not take what was sent before",
+            vec![Deaf, Feed("lost"), close(), Ends, NextEvent, Recv],
+            ["disconnected", "disconnected", "disconnected", "ok"],
+        ),
+    ];
+    for (name, steps, expected) in states {
+        for (call, expected) in ["feed", "send", "flush", "close"].into_iter().zip(expected) {
+            for (on_tokio, in_halves) in
+                [(false, false), (false, true), (true, false), (true, true)]
+            {
+                // what is not to be awaited does not come before it should
+                let patience = if expected == "time-out" { SOON } else { 200 * SOON };
+                let (mut socket, mut peer) = ends(on_tokio, patience);
+                if in_halves {
+                    socket = socket.split();
+                }
+                for step in &steps {
+                    take(&mut socket, &mut peer, step);
+                }
+                let context = format!("{name}: {call}, tokio {on_tokio}, halves {in_halves}");
+                for round in 0..2 {
+                    let said = match call {
+                        "feed" => socket.feed("x"),
+                        "send" => socket.send("x"),
+                        "flush" => socket.flush(),
+                        _ => socket.close_to_the_end(),
+                    };
+                    assert_eq!(kind_of(said), expected, "{context}, call {round}");
+                }
             }
         }
     }

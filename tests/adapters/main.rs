@@ -4,7 +4,7 @@
 
 #[cfg(feature = "std")]
 mod blocking;
-#[cfg(feature = "tokio")]
+#[cfg(all(unix, feature = "tokio"))]
 mod contracts;
 #[cfg(feature = "std")]
 mod parts;

@@ -4,6 +4,8 @@
 //! of its own, one after the other.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+#[cfg(all(feature = "tokio", target_os = "linux"))]
+mod adapters;
 mod allocations;
 #[cfg(all(feature = "tokio", target_os = "linux"))]
 mod bounded;

@@ -13,10 +13,10 @@ use shuttle::thread;
 
 use super::{Receiver, Sender, SplitTransport, Transport, WebSocket};
 use crate::buf::RecvBuffer;
-use crate::models::{BINARY, CLOSE, CLOSING, PING, PONG, Wire, check_order, explore};
-use crate::proto::{Connection, SendError};
+use crate::models::{Wire, check_close, check_halves, explore, was_sent};
+use crate::proto::Connection;
 use crate::wire::CloseCode;
-use crate::{Config, Error, Parts};
+use crate::{Config, Parts};
 
 struct Pipe(Arc<Wire>);
 
@@ -87,63 +87,28 @@ fn receive(mut receiver: Receiver<Pipe>) -> thread::JoinHandle<()> {
 /// Sends messages in a thread, as long as the connection is open. Returns how many.
 fn send(sender: Sender<Pipe>, number: u8, count: u8) -> thread::JoinHandle<u8> {
     thread::spawn(move || {
-        for n in 0..count {
-            match sender.send(&[number, n]) {
-                Ok(()) => {}
-                Err(Error::Send(SendError::NotOpen)) => return n,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        count
+        (0..count).find(|n| !was_sent(sender.send(&[number, *n]))).unwrap_or(count)
     })
 }
 
-/// Two threads send, a third one receives; the peer pings, and reads little by little. One of them
-/// writes for all, and hands that over: every message and the pong arrive, none is torn, those of a
-/// thread are in order, and nobody waits for ever.
+/// One thread writes for all, and hands that over.
 #[test]
 fn halves() {
     explore(|| {
         let wire = Arc::new(Wire::default());
         let (receiver, sender) = halves_of(&wire);
         let sending = [send(sender.clone(), 1, 2), send(sender, 2, 2)];
-        let receiving = receive(receiver);
-        wire.send(&PING, false);
-        for _ in 0..7 {
-            wire.grant(3); // 4 messages of 4 bytes, and the pong
-        }
-        wire.wait_for(|frames| {
-            let count = |opcode| frames.iter().filter(|it| it.0 == opcode).count();
-            count(BINARY) == 4 && count(PONG) == 1
-        });
-        sending.into_iter().for_each(|it| assert_eq!(it.join().unwrap(), 2));
-        wire.send(&CLOSING, true);
-        wire.grant(100);
-        receiving.join().unwrap();
-        let messages = wire.messages_before_close();
-        check_order(&messages, 1, 2);
-        check_order(&messages, 2, 2);
+        check_halves(&wire, sending, receive(receiver));
     });
 }
 
-/// A thread closes while another one sends. What was sent before arrives, what was not is refused,
-/// and the receiving half comes to an end.
 #[test]
 fn a_close_beside_a_send() {
     explore(|| {
         let wire = Arc::new(Wire::default());
         let (receiver, sender) = halves_of(&wire);
-        let receiving = receive(receiver);
         let sending = send(sender.clone(), 1, 2);
         let closing = thread::spawn(move || sender.close(CloseCode::NORMAL, "").unwrap());
-        for _ in 0..4 {
-            wire.grant(3); // 2 messages and the Close
-        }
-        wire.wait_for(|frames| frames.iter().any(|it| it.0 == CLOSE));
-        wire.send(&CLOSING, true);
-        let sent = sending.join().unwrap();
-        closing.join().unwrap();
-        receiving.join().unwrap();
-        check_order(&wire.messages_before_close(), 1, sent);
+        check_close(&wire, sending, closing, receive(receiver));
     });
 }

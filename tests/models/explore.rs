@@ -12,8 +12,11 @@ use core::task::Waker;
 use std::env;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::thread::JoinHandle;
 use shuttle::{Config, Runner};
 
+use crate::Error;
+use crate::proto::SendError;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Runs a model in as many orders as the variable `SCHEDULES` says. Half of them are any; the
@@ -30,6 +33,55 @@ pub(crate) fn explore(model: impl Fn() + Clone + Send + Sync + 'static) {
         run += Runner::new(PctScheduler::new(3, schedules / 2), Config::new()).run(model);
     }
     assert_eq!(run, schedules);
+}
+
+/// Two threads send two messages each, a third one receives; the peer pings, and reads little by
+/// little. Every message and the pong arrive, none is torn, those of a thread are in order, and
+/// nobody waits for ever.
+pub(crate) fn check_halves(wire: &Wire, sending: [JoinHandle<u8>; 2], receiving: JoinHandle<()>) {
+    wire.send(&PING, false);
+    for _ in 0..7 {
+        wire.grant(3); // 4 messages of 4 bytes, and the pong
+    }
+    wire.wait_for(|frames| {
+        let count = |opcode| frames.iter().filter(|it| it.0 == opcode).count();
+        count(BINARY) == 4 && count(PONG) == 1
+    });
+    sending.into_iter().for_each(|it| assert_eq!(it.join().unwrap(), 2));
+    wire.send(&CLOSING, true);
+    wire.grant(100);
+    receiving.join().unwrap();
+    let messages = wire.messages_before_close();
+    check_order(&messages, 1, 2);
+    check_order(&messages, 2, 2);
+}
+
+/// A thread closes while another one sends. What was sent before arrives, what was not is refused,
+/// and the receiving half comes to an end.
+pub(crate) fn check_close(
+    wire: &Wire,
+    sending: JoinHandle<u8>,
+    closing: JoinHandle<()>,
+    receiving: JoinHandle<()>,
+) {
+    for _ in 0..4 {
+        wire.grant(3); // 2 messages and the Close
+    }
+    wire.wait_for(|frames| frames.iter().any(|it| it.0 == CLOSE));
+    wire.send(&CLOSING, true);
+    let sent = sending.join().unwrap();
+    closing.join().unwrap();
+    receiving.join().unwrap();
+    check_order(&wire.messages_before_close(), 1, sent);
+}
+
+/// Returns whether a message was sent, or refused because the connection closes.
+pub(crate) fn was_sent(result: Result<(), Error>) -> bool {
+    match result {
+        Ok(()) => true,
+        Err(Error::Send(SendError::NotOpen)) => false,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// A stream between the end that is modelled and its peer. It takes as many bytes as the peer has

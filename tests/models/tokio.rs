@@ -15,11 +15,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Locked, Receiver, Sender, WebSocket};
 use crate::buf::RecvBuffer;
-use crate::models::{BINARY, CLOSE, CLOSING, PING, PONG, Wire, check_order, explore};
-use crate::proto::{Connection, SendError};
+use crate::models::{
+    CLOSING, PING, Wire, check_close, check_halves, check_order, explore, was_sent,
+};
+use crate::proto::Connection;
 use crate::sync::Mutex;
 use crate::wire::CloseCode;
-use crate::{Config, Error, Parts};
+use crate::{Config, Parts};
 
 struct Pipe(Arc<Wire>);
 
@@ -79,40 +81,21 @@ fn receive(mut receiver: Receiver<Locked<Pipe>>) -> thread::JoinHandle<()> {
     thread::spawn(move || block_on(async { while receiver.recv().await.unwrap().is_some() {} }))
 }
 
-/// Sends messages in a thread.
-fn send(sender: Sender<Locked<Pipe>>, number: u8, count: u8) -> thread::JoinHandle<()> {
+/// Sends messages in a thread, as long as the connection is open. Returns how many.
+fn send(sender: Sender<Locked<Pipe>>, number: u8, count: u8) -> thread::JoinHandle<u8> {
     thread::spawn(move || {
-        block_on(async {
-            for n in 0..count {
-                sender.send(&[number, n]).await.unwrap();
-            }
-        });
+        (0..count).find(|n| !was_sent(block_on(sender.send(&[number, *n])))).unwrap_or(count)
     })
 }
 
-/// Two tasks send, a third one receives; the peer pings, and reads little by little. Every message
-/// and the pong arrive, none is torn, those of a task are in order, and nobody waits for ever:
-/// whoever waits for room is told, whichever task it was that wrote.
+/// Whoever waits for room is told, whichever task it was that wrote.
 #[test]
 fn halves() {
     explore(|| {
         let wire = Arc::new(Wire::default());
         let (receiver, sender) = server(&wire).split();
-        let threads = [send(sender.clone(), 1, 2), send(sender, 2, 2), receive(receiver)];
-        wire.send(&PING, false);
-        for _ in 0..7 {
-            wire.grant(3); // 4 messages of 4 bytes, and the pong
-        }
-        wire.wait_for(|frames| {
-            let count = |opcode| frames.iter().filter(|it| it.0 == opcode).count();
-            count(BINARY) == 4 && count(PONG) == 1
-        });
-        wire.send(&CLOSING, true);
-        wire.grant(100);
-        threads.into_iter().for_each(|it| it.join().unwrap());
-        let messages = wire.messages_before_close();
-        check_order(&messages, 1, 2);
-        check_order(&messages, 2, 2);
+        let sending = [send(sender.clone(), 1, 2), send(sender, 2, 2)];
+        check_halves(&wire, sending, receive(receiver));
     });
 }
 
@@ -146,37 +129,14 @@ fn a_send_that_is_given_up() {
     });
 }
 
-/// A task closes while another one sends. What was sent before arrives, what was not is refused,
-/// and the receiving half comes to an end.
 #[test]
 fn a_close_beside_a_send() {
     explore(|| {
         let wire = Arc::new(Wire::default());
         let (receiver, sender) = server(&wire).split();
-        let receiving = receive(receiver);
-        let (first, second) = (sender.clone(), sender);
-        let sending = thread::spawn(move || {
-            block_on(async {
-                for n in 0..2 {
-                    match first.send(&[1, n]).await {
-                        Ok(()) => {}
-                        Err(Error::Send(SendError::NotOpen)) => return n,
-                        Err(error) => panic!("{error}"),
-                    }
-                }
-                2
-            })
-        });
-        let closing = thread::spawn(move || block_on(second.close(CloseCode::NORMAL, "")).unwrap());
-        for _ in 0..4 {
-            wire.grant(3); // 2 messages and the Close
-        }
-        wire.wait_for(|frames| frames.iter().any(|it| it.0 == CLOSE));
-        wire.send(&CLOSING, true);
-        let sent = sending.join().unwrap();
-        closing.join().unwrap();
-        receiving.join().unwrap();
-        check_order(&wire.messages_before_close(), 1, sent);
+        let sending = send(sender.clone(), 1, 2);
+        let closing = thread::spawn(move || block_on(sender.close(CloseCode::NORMAL, "")).unwrap());
+        check_close(&wire, sending, closing, receive(receiver));
     });
 }
 

@@ -28,11 +28,22 @@ use crate::proto::Connection;
 ///     Accept::new().subprotocol(chosen).header("Set-Cookie", "theme=dark")
 /// }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use]
 pub struct Accept<'a> {
     subprotocol: Option<&'a str>,
     headers: Vec<(&'a str, &'a str)>,
+}
+
+impl fmt::Debug for Accept<'_> {
+    /// Without the values of headers, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Accept")
+            .field("subprotocol", &self.subprotocol)
+            .field("headers", &names)
+            .finish()
+    }
 }
 
 impl<'a> Accept<'a> {
@@ -195,13 +206,25 @@ impl Agreed {
 /// head of the request is frames from then on; the bytes of them that the stack has read already go
 /// along when the stream is made a WebSocket (`from_upgrade` of the adapters), or into the receive
 /// buffer of the [`Connection`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Upgrade {
     status: u16,
     headers: Vec<(Box<str>, Box<str>)>,
     subprotocol: Option<Box<str>>,
     agreed: Agreed,
     config: Config,
+}
+
+impl fmt::Debug for Upgrade {
+    /// Without the values of headers, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Upgrade")
+            .field("status", &self.status)
+            .field("subprotocol", &self.subprotocol)
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Upgrade {

@@ -1,6 +1,7 @@
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::Request;
 use super::request::Version;
@@ -17,12 +18,24 @@ use crate::handshake::{HandshakeError, UsageError, status};
 /// let moved = Reject::new(301).header("Location", "https://example.com/chat");
 /// let unknown = Reject::new(404).body("There is no such room.");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Reject<'a> {
     status: u16,
     headers: Vec<(&'a str, &'a str)>,
     body: &'a [u8],
+}
+
+impl fmt::Debug for Reject<'_> {
+    /// Without the values of headers, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Reject")
+            .field("status", &self.status)
+            .field("headers", &names)
+            .field("body", &self.body.len())
+            .finish()
+    }
 }
 
 impl<'a> Reject<'a> {

@@ -118,3 +118,44 @@ impl Limits {
         (self.max_queued_bytes / 2).max(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers are those of `limits.md` and of the guides. Without a limit by default are the
+    /// rate of clients, and the time for which they say nothing.
+    #[test]
+    fn the_defaults_are_finite() {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        // all of them: a limit that is new does not compile until it has a line here
+        let Limits {
+            max_queued_bytes,
+            max_burst_bytes,
+            slow_after,
+            slow_clients,
+            max_rooms_per_client,
+            max_room_name_len,
+            max_kept_headers,
+            max_history_bytes,
+            rate,
+            idle_timeout,
+            counts_traffic,
+            close_timeout,
+            max_receiving_bytes,
+            #[cfg(feature = "deflate")]
+            deflate,
+        } = Limits::default();
+        assert_eq!((max_queued_bytes, max_burst_bytes), (MIB, 16 * MIB));
+        assert_eq!(slow_after, Duration::from_secs(5));
+        assert!(matches!(slow_clients, SlowClients::Close(CloseCode::TRY_AGAIN_LATER)));
+        assert_eq!((max_rooms_per_client, max_room_name_len), (1024, 256));
+        assert_eq!(max_kept_headers, 4 * KIB);
+        assert_eq!((max_history_bytes, max_receiving_bytes), (64 * MIB, 256 * MIB));
+        assert_eq!((idle_timeout, close_timeout), (Duration::MAX, Duration::from_secs(10)));
+        assert!(rate.is_none() && !counts_traffic);
+        #[cfg(feature = "deflate")]
+        assert!(deflate.is_none());
+    }
+}

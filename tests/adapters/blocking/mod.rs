@@ -12,6 +12,8 @@ mod nonblocking;
 mod peer;
 mod reconnecting;
 mod script;
+#[cfg(unix)]
+mod sent;
 mod split;
 mod timeouts;
 mod upgrade;

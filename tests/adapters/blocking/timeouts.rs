@@ -89,6 +89,8 @@ fn keep_alive_is_off_by_default() {
         });
         assert_eq!(ws.recv().unwrap(), Some("hello".into()));
         talk.join().unwrap();
+        // nor in any longer time
+        assert_eq!(ws.into_parts().connection.poll_timeout(), None);
     });
 }
 

@@ -4,7 +4,7 @@
 use sansws::deflate::Deflate;
 use sansws::{CloseCode, Config, Message};
 
-use crate::tokio::peer::{pair, within};
+use crate::tokio::peer::{pair, pair_of, within};
 use sansws_test::wire;
 
 fn settings() -> [Config; 3] {
@@ -72,6 +72,12 @@ async fn halves_compress_as_well() {
 
 #[tokio::test]
 async fn nothing_is_agreed_unless_both_want_it() {
-    let (server, client) = pair(&Config::new()).await;
-    assert_eq!((server.deflate(), client.deflate()), (None, None));
+    let (off, on) = (Config::new(), Config::new().deflate(Deflate::new()));
+    for (of_server, of_client, agreed) in
+        [(&off, &off, false), (&on, &off, false), (&off, &on, false), (&on, &on, true)]
+    {
+        let (server, client) = pair_of(of_server, of_client).await;
+        let found = (server.deflate().is_some(), client.deflate().is_some());
+        assert_eq!(found, (agreed, agreed), "{of_server:?} {of_client:?}");
+    }
 }

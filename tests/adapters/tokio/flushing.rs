@@ -4,9 +4,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use sansws::bytes;
 use sansws::{CloseCode, Config, Event, KeepAlive, PreparedMessage};
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use std::io::ErrorKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::tokio::faulty::Faulty;
+use crate::tokio::faulty::{Fault, Faulty};
 use crate::tokio::peer::{Peer, server_on, within};
 use sansws_test::wire;
 
@@ -184,4 +185,49 @@ fn a_flush_ends_with_the_connection() {
         done.send(()).unwrap();
     });
     finished.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+}
+
+/// A pong behind the message cannot leave. The message has left, and that is what `send` is asked.
+#[tokio::test]
+async fn a_message_that_has_left_was_sent() {
+    let (near, far) = duplex(64);
+    // 38 and 26 bytes until the pipe is full, and the other 38 of the message
+    let io = Faulty::new(near).step(38).write_fault(4, Fault::Error(ErrorKind::BrokenPipe));
+    let log = io.log.clone();
+    let mut ws = server_on(io, &quiet());
+    let mut peer = Peer::new(far);
+    peer.send_frame(wire::PING, b"p").await;
+    let mut piece = [0; 64];
+    let (sent, read) =
+        within(async { tokio::join!(ws.send(&[0; 100]), peer.io.read_exact(&mut piece)) }).await;
+    read.unwrap();
+    assert_eq!(log.written().len(), 102);
+    sent.unwrap();
+    assert!(ws.flush().await.unwrap_err().is_disconnect());
+    assert!(ws.send("another").await.unwrap_err().is_disconnect());
+}
+
+/// A flush counts on a pong that then gives way to a shorter one. Everything is written, and the
+/// connection is closed in good order, before it looks again.
+#[tokio::test]
+async fn a_flush_is_done_although_a_pong_gave_way_before_the_end() {
+    let (near, far) = duplex(64);
+    let (mut receiver, sender) = server_on(near, &quiet().max_pending_pongs(1)).split();
+    let mut peer = Peer::new(far);
+    sender.feed(&[0; 100]).unwrap();
+    let long = [1; 100];
+    for payload in [&b"first"[..], &long] {
+        let ping = peer.send_frame(wire::PING, payload);
+        let (_, event) = within(async { tokio::join!(ping, receiver.next_event()) }).await;
+        assert!(matches!(event.unwrap(), Some(Event::Ping(_))));
+    }
+    let mut flushing = std::pin::pin!(sender.flush());
+    assert!(flushing.as_mut().now_or_never().is_none(), "it waits for the pong of 100 bytes, too");
+    peer.send_frame(wire::PING, b"last").await;
+    assert!(matches!(within(receiver.next_event()).await.unwrap(), Some(Event::Ping(_))));
+    peer.send_frame(wire::CLOSE, wire::close_payload(1000, "")).await;
+    let reading = async move { while peer.frame().await.is_some() {} };
+    let (_, end) = within(async { tokio::join!(reading, receiver.recv()) }).await;
+    assert_eq!(end.unwrap(), None);
+    flushing.await.unwrap();
 }

@@ -71,16 +71,24 @@ pub async fn tcp_server(config: &Config) -> (WebSocket<TcpStream>, Peer<TcpStrea
 
 /// Both ends on TCP: the server's, the client's.
 pub async fn pair(config: &Config) -> (WebSocket<TcpStream>, WebSocket<TcpStream>) {
+    pair_of(config, config).await
+}
+
+/// The same, each with settings of its own.
+pub async fn pair_of(
+    of_server: &Config,
+    of_client: &Config,
+) -> (WebSocket<TcpStream>, WebSocket<TcpStream>) {
     let (listener, url) = listen().await;
     let request = Request::new(&url).unwrap();
     let accept = async {
         let (stream, _) = listener.accept().await.unwrap();
-        accept_with(stream, config).await
+        accept_with(stream, of_server).await
     };
     let connect = async {
         let stream = TcpStream::connect((request.host(), request.port())).await.unwrap();
         tune(&stream).unwrap();
-        client(stream, &request, config).await
+        client(stream, &request, of_client).await
     };
     let (server, client) = within(async { tokio::join!(accept, connect) }).await;
     (server.expect("a handshake"), client.expect("a handshake"))

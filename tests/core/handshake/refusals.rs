@@ -3,6 +3,7 @@
 use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::handshake::client::{Handshake, Refused, Request, Response};
+use sansws::handshake::server::{Accept, Reject};
 
 use crate::handshake::support::*;
 
@@ -210,6 +211,11 @@ fn texts_show_200_bytes_of_the_body() {
 fn debug_hides_secrets() {
     let refused = refused("HTTP/1.1 403 \r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n");
     assert!(!format!("{refused:?}").contains("a=1"));
+    let accept = Accept::new().header("Set-Cookie", "a=1");
+    let reject = Reject::new(403).header("Set-Cookie", "a=1").body("secret");
+    let shown = format!("{accept:?} {reject:?}");
+    assert!(shown.matches("Set-Cookie").count() == 2, "{shown}");
+    assert!(!shown.contains("a=1") && !shown.contains("secret"), "{shown}");
     // our own answers, read by our own client
     let (_, answer) = answer(request_without("Sec-WebSocket-K", &[]));
     let text = format!("{}\r\n\r\n{}", answer.head, answer.body);

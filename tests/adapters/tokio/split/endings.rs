@@ -116,7 +116,8 @@ async fn blocked_senders_are_told() {
             assert!(is_the_end(cause, &sender.try_send("x").unwrap_err()), "{cause:?}");
             assert!(is_the_end(cause, &sender.feed("x").unwrap_err()), "{cause:?}");
             assert!(is_the_end(cause, &sender.flush().await.unwrap_err()), "{cause:?}");
-            sender.close(CloseCode::NORMAL, "").await.unwrap();
+            let closed = sender.close(CloseCode::NORMAL, "").await;
+            assert!(is_the_end(cause, &closed.unwrap_err()), "{cause:?}");
             assert_eq!(sender.state(), State::Closed);
         }
         assert_eq!(receiver.close_info(), sender.close_info());
