@@ -104,6 +104,7 @@ fn a_broken_output_leaves_the_input() {
         assert_eq!(this.seen, ["text sent before"]);
         this.input_ended = true;
         assert_eq!(this.run(), Stop::Closed);
+        assert!(!this.output_shut, "there is nothing to shut down");
         assert_eq!(this.result(), "Disconnected");
     }
 }
