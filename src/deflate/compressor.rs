@@ -116,7 +116,7 @@ impl Compressor {
             match status {
                 // "full" means that there may be more
                 Ok(Status::Ok) if payload.is_empty() && produced < room => return true,
-                Ok(Status::Ok) if consumed > 0 || produced > 0 => {}
+                Ok(Status::Ok) if produced > 0 => {}
                 _ => {
                     self.failed = true;
                     return false;

@@ -287,7 +287,9 @@ mod tests {
             for (has_room, blocked) in [(false, false), (false, true), (true, false)] {
                 assert_eq!(flow.before_event(&sender, has_room, blocked), None);
             }
+            assert!(!flow.is_over());
             flow.end();
+            assert!(flow.is_over());
             for (has_room, blocked) in [(false, false), (false, true), (true, false)] {
                 assert_eq!(flow.before_event(&sender, has_room, blocked), Some(Action::End));
             }
