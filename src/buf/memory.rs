@@ -88,8 +88,8 @@ impl Memory {
         if tail.is_empty() || self.bytes.as_ptr_range().end != tail.as_ptr() {
             return Err(tail);
         }
-        let lent = core::mem::take(&mut self.lent);
-        self.pristine = lent > 0 && tail.len() == lent as usize;
+        // not of a length of 0, as `tail` has none
+        self.pristine = tail.len() == core::mem::take(&mut self.lent) as usize;
         self.bytes.unsplit(tail);
         Ok(())
     }

@@ -490,7 +490,9 @@ mod tests {
         for _ in 0..3 {
             let received = BytesMut::from(&[b'm'; 9000][..]);
             let at = received.as_ptr();
+            let own = rx.capacity();
             rx.put(received);
+            assert_eq!(rx.capacity(), own + 9000);
             rx.assemble(9000, true, None, 0);
             let message = rx.take_message().into_bytes();
             assert_eq!((message.as_ptr(), &message[..]), (at, &[b'm'; 9000][..]));
@@ -498,11 +500,65 @@ mod tests {
             assert_eq!(rx.space().as_ptr(), place);
             assert!(message.is_unique(), "the memory is the message's alone");
         }
-        // too little, or behind something: a copy
+        // what is left of it moves there
+        rx.put(BytesMut::from(&[b'm'; 9000][..]));
+        rx.skip(8999);
+        rx.extend_from_slice(b"n");
+        assert_eq!((rx.unparsed().as_ptr(), rx.unparsed()), (place, &b"mn"[..]));
+        rx.clear();
+        // from 4 KiB on; less, or what comes behind something, is copied
+        for (len, is_adopted) in [(4095, false), (4096, true)] {
+            let received = BytesMut::from(&[b'm'; 4096][..len]);
+            let at = received.as_ptr();
+            rx.put(received);
+            assert_eq!(rx.unparsed().as_ptr() == at, is_adopted, "{len}");
+            rx.clear();
+        }
         rx.put(BytesMut::from(&b"ab"[..]));
         rx.put(BytesMut::from(&[b'c'; 5000][..]));
         assert_eq!(rx.unparsed().as_ptr(), place);
         assert_eq!((rx.unparsed().len(), &rx.unparsed()[..3]), (5002, &b"abc"[..]));
+    }
+
+    /// The first own memory, or again what is just as large as a read.
+    #[test]
+    fn own_memory_behind_what_was_adopted() {
+        let mut rx = RecvBuffer::with_read_ahead(1024);
+        let mut place = None;
+        for _ in 0..3 {
+            rx.put(BytesMut::from(&[b'm'; 5000][..]));
+            rx.skip(5000);
+            let space = rx.space();
+            assert_eq!(space.len(), 1024);
+            assert_eq!(*place.get_or_insert(space.as_ptr()), space.as_ptr());
+        }
+    }
+
+    /// What was lent comes back late: other bytes stand in front of it by then.
+    #[test]
+    fn what_was_lent_comes_back_behind_others() {
+        let mut rx = RecvBuffer::new();
+        rx.extend_from_slice(b"abc");
+        let mut space = rx.take_space();
+        space[..2].copy_from_slice(b"yz");
+        rx.skip(3);
+        rx.extend_from_slice(b"de");
+        rx.put_space(space, 2);
+        assert_eq!(rx.unparsed(), b"deyz");
+    }
+
+    /// Somebody takes a part of a message at a time.
+    #[cfg(feature = "std")]
+    #[test]
+    fn a_message_in_parts() {
+        let mut rx = RecvBuffer::new();
+        rx.extend_from_slice(b"message");
+        rx.assemble(7, true, None, 0);
+        for left in ["message", "sage", "e"] {
+            assert_eq!(rx.assembled(), left.as_bytes());
+            rx.consume_assembled(3);
+        }
+        assert!(rx.assembled().is_empty() && rx.is_idle());
     }
 
     /// What is adopted does not fit any more: what is held moves to own memory, in any state.

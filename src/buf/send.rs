@@ -11,6 +11,7 @@ use crate::wire::{FrameHeader, apply_mask};
 
 #[cfg(feature = "deflate")]
 mod in_place;
+mod owned;
 
 /// Frames on their way out, in the order in which they leave.
 ///
@@ -72,84 +73,6 @@ impl SendBuffer {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head == self.flat.len() && self.segments.is_empty()
-    }
-
-    /// Returns the next piece to send, owned, for IO that needs to own what it reads from; `None`
-    /// when all has been taken.
-    ///
-    /// What is taken counts as sent. A payload queued by reference comes out as it went in. All
-    /// else is copied, up to 64 KiB at a time, into memory that serves again once the pieces in it
-    /// have been dropped: a loop that writes one piece after the other allocates nothing.
-    ///
-    /// A header and a payload by reference are two pieces. Written one after the other they meet
-    /// Nagle's algorithm and the peer's delayed acknowledgement, 40 ms: turn on `TCP_NODELAY`, or
-    /// write them together ([`take_chunks`](Self::take_chunks)).
-    ///
-    /// While a write is under way, obey what [`Connection::transport`] or
-    /// [`Step`](crate::endpoint::Step) say about shutting down and closing only when it has
-    /// completed. Tell `note_written` of the connection then.
-    ///
-    /// [`Connection::transport`]: crate::proto::Connection::transport
-    #[must_use = "what is taken counts as sent: bytes that are dropped never reach the peer"]
-    pub fn take_chunk(&mut self) -> Option<Bytes> {
-        if self.is_empty() {
-            return None;
-        }
-        let end = match self.segments.front() {
-            None => self.flat.len(),
-            Some(segment) if segment.at > self.head => segment.at,
-            Some(_) => {
-                let segment = self.segments.pop_front()?;
-                self.referenced -= segment.bytes.len();
-                self.sent(segment.bytes.len());
-                return Some(segment.bytes);
-            }
-        };
-        let piece = &self.flat[self.head..end];
-        let piece = &piece[..piece.len().min(Self::LARGEST_TAKEN)];
-        let taken = self.taken.get_or_insert_default();
-        if taken.capacity() < piece.len() {
-            taken.reserve(piece.len().max(Self::SMALLEST_TAKEN));
-        }
-        taken.extend_from_slice(piece);
-        let chunk = taken.split().freeze();
-        self.head += chunk.len();
-        self.sent(chunk.len());
-        Some(chunk)
-    }
-
-    /// Takes up to `max` pieces, as [`take_chunk`](Self::take_chunk) does, and appends them to
-    /// `into`: for one vectored write (`writev`), which takes 1 024 on most systems. Returns how
-    /// many there were.
-    ///
-    /// Up to 64 KiB for each of the `max` are held a second time.
-    pub fn take_chunks(&mut self, into: &mut Vec<Bytes>, max: usize) -> usize {
-        // at once, so that all of it comes back together
-        let copied = (self.flat.len() - self.head).min(max.saturating_mul(Self::LARGEST_TAKEN));
-        if copied > 0 {
-            let taken = self.taken.get_or_insert_default();
-            if taken.capacity() < copied {
-                taken.reserve(copied.max(Self::SMALLEST_TAKEN));
-            }
-        }
-        let before = into.len();
-        into.extend(core::iter::from_fn(|| self.take_chunk()).take(max));
-        into.len() - before
-    }
-
-    /// Gives a piece back that was written, for its memory.
-    ///
-    /// To drop it is enough where a write has completed before the next piece is taken. With
-    /// several writes under way at a time, this is what keeps their memory in use.
-    pub fn recycle(&mut self, chunk: Bytes) {
-        // of a payload by reference somebody may wait for the memory: it goes back to them
-        let Some(taken) = self.taken.as_deref_mut() else { return };
-        let Ok(mut memory) = chunk.try_into_mut() else { return };
-        memory.clear();
-        let _ = memory.try_reclaim(Self::SMALLEST_TAKEN); // of the pieces before it, too
-        if (taken.capacity() + 1..=Self::LARGEST_TAKEN).contains(&memory.capacity()) {
-            *taken = memory;
-        }
     }
 
     /// Gives back the memory of an empty buffer; does nothing while something is unsent.
@@ -291,12 +214,6 @@ impl SendBuffer {
         }
     }
 
-    /// As much as one write takes at once. It bounds what is held a second time.
-    const LARGEST_TAKEN: usize = 64 * 1024;
-
-    /// The memory for owned pieces: many small ones lie in it one behind the other.
-    const SMALLEST_TAKEN: usize = 4 * 1024;
-
     /// A quarter of the usual first-level data cache.
     const MASK_BLOCK: usize = 8 * 1024;
 }
@@ -319,9 +236,6 @@ impl Buf for SendBuffer {
     #[inline]
     fn advance(&mut self, n: usize) {
         assert!(n <= self.len(), "advanced past the end of a SendBuffer");
-        if n > self.flat.len() - self.head + self.referenced {
-            self.settle_newest_pong();
-        }
         let mut left = n;
         while let Some(segment) = self.segments.front_mut() {
             let flat = (segment.at - self.head).min(left);
@@ -339,6 +253,7 @@ impl Buf for SendBuffer {
             left -= owned;
             self.segments.pop_front();
         }
+        // what goes beyond `flat` is of the newest pong, which comes there now
         self.head += left;
         self.sent(n);
     }
@@ -392,7 +307,7 @@ mod tests {
         tx.put_pong(&FrameHeader::new(Opcode::Pong, payload.len() as u64, None), payload, max);
     }
 
-    fn owned(len: usize, fill: u8) -> Bytes {
+    pub(super) fn owned(len: usize, fill: u8) -> Bytes {
         Bytes::from(vec![fill; len])
     }
 
@@ -421,7 +336,7 @@ mod tests {
     }
 
     /// Returns a buffer in which every kind of entry waits, and what it must send.
-    fn mixed(pongs_allowed: usize) -> (SendBuffer, Vec<u8>) {
+    pub(super) fn mixed(pongs_allowed: usize) -> (SendBuffer, Vec<u8>) {
         let mut tx = SendBuffer::new();
         let mut expected = Vec::new();
         tx.put_slice(b"flat ");
@@ -460,72 +375,42 @@ mod tests {
         }
     }
 
+    /// What is unsent moves to the front when as much has been sent, and not before.
     #[test]
-    fn owned_chunks_are_the_same_bytes() {
-        let (_, expected) = mixed(2);
-        for first in 0..expected.len() {
-            let (mut tx, _) = mixed(2);
-            tx.advance(first);
-            let mut taken = Vec::new();
-            while let Some(chunk) = tx.take_chunk() {
-                assert!(!chunk.is_empty());
-                taken.extend_from_slice(&chunk);
-                assert_eq!(tx.len(), expected.len() - first - taken.len());
-            }
-            assert_eq!(taken, expected[first..], "after {first}");
-        }
-    }
-
-    /// However many at a time, and whatever comes back.
-    #[test]
-    fn several_owned_chunks_are_the_same_bytes() {
-        let (_, expected) = mixed(2);
-        for max in 1..6 {
-            let (mut tx, _) = mixed(2);
-            let (mut taken, mut pieces) = (Vec::new(), Vec::new());
-            loop {
-                let count = tx.take_chunks(&mut pieces, max);
-                assert!(count == pieces.len() && count <= max);
-                if count < max {
-                    assert!(tx.is_empty());
-                }
-                for piece in pieces.drain(..) {
-                    taken.extend_from_slice(&piece);
-                    tx.recycle(piece);
-                }
-                if tx.is_empty() {
-                    break;
-                }
-            }
-            assert_eq!(taken, expected, "{max} at a time");
-            assert_eq!(tx.take_chunks(&mut pieces, max), 0);
-        }
-    }
-
-    /// Two writes under way at a time use the same two pieces of memory for ever.
-    #[test]
-    fn memory_that_comes_back_is_used_again() {
+    fn bytes_move_when_as_many_were_sent() {
         let mut tx = SendBuffer::new();
-        let (mut under_way, mut places) = (Vec::<Bytes>::new(), Vec::new());
-        for round in 0..20 {
-            tx.put_slice(&[round; 4000]);
-            let piece = tx.take_chunk().unwrap();
-            assert_eq!(piece, [round; 4000][..]);
-            if !places.contains(&piece.as_ptr()) {
-                places.push(piece.as_ptr());
-            }
-            under_way.push(piece);
-            if under_way.len() == 2 {
-                tx.recycle(under_way.remove(0));
-            }
+        tx.put_slice(&[0; 2000]);
+        tx.advance(2000);
+        tx.put_slice(&[1; 1000]);
+        let place = tx.chunk().as_ptr();
+        for (sent, head) in [(400, 400), (100, 500), (1, 0)] {
+            tx.advance(sent);
+            tx.put_slice(&[1]);
+            assert_eq!(tx.chunk().as_ptr(), place.wrapping_add(head), "{sent} more");
         }
-        assert_eq!(places.len(), 2);
-        // somebody else's, and that of which a part is still in use, stay what they are
-        let other = owned(5000, 1);
-        tx.recycle(other.clone());
-        tx.recycle(under_way[0].clone());
-        assert_eq!(other, [1; 5000][..]);
-        assert_eq!(under_way[0], [19; 4000][..]);
+        // a frame takes no more memory than it needs
+        let mut tx = SendBuffer::new();
+        tx.put_frame(&FrameHeader::new(Opcode::Binary, 10_000, None), &[0; 10_000]);
+        assert!(tx.capacity() < 11_000, "{}", tx.capacity());
+    }
+
+    /// The newest pong is replaced until its turn comes, and then the next ones count from it.
+    #[test]
+    fn the_newest_pong_is_replaced_until_a_part_of_it_was_sent() {
+        for (sent, rest) in [
+            (1, &b"\x011\x8a\x012\x8a\x015"[..]),
+            (6, b"\x8a\x013\x8a\x014\x8a\x015"),
+            (7, b"\x013\x8a\x014\x8a\x015"),
+        ] {
+            let mut tx = SendBuffer::new();
+            for payload in [b"1", b"2", b"3"] {
+                pong(&mut tx, payload, 2);
+            }
+            tx.advance(sent);
+            pong(&mut tx, b"4", 2);
+            pong(&mut tx, b"5", 2);
+            assert_eq!(drain(&mut tx, || usize::MAX), rest, "{sent} bytes sent");
+        }
     }
 
     /// What is queued by reference comes out as it went in.

@@ -94,18 +94,7 @@ impl Compressor {
         // The engine has never failed; if it does, the message goes out all the same.
         out.truncate(at);
         self.reset();
-        for block in payload.chunks(usize::from(u16::MAX)) {
-            let len = block.len() as u16;
-            out.push(0x00);
-            out.extend_from_slice(&len.to_le_bytes());
-            out.extend_from_slice(&(!len).to_le_bytes());
-            out.extend_from_slice(block);
-        }
-        if fin {
-            out.push(0x00);
-        } else {
-            out.extend_from_slice(&[0x00, 0x00, 0x00, 0xff, 0xff]);
-        }
+        put_stored(payload, fin, out);
     }
 
     /// RFC 7692 §7.2.1: "1. Compress all the octets of the payload of the message using DEFLATE. 2.
@@ -127,7 +116,7 @@ impl Compressor {
             match status {
                 // "full" means that there may be more
                 Ok(Status::Ok) if payload.is_empty() && produced < room => return true,
-                Ok(Status::Ok) if consumed > 0 || produced > 0 => {}
+                Ok(Status::Ok) if produced > 0 => {}
                 _ => {
                     self.failed = true;
                     return false;
@@ -141,6 +130,21 @@ impl Compressor {
 impl fmt::Debug for Compressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Compressor").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// Appends a fragment in blocks without compression.
+fn put_stored(payload: &[u8], fin: bool, out: &mut Vec<u8>) {
+    for block in payload.chunks(usize::from(u16::MAX)) {
+        let len = block.len() as u16;
+        out.push(0x00);
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&(!len).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+    out.push(0x00);
+    if !fin {
+        out.extend_from_slice(&TAIL);
     }
 }
 
@@ -164,3 +168,77 @@ const SMALL: usize = 4096;
 
 /// The smallest window the engine makes.
 const MIN_ENGINE_BITS: u8 = 9;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::deflate::decompressor::Decompressor;
+
+    fn compressor() -> Compressor {
+        Compressor::new(CompressorKind::new(&Deflate::new(), 15))
+    }
+
+    /// So many bytes of which each has so many bits that nothing is known about.
+    fn noise(len: usize, bits: u32) -> Vec<u8> {
+        let mut state = 1_u32;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> (32 - bits)) as u8
+        };
+        (0..len).map(next).collect()
+    }
+
+    fn inflate(message: &[u8], len: usize) -> Vec<u8> {
+        let mut it = Decompressor::new();
+        it.reset(15);
+        let mut output = vec![0; len + 1];
+        let progress = it.inflate(message, &mut output);
+        assert_eq!(progress.consumed, message.len());
+        output.truncate(progress.produced);
+        assert!(it.finish(false));
+        output
+    }
+
+    #[test]
+    fn blocks_without_compression() {
+        for len in [1, 65_535, 65_536, 200_000] {
+            let payload = noise(len, 8);
+            let (first, last) = payload.split_at(len / 3);
+            let mut out = Vec::new();
+            put_stored(first, false, &mut out);
+            put_stored(last, true, &mut out);
+            assert_eq!(inflate(&out, len), payload);
+        }
+    }
+
+    /// The room for the output is made as it is needed.
+    #[test]
+    fn what_becomes_little_shorter() {
+        for len in [4000, 8192, 100_000, 300_000] {
+            for bits in 4..8 {
+                let (payload, mut out) = (noise(len, bits), Vec::new());
+                assert!(compressor().message(&payload, &mut out), "{len} {bits}");
+                assert_eq!(inflate(&out, len), payload);
+            }
+        }
+    }
+
+    /// A message that is not shorter by a byte at least goes as it is.
+    #[test]
+    fn the_same_length_is_no_gain() {
+        let gains = (0..100).map(|zeros| {
+            let payload = [noise(60, 8), vec![0; zeros]].concat();
+            let mut out = Vec::new();
+            assert!(compressor().part(&payload, true, &mut out));
+            let gain = payload.len() as isize - out.len() as isize;
+            let mut message = b"before".to_vec();
+            assert_eq!(compressor().message(&payload, &mut message), gain > 0, "{gain}");
+            let appended = if gain > 0 { &out[..] } else { &[] };
+            assert_eq!(message, [b"before", appended].concat());
+            gain
+        });
+        assert_eq!(gains.filter(|gain| *gain == 0).count(), 1);
+    }
+}

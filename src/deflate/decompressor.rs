@@ -207,4 +207,43 @@ mod tests {
             }
         }
     }
+    /// The last octets are those of an empty block, by chance: they are the end of a block, all of
+    /// whose 15 bits are set, and the first bit of the next one.
+    #[test]
+    fn what_is_cut_off_behind_octets_like_the_tail() {
+        let mut bits = Vec::new();
+        let mut number = |value: u32, len: u32| bits.extend((0..len).map(|i| value >> i & 1));
+        number(0b100, 3); // not the last block, with codes of its own
+        number(0, 5 + 5); // 257 for literals and 1 for distances
+        number(15, 4); // 19 for lengths of codes, in the order of RFC 1951 §3.2.7
+        for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15] {
+            number(if symbol < 15 { 4 } else { 5 * u32::from(matches!(symbol, 15 | 18)) }, 3);
+        }
+        let length = |symbol: u32| match symbol {
+            15 => (0b01111, 5), // the first bit of a code comes first
+            _ => (symbol.reverse_bits() >> 28, 4),
+        };
+        for symbol in 1..=15 {
+            number(length(symbol).0, length(symbol).1); // of the octets from 0 on
+        }
+        for zeros in [138, 103] {
+            number(0b11111, 5);
+            number(zeros - 11, 7);
+        }
+        number(length(15).0, length(15).1); // of the end of the block
+        number(length(0).0, length(0).1); // of distances
+        let octets = 16 + (8 - bits.len() % 8) % 8;
+        bits.extend(core::iter::repeat_n(0, octets));
+        bits.extend([1; 16]);
+        let octet = |bits: &[u32]| bits.iter().rev().fold(0, |all, bit| all << 1 | *bit as u8);
+        let message: Vec<u8> = bits.chunks(8).map(octet).collect();
+        assert!(message.ends_with(&[0x00, 0x00, 0xff, 0xff]));
+
+        let (mut it, mut output) = (Decompressor::new(), [1; 100]);
+        it.reset(15);
+        let progress = it.inflate(&message, &mut output);
+        assert_eq!((progress.produced, progress.stop), (octets, Stop::Input));
+        assert_eq!(output[..octets], [0; 100][..octets]);
+        assert!(!it.finish(true));
+    }
 }

@@ -27,10 +27,8 @@ impl History {
     pub(super) fn push(&mut self, output: &[u8]) {
         let mut output = &output[output.len().saturating_sub(self.window)..];
         let growth = output.len().min(self.window - self.bytes.len());
-        if growth > 0 {
-            self.bytes.extend_from_slice(&output[..growth]);
-            output = &output[growth..];
-        }
+        self.bytes.extend_from_slice(&output[..growth]);
+        output = &output[growth..];
         while !output.is_empty() {
             let n = output.len().min(self.bytes.len() - self.oldest);
             self.bytes[self.oldest..self.oldest + n].copy_from_slice(&output[..n]);

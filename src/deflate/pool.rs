@@ -78,3 +78,31 @@ fn with_pool<T>(use_it: impl FnOnce(&mut Pool) -> Option<T>) -> Option<T> {
 
 /// Of each. One is in use at a time, but for messages in fragments.
 const MAX_KEPT: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deflate::Deflate;
+
+    #[test]
+    fn a_few_of_each_are_kept() {
+        let kind = CompressorKind::new(&Deflate::new(), 15);
+        let there =
+            || with_pool(|it| Some((it.compressors.len(), it.decompressors.len()))).unwrap();
+        let compressors = [(); 6].map(|()| take_compressor(kind));
+        let decompressors = [(); 6].map(|()| take_decompressor(15));
+        assert_eq!(there(), (0, 0));
+        for (i, it) in compressors.into_iter().enumerate() {
+            keep_compressor(it);
+            assert_eq!(there(), ((i + 1).min(MAX_KEPT), 0));
+        }
+        for (i, it) in decompressors.into_iter().enumerate() {
+            keep_decompressor(it);
+            assert_eq!(there(), (MAX_KEPT, (i + 1).min(MAX_KEPT)));
+        }
+        let _in_use = (take_compressor(kind), take_decompressor(9));
+        assert_eq!(there(), (MAX_KEPT - 1, MAX_KEPT - 1));
+        let _other = take_compressor(CompressorKind::new(&Deflate::new(), 9));
+        assert_eq!(there(), (MAX_KEPT - 1, MAX_KEPT - 1));
+    }
+}

@@ -251,6 +251,22 @@ mod tests {
         }
     }
 
+    /// Shutting down is not tried again after it, nor after a write that failed.
+    #[test]
+    fn the_output() {
+        let mut flow = Flow::new();
+        assert!(flow.is_output_open());
+        flow.output_shut_down();
+        assert!(!flow.is_output_open());
+        #[cfg(feature = "std")]
+        assert!(!flow.is_output_failed());
+        flow.output_failed();
+        flow.output_shut_down();
+        assert!(!flow.is_output_open());
+        #[cfg(feature = "std")]
+        assert!(flow.is_output_failed());
+    }
+
     /// Every cell of the first table, for both roles.
     #[test]
     fn room_comes_first() {
@@ -271,7 +287,9 @@ mod tests {
             for (has_room, blocked) in [(false, false), (false, true), (true, false)] {
                 assert_eq!(flow.before_event(&sender, has_room, blocked), None);
             }
+            assert!(!flow.is_over());
             flow.end();
+            assert!(flow.is_over());
             for (has_room, blocked) in [(false, false), (false, true), (true, false)] {
                 assert_eq!(flow.before_event(&sender, has_room, blocked), Some(Action::End));
             }

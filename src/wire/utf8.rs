@@ -188,6 +188,12 @@ mod tests {
                 text[at] = 0x80;
                 assert!(!is_ascii(&text[..len]), "{at} of {len}");
                 assert!(!is_utf8(&text[..len]), "{at} of {len}");
+                // nor does another one hide it
+                for other in 0..at {
+                    let mut text = text;
+                    text[other] = 0x80;
+                    assert!(!is_ascii(&text[..len]), "{other} and {at} of {len}");
+                }
             }
         }
     }
@@ -205,6 +211,7 @@ mod tests {
             "κόσμε 𐍈".as_bytes(),
         ];
         for text in texts {
+            assert!(is_utf8(text), "{text:x?}");
             for step in 1..=text.len().max(1) {
                 assert_eq!(check(text, step), Ok(()), "{text:x?} by {step}");
             }

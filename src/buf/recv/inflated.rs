@@ -238,6 +238,61 @@ mod tests {
         }
     }
 
+    /// The memory of a message that was not handed over serves the next one if it is small, and
+    /// goes back as soon as more is read if it is large.
+    #[test]
+    fn memory_is_kept_for_the_next_message() {
+        for len in [5, MAX_KEPT, MAX_KEPT + 1] {
+            let (mut rx, is_small) = (RecvBuffer::new(), len <= MAX_KEPT);
+            write(&mut rx, len, usize::MAX);
+            rx.complete_inflated();
+            let place = rx.take_inflated().as_slice().as_ptr();
+            let own = rx.space().len();
+            assert_eq!(rx.capacity(), own + if is_small { len.max(FIRST_PIECE) } else { 0 });
+            write(&mut rx, 7, usize::MAX);
+            rx.complete_inflated();
+            let payload = rx.take_inflated();
+            assert_eq!(payload.as_slice().len(), 7);
+            assert!(!is_small || payload.as_slice().as_ptr() == place, "{len}");
+        }
+        // also if nothing is read in between
+        let mut rx = RecvBuffer::new();
+        write(&mut rx, MAX_KEPT + 1, usize::MAX);
+        rx.complete_inflated();
+        rx.take_inflated();
+        write(&mut rx, 7, usize::MAX);
+        assert_eq!(rx.capacity(), FIRST_PIECE);
+    }
+
+    /// All of its memory counts, and reading takes nothing of a message under way.
+    #[test]
+    fn memory_of_a_message_under_way() {
+        let mut rx = RecvBuffer::new();
+        write(&mut rx, 100_000, usize::MAX);
+        assert_eq!(rx.capacity(), 2 * MAX_KEPT);
+        rx.inflation().1.join(30_000);
+        assert!((200_000..230_000).contains(&rx.capacity()), "{}", rx.capacity());
+        let own = rx.space().len();
+        assert!((own + 200_000..own + 230_000).contains(&rx.capacity()));
+        rx.complete_inflated();
+        assert!(is_right(rx.take_inflated().as_slice()));
+    }
+
+    /// Somebody takes a part of a message at a time.
+    #[cfg(feature = "std")]
+    #[test]
+    fn a_message_in_parts() {
+        let mut rx = RecvBuffer::new();
+        assert!(rx.inflated().is_empty());
+        write(&mut rx, 7, usize::MAX);
+        rx.complete_inflated();
+        for left in [0, 3, 6] {
+            assert_eq!(rx.inflated(), (left..7).collect::<Vec<u8>>());
+            rx.consume_inflated(3);
+        }
+        assert!(rx.inflated().is_empty() && rx.is_idle());
+    }
+
     #[test]
     fn what_has_been_written_since() {
         let mut rx = RecvBuffer::new();

@@ -32,7 +32,7 @@ pub(super) struct Region {
 
 impl Region {
     /// Memory that begins with an assembled payload of `len` bytes.
-    #[cfg(feature = "deflate")]
+    #[cfg(any(feature = "deflate", test))]
     pub(super) fn with_assembled(memory: Memory, len: usize) -> Self {
         Self { memory, start: 0, assembled: len, parsed: len, filled: len }
     }
@@ -82,10 +82,7 @@ impl Region {
 
     /// Returns whether the cursors are as the drawing has them.
     pub(super) fn is_in_order(&self) -> bool {
-        self.start <= self.assembled
-            && self.assembled <= self.parsed
-            && self.parsed <= self.filled
-            && self.filled <= self.memory.len()
+        [self.start, self.assembled, self.parsed, self.filled, self.memory.len()].is_sorted()
     }
 
     /// Drops the assembled payload: it has been delivered.
@@ -159,5 +156,60 @@ impl<'b> Payload<'b> {
             return Ok(self.into_bytes());
         }
         Err(self.into_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory of 8 KiB, the first `len` bytes of it a payload.
+    fn with_payload(len: usize) -> Region {
+        Region::with_assembled(Memory::zeroed(8192), len)
+    }
+
+    #[test]
+    fn cursors_out_of_order_are_seen() {
+        assert!(with_payload(8192).is_in_order());
+        assert!(!with_payload(8193).is_in_order());
+        assert!(!Region { start: 1, ..with_payload(0) }.is_in_order());
+    }
+
+    /// A payload of 4 KiB and half the memory goes without a copy, and nothing smaller.
+    #[test]
+    fn what_is_handed_over() {
+        for (memory, len, is_handed_over) in [
+            (8192, 4096, true),
+            (8192, 4095, false),
+            (8000, 4095, false),
+            (8000, 4096, true),
+            (20_000, 10_000, true),
+            (20_000, 9_999, false),
+        ] {
+            let mut region = Region::with_assembled(Memory::zeroed(memory), len);
+            let at = region.memory.as_ptr();
+            let payload = region.take_assembled().into_bytes();
+            assert_eq!(payload.as_ptr() == at, is_handed_over, "{len} of {memory}");
+            assert_eq!(payload.len(), len);
+        }
+    }
+
+    /// The same, and lent if it is shorter than who asks would have it.
+    #[test]
+    fn what_is_lent_instead() {
+        for (start, len, min, is_handed_over) in [
+            (0, 6000, 0, true),
+            (0, 6000, 6000, true),
+            (0, 6000, 6001, false),
+            (0, 4000, 0, false),
+            (4000, 4000, 0, false),
+            (100, 6000, 6001, false),
+        ] {
+            let mut region = with_payload(start + len);
+            region.start = start;
+            let payload = region.take_assembled().into_bytes_or_slice(min);
+            assert_eq!(payload.is_ok(), is_handed_over, "{len} at {start}, {min}");
+            assert_eq!(payload.map_or_else(<[u8]>::len, |bytes| bytes.len()), len);
+        }
     }
 }

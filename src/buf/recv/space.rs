@@ -176,6 +176,69 @@ mod tests {
         }
     }
 
+    /// What is held moves only if that makes enough space, and into other memory only if that does
+    /// not: a kibibyte, of which some was `consumed` when so much of a message `arrived`.
+    #[test]
+    fn what_is_held_stays_or_moves_or_leaves() {
+        for (consumed, arrived, missing, moves, leaves) in [
+            (300, 660, 40, false, false),
+            (480, 480, 40, false, false),
+            (300, 660, 64, false, false),
+            (500, 460, 40, true, false),
+            (300, 660, 65, true, false),
+            (300, 660, 364, true, false),
+            (300, 660, 365, true, true),
+        ] {
+            let mut rx = RecvBuffer::with_read_ahead(1024);
+            let place = rx.space().as_ptr();
+            rx.commit(consumed + arrived);
+            rx.skip(consumed);
+            rx.assemble((arrived + missing) as u64, true, None, 0);
+            assert!(rx.space().len() >= missing);
+            let at = rx.assembled_tail(arrived).as_ptr();
+            let case = (consumed, arrived, missing);
+            assert_eq!(at != place.wrapping_add(consumed), moves, "{case:?}");
+            assert_eq!(rx.capacity() != 1024, leaves, "{case:?}");
+        }
+        // just enough at the front
+        let mut rx = RecvBuffer::with_read_ahead(1024);
+        rx.space();
+        rx.commit(600);
+        rx.skip(500);
+        rx.extend_from_slice(&[1; 924]);
+        assert_eq!((rx.capacity(), rx.unparsed().len()), (1024, 1024));
+    }
+
+    /// A control frame that is done with leaves room for just as much.
+    #[test]
+    fn the_room_of_a_control_frame_is_used_again() {
+        let mut rx = RecvBuffer::with_read_ahead(256);
+        rx.extend_from_slice(b"m");
+        rx.assemble(1, false, None, 0);
+        for _ in 0..10 {
+            rx.extend_from_slice(&[0; 100]);
+            rx.take_control(2, 98, None);
+            rx.release_control(98);
+            rx.extend_from_slice(&[7; 155]);
+            rx.extend_from_slice(&[8; 100]);
+            assert_eq!(rx.capacity(), 256);
+            assert_eq!(rx.unparsed(), [[7; 155].as_slice(), &[8; 100]].concat());
+            rx.take_control(2, 253, None);
+            rx.release_control(253);
+        }
+    }
+
+    /// Reads end with a message, but not with one of its fragments.
+    #[test]
+    fn space_for_the_rest_of_a_fragment() {
+        for fin in [true, false] {
+            let mut rx = RecvBuffer::with_read_ahead(256);
+            rx.extend_from_slice(&[0; 1100]);
+            rx.assemble(2000, fin, None, 0);
+            assert_eq!(rx.space().len(), if fin { 900 } else { 1100 });
+        }
+    }
+
     /// The reads of a message end with it, however much is behind it, and the next one of that
     /// length takes a single one.
     #[test]
@@ -225,6 +288,8 @@ mod tests {
             (4607, 4608),
             (4608, 4608),
             (8100, 8100),
+            (8127, 8127),
+            (8128, 8704),
             (8191, 8704),
         ] {
             assert_eq!(off_the_page(len), expected);
@@ -250,5 +315,15 @@ mod tests {
         rx.skip(n - 10);
         assert_eq!(rx.space().len(), 4608 - 10);
         assert_eq!(rx.unparsed(), [7; 10]);
+        // at the largest it stays where it is
+        let mut rx = RecvBuffer::with_read_ahead(512);
+        let spaces = [(); 5].map(|()| {
+            let space = rx.space().as_ptr_range();
+            rx.commit(usize::MAX);
+            rx.skip(usize::MAX);
+            space
+        });
+        assert_eq!(spaces[2].end.addr() - spaces[2].start.addr(), 2048);
+        assert_eq!(spaces[3..], [spaces[2].clone(), spaces[2].clone()]);
     }
 }

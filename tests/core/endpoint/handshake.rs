@@ -73,6 +73,15 @@ fn who_is_refused_may_not_send_for_ever() {
     server.gives = 1024 * 1024;
     assert_eq!(server.run(), Stop::Closed);
     assert!(server.input.len() < 1024 * 1024);
+    // to the byte: 16 MiB in pieces, and one more
+    let mut server = End::server(&Config::new());
+    server.input = b"BREW / HTTP/1.1\r\n\r\n".to_vec();
+    assert_eq!(server.run(), Stop::Read);
+    server.gives = 1024 * 1024;
+    server.input = vec![0; 16 * 1024 * 1024];
+    assert_eq!(server.run(), Stop::Read);
+    server.input = vec![0];
+    assert_eq!(server.run(), Stop::Closed);
 }
 
 #[test]

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
+use sansws::endpoint::Step;
 use sansws::proto::{MessageKind, MessageRef, SendError};
-use sansws::{Config, PreparedMessage};
+use sansws::{Config, Event, KeepAlive, PreparedMessage};
 
 use crate::endpoint::driver::{End, Pair, ROLES, Stop};
 
@@ -46,19 +49,65 @@ fn nothing_can_be_sent_before_there_is_a_connection() {
 
 #[test]
 fn an_end_that_gets_rid_of_nothing_takes_nothing_in() {
-    let mut pair = Pair::open(&Config::new().max_unsent(1000));
-    pair.server.echo = true;
-    pair.server.takes = 0;
-    for _ in 0..10 {
-        pair.client.endpoint.feed(&mut pair.client.tx, &[1; 400][..]).unwrap();
+    // it stops when 1000 bytes wait, headers included
+    for (len, taken) in [(400, 3), (496, 2), (495, 3)] {
+        let mut pair = Pair::open(&Config::new().max_unsent(1000));
+        pair.server.echo = true;
+        pair.server.takes = 0;
+        for _ in 0..10 {
+            pair.client.endpoint.feed(&mut pair.client.tx, &[1; 500][..len]).unwrap();
+            pair.exchange();
+        }
+        assert_eq!(pair.server.seen.len(), taken, "messages of {len}");
+        assert_eq!(pair.server.run(), Stop::Wait);
+        pair.server.takes = usize::MAX;
         pair.exchange();
+        assert_eq!(pair.server.seen.len(), 10);
+        assert_eq!(pair.client.seen.len(), 10);
     }
-    assert_eq!(pair.server.seen.len(), 3, "it stops when 1000 bytes wait");
-    assert_eq!(pair.server.run(), Stop::Wait);
-    pair.server.takes = usize::MAX;
-    pair.exchange();
-    assert_eq!(pair.server.seen.len(), 10);
-    assert_eq!(pair.client.seen.len(), 10);
+}
+
+/// A message that has arrived whole comes as a chunk too, if that is asked for.
+#[test]
+fn a_whole_message_is_a_chunk() {
+    for role in ROLES {
+        let mut pair = Pair::open(&Config::new());
+        let (this, that) = pair.ends(role);
+        that.endpoint.feed(&mut that.tx, "Hello").unwrap();
+        that.run();
+        this.rx.extend_from_slice(&that.output);
+        match this.endpoint.step_in_chunks(&mut this.rx, &mut this.tx) {
+            Step::Event(Event::Chunk(chunk)) => assert_eq!(chunk.payload, b"Hello"),
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+/// A peer that takes some bytes now and then is there, though nothing comes from it.
+#[test]
+fn a_peer_that_reads_slowly_is_alive() {
+    for role in ROLES {
+        let keep_alive = KeepAlive::Every(Duration::from_secs(10));
+        let mut pair = Pair::open(&Config::new().keep_alive(keep_alive));
+        let (this, _) = pair.ends(role);
+        this.endpoint.feed(&mut this.tx, &[1; 100_000][..]).unwrap();
+        let mut until_it_is_over = |takes: usize| {
+            for second in 0..200 {
+                this.takes = takes;
+                if this.run() == Stop::Closed {
+                    return Some(second);
+                }
+                let now = Duration::from_secs(if takes > 0 { second } else { 200 + second });
+                this.endpoint.handle_timeout(now, &mut this.tx);
+            }
+            None
+        };
+        assert_eq!(until_it_is_over(100), None);
+        let seconds = until_it_is_over(0).unwrap();
+        assert!((10..100).contains(&seconds), "{seconds}");
+        assert_eq!(this.result(), "Timeout(KeepAlive)");
+        assert_eq!(this.endpoint.poll_timeout(), None);
+    }
 }
 
 #[test]
@@ -104,9 +153,17 @@ fn work_can_be_bounded() {
         that.endpoint.work_in_steps(1000);
         let before = (this.again, that.again);
         this.endpoint.feed(&mut this.tx, &[7; 100_000][..]).unwrap();
+        // nothing else comes in between
+        that.endpoint.feed(&mut that.tx, "Hello").unwrap();
+        that.run();
+        this.rx.extend_from_slice(&that.output.split_off(0));
+        assert!(matches!(this.endpoint.step(&mut this.rx, &mut this.tx), Step::Again));
         pair.exchange();
         let (this, that) = pair.ends(role);
-        assert_eq!(that.seen, ["binary 100000"]);
+        assert_eq!(
+            (&this.seen[..], &that.seen[..]),
+            (&["text Hello".to_owned()][..], &["binary 100000".to_owned()][..])
+        );
         for steps in [this.again - before.0, that.again - before.1] {
             assert!((95..300).contains(&steps), "{steps} steps of 1000 bytes");
         }

@@ -32,6 +32,7 @@ fn the_end_stays_the_end() {
     pair.exchange();
     for end in [&mut pair.client, &mut pair.server] {
         assert_eq!(end.run(), Stop::Closed);
+        assert_eq!(end.endpoint.poll_timeout(), None, "nothing is waited for");
         end.endpoint.handle_timeout(Duration::from_secs(1000), &mut end.tx);
         end.endpoint.receive_eof();
         end.rx.extend_from_slice(b"\x81\x05Hello");
@@ -104,6 +105,7 @@ fn a_broken_output_leaves_the_input() {
         assert_eq!(this.seen, ["text sent before"]);
         this.input_ended = true;
         assert_eq!(this.run(), Stop::Closed);
+        assert!(!this.output_shut, "there is nothing to shut down");
         assert_eq!(this.result(), "Disconnected");
     }
 }

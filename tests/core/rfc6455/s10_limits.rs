@@ -206,6 +206,7 @@ fn impossible_settings_are_errors() {
         (new().max_target_len(0), "max_target_len"),
         (new().max_fragments(0), "max_fragments"),
         (new().max_pending_pongs(0), "max_pending_pongs"),
+        (new().read_ahead(64 * 1024 * 1024 + 1), "read_ahead"),
         (new().max_unsent(0), "max_unsent"),
         (new().handshake_timeout(Duration::ZERO), "handshake_timeout"),
         (new().keep_alive(KeepAlive::Every(Duration::ZERO)), "keep_alive"),
@@ -225,15 +226,19 @@ fn impossible_settings_are_errors() {
     }
 }
 
-/// Each limit at the lowest value that passes.
+/// Each limit at the lowest value that passes, and the one that has a highest.
 #[test]
 fn the_smallest_settings() {
+    assert!(Config::new().read_ahead(64 * 1024 * 1024).check().is_ok());
     let config = Config::new()
         .max_message_len(0)
         .max_fragments(1)
         .max_empty_fragments(0)
         .max_pending_pongs(1)
         .max_unsent(1)
+        .max_head_len(256)
+        .max_headers(8)
+        .max_target_len(1)
         .read_ahead(0)
         .close_timeout(Duration::ZERO)
         .check()

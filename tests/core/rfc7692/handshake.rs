@@ -3,7 +3,7 @@
 use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
-use sansws::deflate::Deflate;
+use sansws::deflate::{Agreement, Deflate};
 use sansws::handshake::server::Accept;
 use sansws::handshake::{HandshakeError, client, server};
 use sansws::proto::Connection;
@@ -152,12 +152,20 @@ fn from_the_handshake_to_a_message() {
     }
 }
 
+#[test]
+fn defaults() {
+    assert_eq!(Deflate::default(), Deflate::new());
+    assert_eq!(Agreement::default(), Agreement::new());
+    assert_ne!(Deflate::new().threshold(255), Deflate::new());
+}
+
 /// settings that cannot be meant.
 #[test]
 fn impossible_settings_are_errors() {
     let check = |deflate| Config::new().deflate(deflate).check().map(drop);
     assert_eq!(check(Deflate::new()), Ok(()));
     assert_eq!(check(Deflate::new().level(0).mem_level(1).server_max_window_bits(8)), Ok(()));
+    assert_eq!(check(Deflate::new().level(9).mem_level(9)), Ok(()));
     assert_eq!(check(Deflate::new().client_max_window_bits(None).threshold(usize::MAX)), Ok(()));
     for (settings, text) in [
         (Deflate::new().level(10), "deflate.level must be 0 to 9"),

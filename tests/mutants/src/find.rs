@@ -62,6 +62,13 @@ impl<'a> Finder<'a> {
 
     fn add(&mut self, at: Span, what: &str) -> usize {
         let text = format!("{what} in {}", self.function);
+        // the second of its kind is `... #2`
+        let is_same =
+            |it: &&Mutant| it.file == self.file && it.text.split(" #").next() == Some(&text);
+        let text = match self.mutants.iter().filter(is_same).count() {
+            0 => text,
+            before => format!("{text} #{}", before + 1),
+        };
         self.mutants.push(Mutant { file: self.file.into(), line: at.start().line, text });
         self.mutants.len() - 1
     }
@@ -80,7 +87,8 @@ impl<'a> Finder<'a> {
             };
             let kept = |value: &String| {
                 let body = self.text(body.span());
-                body.trim_matches(['{', '}', ' ', '\n']) != value
+                let body = body.trim_matches(['{', '}', ' ', '\n']);
+                body != value && (body, &**value) != ("Self::default()", "Default::default()")
             };
             let values: Vec<_> = values.into_iter().filter(kept).collect();
             let alternatives = values
@@ -144,10 +152,14 @@ impl<'a> Finder<'a> {
     }
 }
 
-fn is_test(attributes: &[Attribute]) -> bool {
+/// Whether this is for tests, or for a feature that the changed crate does not have.
+fn is_left_out(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|it| {
-        let list = || it.meta.require_list().is_ok_and(|it| it.tokens.to_string() == "test");
-        it.path().is_ident("test") || it.path().is_ident("cfg") && list()
+        let list = it.meta.require_list().map(|it| it.tokens.to_string()).unwrap_or_default();
+        let needs = list.strip_prefix("feature = ").map(|it| it.trim_matches('"'));
+        it.path().is_ident("test")
+            || it.path().is_ident("cfg")
+                && (list == "test" || needs.is_some_and(|it| it != "std" && it != "deflate"))
     })
 }
 
@@ -201,13 +213,13 @@ fn is_wildcard(arm: &Arm) -> bool {
 
 impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {
-        if !is_test(&item.attrs) {
+        if !is_left_out(&item.attrs) {
             visit::visit_item_mod(self, item);
         }
     }
 
     fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
-        if is_test(&item.attrs) {
+        if is_left_out(&item.attrs) {
             return;
         }
         let ty = self.text(item.self_ty.span());
@@ -221,13 +233,13 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
-        if !is_test(&item.attrs) {
+        if !is_left_out(&item.attrs) {
             self.function(&item.sig, &item.block);
         }
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
-        if !is_test(&item.attrs) {
+        if !is_left_out(&item.attrs) {
             self.function(&item.sig, &item.block);
         }
     }
