@@ -62,6 +62,13 @@ impl<'a> Finder<'a> {
 
     fn add(&mut self, at: Span, what: &str) -> usize {
         let text = format!("{what} in {}", self.function);
+        // the second of its kind is `... #2`
+        let is_same =
+            |it: &&Mutant| it.file == self.file && it.text.split(" #").next() == Some(&text);
+        let text = match self.mutants.iter().filter(is_same).count() {
+            0 => text,
+            before => format!("{text} #{}", before + 1),
+        };
         self.mutants.push(Mutant { file: self.file.into(), line: at.start().line, text });
         self.mutants.len() - 1
     }

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! cargo run --manifest-path tests/mutants/Cargo.toml --target-dir target/mutants/program -- \
-//!     [--only TEXT] [--seconds N] [--slow] src/wire [...]
+//!     [--only TEXT] [--again] [--seconds N] [--slow] src/wire [...]
 //! ```
 //!
 //! The changes are those of cargo-mutants. That compiles the crate once for each; here all of them
 //! are in one program, in a copy below `target/mutants`, and `MUTANT` says which one happens.
-//! What does not compile is left out. `accepted.txt` has the changes that no test can notice. With
-//! `--slow` the property tests, the fuzzers and zlib look at what the other tests have not noticed.
+//! What does not compile is left out. Each test is run once to see which changes it reaches; a
+//! change is then looked at by those tests alone, and with `--slow` also by those that take long,
+//! which are most of the property tests, the fuzzers and zlib. `--again` makes those changes again
+//! that were not noticed the last time. `accepted.txt` has the changes that no test can notice.
 
 mod find;
 mod put;
@@ -38,12 +40,13 @@ struct File {
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
-    let (mut only, mut seconds, mut slow) = (String::new(), u64::MAX, false);
+    let (mut only, mut again, mut seconds, mut slow) = (String::new(), false, u64::MAX, false);
     let mut paths = Vec::new();
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--only" => only = arguments.next().unwrap(),
+            "--again" => again = true,
             "--slow" => slow = true,
             "--seconds" => seconds = arguments.next().unwrap().parse().unwrap(),
             _ => paths.push(argument),
@@ -67,16 +70,18 @@ fn main() -> ExitCode {
     let changed: Vec<_> = files.iter().map(|it| it.path.as_path()).collect();
     copy(&root, &tree, Path::new(""), &changed);
     let gone = what_does_not_compile(&tree, &files, &mutants);
-    let tests = Tests::build(&tree, slow);
     println!("{} changes, of which {} do not compile", mutants.len(), gone.len());
-    println!("{} s to compile, {:?} for all tests", start.elapsed().as_secs(), tests.time());
+    let mut tests = Tests::build(&tree, mutants.len(), slow);
+    println!("{} s until {} tests were compiled and run", start.elapsed().as_secs(), tests.len());
+    let survived = tree.with_extension("survived");
+    let last = again.then(|| fs::read_to_string(&survived).unwrap());
 
-    let (mut noticed, mut late, mut accepted, mut survivors) = (0, 0, 0, 0);
-    let mut used = BTreeSet::new();
+    let (mut noticed, mut late, mut accepted, mut survivors) = (0, 0, 0, String::new());
     let (start, mut done) = (Instant::now(), 0);
     for (id, mutant) in mutants.iter().enumerate() {
         let name = format!("{}: {}", mutant.file, mutant.text);
-        if gone.contains(&id) || !name.contains(&only) {
+        let is_again = last.as_ref().is_none_or(|it| it.lines().any(|line| line == name));
+        if gone.contains(&id) || !name.contains(&only) || !is_again {
             continue;
         }
         if start.elapsed() > Duration::from_secs(seconds) {
@@ -87,28 +92,26 @@ fn main() -> ExitCode {
         if done % 25 == 0 {
             println!("{done} changes after {} s", start.elapsed().as_secs());
         }
-        let part = mutant.file.split('/').nth(1).unwrap().trim_end_matches(".rs");
-        match tests.run(id, &format!("{part}::")) {
+        let outcome = tests.run(id);
+        let has_reason = ACCEPTED.lines().any(|it| is_line_of(it, &name));
+        match outcome {
             Outcome::Noticed => noticed += 1,
             Outcome::TooLong => late += 1,
-            Outcome::Survived => match ACCEPTED.lines().find(|it| is_line_of(it, &name)) {
-                Some(line) => {
-                    used.insert(line);
-                    accepted += 1;
-                }
-                None => {
-                    survivors += 1;
-                    println!("SURVIVED {}:{}: {}", mutant.file, mutant.line, mutant.text);
-                }
-            },
+            _ if has_reason => accepted += 1,
+            _ => {
+                println!("{outcome:?} {}:{}: {}", mutant.file, mutant.line, mutant.text);
+                survivors += &format!("{name}\n");
+            }
         }
     }
     println!(
         "{done} changes in {} s: {noticed} noticed, {late} that never ended, {accepted} with a \
-         reason, {survivors} not noticed",
-        start.elapsed().as_secs()
+         reason, {} not noticed",
+        start.elapsed().as_secs(),
+        survivors.lines().count()
     );
-    if survivors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    fs::write(survived, &survivors).unwrap();
+    if survivors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn is_line_of(line: &str, name: &str) -> bool {

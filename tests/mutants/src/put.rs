@@ -65,10 +65,15 @@ fn one(kind: &Kind, inner: String, gone: &BTreeSet<usize>) -> String {
 }
 
 /// The module that is put into the changed crate: one change happens, the one that `MUTANT` says,
-/// and none while the compiler computes a constant.
+/// and none while the compiler computes a constant. Those that are asked for are put into the file
+/// that `MUTANTS_REACHED` names, once each.
 pub const SWITCH: &str = r#"
 #[allow(missing_docs, unsafe_code, unused, unreachable_pub)]
 mod mutant {
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     pub const fn on(id: u32) -> bool {
         #[allow(unused_unsafe)]
         unsafe { core::intrinsics::const_eval_select((id,), in_const, at_run_time) }
@@ -77,9 +82,20 @@ mod mutant {
         false
     }
     fn at_run_time(id: u32) -> bool {
-        static ACTIVE: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+        static ACTIVE: OnceLock<u32> = OnceLock::new();
+        static RECORD: OnceLock<Option<std::fs::File>> = OnceLock::new();
+        static REACHED: [AtomicBool; 1 << 14] = [const { AtomicBool::new(false) }; 1 << 14];
+        if let Some(mut file) = RECORD.get_or_init(record).as_ref()
+            && !REACHED[id as usize].swap(true, Ordering::Relaxed)
+        {
+            file.write_all(&id.to_le_bytes()).unwrap();
+        }
         let read = || std::env::var("MUTANT").ok()?.parse().ok();
         *ACTIVE.get_or_init(|| read().unwrap_or(u32::MAX)) == id
+    }
+    fn record() -> Option<std::fs::File> {
+        let path = std::env::var_os("MUTANTS_REACHED")?;
+        Some(std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap())
     }
 }
 "#;
