@@ -173,7 +173,8 @@ impl HeadReader {
                 // do not: where one party does and the other does not, requests get smuggled.
                 b'\n' => return Err(HandshakeError::BareLineFeed),
                 _ if self.part != Part::Headers => self.start_line(at, byte)?,
-                b' ' | b'\t' if at == self.line_start => self.unfold()?,
+                // of a header line only the first byte comes here
+                b' ' | b'\t' => self.unfold()?,
                 _ => {}
             }
         }
@@ -231,7 +232,8 @@ impl HeadReader {
                 self.end_version(start, end)?;
                 self.part = Part::Headers;
             }
-            Part::StatusLine if end > self.line_start => self.part = Part::Headers,
+            // its first byte is there, or this was no answer of HTTP
+            Part::StatusLine => self.part = Part::Headers,
             _ => return Err(HandshakeError::MalformedStartLine),
         }
         Ok(false)

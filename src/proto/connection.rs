@@ -494,3 +494,87 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "std")]
+mod tests {
+    use bytes::Buf;
+
+    use super::*;
+
+    /// A ping that was found is answered once, whichever owner has found it; so is the next one.
+    #[test]
+    fn halves_that_are_joined_answer_once() {
+        let config = Config::new();
+        for by_halves in [true, false] {
+            let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+            let mut client = Connection::client(&config, [7; 32]);
+            rx.extend_from_slice(b"\x89\x01a\x81\x01b\x89\x01c");
+            if !by_halves {
+                assert_eq!(client.advance(&mut rx, &mut tx), Ok(true));
+            }
+            let (mut receiver, sender) = client.split();
+            if by_halves {
+                assert_eq!(receiver.advance(&mut rx), Ok(Some(Ready::Ping(1))));
+                assert!(tx.is_empty());
+            }
+            let pong_len = 7;
+            let mut client = Connection::join(receiver, sender, &rx, &mut tx);
+            assert_eq!(tx.remaining(), pong_len);
+            let event = client.poll_event(&mut rx, &mut tx);
+            assert!(matches!(event, Ok(Some(Event::Ping(b"a")))), "{event:?}");
+            assert_eq!(tx.remaining(), pong_len);
+            // nothing is owed for a message
+            assert_eq!(client.advance(&mut rx, &mut tx), Ok(true));
+            let (receiver, sender) = client.split();
+            let mut client = Connection::join(receiver, sender, &rx, &mut tx);
+            assert!(matches!(client.poll_event(&mut rx, &mut tx), Ok(Some(Event::Text(_)))));
+            assert_eq!(tx.remaining(), pong_len);
+            let event = client.poll_event(&mut rx, &mut tx);
+            assert!(matches!(event, Ok(Some(Event::Ping(b"c")))), "{event:?}");
+            assert_eq!(tx.remaining(), 2 * pong_len);
+        }
+    }
+
+    /// RFC 6455 §7.1.4: both Close frames make an end clean, and one that still waited, here or on
+    /// its way to the transport, when the time was over, was not sent.
+    #[test]
+    fn an_answer_that_did_not_leave_is_no_clean_end() {
+        for (in_buffer, in_flight, clean) in [(false, 0, true), (true, 0, false), (false, 1, false)]
+        {
+            let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+            let mut client = Connection::client(&Config::new(), [7; 32]);
+            rx.extend_from_slice(b"\x88\x00");
+            assert!(matches!(client.poll_event(&mut rx, &mut tx), Ok(Some(Event::Close(None)))));
+            if !in_buffer {
+                tx.advance(tx.remaining());
+            }
+            for _ in 0..2 {
+                let now = client.poll_timeout().unwrap();
+                client.sender.handle_timeout_with(now, &mut tx, in_flight, false).unwrap();
+            }
+            assert_eq!(client.state(), State::Closed);
+            assert_eq!(client.close_info().unwrap().clean, clean);
+        }
+    }
+
+    /// What the adapters ask for besides.
+    #[test]
+    fn what_a_sender_knows() {
+        let config = Config::new().close_timeout(Duration::from_secs(7)).max_unsent(70);
+        let conn = Connection::client(&config, [7; 32]);
+        assert_eq!(conn.sender.close_timeout(), Duration::from_secs(7));
+        assert_eq!((conn.sender.max_unsent(), conn.sender.has_ended()), (70, false));
+        #[cfg(feature = "deflate")]
+        {
+            let mut tx = SendBuffer::new();
+            assert_eq!(conn.sender.under_way(), 0);
+            let mut conn = conn.with_deflate(Agreement::new(), &Deflate::new().threshold(0));
+            conn.work_in_steps(10);
+            conn.feed(&mut tx, &[7; 100][..]).unwrap();
+            assert_eq!((conn.sender.under_way(), tx.remaining()), (100, 0));
+            conn.sender.finish(&mut tx);
+            assert_eq!(conn.sender.under_way(), 0);
+        }
+    }
+}

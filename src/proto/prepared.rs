@@ -170,3 +170,18 @@ fn encode(opcode: Opcode, compressed: bool, payload: &[u8]) -> (Bytes, usize) {
     frame.extend_from_slice(payload);
     (frame.freeze(), header.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It may be kept for long, so it has no more memory than it needs.
+    #[test]
+    fn a_frame_and_no_more() {
+        for len in [0, 1, 1000, 70_000] {
+            let (frame, at) = encode(Opcode::Binary, false, &alloc::vec![7; len]);
+            assert_eq!(frame.len(), at + len);
+            assert_eq!(frame.try_into_mut().unwrap().capacity(), at + len);
+        }
+    }
+}

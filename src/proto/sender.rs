@@ -546,10 +546,6 @@ impl Sender {
         Ok(())
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
-    }
-
     /// Returns a header with FIN set, and a fresh key where this end masks.
     #[inline]
     pub(super) fn header(&mut self, opcode: Opcode, len: usize) -> FrameHeader {

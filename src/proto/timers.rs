@@ -93,6 +93,7 @@ impl Arrived {
 }
 
 /// Outcome of a look at the clock.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Nothing,
     /// Send a ping with this payload.
@@ -423,3 +424,252 @@ fn millis(wait: Duration) -> u32 {
 /// Time to read on after the last bytes were written, so that the peer gets to see them: several
 /// round trips of any network; RFC 9112 §9.6 asks for "a brief period".
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KeepAlive;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const KIB: usize = 1024;
+    const NEVER: Option<(u32, Due)> = None;
+
+    fn timers(role: Role) -> Timers {
+        let config = Config::new().keep_alive(KeepAlive::Every(20 * SECOND));
+        let mut timers =
+            Timers::new(role, &config.pong_timeout(10 * SECOND).close_timeout(10 * SECOND));
+        assert_eq!(timers.handle(Duration::ZERO, Phase::Open, Signs::default()), Due::Nothing);
+        timers
+    }
+
+    /// Those that wait for a pong since second 20: before the ping so many bytes were written, and
+    /// so many waited in front of it.
+    fn pinged(written: usize, unsent: usize) -> Timers {
+        let mut timers = timers(Role::Server);
+        timers.note_written(written);
+        let due = timers.handle(20 * SECOND, Phase::Open, Signs { unsent, ..Signs::default() });
+        assert_eq!(due, Due::Ping([0, 0, 0, 1]));
+        timers
+    }
+
+    /// Those that wait in a phase of closing since second 100.
+    fn closing(mut timers: Timers, phase: Phase, unsent: usize) -> Timers {
+        let due = timers.handle(100 * SECOND, phase, Signs { unsent, ..Signs::default() });
+        assert_eq!(due, Due::Nothing);
+        timers
+    }
+
+    /// Looks at each deadline: which look is the verdict, and what that is.
+    fn verdict(
+        timers: &mut Timers,
+        phase: Phase,
+        mut signs: impl FnMut(u32, &mut Timers) -> Signs,
+    ) -> Option<(u32, Due)> {
+        (1..100).find_map(|look| {
+            let (now, signs) = (timers.poll(phase).unwrap(), signs(look, timers));
+            Some((look, timers.handle(now, phase, signs))).filter(|it| it.1 != Due::Nothing)
+        })
+    }
+
+    fn bytes(bytes: u32) -> Signs {
+        let arrived = Arrived { bytes, ..Arrived::default() };
+        Signs { arrived, ..Signs::default() }
+    }
+
+    fn in_frame(bytes: u32, in_message: bool) -> Signs {
+        let arrived = Arrived { bytes, in_frame: true, in_message };
+        Signs { arrived, ..Signs::default() }
+    }
+
+    /// The transport took bytes, and has not taken so many.
+    fn progress(unsent: usize) -> Signs {
+        Signs { progress: true, unsent, ..Signs::default() }
+    }
+
+    /// How many looks a peer gets that answers no ping, by what it does instead.
+    #[test]
+    fn a_missing_pong() {
+        let lost = |look| Some((look, Due::Expired(Timeout::KeepAlive)));
+        let waited = |mut timers: Timers, signs: fn(u32, &mut Timers) -> Signs| {
+            verdict(&mut timers, Phase::Open, signs)
+        };
+        // nothing: one look, and one for each 16 KiB before the ping
+        for (written, look) in [(0, 1), (16 * KIB - 1, 1), (16 * KIB, 2), (1024 * KIB, 13)] {
+            assert_eq!(waited(pinged(written, 0), |_, _| Signs::default()), lost(look));
+        }
+        // four more where nobody reads
+        for (written, look) in [(0, 5), (32 * KIB, 7)] {
+            let deaf = |_, _: &mut Timers| Signs { deaf: true, ..Signs::default() };
+            assert_eq!(waited(pinged(written, 0), deaf), lost(look));
+        }
+        // bytes: 16 more; any sign begins the silent looks anew
+        assert_eq!(waited(pinged(0, 0), |_, _| bytes(1)), lost(17));
+        assert_eq!(waited(pinged(32 * KIB, 0), |_, _| bytes(1)), lost(19));
+        for sign in [bytes(1), progress(0)] {
+            let once = |look, _: &mut Timers| if look == 3 { sign } else { Signs::default() };
+            assert_eq!(verdict(&mut pinged(32 * KIB, 0), Phase::Open, once), lost(6));
+        }
+        // a frame that comes on, with 64 bytes a second, to its end and no further
+        assert_eq!(waited(pinged(0, 0), |_, _| in_frame(640, false)), NEVER);
+        assert_eq!(waited(pinged(0, 0), |_, _| in_frame(639, false)), lost(17));
+        let frame = |look, _: &mut Timers| if look < 30 { in_frame(640, false) } else { bytes(1) };
+        assert_eq!(waited(pinged(0, 0), frame), lost(31));
+        // a pong to another ping
+        let other = |look, timers: &mut Timers| {
+            if look == 11 {
+                timers.pong(b"other");
+            }
+            bytes(1)
+        };
+        assert_eq!(waited(pinged(0, 0), other), lost(10 + 17));
+    }
+
+    /// Somebody who reads is waited for while the ping is in this end's buffer, or may be in the
+    /// transport.
+    #[test]
+    fn a_peer_that_reads() {
+        let lost = |look| Some((look, Due::Expired(Timeout::KeepAlive)));
+        for unsent in [0, 1000] {
+            assert_eq!(
+                verdict(&mut pinged(0, unsent), Phase::Open, |_, _| progress(unsent)),
+                NEVER
+            );
+        }
+        let most = MOST_IN_TRANSPORT as usize;
+        for (written, expected) in [(most, NEVER), (most + 1, lost(17))] {
+            let mut timers = pinged(0, 0);
+            timers.note_written(written);
+            assert_eq!(verdict(&mut timers, Phase::Open, |_, _| progress(0)), expected);
+        }
+        // looks without an answer are forgotten if the ping was not there to be answered
+        for (left, unsent, look) in
+            [(0, 1000, 11 + 17), (1009, 1, 11 + 17), (1010, 1, 18), (0, 0, 18)]
+        {
+            let mut timers = pinged(0, 1000);
+            timers.note_written(left);
+            let once = |look, _: &mut Timers| if look == 11 { progress(unsent) } else { bytes(1) };
+            assert_eq!(verdict(&mut timers, Phase::Open, once), lost(look), "{left} {unsent}");
+        }
+        // and that it has left begins no other wait
+        let mut timers = pinged(0, 0);
+        timers.note_written(PING_LEN);
+        assert_eq!(timers.poll(Phase::Open), Some(30 * SECOND));
+    }
+
+    /// A message has to come on in each interval, or while a pong is waited for in the time for
+    /// that, with 64 bytes a second.
+    #[test]
+    fn a_message_under_way() {
+        let stuck = |look| Some((look, Due::Expired(Timeout::Message)));
+        for (bytes, expected) in [(1280, NEVER), (1279, stuck(17))] {
+            let mut timers = timers(Role::Client);
+            let signs = in_frame(bytes, true);
+            let verdict = (1..100).find_map(|interval| {
+                let now = timers.poll(Phase::Open).unwrap();
+                match timers.handle(now, Phase::Open, signs) {
+                    Due::Ping(payload) => {
+                        timers.pong(&payload);
+                        assert!(!timers.is_due(now + SECOND, Phase::Open), "signs are for later");
+                        assert_eq!(timers.handle(now, Phase::Open, Signs::default()), Due::Nothing);
+                        None
+                    }
+                    due => Some((interval, due)),
+                }
+            });
+            assert_eq!(verdict, expected);
+        }
+        for (bytes, expected) in [(640, NEVER), (639, stuck(17))] {
+            let signs = |_, _: &mut Timers| in_frame(bytes, true);
+            assert_eq!(verdict(&mut pinged(0, 0), Phase::Open, signs), expected);
+        }
+    }
+
+    /// Signs are judged at the end of a wait; a pong that came does not end the interval.
+    #[test]
+    fn when_signs_are_judged() {
+        let mut timers = pinged(0, 0);
+        let due =
+            |timers: &Timers, millis| timers.is_due(Duration::from_millis(millis), Phase::Open);
+        assert!(!due(&timers, 29_999) && due(&timers, 30_000));
+        timers.pong(&[0, 0, 0, 1]);
+        assert!(!due(&timers, 39_999) && due(&timers, 40_000));
+        assert!(timers.is_due(Duration::ZERO, Phase::CloseSent), "a wait that has not begun");
+    }
+
+    /// How many looks a peer gets that does not answer our Close.
+    #[test]
+    fn a_missing_close() {
+        use Phase::CloseSent;
+        let lost = |look| Some((look, Due::Expired(Timeout::Closing)));
+        let silent = |_, _: &mut Timers| Signs::default();
+        for (written, look) in [(0, 1), (16 * KIB - 1, 1), (32 * KIB, 3), (1024 * KIB, 4)] {
+            let mut timers = timers(Role::Client);
+            timers.note_written(written);
+            let mut timers = closing(timers, CloseSent, 0);
+            assert_eq!(verdict(&mut timers, CloseSent, silent), lost(look));
+        }
+        // what is before a ping that was not answered counts too
+        for (answered, look) in [(false, 4), (true, 2)] {
+            let mut timers = pinged(32 * KIB, 0);
+            timers.note_written(16 * KIB);
+            if answered {
+                timers.pong(&[0, 0, 0, 1]);
+                timers.handle(21 * SECOND, Phase::Open, Signs::default());
+            }
+            let mut timers = closing(timers, CloseSent, 0);
+            assert_eq!(verdict(&mut timers, CloseSent, silent), lost(look), "{answered}");
+        }
+        // the wait begins once more when the Close has left, and not again
+        let mut timers = timers(Role::Server);
+        timers.note_written(16 * KIB);
+        let mut timers = closing(timers, CloseSent, 16 * KIB);
+        timers.note_written(16 * KIB - 1);
+        assert_eq!(timers.poll(CloseSent), Some(110 * SECOND));
+        timers.note_written(1);
+        assert_eq!(timers.poll(CloseSent), Some(Duration::ZERO));
+        let mut timers = closing(timers, CloseSent, 0);
+        timers.note_written(100);
+        assert_eq!(timers.poll(CloseSent), Some(110 * SECOND));
+        assert_eq!(verdict(&mut timers, CloseSent, silent), lost(3));
+        // signs of life
+        let started = || {
+            let mut timers = self::timers(Role::Server);
+            timers.note_written(32 * KIB);
+            closing(timers, CloseSent, 0)
+        };
+        assert_eq!(verdict(&mut started(), CloseSent, |_, _| progress(0)), NEVER);
+        assert_eq!(verdict(&mut started(), CloseSent, |_, _| in_frame(640, false)), NEVER);
+        assert_eq!(verdict(&mut started(), CloseSent, |_, _| in_frame(639, false)), lost(3));
+        let once = |look, _: &mut Timers| if look == 3 { progress(0) } else { Signs::default() };
+        assert_eq!(verdict(&mut started(), CloseSent, once), lost(6));
+    }
+
+    /// And one that does not close the transport, behind both Close frames or a violation.
+    #[test]
+    fn a_missing_end() {
+        use Phase::{CloseDone, CloseSent, Failed};
+        let over = |look| Some((look, Due::GiveUp));
+        let silent = |_, _: &mut Timers| Signs::default();
+        for (role, wait) in [(Role::Server, SECOND), (Role::Client, 10 * SECOND)] {
+            let started = |phase, unsent| {
+                let mut timers = timers(role);
+                timers.note_written(32 * KIB);
+                closing(timers, phase, unsent)
+            };
+            assert_eq!(started(CloseDone, 0).poll(CloseDone), Some(100 * SECOND + wait));
+            assert_eq!(started(CloseDone, 1).poll(CloseDone), Some(110 * SECOND));
+            assert_eq!(started(Failed, 1).poll(Failed), Some(100 * SECOND + wait));
+            assert_eq!(verdict(&mut started(CloseDone, 0), CloseDone, silent), over(3));
+            let signs = |_, _: &mut Timers| in_frame(640, false);
+            assert_eq!(verdict(&mut started(CloseDone, 0), CloseDone, signs), over(3));
+            let signs = |_, _: &mut Timers| progress(0);
+            assert_eq!(verdict(&mut started(CloseDone, 0), CloseDone, signs), NEVER);
+            assert_eq!(verdict(&mut started(Failed, 0), Failed, signs), over(1));
+            // the answer to our Close shows that all before it was read
+            let mut timers = started(CloseSent, 0);
+            timers.note_written(32 * KIB);
+            let mut timers = closing(timers, CloseDone, 0);
+            assert_eq!(verdict(&mut timers, CloseDone, silent), over(1));
+        }
+    }
+}

@@ -69,8 +69,8 @@ impl<'a> MessageWriter<'a> {
     ///
     /// # Errors
     ///
-    /// [`SendError::BufferFull`], [`SendError::NotOpen`] or [`SendError::InvalidUtf8`]; nothing was
-    /// written then, and the message can go on.
+    /// [`SendError::BufferFull`] or [`SendError::InvalidUtf8`]; nothing was written then, and the
+    /// message can go on.
     pub fn write(&mut self, tx: &mut SendBuffer, payload: &[u8]) -> Result<(), SendError> {
         if payload.is_empty() {
             return Ok(());
@@ -88,9 +88,7 @@ impl<'a> MessageWriter<'a> {
     }
 
     fn put(&mut self, tx: &mut SendBuffer, payload: &[u8], fin: bool) -> Result<(), SendError> {
-        if !self.sender.is_open() {
-            return Err(SendError::NotOpen);
-        }
+        // nobody else can have closed it: this writer has the sender
         self.sender.finish(tx);
         self.sender.check_room(tx)?;
         let Some(fragments) = &mut self.sender.fragments else { return Err(SendError::NoMessage) };
@@ -133,7 +131,7 @@ impl<'a> MessageWriter<'a> {
         let least = if fin { len } else { usize::MAX };
         let worth = !first || self.sender.is_worth_compressing(least);
         let Some(fragments) = &mut self.sender.fragments else { return false };
-        fragments.compress &= worth && (len > 0 || !first);
+        fragments.compress &= worth;
         fragments.compress && self.sender.deflation.is_some()
     }
 }

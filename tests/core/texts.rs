@@ -127,6 +127,16 @@ fn what_headers_are_not() {
     assert_eq!((origin.scheme(), origin.host(), origin.port()), ("https", "h", Some(443)));
     let origin: Origin = "app://h".parse().unwrap();
     assert_eq!(origin.port(), None);
+    // RFC 6454 §6.2: without the port that is the default one
+    for (written, shown) in [
+        ("HTTPS://H:443", "https://h"),
+        ("http://h:443", "http://h:443"),
+        ("http://h", "http://h"),
+        ("app://[::1]", "app://[::1]"),
+        ("app://h:80", "app://h:80"),
+    ] {
+        assert_eq!(written.parse::<Origin>().unwrap().to_string(), shown);
+    }
     let mut validator = Utf8Validator::new();
     assert_eq!(validator.update(b"\xff").unwrap_err().to_string(), "not valid UTF-8");
 }

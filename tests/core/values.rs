@@ -22,7 +22,7 @@ fn texts() {
     each_role(|role| {
         received(role, Opcode::Text, "h\u{e9}".as_bytes(), |event| {
             let Event::Text(text) = event else { panic!("{event:?}") };
-            assert!(text == *"h\u{e9}" && text == "h\u{e9}" && text != *"h");
+            assert!(text == *"h\u{e9}" && text == "h\u{e9}" && text != *"h" && text != "h");
             assert_eq!(AsRef::<str>::as_ref(&text), "h\u{e9}");
             assert_eq!(AsRef::<[u8]>::as_ref(&text), "h\u{e9}".as_bytes());
             assert_eq!(format!("{text} {text:?}"), "h\u{e9} \"h\u{e9}\"");
@@ -38,7 +38,7 @@ fn binaries() {
         received(role, Opcode::Binary, b"\x01\xff", |event| {
             let Event::Binary(binary) = event else { panic!("{event:?}") };
             assert!(binary == *b"\x01\xff".as_slice() && binary == b"\x01\xff".as_slice());
-            assert!(binary != *b"".as_slice());
+            assert!(binary != *b"".as_slice() && binary != b"".as_slice());
             assert_eq!(AsRef::<[u8]>::as_ref(&binary), b"\x01\xff");
             assert_eq!(format!("{binary:?}"), "[1, 255]");
             assert_eq!(binary.as_slice(), b"\x01\xff");
@@ -51,6 +51,7 @@ fn binaries() {
 fn messages() {
     let fixed = Utf8Bytes::from_static("h\u{e9}");
     assert_eq!(Utf8Bytes::from(Cow::Owned::<str>("h\u{e9}".into())), fixed);
+    assert!(fixed == "h\u{e9}" && fixed != "h" && fixed != *"h");
     assert_eq!(AsRef::<str>::as_ref(&fixed), "h\u{e9}");
     assert_eq!(AsRef::<[u8]>::as_ref(&fixed), "h\u{e9}".as_bytes());
     assert_eq!(format!("{fixed:?}"), "\"h\u{e9}\"");

@@ -198,6 +198,10 @@ mod tests {
                 assert_eq!(result.unwrap_err(), error, "{step}");
             }
         }
+        // one fewer is a reasonable number
+        let (result, _) =
+            ask(&(interim[25..].to_string() + "HTTP/1.1 200 OK\r\n\r\n").into_bytes(), 7);
+        assert!(matches!(result, Ok(Some(Answer::Open))), "{result:?}");
         let config = Config::new().max_refusal_body_len(10);
         let mut rx = RecvBuffer::new();
         rx.extend_from_slice(b"HTTP/1.1 502 Bad Gateway\r\n\r\na page that is long");

@@ -133,7 +133,9 @@ mod tests {
             ("Sunday, 06-Nov-94 08:49:37 GMT", 784_111_777),
             ("Sun Nov  6 08:49:37 1994", 784_111_777),
             ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-            ("Wed, 31 Dec 1969 23:59:59 GMT", 86_399), // before all times: it is over
+            ("Thursday, 01-Jan-70 00:00:00 GMT", 0),
+            ("Tuesday, 01-Jan-69 00:00:00 GMT", 3_124_224_000), // of 2069
+            ("Wed, 31 Dec 1969 23:59:59 GMT", 86_399),          // before all times: it is over
             ("Tue, 29 Feb 2000 12:00:00 GMT", 951_825_600),
             ("Wed, 01 Mar 2000 00:00:00 GMT", 951_868_800),
             ("Fri, 27 Nov 2026 02:40:19 GMT", 1_795_747_219),

@@ -331,14 +331,8 @@ impl fmt::Display for AcceptError {
     }
 }
 
-impl core::error::Error for AcceptError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Peer(error) => error.source(),
-            Self::Usage(error) => error.source(),
-        }
-    }
-}
+/// Its text is the whole of it.
+impl core::error::Error for AcceptError {}
 
 impl From<HandshakeError> for AcceptError {
     fn from(error: HandshakeError) -> Self {
@@ -363,5 +357,12 @@ mod tests {
         assert!(peer.headers().contains(&("Sec-WebSocket-Version", "13")));
         let usage = AcceptError::from(UsageError::NoSubprotocols);
         assert_eq!((usage.status(), usage.headers()), (500, &[][..]));
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn an_adapter_knows_what_was_chosen() {
+        assert_eq!(Accept::new().chosen_subprotocol(), None);
+        assert_eq!(Accept::new().subprotocol("chat").chosen_subprotocol(), Some("chat"));
     }
 }

@@ -132,3 +132,72 @@ fn inflated(rx: &RecvBuffer) -> &[u8] {
 /// has.
 #[cfg(feature = "std")]
 const SOME_AHEAD: usize = 4 * RecvBuffer::DEFAULT_READ_AHEAD;
+
+#[cfg(test)]
+#[cfg(feature = "std")]
+mod tests {
+    use bytes::Buf;
+
+    use super::*;
+    use crate::buf::SendBuffer;
+    use crate::config::Config;
+    use crate::proto::{Connection, MessageRef, Role};
+
+    /// What can be read as bytes is held until its last byte is consumed; a ping is not.
+    fn check(mut peer: Connection, receiver: &mut Receiver) {
+        let text = "Hello world ".repeat(20); // shorter compressed
+        let (mut tx, mut rx) = (SendBuffer::new(), RecvBuffer::new());
+        for in_chunks in [false, true, false] {
+            for parts in [&[100, 140][..], &[240], &[1, 0, 1000]] {
+                peer.feed(&mut tx, &text).unwrap();
+                peer.feed(&mut tx, MessageRef::ping(b"?")).unwrap();
+                rx.extend_from_slice(&tx.copy_to_bytes(tx.remaining()));
+                receiver.deliver(in_chunks, &rx);
+                let ready = receiver.advance(&mut rx).unwrap().unwrap();
+                assert_eq!((ready.kind(), ready.is_chunk()), (Some(MessageKind::Text), in_chunks));
+                let mut left = text.as_bytes();
+                for &n in parts {
+                    assert_eq!(receiver.held(), Some(ready));
+                    assert_eq!(Receiver::held_payload(&rx, ready), left);
+                    receiver.consume_held(&mut rx, ready, n);
+                    left = &left[n.min(left.len())..];
+                }
+                assert_eq!(receiver.held(), None);
+                let ready = receiver.advance(&mut rx).unwrap().unwrap();
+                assert_eq!((ready, ready.kind(), receiver.held()), (Ready::Ping(1), None, None));
+                receiver.take_event(&mut rx, ready);
+                assert_eq!(receiver.advance(&mut rx), Ok(None));
+            }
+        }
+        assert!(rx.is_idle());
+    }
+
+    #[test]
+    fn held_data() {
+        let config = Config::new();
+        let client = || Connection::client(&config, [7; 32]);
+        check(client(), &mut Receiver::new(Role::Server, &config));
+        check(Connection::server(&config), &mut Receiver::new(Role::Client, &config));
+        #[cfg(feature = "deflate")]
+        {
+            use crate::deflate::{Agreement, Deflate};
+
+            let (agreed, settings) = (Agreement::new(), Deflate::new().threshold(0));
+            let mut receiver = Receiver::new(Role::Server, &config);
+            receiver.set_deflate(agreed);
+            check(client().with_deflate(agreed, &settings), &mut receiver);
+        }
+    }
+
+    /// As much as a message may have; where none is held whole, it is the same for all.
+    #[test]
+    fn what_may_be_taken_in_ahead() {
+        for (limit, ahead) in [(1, SOME_AHEAD), (SOME_AHEAD + 1, SOME_AHEAD + 1)] {
+            let config = Config::new().max_message_len(limit);
+            let mut receiver = Receiver::new(Role::Client, &config);
+            assert_eq!(receiver.max_ahead(), ahead);
+            receiver.deliver(true, &RecvBuffer::new());
+            assert_eq!(receiver.max_ahead(), SOME_AHEAD);
+        }
+    }
+}

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
-use sansws::endpoint::Step;
-use sansws::proto::{MessageKind, MessageRef, SendError};
+use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::endpoint::{Endpoint, Step};
+use sansws::proto::{Connection, MessageKind, MessageRef, Role, SendError};
+use sansws::wire::Opcode;
 use sansws::{Config, Event, KeepAlive, PreparedMessage};
+use sansws_test::pair::{each_role, frame, other};
 
 use crate::endpoint::driver::{End, Pair, ROLES, Stop};
 
@@ -33,6 +36,28 @@ fn messages_go_both_ways() {
             ["text Hello", "binary 70000", "pong 1", "text prepared", "text in parts"]
         );
     }
+}
+
+/// Each call says how the next message is delivered.
+#[test]
+fn chunks_for_who_asks() {
+    each_role(|role| {
+        let config = Config::new();
+        let mut endpoint = Endpoint::from(match role {
+            Role::Server => Connection::server(&config),
+            Role::Client => Connection::client(&config, [7; 32]),
+        });
+        let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+        for in_chunks in [true, false, true] {
+            rx.extend_from_slice(&frame(other(role), Opcode::Text, b"Hello"));
+            let step = match in_chunks {
+                true => endpoint.step_in_chunks(&mut rx, &mut tx),
+                false => endpoint.step(&mut rx, &mut tx),
+            };
+            let Step::Event(event) = step else { panic!("{step:?}") };
+            assert_eq!(matches!(event, Event::Chunk(_)), in_chunks, "{event:?}");
+        }
+    });
 }
 
 #[test]

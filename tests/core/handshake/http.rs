@@ -87,6 +87,10 @@ fn p_8_folded_headers_in_responses() {
     let server: Vec<_> = accepted.header("server").unwrap().split_whitespace().collect();
     assert_eq!(server, ["x", "y"]);
     assert_eq!(accepted.headers().count(), 5);
+    // a header counts once, however many lines it has
+    let folded = "\r\nServer: x".to_owned() + &"\r\n y".repeat(200) + "\r\n\r\n";
+    let accepted = self::accepted(GOLDEN_RESPONSE.replace("\r\n\r\n", &folded));
+    assert_eq!(accepted.headers().count(), 5);
 }
 
 #[test]

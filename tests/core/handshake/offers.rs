@@ -64,7 +64,7 @@ fn responses_are_checked() {
         let offer = request().offer(NONCE, &Config::new()).unwrap();
         assert_eq!(offer.confirm(101, headers).map(drop).unwrap_err(), expected, "{name}");
     }
-    for status in [200, 301, 404, 503] {
+    for status in [200, 301, 404, 503, 999] {
         let offer = request().offer(NONCE, &Config::new()).unwrap();
         let response = offer.confirm(status, good).unwrap();
         let Response::Refused(refused) = response else { panic!("{response:?}") };

@@ -186,6 +186,16 @@ fn texts() {
              (Sec-WebSocket-Version: 8, 7)",
         ),
         (
+            "HTTP/1.1 429 \r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n",
+            "server answered 429 Too Many Requests instead of 101 Switching Protocols \
+             (Retry-After: 5)",
+        ),
+        (
+            "HTTP/1.1 503 \r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n",
+            "server answered 503 Service Unavailable instead of 101 Switching Protocols \
+             (Retry-After: 5)",
+        ),
+        (
             "HTTP/1.1 299\r\nContent-Length: 0\r\n\r\n",
             "server answered 299 instead of 101 Switching Protocols",
         ),
@@ -205,6 +215,8 @@ fn texts_show_200_bytes_of_the_body() {
     // not half a character
     assert_eq!(show(&("a".repeat(199) + "\u{e9}b")), "a".repeat(199));
     assert_eq!(show("caf\u{e9}"), "caf\u{e9}");
+    // what the server wrote by itself is not taken for that
+    assert_eq!(show("caf\u{fffd}"), "caf\u{fffd}");
 }
 
 #[test]

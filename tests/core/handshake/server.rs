@@ -447,3 +447,13 @@ fn requests_are_owned() {
     let path = std::thread::spawn(move || request.path().to_owned()).join().unwrap();
     assert_eq!(path, "/chat");
 }
+
+/// RFC 8441 §4: an extended CONNECT is one of HTTP/2, whatever a request of HTTP/1.1 is called.
+#[test]
+fn version_and_method() {
+    let new = request(GOLDEN_REQUEST);
+    let old = request(GOLDEN_REQUEST.replace("HTTP/1.1", "HTTP/1.0"));
+    let tunnel = request(GOLDEN_REQUEST.replace("GET", "CONNECT"));
+    assert_eq!([&new, &old, &tunnel].map(|it| it.is_http_1_0()), [false, true, false]);
+    assert_eq!([new, old, tunnel].map(|it| it.is_extended_connect()), [false; 3]);
+}

@@ -32,6 +32,27 @@ fn a_whole_message_is_one_chunk() {
     });
 }
 
+/// The receiving half delivers them too, and tells what is owed in between.
+#[test]
+fn a_half_delivers_chunks() {
+    each_role(|role| {
+        let End { conn, mut rx, .. } = End::new(role, &Config::new());
+        let (mut receiver, _) = conn.split();
+        let bytes = [
+            fragment(other(role), false, Opcode::Text, b"a"),
+            frame(other(role), Opcode::Ping, b"?"),
+        ];
+        rx.extend_from_slice(&bytes.concat());
+        let (event, reply) = receiver.poll_chunk(&mut rx).unwrap().unwrap();
+        assert_eq!(Got::from(event), chunk(MessageKind::Text, true, false, b"a"));
+        assert!(reply.is_none());
+        let (event, reply) = receiver.poll_chunk(&mut rx).unwrap().unwrap();
+        assert_eq!(Got::from(event), Got::Ping(b"?".into()));
+        assert!(!reply.is_none());
+        assert!(receiver.poll_chunk(&mut rx).unwrap().is_none());
+    });
+}
+
 /// F-26: an empty message is one empty chunk.
 #[test]
 fn an_empty_message_is_one_empty_chunk() {
@@ -199,9 +220,14 @@ fn in_the_middle_of_a_message() {
         end.delivery = Delivery::Chunks;
         assert_eq!(end.events(b""), [chunk(MessageKind::Text, true, true, b"Hello")]);
         // asked for in chunks, and none has come: it is delivered whole
-        assert_eq!(end.events(head.split_at(2).0), []);
-        end.delivery = Delivery::Messages;
-        let rest = [&head[2..], tail].concat();
-        assert_eq!(end.events(&rest), [Got::Text("Hello world".into())]);
+        for begin in [2, head.len() - 5] {
+            end.delivery = Delivery::Messages;
+            assert_eq!(end.events(&head[..begin]), []);
+            end.delivery = Delivery::Chunks;
+            assert_eq!(end.events(b""), []);
+            end.delivery = Delivery::Messages;
+            let rest = [&head[begin..], tail].concat();
+            assert_eq!(end.events(&rest), [Got::Text("Hello world".into())]);
+        }
     });
 }

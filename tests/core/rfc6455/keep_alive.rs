@@ -150,6 +150,21 @@ fn any_byte_counts_as_life_for_a_time() {
     });
 }
 
+/// A message without a payload is one of them.
+#[test]
+fn empty_messages_count_as_life() {
+    both_roles_with(&config(), |end| {
+        let empty = frame(end.peer(), Opcode::Text, b"");
+        let mut end = started(end, Duration::ZERO);
+        end.tick(20 * SECOND);
+        the_ping(&mut end);
+        assert_eq!(end.events(&empty), [Got::Text(String::new())]);
+        end.tick(30 * SECOND);
+        let result = end.conn.handle_timeout(40 * SECOND, &mut end.tx);
+        assert_eq!(result, Err(Timeout::KeepAlive));
+    });
+}
+
 /// A peer that is sending one large frame cannot answer before its end, and is waited for as long
 /// as it gets on: with 64 bytes a second.
 #[test]

@@ -62,6 +62,17 @@ fn servers_share_the_memory_of_a_large_one() {
     }
 }
 
+/// Of a frame of less than 512 bytes a copy costs less.
+#[test]
+fn servers_copy_a_small_one() {
+    for (len, is_copied) in [(1, true), (507, true), (508, false)] {
+        let prepared = PreparedMessage::new(vec![1; len]).unwrap();
+        let mut server = End::server();
+        server.conn.feed(&mut server.tx, &prepared).unwrap();
+        assert_eq!(server.tx.capacity() > 0, is_copied, "{len} bytes");
+    }
+}
+
 #[test]
 fn a_long_control_frame_cannot_be_prepared() {
     for message in [MessageRef::ping(&[0; 126]), MessageRef::pong(&[0; 126])] {

@@ -83,6 +83,8 @@ fn server_fails_on_an_unmasked_frame() {
     }
     End::server().assert_fails(&[0x81, 0x7f], ProtocolError::UnmaskedFrame);
     End::server().assert_fails(b"\x81\x05Hello", ProtocolError::UnmaskedFrame);
+    // also where there are bytes that could be a key and the payload
+    End::server().assert_fails(&b"\x82\x05Hello".repeat(2), ProtocolError::UnmaskedFrame);
 }
 
 /// F-4, F-5: judged at the second byte, whatever the frame is.
@@ -97,6 +99,7 @@ fn client_fails_on_a_masked_frame() {
     End::client().assert_fails(&[0x81, 0xff], ProtocolError::MaskedFrame);
     let hello = frame(Role::Client, Opcode::Text, b"Hello");
     End::client().assert_fails(&hello, ProtocolError::MaskedFrame);
+    End::client().assert_fails(&hello.repeat(2), ProtocolError::MaskedFrame);
 }
 
 /// F-2, F-4: also on a continuation frame.

@@ -234,6 +234,12 @@ fn a_flood_of_final_blocks() {
         let bytes = compressed(end.peer(), Opcode::Binary, &EMPTY_FINAL.repeat(1000));
         end.assert_fails(&bytes, ProtocolError::TooManyFinalBlocks { limit: 16 });
     });
+    both_ends(|mut end| {
+        let bytes = compressed(end.peer(), Opcode::Binary, &EMPTY_FINAL.repeat(16));
+        assert_eq!(end.events(&bytes), [Got::Binary(vec![])]);
+        let bytes = compressed(end.peer(), Opcode::Binary, &EMPTY_FINAL.repeat(17));
+        end.assert_fails(&bytes, ProtocolError::TooManyFinalBlocks { limit: 16 });
+    });
     // one for every 64 bytes is fine: 59 bytes stored, and a final block
     let block = [&[0x00, 57, 0x00, !57, 0xff][..], &[b'a'; 57], &EMPTY_FINAL].concat();
     assert_eq!(block.len(), 64);

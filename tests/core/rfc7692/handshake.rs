@@ -87,6 +87,25 @@ fn server() {
     assert_eq!((extensions(&head), connection.deflate()), (None, None));
 }
 
+/// The same where another HTTP stack has read the request.
+#[test]
+fn server_inside_another_stack() {
+    let mut small = agreed(true, 15);
+    small.server_max_window_bits = 9;
+    for (offer, expected) in [
+        (None, None),
+        (Some("permessage-deflate"), Some(agreed(true, 15))),
+        (Some("permessage-deflate; server_max_window_bits=9"), Some(small)),
+    ] {
+        let head = request(offer);
+        let headers = head.lines().filter_map(|line| line.split_once(": "));
+        let request = server::Request::from_parts("GET", "/", headers, &on()).unwrap();
+        let upgrade = request.upgrade(&Accept::default(), &on()).unwrap();
+        assert_eq!(upgrade.deflate(), expected);
+        assert_eq!(upgrade.into_connection().deflate(), expected);
+    }
+}
+
 /// D-12, D-13: a client offers and takes the answer, or fails.
 #[test]
 fn client() {

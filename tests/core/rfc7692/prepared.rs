@@ -89,6 +89,20 @@ fn windows() {
     }
 }
 
+/// The threshold is the shortest that is compressed.
+#[test]
+fn the_threshold() {
+    each_role(|role| {
+        for (threshold, compressed) in [(299, true), (300, true), (301, false)] {
+            let settings = Deflate::new().threshold(threshold);
+            let message = PreparedMessage::with_deflate(prose(300), &settings).unwrap();
+            let mut end = end(role);
+            end.conn.feed(&mut end.tx, &message).unwrap();
+            assert_eq!(end.sent_frames()[0].rsv1, compressed, "{threshold}");
+        }
+    });
+}
+
 /// Where nothing was agreed, or nothing is gained, or it is asked for, it goes plain.
 #[test]
 fn plain() {

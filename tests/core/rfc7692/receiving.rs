@@ -312,6 +312,25 @@ fn owned_messages() {
     }
 }
 
+/// A chunk comes with the byte that makes something of those before it.
+#[test]
+fn chunks_byte_by_byte() {
+    let config = Config::new().delivery(Delivery::Chunks);
+    each_role(|role| {
+        let mut receiver = end_with(role, &config, Agreement::new(), &eager());
+        let mut all = Vec::new();
+        for byte in compressed(other(role), Opcode::Text, &HELLO) {
+            for event in receiver.events(&[byte]) {
+                let Got::Chunk { first, last, payload, .. } = event else { panic!("{event:?}") };
+                assert_eq!(first, all.is_empty());
+                assert!(last || !payload.is_empty(), "an empty chunk");
+                all.extend(payload);
+            }
+        }
+        assert_eq!(all, b"Hello");
+    });
+}
+
 /// Inflated chunks are of bounded size, and together the message.
 #[test]
 fn chunks() {

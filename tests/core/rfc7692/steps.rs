@@ -71,6 +71,12 @@ fn a_message_is_compressed_part_by_part() {
             end.conn.feed(&mut end.tx, message).unwrap();
             assert_eq!(end.conn.is_paused(), calls > 0);
             assert_eq!(if calls > 0 { proceed(&mut end) } else { 0 }, calls);
+            let is_short = end.tx.remaining() < 16 * 1024;
+            assert_eq!(
+                end.tx.chunk().len() == end.tx.remaining(),
+                is_short,
+                "short ones are copied"
+            );
             let frames = end.sent_frames();
             assert_eq!(frames.len(), 1);
             assert!(frames[0].payload.len() <= len + len / 50, "{} {len}", frames[0].payload.len());
@@ -92,6 +98,8 @@ fn long_ones() {
         for message in [MessageRef::binary(&payload), payload.clone().into()] {
             end.conn.feed(&mut end.tx, message).unwrap();
             assert_eq!(proceed(&mut end), 8);
+            let header_len = if role == Role::Server { 10 } else { 14 };
+            assert_eq!(end.tx.chunk().len(), header_len, "the payload is not copied");
             let frames = end.sent_frames();
             assert!(frames[0].rsv1 && frames[0].payload.len() < 450_000);
             assert_eq!(read_messages(&frames, &mut inflater), [(true, payload.clone())]);
@@ -193,20 +201,49 @@ fn the_end_forgets_it() {
 #[test]
 fn what_is_no_gain_goes_plain() {
     each(|role, agreed| {
-        let noise = noise(20 * STEP);
-        let mut growing = noise.clone();
-        growing.extend(vec![b'x'; 10]);
         let text = prose(20 * STEP);
-        let mut end = in_steps(role, agreed);
-        let mut inflater = inflater(agreed);
-        let messages = [text.as_bytes(), &noise, text.as_bytes(), &growing, text.as_bytes()];
-        for message in messages {
-            end.conn.feed(&mut end.tx, message).unwrap();
-            proceed(&mut end);
-            let frames = end.sent_frames();
-            let compressed = message == text.as_bytes();
-            assert_eq!(read_messages(&frames, &mut inflater), [(compressed, message.to_vec())]);
+        // with little memory there are many blocks, whose headers show before the end
+        for (steps, settings, at_the_end) in
+            [(20, eager(), true), (60, eager().mem_level(1), false)]
+        {
+            let noise = noise(steps * STEP);
+            let mut growing = noise.clone();
+            growing.extend(vec![b'x'; 10]);
+            let mut end = end_with(role, &Config::new(), agreed, &settings);
+            end.conn.work_in_steps(STEP);
+            let mut inflater = inflater(agreed);
+            let messages = [text.as_bytes(), &noise, text.as_bytes(), &growing, text.as_bytes()];
+            for message in messages {
+                end.conn.feed(&mut end.tx, message).unwrap();
+                let compressed = message == text.as_bytes();
+                let all_steps = proceed(&mut end) == message.len().div_ceil(STEP);
+                assert_eq!(all_steps, compressed || at_the_end);
+                let frames = end.sent_frames();
+                assert!(read_messages(&frames, &mut inflater) == [(compressed, message.to_vec())]);
+            }
         }
+    });
+}
+
+/// As long as before is no gain.
+#[test]
+fn the_same_length_goes_plain() {
+    each_role(|role| {
+        let agreed = agreed(true, 15);
+        let noise = noise(2 * STEP);
+        let payload = (0..500).find_map(|more| {
+            let payload = [&noise[..], &vec![b'x'; more]].concat();
+            // a message in one fragment is compressed in any case
+            let mut end = end_with(role, &Config::new(), agreed, &eager());
+            let writer = end.conn.start_message(MessageKind::Binary).unwrap();
+            writer.finish(&mut end.tx, &payload).unwrap();
+            let len = end.sent_frames()[0].payload.len();
+            (len == payload.len()).then_some(payload)
+        });
+        let mut end = in_steps(role, agreed);
+        end.conn.feed(&mut end.tx, payload.unwrap()).unwrap();
+        proceed(&mut end);
+        assert!(!end.sent_frames()[0].rsv1);
     });
 }
 
@@ -254,6 +291,30 @@ fn a_message_is_inflated_part_by_part() {
             assert_eq!(to.conn.poll_event(&mut to.rx, &mut to.tx).unwrap().map(Got::from), None);
             assert!(!to.conn.is_paused());
         }
+    });
+}
+
+/// Who asks for chunks in the middle of that gets what was inflated, from the beginning.
+#[test]
+fn chunks_of_a_message_that_was_inflated_in_part() {
+    each(|role, agreed| {
+        let text = prose(100 * STEP);
+        let mut from = end_with(other(role), &Config::new(), agreed, &eager());
+        from.conn.feed(&mut from.tx, &text).unwrap();
+        let mut to = in_steps(role, agreed);
+        assert_eq!(to.events(&from.sent()), []);
+        assert!(to.conn.is_paused());
+        to.delivery = Delivery::Chunks;
+        let mut all = Vec::new();
+        for event in to.events(b"") {
+            let Got::Chunk { kind: MessageKind::Text, first, last, payload } = event else {
+                panic!("{event:?}")
+            };
+            assert_eq!(first, all.is_empty());
+            all.extend(payload);
+            assert_eq!(last, all.len() == text.len());
+        }
+        assert!(all == text.as_bytes());
     });
 }
 

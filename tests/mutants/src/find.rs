@@ -1,15 +1,18 @@
 //! Which changes there are: those that cargo-mutants makes, put so that all fit into one program.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
     Arm, Attribute, BinOp, Block, Expr, ExprBinary, ExprMatch, ExprUnary, GenericArgument,
-    ImplItemFn, ItemConst, ItemFn, ItemImpl, ItemMod, ItemStatic, Pat, PathArguments, ReturnType,
-    Signature, TraitItemFn, Type, UnOp,
+    ImplItemFn, Item, ItemConst, ItemFn, ItemImpl, ItemMod, ItemStatic, Pat, PathArguments,
+    ReturnType, Signature, TraitItemFn, Type, UnOp,
 };
+
+use crate::FEATURES;
 
 /// A change.
 #[derive(Debug)]
@@ -152,15 +155,33 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// Whether this is for tests, or for a feature that the changed crate does not have.
+/// A test, or of a feature that is not compiled.
 fn is_left_out(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|it| {
-        let list = it.meta.require_list().map(|it| it.tokens.to_string()).unwrap_or_default();
-        let needs = list.strip_prefix("feature = ").map(|it| it.trim_matches('"'));
-        it.path().is_ident("test")
-            || it.path().is_ident("cfg")
-                && (list == "test" || needs.is_some_and(|it| it != "std" && it != "deflate"))
+        let is_off = |condition: &str| {
+            let feature =
+                condition.strip_prefix("feature = \"").and_then(|it| it.split('"').next());
+            feature.is_some_and(|it| !FEATURES[2].split(',').any(|on| on == it))
+                || condition == "test"
+                || condition.starts_with("all (test ,")
+        };
+        let list = || it.meta.require_list().is_ok_and(|it| is_off(&it.tokens.to_string()));
+        it.path().is_ident("test") || it.path().is_ident("cfg") && list()
     })
+}
+
+/// The files of such modules that this one declares.
+pub fn files_left_out(path: &Path, source: &str) -> Vec<PathBuf> {
+    let directory = match path.file_stem().is_some_and(|it| it == "mod" || it == "lib") {
+        true => path.with_file_name(""),
+        false => path.with_extension(""),
+    };
+    let name = |item: Item| match item {
+        Item::Mod(it) if it.content.is_none() && is_left_out(&it.attrs) => Some(it.ident),
+        _ => None,
+    };
+    let names = syn::parse_file(source).unwrap().items.into_iter().filter_map(name);
+    names.map(|it| directory.join(format!("{it}.rs"))).collect()
 }
 
 /// What cargo-mutants makes of an operator.
