@@ -7,16 +7,21 @@
 //! Needs `valgrind`. Runs this program under callgrind twice for each figure, with different
 //! numbers of messages, and divides the difference: what starting and ending costs drops out. A
 //! burst of messages is read into the receive buffer as from a socket, copying included; what is
-//! sent is dropped. valgrind knows AVX2 and no AVX-512.
+//! sent is dropped. The event server, which has a thread of its own, and its client are counted
+//! together, with what they do for a system call. valgrind knows AVX2 and no AVX-512.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
 use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
 use sansws::proto::{Connection, MessageRef};
+use sansws::server::{Client, Handler, Received, Server, handler_fn};
 use sansws::wire::{FrameHeader, Opcode, apply_mask};
 
 const LENS: [usize; 3] = [16, 125, 1024];
@@ -24,12 +29,14 @@ const LENS: [usize; 3] = [16, 125, 1024];
 /// Name, what it does to a burst of messages, and what it took for each length, with Rust 1.95.
 type Operation = (&'static str, fn(&mut Bench), [u64; LENS.len()]);
 
-const OPERATIONS: [Operation; 5] = [
+const OPERATIONS: [Operation; 7] = [
     ("decode, server, binary", Bench::decode, [187, 253, 432]),
     ("decode, server, text", Bench::decode, [211, 321, 603]),
     ("encode, server", Bench::encode, [150, 161, 266]),
     ("encode, client", Bench::encode, [251, 310, 501]),
     ("echo, server, binary", Bench::echo, [366, 443, 727]),
+    ("echo, events, closure", Bench::exchange, [784, 848, 1019]),
+    ("echo, events, async fn", Bench::exchange, [1130, 1192, 1361]),
 ];
 
 /// Messages in a burst.
@@ -90,6 +97,38 @@ struct Bench {
     tx: SendBuffer,
     payload: Vec<u8>,
     burst: Vec<u8>,
+    /// The way to an event server, and what is to come back for a burst.
+    peer: Option<(TcpStream, Vec<u8>)>,
+}
+
+/// Sends back what comes, and might wait for something.
+struct Echo;
+
+impl Handler for Echo {
+    async fn on_message(&self, client: &Client, message: Received<'_>) {
+        client.send(message).expect("there is room");
+    }
+}
+
+/// Starts an event server, and opens a connection to it.
+fn serve(handler: impl Handler) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let server = runtime.block_on(Server::bind("127.0.0.1:0")).expect("a port");
+    let addr = server.local_addr().expect("it is bound");
+    thread::spawn(move || runtime.block_on(server.route("/", handler).run()));
+    let mut stream = TcpStream::connect(addr).expect("it listens");
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\n\r\n";
+    stream.write_all(request).expect("it takes a request");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("it answers");
+        head.extend_from_slice(&byte);
+    }
+    stream
 }
 
 impl Bench {
@@ -102,7 +141,16 @@ impl Bench {
         frame.extend_from_slice(&payload);
         apply_mask(&mut frame[at..], KEY, 0);
         let config = Config::new();
+        let stream = match name {
+            "echo, events, closure" => {
+                Some(serve(handler_fn().on_message(|client, message| client.send(message))))
+            }
+            "echo, events, async fn" => Some(serve(Echo)),
+            _ => None,
+        };
+        let answers = BURST * (FrameHeader::new(opcode, len as u64, None).encode().len() + len);
         Self {
+            peer: stream.map(|stream| (stream, vec![0; answers])),
             conn: match name.contains("client") {
                 true => Connection::client(&config, [7; 32]),
                 false => Connection::server(&config),
@@ -121,6 +169,12 @@ impl Bench {
             to.copy_from_slice(from);
         }
         self.rx.commit(self.burst.len());
+    }
+
+    fn exchange(&mut self) {
+        let (stream, answers) = self.peer.as_mut().expect("there is a server");
+        stream.write_all(&self.burst).expect("it takes a burst");
+        stream.read_exact(answers).expect("it answers");
     }
 
     fn decode(&mut self) {

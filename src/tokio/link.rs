@@ -16,6 +16,8 @@ use crate::driver::{Driver, Parsed, parse};
 use crate::endpoint::Action;
 use crate::error::Error;
 use crate::io::MAX_SLICES;
+#[cfg(feature = "server")]
+use crate::proto::Event;
 use crate::proto::{MessageKind, MessageRef, Ready, Receiver};
 
 /// The way between a receiving half and its transport: alone with it, or shared with senders.
@@ -73,12 +75,45 @@ pub(super) fn message_in_hand(
     rx: &mut PooledRx,
     link: &mut impl Link,
 ) -> Option<MessageKind> {
-    if !rx.turn.goes_on() || link.before_parsing(false).is_some() {
+    if link.before_parsing(false).is_some() {
+        return None;
+    }
+    next_in_hand(receiver, rx)
+}
+
+/// The same for one who knows that nothing comes before it.
+#[inline]
+pub(super) fn next_in_hand(receiver: &mut Receiver, rx: &mut PooledRx) -> Option<MessageKind> {
+    if !rx.turn.goes_on() {
         return None;
     }
     let kind = receiver.assemble_whole(rx.get()?)?;
     rx.turn.spend_event();
     Some(kind)
+}
+
+/// The receiving side of a socket while messages are taken, one behind the other, that came
+/// together.
+#[cfg(feature = "server")]
+pub(crate) struct Burst<'a> {
+    pub(super) rx: &'a mut PooledRx,
+    pub(super) receiver: &'a mut Receiver,
+}
+
+#[cfg(feature = "server")]
+impl Burst<'_> {
+    /// Takes the message that was found.
+    #[inline]
+    pub(crate) fn take(&mut self, kind: MessageKind) -> Event<'_> {
+        self.receiver.take_event(self.rx.fetch(), Ready::Message(kind))
+    }
+
+    /// Finds a message that lies whole in what was read before. It is to be [taken](Self::take) at
+    /// once. For one who knows that its answer finds room.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<MessageKind> {
+        next_in_hand(self.receiver, self.rx)
+    }
 }
 
 /// Waits until there is an event to take, or the connection is over in good order (`None`).

@@ -212,6 +212,8 @@ pub use connect::{client, client_with_response, connect, connect_with, connect_w
 #[cfg(feature = "server")]
 pub(crate) use exchange::Exchange;
 pub use halves::{Locked, LockedHalf, SplitStream};
+#[cfg(feature = "server")]
+pub(crate) use link::Burst;
 pub use reconnecting::Reconnecting;
 pub use socket::{Outgoing, WebSocket};
 pub use split::{Receiver, ReuniteError, Sender};

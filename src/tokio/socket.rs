@@ -10,6 +10,8 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+#[cfg(feature = "server")]
+use super::link::Burst;
 use super::link::{Direct, message_in_hand, poll_ready_event};
 use super::pooled::PooledRx;
 use super::timer::Timer;
@@ -427,6 +429,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub(crate) fn message_in_hand(&mut self, cx: &mut Context<'_>) -> Option<MessageKind> {
         let _ = self.rx.turn.poll(cx); // if there is none, the next look finds that out
         message_in_hand(&mut self.receiver, &mut self.rx, &mut self.link)
+    }
+
+    /// Returns what came with a message that was found, and beside it the driver.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn burst(&mut self) -> (Burst<'_>, &mut Driver) {
+        let Self { rx, receiver, link, .. } = self;
+        (Burst { rx, receiver }, &mut link.driver)
     }
 
     /// Returns what has arrived and is not parsed; `None` in the middle of a message.

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sansws::Message;
-use sansws::server::{Server, handler_fn};
+use sansws::server::{Client, Handler, Received, Server, handler_fn};
 use sansws::tokio::{ClientStream, WebSocket};
+use sansws::{CloseCode, Config, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime;
 use tokio::task::yield_now;
@@ -100,6 +100,67 @@ async fn a_burst_is_answered_in_few_writes() {
         reads += 1;
     }
     assert!(reads < COUNT / 10, "{reads} reads");
+    server.stop().await;
+}
+
+/// The messages of a burst are one event after the other to a handler, whether it may wait or not:
+/// others may send between them, and none comes behind a Close or a panic.
+#[tokio::test]
+async fn a_burst_is_one_message_after_the_other() {
+    fn answer(client: &Client, message: Received<'_>) {
+        match message.as_text() {
+            Some("close") => client.close(CloseCode::new(4000).unwrap(), "").unwrap(),
+            Some("panic") => panic!("on_message panics, as the test wants"),
+            Some("thread") => {
+                let client = client.clone();
+                thread::spawn(move || client.send("between").unwrap()).join().unwrap();
+            }
+            _ => client.send(message).unwrap(),
+        }
+    }
+    struct MayWait;
+    impl Handler for MayWait {
+        async fn on_message(&self, client: &Client, message: Received<'_>) {
+            answer(client, message);
+        }
+    }
+    let closures = handler_fn().on_message(answer);
+    let server = start(bind().await.route("/closures", closures).route("/waits", MayWait));
+    for path in ["/closures", "/waits"] {
+        for (last, code) in [("close", 4000), ("panic", 1011)] {
+            let before = server.hub.stats().panics;
+            let mut raw = server.raw(path).await;
+            let words = ["1", "2", "thread", "3", last, "4", "5"];
+            let burst = words.map(|word| wire::client(wire::TEXT, word.as_bytes())).concat();
+            raw.write_all(&burst).await.unwrap();
+            let is_close = |frame: &wire::Frame| frame.whole() == wire::CLOSE;
+            let is_over = |frames: &[wire::Frame]| frames.last().is_some_and(is_close);
+            let frames = frames(&mut raw, is_over).await;
+            let (close, texts) = frames.split_last().unwrap();
+            let texts: Vec<&str> = texts.iter().map(|frame| frame.text()).collect();
+            assert_eq!((texts, close.close_code()), (vec!["1", "2", "between", "3"], Some(code)));
+            assert_eq!(server.hub.stats().panics - before, u64::from(last == "panic"));
+        }
+    }
+    server.stop().await;
+}
+
+/// A handler is told of no message whose answer has no room: nothing waits in the queue of a client
+/// that takes what it is sent.
+#[tokio::test]
+async fn a_burst_is_taken_as_fast_as_its_answers_leave() {
+    const COUNT: usize = 40;
+    static QUEUED: AtomicUsize = AtomicUsize::new(0);
+    let route = handler_fn().on_message(|client, message| {
+        client.send(message).unwrap();
+        QUEUED.fetch_max(client.queued(), Ordering::Relaxed);
+    });
+    let config = Config::new().max_unsent(4096);
+    let server = start(bind().await.config(config).route("/", route));
+    let mut raw = server.raw("/").await;
+    raw.write_all(&burst(COUNT, 1024)).await.unwrap();
+    frames(&mut raw, |frames| frames.len() == COUNT).await;
+    assert_eq!(QUEUED.load(Ordering::Relaxed), 0);
     server.stop().await;
 }
 

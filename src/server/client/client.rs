@@ -119,22 +119,19 @@ impl Client {
     /// next, and [`writable`](Self::writable) for how to keep clear of it.
     /// [`TrySendError::Invalid`] for a ping or pong of more than 125 bytes. Success means that the
     /// message is queued, not that it has arrived.
+    #[inline]
     pub fn send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), TrySendError> {
         let message = message.into();
         // what any connection would refuse
         SendError::check_len(message.opcode, message.payload.as_slice().len())
             .map_err(TrySendError::Invalid)?;
-        let mut message = Some(message);
-        if direct::put(self, &mut message) {
-            return Ok(());
-        }
-        self.queue(message, direct::wake_of(self))
+        direct::put(self, message).or_else(|message| self.queue(message, direct::wake_of(self)))
     }
 
     /// Queues a message, whose length was checked.
     #[inline(never)]
-    fn queue(&self, message: Option<MessageRef<'_>>, wake: Wake) -> Result<(), TrySendError> {
-        message.map_or(Ok(()), |it| self.0.outbox.push(it, wake, self.context()).map(drop))
+    fn queue(&self, message: MessageRef<'_>, wake: Wake) -> Result<(), TrySendError> {
+        self.0.outbox.push(message, wake, self.context()).map(drop)
     }
 
     /// Closes the connection once the messages that wait are sent. The handler gets no further

@@ -3,7 +3,7 @@
 use core::future::{Future, ready};
 
 use super::client::Client;
-use super::handler::{Handler, Received};
+use super::handler::{Handler, Internal, Received};
 use crate::error::Error;
 use crate::proto::CloseInfo;
 use crate::server::accept::accept::Accept;
@@ -155,6 +155,10 @@ impl<G: Guard, H: Handler> Handler for Guarded<G, H> {
 
     fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
         self.handler.on_close(client, info)
+    }
+
+    fn is_prompt(&self, internal: Internal) -> bool {
+        self.handler.is_prompt(internal)
     }
 }
 

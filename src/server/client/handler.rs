@@ -164,6 +164,21 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (client, info);
         ready(())
     }
+
+    /// Returns whether `on_message` never waits: the future that it returns is ready at once.
+    #[doc(hidden)]
+    fn is_prompt(&self, _: Internal) -> bool {
+        false
+    }
+}
+
+/// A value that only this crate can name: so that its methods are not implemented elsewhere.
+#[allow(unnameable_types)] // that is the point
+#[derive(Clone, Copy, Debug)]
+pub struct Internal(());
+
+impl Internal {
+    pub(crate) const NEW: Self = Self(());
 }
 
 /// A handler for several routes, or one that the rest of the program has a reference to.
@@ -205,6 +220,10 @@ impl<H: Handler> Handler for Arc<H> {
 
     fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
         (**self).on_close(client, info)
+    }
+
+    fn is_prompt(&self, internal: Internal) -> bool {
+        (**self).is_prompt(internal)
     }
 }
 

@@ -5,7 +5,7 @@ use core::fmt;
 use core::future::{Future, ready};
 
 use super::client::Client;
-use super::handler::{Handler, Received};
+use super::handler::{Handler, Internal, Received};
 use crate::error::Error;
 use crate::proto::CloseInfo;
 use crate::server::accept::accept::Accept;
@@ -15,7 +15,8 @@ use crate::server::http::response::Response;
 /// A handler made of closures. Begin with [`handler_fn`].
 ///
 /// The closures for events may return anything, which is dropped: a message that cannot be sent is
-/// for a client that is going, of which `on_close` will tell. A method may be called once for each
+/// for a client that is going, of which `on_close` will tell. As closures do not wait, a burst of
+/// messages costs less than with an `async fn`. A method may be called once for each
 /// event; its type cannot be named, but for `impl Handler`.
 #[derive(Clone)]
 #[must_use]
@@ -211,6 +212,10 @@ where
     fn on_close(&self, client: &Client, info: &CloseInfo<'_>) -> impl Future<Output = ()> + Send {
         (self.close)(client, info);
         ready(())
+    }
+
+    fn is_prompt(&self, _: Internal) -> bool {
+        true
     }
 }
 

@@ -9,6 +9,7 @@ use core::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 use super::client::Client;
+use super::direct;
 use super::handler::Received;
 use super::outbox::{Drained, Wait};
 use super::quota::ReceiveQuota;
@@ -19,11 +20,11 @@ use super::turn::{Turn, give_way};
 use super::watch::Watch;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::proto::{Arrived, LINGER, Ready, Reply};
+use crate::proto::{Arrived, LINGER, MessageKind, Ready, Reply};
 use crate::server::accept::permits::ConnectionPermit;
 use crate::server::observe::stats::Counters;
 use crate::server::observe::tally;
-use crate::tokio::{Outgoing, WebSocket};
+use crate::tokio::{Burst, Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
 /// The state of a connection's task besides the socket and the handler: it finds the events, moves
@@ -52,6 +53,8 @@ pub(crate) enum Next {
     },
     /// Tells the handler that the queue is empty again.
     CaughtUp,
+    /// The handler was called already, and has panicked.
+    Panicked,
 }
 
 /// The end of the events, with the error that it was, if it was one.
@@ -157,8 +160,7 @@ impl Pump {
             if self.turn.goes_on() {
                 return Poll::Ready(Ok(Next::Event { ready, deliver: true }));
             }
-            self.put_off(ready, ws, client, cx);
-            self.end_turn(client, ws.driver());
+            self.interrupt(ready, ws, client, cx);
             return Poll::Pending;
         }
         let polled = self.poll_further(ws, client, quota, cx);
@@ -171,6 +173,41 @@ impl Pump {
             }
         }
         polled
+    }
+
+    /// Returns whether a handler that never waits may be called for all messages of a burst.
+    #[inline]
+    pub(crate) fn allows_bursts(&self, client: &Client) -> bool {
+        // each call is timed, or each message counted
+        self.watch.is_none() && !client.context().times_handlers()
+    }
+
+    /// Returns the next message of a burst, and whether it is part of this turn; `None` where only
+    /// [`poll_next`](Self::poll_next) can tell. For a call of the handler.
+    #[inline]
+    pub(crate) fn next_of_burst(
+        &mut self,
+        client: &Client,
+        burst: &mut Burst<'_>,
+    ) -> Option<(MessageKind, bool)> {
+        if client.outbox().is_urgent() || !direct::has_room(client) {
+            return None;
+        }
+        let kind = burst.next()?;
+        Some((kind, self.turn.goes_on()))
+    }
+
+    /// Leaves a message to the next turn, and ends this one.
+    #[cold]
+    pub(crate) fn interrupt(
+        &mut self,
+        ready: Ready,
+        ws: &mut WebSocket<ClientStream>,
+        client: &Client,
+        cx: &mut Context<'_>,
+    ) {
+        self.put_off(ready, ws, client, cx);
+        self.end_turn(client, ws.driver());
     }
 
     /// Counts a message against the rate of its client. Returns whether that closes it.
