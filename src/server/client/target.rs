@@ -95,7 +95,7 @@ impl<'a> Target<'a> {
     /// Queues a message for all of them. Returns for how many: those who are closing, and those
     /// whose queue is full, are left out.
     ///
-    /// The message is encoded once, and compressed once if the server compresses: three
+    /// The message is encoded once, and compressed once if the server compresses: four
     /// allocations, and two more for each 64 clients. It leaves by tasks of the server's runtime,
     /// whatever thread or runtime this is called in.
     ///
