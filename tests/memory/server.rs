@@ -29,7 +29,7 @@ fn messages_and_idle_clients_are_cheap_alone() {
     let echo = handler_fn().on_message(|client, message| client.send(message));
     let many = handler_fn().on_message(|client, message| {
         for _ in 0..16 {
-            client.hub().all().send(message).unwrap();
+            client.hub().all().send(&message).unwrap();
         }
     });
     let server = server.route("/", echo).route("/many", many);
