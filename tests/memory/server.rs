@@ -88,12 +88,13 @@ fn messages_and_idle_clients_are_cheap_alone() {
 
     // what comes in a row, before anybody can write it
     all.push(open(addr, "/many"));
+    let expected = b"\x81\x05again".repeat(16);
     let mut broadcasts = || {
         all[2 * CLIENTS].write_all(b"\x81\x85\0\0\0\0again").unwrap();
         for stream in &mut all {
             let mut received = [0; 16 * 7];
             stream.read_exact(&mut received).unwrap();
-            assert_eq!(received[..], b"\x81\x05again".repeat(16));
+            assert_eq!(received[..], expected);
         }
     };
     broadcasts();
