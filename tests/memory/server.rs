@@ -27,7 +27,13 @@ fn messages_and_idle_clients_are_cheap_alone() {
     let addr = server.local_addr().unwrap();
     let (hub, handle) = (server.hub(), server.handle());
     let echo = handler_fn().on_message(|client, message| client.send(message));
-    let serving = std::thread::spawn(move || runtime.block_on(server.route("/", echo).run()));
+    let many = handler_fn().on_message(|client, message| {
+        for _ in 0..16 {
+            client.hub().all().send(&message).unwrap();
+        }
+    });
+    let server = server.route("/", echo).route("/many", many);
+    let serving = std::thread::spawn(move || runtime.block_on(server.run()));
 
     let mut all = Vec::with_capacity(2 * CLIENTS);
     all.extend((0..CLIENTS).map(|_| open(addr, "/")));
@@ -79,6 +85,24 @@ fn messages_and_idle_clients_are_cheap_alone() {
     let count = COUNT.load(Relaxed) - before;
     println!("a broadcast to {} clients: {count} allocations", 2 * CLIENTS);
     assert!(count < 20, "{count} allocations");
+
+    // what comes in a row, before anybody can write it
+    all.push(open(addr, "/many"));
+    let expected = b"\x81\x05again".repeat(16);
+    let mut broadcasts = || {
+        all[2 * CLIENTS].write_all(b"\x81\x85\0\0\0\0again").unwrap();
+        for stream in &mut all {
+            let mut received = [0; 16 * 7];
+            stream.read_exact(&mut received).unwrap();
+            assert_eq!(received[..], expected);
+        }
+    };
+    broadcasts();
+    let before = COUNT.load(Relaxed);
+    broadcasts();
+    let count = COUNT.load(Relaxed) - before;
+    println!("16 broadcasts to {} clients in a row: {count} allocations", 2 * CLIENTS);
+    assert!(count < 100, "{count} allocations");
 
     drop(all);
     let ended = self::runtime().block_on(handle.shutdown(CloseCode::NORMAL, "", Duration::ZERO));

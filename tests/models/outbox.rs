@@ -11,6 +11,7 @@ use shuttle::future::block_on;
 use shuttle::rand::Rng;
 use shuttle::{rand, thread};
 
+use super::super::run::piece_of;
 use super::*;
 use crate::Config;
 use crate::buf::SendBuffer;
@@ -119,7 +120,8 @@ impl Client {
     fn broadcast(&self, number: u8, count: u8) -> u8 {
         for n in 0..count {
             let message = PreparedMessage::new(&[number, n]).unwrap();
-            match self.outbox.push((&message).into(), Wake::OrRelieve, &self.context) {
+            let (piece, charge) = (piece_of(&message, &[], None), charge_of(&(&message).into()));
+            match self.outbox.push_broadcast(&piece, charge, Wake::OrRelieve, &self.context) {
                 Ok(false) => {}
                 Ok(true) if rand::thread_rng().gen_bool(0.25) => self.outbox.write_not(),
                 Ok(true) => self.write(),
@@ -134,7 +136,7 @@ impl Client {
     fn write(&self) {
         let mut tx = PooledTx::default();
         let Some((borrowed, lone)) = self.outbox.begin_write(&mut tx) else { return };
-        if let Some(message) = lone {
+        for message in lone.iter().flat_map(Piece::messages) {
             tx.fetch().put_owned(message.frame().clone());
         }
         let len = tx.fetch().remaining();

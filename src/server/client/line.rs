@@ -7,8 +7,6 @@ use std::io;
 
 use bytes::Buf;
 
-use crate::pool::PooledTx;
-use crate::proto::PreparedMessage;
 use crate::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 
 /// The right to write to a client's socket. Its task has it while it runs, and while anything is
@@ -109,16 +107,6 @@ impl Line {
 pub(crate) struct Borrowed<'a>(&'a Line);
 
 impl Borrowed<'_> {
-    /// Writes a message. What the socket does not take is in `tx` then, which was empty.
-    pub(crate) fn write_encoded(&self, message: &PreparedMessage, tx: &mut PooledTx) -> usize {
-        let frame = message.frame();
-        let written = self.write(&mut &frame[..]);
-        if written < frame.len() {
-            tx.fetch().put_owned(frame.slice(written..));
-        }
-        written
-    }
-
     /// Writes as much as the socket takes at once, and removes it from `unsent`. Returns the number
     /// of bytes: none if the socket takes nothing, or if the network has failed, which is for the
     /// task to find out.
@@ -244,8 +232,10 @@ mod tests {
         use std::io::Read;
         use std::net::{TcpListener, TcpStream};
 
+        use super::super::run::{Frames, piece_of};
         use crate::buf::SendBuffer;
-        use crate::proto::MessageRef;
+        use crate::pool::PooledTx;
+        use crate::proto::{MessageRef, PreparedMessage};
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -281,15 +271,24 @@ mod tests {
             peer.read_exact(&mut piece).unwrap();
             got.extend_from_slice(&piece);
         }
-        for len in [1, 16 << 20] {
-            let message = PreparedMessage::new(MessageRef::binary(&vec![len as u8; len])).unwrap();
+        let pieces = [&[1_usize, 2, 3][..], &[1], &[16 << 20]].map(|lengths| {
+            let message = |len| PreparedMessage::new(MessageRef::binary(&vec![len as u8; len]));
+            let mut messages = lengths.iter().map(|len| message(*len).unwrap());
+            let mut piece = piece_of(&messages.next().unwrap(), &[], None);
+            messages.for_each(|it| assert!(piece.extend(&piece_of(&it, &[], None))));
+            piece
+        });
+        let mut frames = Frames::default();
+        // the same bytes for the next client, and others behind it
+        for (at, piece) in [(0, &pieces[0]), (0, &pieces[0]), (1, &pieces[1]), (2, &pieces[2])] {
+            let all: Vec<&[u8]> = piece.messages().map(|message| &**message.frame()).collect();
             let mut tx = PooledTx::default();
-            let n = line.borrow().unwrap().write_encoded(&message, &mut tx);
+            let n = frames.write(piece.clone(), &line.borrow().unwrap(), &mut tx);
             let mut tx = tx.into_inner();
             let rest = tx.copy_to_bytes(tx.remaining());
-            assert_eq!([&message.frame()[..n], &rest].concat(), **message.frame());
-            assert_eq!(rest.is_empty(), len == 1);
-            sent.extend_from_slice(&message.frame()[..n]);
+            assert_eq!([&all.concat()[..n], &rest].concat(), all.concat());
+            assert_eq!(rest.is_empty(), at < 2);
+            sent.extend_from_slice(&all.concat()[..n]);
             let mut piece = vec![0; n];
             peer.read_exact(&mut piece).unwrap();
             got.extend_from_slice(&piece);

@@ -22,6 +22,7 @@ mod queue;
 mod quota;
 pub(crate) mod rate;
 mod rooms;
+mod run;
 pub(crate) mod shared;
 pub(crate) mod stream;
 pub(crate) mod target;

@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::limits::{Limits, SlowClients};
 use super::line::{Borrowed, Line};
 use super::queue::{Queue, charge_of};
+use super::run::{Frames, Piece};
 use super::waiter::{Parked, Waiter};
 use crate::driver::Driver;
 use crate::pool::{PooledTx, TakenTx};
@@ -128,12 +129,65 @@ impl Outbox {
         wake: Wake,
         context: &Context,
     ) -> Result<bool, TrySendError> {
-        let (limits, counters) = (context.limits(), &context.counters);
         let charge = charge_of(&message);
+        self.push_with(|queue| queue.push(message), charge, wake, context)
+    }
+
+    /// Queues a broadcast, which is [charged](charge_of) so much, as [`push`](Self::push) does.
+    #[inline]
+    pub(crate) fn push_broadcast(
+        &self,
+        piece: &Piece,
+        charge: usize,
+        wake: Wake,
+        context: &Context,
+    ) -> Result<bool, TrySendError> {
+        self.push_with(|queue| queue.push_broadcast(piece, charge), charge, wake, context)
+    }
+
+    #[inline]
+    fn push_with(
+        &self,
+        push: impl FnOnce(&mut Queue),
+        charge: usize,
+        wake: Wake,
+        context: &Context,
+    ) -> Result<bool, TrySendError> {
+        let limits = context.limits();
         let mut state = self.lock();
         if !state.gate.is_open() {
             return Err(TrySendError::Closed);
         }
+        // no ceiling is lower than this
+        if state.is_full(charge, limits.max_queued_bytes) {
+            state = self.make_room(state, charge, context)?;
+        }
+        let before = state.queue.bytes();
+        push(&mut state.queue);
+        self.note_queued(&state, context);
+        match state.waiter.parked {
+            _ if wake == Wake::Never => {}
+            Parked::Running | Parked::Relieved => {}
+            Parked::Idle if wake == Wake::OrRelieve && self.line.is_free() => {
+                state.waiter.parked = Parked::Relieved;
+                return Ok(true);
+            }
+            // a message more is news only if it is the one that makes the client doubtful
+            Parked::Blocked if before > limits.max_queued_bytes || !state.is_over(limits) => {}
+            Parked::Idle | Parked::Blocked => unpark(state),
+        }
+        Ok(false)
+    }
+
+    /// Makes room for a message if it would go over a limit, or does otherwise as it is set.
+    #[cold]
+    fn make_room<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        charge: usize,
+        context: &Context,
+    ) -> Result<MutexGuard<'a, State>, TrySendError> {
+        let (limits, counters) = (context.limits(), &context.counters);
         let ceiling = state.ceiling(limits);
         while state.is_full(charge, ceiling) {
             match limits.slow_clients {
@@ -152,31 +206,17 @@ impl Outbox {
                 }
             }
         }
-        let before = state.queue.bytes();
-        state.queue.push(message);
-        self.note_queued(&state, context);
-        match state.waiter.parked {
-            _ if wake == Wake::Never => {}
-            Parked::Running | Parked::Relieved => {}
-            Parked::Idle if wake == Wake::OrRelieve && self.line.is_free() => {
-                state.waiter.parked = Parked::Relieved;
-                return Ok(true);
-            }
-            // a message more is news only if it is the one that makes the client doubtful
-            Parked::Blocked if before > limits.max_queued_bytes || !state.is_over(limits) => {}
-            Parked::Idle | Parked::Blocked => unpark(state),
-        }
-        Ok(false)
+        Ok(state)
     }
 
     /// Writes what is queued to the socket, in place of the task, if that was relieved and has not
     /// come meanwhile. Returns the bytes that were written; what the socket does not take at once
     /// is left to the task. `tx` is empty before and after.
-    pub(crate) fn write(&self, tx: &mut PooledTx, limits: &Limits) -> usize {
+    pub(crate) fn write(&self, tx: &mut PooledTx, frames: &mut Frames, limits: &Limits) -> usize {
         let Some((borrowed, lone)) = self.begin_write(tx) else { return 0 };
         let torn = AbortOnPanic(self); // as the end of the task would be
         let written = match lone {
-            Some(message) => borrowed.write_encoded(&message, tx),
+            Some(piece) => frames.write(piece, &borrowed, tx),
             None => borrowed.write(tx.fetch()),
         };
         mem::forget(torn);
@@ -185,9 +225,9 @@ impl Outbox {
         written
     }
 
-    /// Takes what is queued, and the right to write it: nobody waits for a system call. One
-    /// broadcast alone, which is the most frequent, need not be copied anywhere.
-    fn begin_write(&self, tx: &mut PooledTx) -> Option<(Borrowed<'_>, Option<PreparedMessage>)> {
+    /// Takes what is queued, and the right to write it: nobody waits for a system call. Broadcasts
+    /// alone, which are the most frequent, need not be copied for each client.
+    fn begin_write(&self, tx: &mut PooledTx) -> Option<(Borrowed<'_>, Option<Piece>)> {
         let mut state = self.lock();
         if state.waiter.parked != Parked::Relieved {
             return None;
@@ -603,6 +643,7 @@ mod models;
 
 #[cfg(test)]
 mod tests {
+    use super::super::run::piece_of;
     use super::*;
 
     fn close(outbox: &Outbox) {
@@ -663,7 +704,10 @@ mod tests {
         let limits = context.limits();
         outbox.line.open_any();
         let message = PreparedMessage::new("hello").unwrap();
-        let push = || outbox.push((&message).into(), Wake::OrRelieve, &context).unwrap();
+        let push = || {
+            let piece = piece_of(&message, &[], None);
+            outbox.push_broadcast(&piece, 69, Wake::OrRelieve, &context).unwrap()
+        };
 
         assert_eq!(outbox.park(&waker, true, limits), Wait::Parked);
         outbox.line.leave();

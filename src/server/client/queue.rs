@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::run::Piece;
 use crate::driver::Driver;
 use crate::pool::{self, Pool, PooledTx};
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, Sender};
@@ -15,9 +16,9 @@ use crate::wire::Opcode;
 /// holds no memory.
 #[derive(Default)]
 pub(crate) struct Queue {
-    /// Comes before the rest. A broadcast to a client that keeps up needs nothing else: a reference
+    /// Comes before the rest. Broadcasts to a client that keeps up need nothing else: a reference
     /// count, and no memory.
-    first: Option<PreparedMessage>,
+    first: Option<Piece>,
     rest: Option<Box<Ring>>,
     /// The sum of what the messages in both are [charged](charge).
     bytes: usize,
@@ -26,29 +27,49 @@ pub(crate) struct Queue {
 impl Queue {
     /// Returns the number of messages.
     pub(crate) fn len(&self) -> usize {
-        let rest = self.rest.as_ref().map_or(0, |ring| ring.messages.len());
-        usize::from(self.first.is_some()) + rest
+        let rest = self.rest.as_ref().map_or(0, |ring| ring.len);
+        self.first.as_ref().map_or(0, Piece::len) + rest
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.first.is_none() && self.has_no_rest()
+    }
+
+    #[inline]
+    fn has_no_rest(&self) -> bool {
+        self.rest.as_ref().is_none_or(|ring| ring.len == 0)
     }
 
     /// Returns what the messages are charged, in bytes.
+    #[inline]
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub(crate) fn push(&mut self, message: MessageRef<'_>) {
         self.bytes += charge_of(&message);
-        match message {
-            MessageRef { payload: PayloadRef::Prepared(message), plain: false, .. }
-                if self.is_empty() =>
-            {
-                self.first = Some(message.clone());
+        self.rest.get_or_insert_with(fetch).push(message);
+    }
+
+    /// Adds a broadcast, which is charged so much.
+    #[inline]
+    pub(crate) fn push_broadcast(&mut self, piece: &Piece, charge: usize) {
+        self.bytes += charge;
+        if self.has_no_rest() {
+            match &mut self.first {
+                None => {
+                    self.first = Some(piece.clone());
+                    return;
+                }
+                Some(first) => {
+                    if first.extend(piece) {
+                        return;
+                    }
+                }
             }
-            message => self.rest.get_or_insert_with(fetch).push(message),
         }
+        self.rest.get_or_insert_with(fetch).push_broadcast(piece);
     }
 
     /// Moves the first message to the send buffer of its connection.
@@ -61,37 +82,29 @@ impl Queue {
         self.take_first(|message| put(tx, message));
     }
 
-    /// Takes a broadcast that waits alone. It counts as sent.
-    pub(crate) fn take_lone(&mut self) -> Option<PreparedMessage> {
-        if self.len() != 1 {
+    /// Takes broadcasts of one run that wait alone.
+    #[inline]
+    pub(crate) fn take_lone(&mut self) -> Option<Piece> {
+        if !self.has_no_rest() {
             return None;
         }
-        let message = self.first.take()?;
+        let piece = self.first.take()?;
         self.bytes = 0;
-        if !message.is_control() {
-            tally::sent(message.payload().len());
-        }
-        Some(message)
+        Some(piece)
     }
 
     fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) {
-        let mut len = 0;
-        if let Some(message) = self.first.take() {
-            len = message.payload().len();
-            take((&message).into());
-        } else if let Some(rest) = &mut self.rest {
-            len = rest.take_first(take);
-        }
+        let len = if self.first.is_some() {
+            take_of_piece(&mut self.first, take)
+        } else {
+            self.rest.as_mut().map_or(0, |rest| rest.take_first(take))
+        };
         self.bytes -= charge(len);
     }
 
     /// Drops the first message.
     pub(crate) fn drop_first(&mut self) {
-        if let Some(message) = self.first.take() {
-            self.bytes -= charge(message.payload().len());
-        } else if let Some(rest) = &mut self.rest {
-            self.bytes -= charge(rest.drop_first());
-        }
+        self.take_first(|_| {});
     }
 
     /// Drops all messages.
@@ -101,6 +114,7 @@ impl Queue {
         if let Some(rest) = &mut self.rest {
             rest.messages.clear();
             rest.flat.clear();
+            rest.len = 0;
         }
         self.release();
     }
@@ -126,6 +140,8 @@ fn fetch() -> Box<Ring> {
 struct Ring {
     messages: VecDeque<Queued>,
     flat: BytesMut,
+    /// The number of messages: a piece has several.
+    len: usize,
 }
 
 /// A message in a [`Ring`].
@@ -145,6 +161,8 @@ enum Queued {
         message: PreparedMessage,
         plain: bool,
     },
+    /// Never empty.
+    Broadcasts(Piece),
 }
 
 impl Ring {
@@ -165,43 +183,61 @@ impl Ring {
             }
         };
         self.messages.push_back(queued);
+        self.len += 1;
+    }
+
+    fn push_broadcast(&mut self, piece: &Piece) {
+        self.len += piece.len();
+        if let Some(Queued::Broadcasts(last)) = self.messages.back_mut()
+            && last.extend(piece)
+        {
+            return;
+        }
+        self.messages.push_back(Queued::Broadcasts(piece.clone()));
     }
 
     /// Takes the first message out. Returns its length.
     fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) -> usize {
-        match self.messages.pop_front() {
-            None => 0,
-            Some(Queued::Flat { opcode, len, plain }) => {
+        let Some(queued) = self.messages.pop_front() else { return 0 };
+        self.len -= 1;
+        match queued {
+            Queued::Flat { opcode, len, plain } => {
                 let payload = PayloadRef::Borrowed(&self.flat[..len]);
                 take(MessageRef { opcode, payload, plain });
                 self.flat.advance(len);
                 len
             }
-            Some(Queued::Owned { opcode, bytes, plain }) => {
+            Queued::Owned { opcode, bytes, plain } => {
                 let len = bytes.len();
                 let payload = PayloadRef::Owned(bytes);
                 take(MessageRef { opcode, payload, plain });
                 len
             }
-            Some(Queued::Prepared { message, plain }) => {
+            Queued::Prepared { message, plain } => {
                 take(MessageRef { plain, ..(&message).into() });
                 message.payload().len()
             }
-        }
-    }
-
-    /// Drops the first message. Returns its length.
-    fn drop_first(&mut self) -> usize {
-        match self.messages.pop_front() {
-            None => 0,
-            Some(Queued::Flat { len, .. }) => {
-                self.flat.advance(len);
+            Queued::Broadcasts(piece) => {
+                let mut piece = Some(piece);
+                let len = take_of_piece(&mut piece, take);
+                if let Some(rest) = piece {
+                    self.messages.push_front(Queued::Broadcasts(rest));
+                }
                 len
             }
-            Some(Queued::Owned { bytes, .. }) => bytes.len(),
-            Some(Queued::Prepared { message, .. }) => message.payload().len(),
         }
     }
+}
+
+/// Takes the first message out of a piece, and that away with its last. Returns its length.
+fn take_of_piece(piece: &mut Option<Piece>, take: impl FnOnce(MessageRef<'_>)) -> usize {
+    let mut len = 0;
+    if let Some(message) = piece.as_ref().and_then(Piece::first) {
+        len = message.payload().len();
+        take(message.into());
+    }
+    drop(piece.take_if(|piece| !piece.advance()));
+    len
 }
 
 impl pool::Buffer for Ring {
@@ -249,6 +285,7 @@ const BY_REFERENCE: usize = 16 * 1024;
 mod tests {
     use alloc::vec;
 
+    use super::super::run::piece_of;
     use super::*;
     use crate::Config;
     use crate::driver::Rest;
@@ -261,6 +298,11 @@ mod tests {
         let large = PreparedMessage::new(MessageRef::binary(&[1; 100_000])).unwrap();
         let [mut by_task, mut by_another] = [(); 2].map(|()| {
             let mut queue = Queue::default();
+            let piece = |message| (piece_of(message, &[], None), charge_of(&message.into()));
+            for message in [&prepared, &prepared, &large] {
+                let (piece, charge) = piece(message);
+                queue.push_broadcast(&piece, charge);
+            }
             queue.push((&prepared).into());
             queue.push(MessageRef::text("text"));
             queue.push(MessageRef::binary(&[3; 200]));
@@ -268,6 +310,11 @@ mod tests {
             queue.push(MessageRef::ping(b"ping"));
             queue.push((&large).into());
             queue.push(MessageRef::text("").uncompressed());
+            for message in [&prepared, &prepared] {
+                let (piece, charge) = piece(message);
+                queue.push_broadcast(&piece, charge);
+            }
+            assert_eq!(queue.len(), 12);
             queue
         });
         let (_, sender) = Connection::server(&Config::new()).split();
@@ -277,11 +324,12 @@ mod tests {
             by_task.send_first(&mut driver);
             by_another.put_first(&mut tx);
             assert_eq!(by_task.bytes(), by_another.bytes());
+            assert_eq!(by_task.len(), by_another.len());
         }
         assert!(by_another.is_empty() && by_another.bytes() == 0);
         let (_, mut driven, _) = driver.into_parts();
         let mut tx = tx.into_inner();
-        assert!(driven.len() > 150_000);
+        assert!(driven.len() > 250_000);
         assert_eq!(driven.copy_to_bytes(driven.remaining()), tx.copy_to_bytes(tx.remaining()));
     }
 }

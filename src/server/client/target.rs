@@ -7,6 +7,8 @@ use super::client::Client;
 use super::direct;
 use super::hub::Hub;
 use super::outbox::Wake;
+use super::queue::charge_of;
+use super::run::piece_of;
 use super::writing::Writing;
 use crate::proto::{MessageRef, PayloadRef, PreparedMessage, SendError};
 use crate::server::backplane::{Everywhere, Reach};
@@ -93,7 +95,7 @@ impl<'a> Target<'a> {
     /// Queues a message for all of them. Returns for how many: those who are closing, and those
     /// whose queue is full, are left out.
     ///
-    /// The message is encoded once, and compressed once if the server compresses: three
+    /// The message is encoded once, and compressed once if the server compresses: four
     /// allocations, and two more for each 64 clients. It leaves by tasks of the server's runtime,
     /// whatever thread or runtime this is called in.
     ///
@@ -172,9 +174,11 @@ impl<'a> Target<'a> {
         let own = direct::current();
         let mut writing = Writing::new(self.hub.runtime());
         let others = if writing.may_relieve() { Wake::OrRelieve } else { Wake::Always };
+        let (piece, charge) = (piece_of(message, clients, self.except), charge_of(&message.into()));
         let queue = |client: &&Client| {
             let wake = if client.id() == own { Wake::Never } else { others };
-            let pushed = client.outbox().push(message.into(), wake, client.context());
+            let outbox = client.outbox();
+            let pushed = outbox.push_broadcast(&piece, charge, wake, client.context());
             if matches!(pushed, Ok(true)) {
                 writing.add(client);
             }

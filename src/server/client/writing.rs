@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use super::client::Client;
+use super::run::Frames;
 use crate::pool::PooledTx;
 use crate::server::observe::tally;
 
@@ -62,16 +63,17 @@ struct Batch(Vec<Client>);
 
 impl Batch {
     async fn write(mut self) {
-        let mut tx = PooledTx::default();
+        let (mut tx, mut frames) = (PooledTx::default(), Frames::default());
         let mut written = 0;
         for client in &self.0 {
-            written += client.outbox().write(&mut tx, client.context().limits());
+            written += client.outbox().write(&mut tx, &mut frames, client.context().limits());
             let gives_way = written >= WRITTEN_IN_A_TURN;
             if gives_way || client.counts_traffic() {
                 client.note_moved(&tally::fold(&client.context().counters));
             }
             if gives_way {
                 tx.release();
+                frames.release();
                 yield_now().await;
                 written = 0;
             }

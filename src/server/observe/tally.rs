@@ -50,6 +50,15 @@ pub(crate) fn sent(len: usize) {
     });
 }
 
+/// Counts several of them, with so many bytes together.
+#[inline]
+pub(crate) fn sent_many(count: usize, bytes: usize) {
+    TALLY.with(|tally| {
+        add(&tally.sent, count);
+        add(&tally.sent_bytes, bytes);
+    });
+}
+
 /// Counts bytes from the transport.
 #[inline]
 pub(crate) fn read(bytes: usize) {
