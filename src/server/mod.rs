@@ -240,6 +240,7 @@ mod run;
 #[allow(clippy::module_inception)] // the file is named after what it holds
 mod server;
 mod settings;
+mod step;
 #[cfg(feature = "rustls")]
 mod tls;
 
