@@ -362,8 +362,8 @@ fn foreign(bytes: &[u8]) -> Option<HandshakeError> {
     }
 }
 
-/// Returns the number of bytes before the first carriage return or line feed. Eight bytes at a time:
-/// lines are too short for more.
+/// Returns the number of bytes before the first carriage return or line feed. Eight bytes at a
+/// time: lines are too short for more.
 fn until_line_end(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     // the lowest bit that is set is that of the first such byte

@@ -37,7 +37,8 @@ fn messages_and_idle_clients_are_cheap_alone() {
     settle();
     let each = held_beyond(before) / CLIENTS;
     println!("an idle client holds {each} bytes of the heap");
-    assert!(each <= 1500, "{each} bytes");
+    // 128 of them are the task, which `Step` does not share with the connection
+    assert!(each <= 1520, "{each} bytes");
 
     // masked with a key of zeros
     for (frame, answer) in [
@@ -107,14 +108,14 @@ fn newcomers_alone() {
     settle();
     let each = held_beyond(before) / CLIENTS;
     println!("one that has said nothing holds {each} bytes of the heap");
-    assert!(each <= 3000, "{each} bytes");
+    assert!(each <= 2500, "{each} bytes");
 
     let before = COUNT.load(Relaxed);
     all.extend((0..CLIENTS).map(|_| open(addr, "/")));
     settle();
     let each = (COUNT.load(Relaxed) - before) as f64 / CLIENTS as f64;
     println!("a handshake and the connection make {each} allocations");
-    assert!(each <= 25.0, "{each} allocations");
+    assert!(each <= 16.0, "{each} allocations");
 
     drop(all);
     let ended = self::runtime().block_on(handle.shutdown(CloseCode::NORMAL, "", Duration::ZERO));
