@@ -28,7 +28,7 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
 }
 
 /// Returns whether two words are the same but for the case of ASCII letters. Words here are shorter
-/// than what `eq_ignore_ascii_case` is made for: it takes twice the time.
+/// than what the standard library compares so: it takes twice the time.
 #[inline]
 pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
     let differs = |(a, b): (&u8, &u8)| match a ^ b {
