@@ -9,7 +9,7 @@ use core::task::{Context, Poll, ready};
 /// the task of its handshake, and holds no memory of that.
 ///
 /// A task of its own for the connection would be one more to make, to schedule and to end.
-pub(crate) struct Step(Pin<Box<dyn Future<Output = Option<Step>> + Send>>);
+pub(crate) struct Step(Pin<Box<dyn Future<Output = Option<Self>> + Send>>);
 
 impl Step {
     pub(crate) fn new(work: impl Future<Output = Option<Self>> + Send + 'static) -> Self {

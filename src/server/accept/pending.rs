@@ -237,10 +237,10 @@ const SHARES: usize = 4;
 #[cfg(test)]
 mod tests {
     use alloc::sync::Arc;
+    use alloc::task::Wake;
     use core::cell::Cell;
     use core::net::{IpAddr, Ipv4Addr};
     use core::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
 
     use tokio::time::advance;
 
