@@ -14,7 +14,7 @@ impl<'a> Authority<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, InvalidAuthority> {
         let host_len = match text.strip_prefix('[') {
             Some(literal) => literal.find(']').map_or(text.len(), |end| end + 2),
-            None => text.find(':').unwrap_or(text.len()),
+            None => text.bytes().position(|byte| byte == b':').unwrap_or(text.len()),
         };
         let (host, port) = text.split_at(host_len);
         if !is_host(host) {

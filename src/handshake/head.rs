@@ -3,6 +3,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use super::list;
+
 /// The head of an HTTP message: its bytes, and where in them the header lines are.
 pub(super) struct Head {
     bytes: Bytes,
@@ -66,8 +68,7 @@ impl Head {
     /// Returns the lines of a header, in order.
     pub(super) fn named(&self, name: &str) -> impl DoubleEndedIterator<Item = &Field> + Clone {
         self.fields.iter().filter(move |field| {
-            field.name.len() == name.len()
-                && self.part(&field.name).eq_ignore_ascii_case(name.as_bytes())
+            field.name.len() == name.len() && list::is_same(self.part(&field.name), name.as_bytes())
         })
     }
 

@@ -36,7 +36,9 @@ pub(super) fn is_key(key: &[u8]) -> bool {
     match key.strip_suffix(b"==") {
         Some(data) => {
             data.len() == 22
-                && data.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
+                && data
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         }
         None => false,
     }

@@ -1,6 +1,6 @@
 use alloc::vec;
 use alloc::vec::Vec;
-use core::mem;
+use core::mem::{self, MaybeUninit};
 use core::ops::Range;
 
 use super::HandshakeError;
@@ -158,12 +158,21 @@ impl HeadReader {
                 self.line_start = at + 1;
                 continue;
             }
-            if self.part == Part::Headers && at > self.line_start {
+            let begins_blank = at == self.line_start && matches!(byte, b' ' | b'\t');
+            if self.part == Part::Headers && !begins_blank {
                 // most of a head is the inside of header lines, which the parser proper looks at
                 let rest = self.bytes.get(at..).unwrap_or_default();
-                let inside = until_line_end(rest);
-                if inside > 0 {
-                    self.scanned = at + inside;
+                let end = at + until_line_end(rest);
+                if self.bytes.get(end..end + 2) == Some(b"\r\n") {
+                    self.scanned = end + 2;
+                    if self.end_line(end)? {
+                        return Ok(Some(end + 2));
+                    }
+                    self.line_start = end + 2;
+                    continue;
+                }
+                if end > at {
+                    self.scanned = end;
                     continue;
                 }
             }
@@ -173,8 +182,7 @@ impl HeadReader {
                 // do not: where one party does and the other does not, requests get smuggled.
                 b'\n' => return Err(HandshakeError::BareLineFeed),
                 _ if self.part != Part::Headers => self.start_line(at, byte)?,
-                // of a header line only the first byte comes here
-                b' ' | b'\t' => self.unfold()?,
+                _ if begins_blank => self.unfold()?,
                 _ => {}
             }
         }
@@ -278,9 +286,17 @@ impl HeadReader {
     /// Returns the complete head of a request.
     pub(super) fn take_request(&mut self) -> Result<(Head, RequestLine), HandshakeError> {
         let bytes = mem::take(&mut self.bytes);
-        let mut headers = vec![httparse::EMPTY_HEADER; self.lines];
-        let mut parsed = httparse::Request::new(&mut headers);
-        check(parsed.parse(&bytes), bytes.len())?;
+        let mut few = [const { MaybeUninit::uninit() }; FEW];
+        let mut many = Vec::new();
+        let headers = match few.get_mut(..self.lines) {
+            Some(few) => few,
+            None => {
+                many.resize_with(self.lines, MaybeUninit::uninit);
+                &mut many[..]
+            }
+        };
+        let mut parsed = httparse::Request::new(&mut []);
+        check(parsed.parse_with_uninit_headers(&bytes, headers), bytes.len())?;
         let line = RequestLine {
             method: range_in(&bytes, parsed.method.unwrap_or("").as_bytes()),
             target: range_in(&bytes, parsed.path.unwrap_or("").as_bytes()),
@@ -347,15 +363,25 @@ fn foreign(bytes: &[u8]) -> Option<HandshakeError> {
     }
 }
 
-/// Returns the number of bytes before the first carriage return or line feed.
+/// Returns the number of bytes before the first carriage return or line feed. Eight bytes at a
+/// time: lines are too short for more.
 fn until_line_end(bytes: &[u8]) -> usize {
-    let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    // no exit within a block, so that it is compared as one
-    let has_end = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | ends(byte));
-    let (blocks, _) = bytes.as_chunks();
-    let whole = 16 * blocks.iter().take_while(|block| !has_end(block)).count();
-    let rest = bytes.get(whole..).unwrap_or_default();
-    whole + rest.iter().take_while(|byte| !ends(byte)).count()
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // the lowest bit that is set is that of the first such byte
+    let find = |word: u64, byte: u8| {
+        let zero_where_equal = word ^ (ONES * u64::from(byte));
+        zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & (ONES << 7)
+    };
+    let (words, rest) = bytes.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = find(word, b'\r') | find(word, b'\n');
+        if found != 0 {
+            return 8 * at + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_inside = |byte: &&u8| !matches!(**byte, b'\r' | b'\n');
+    8 * words.len() + rest.iter().take_while(is_inside).count()
 }
 
 /// Judges what the parser says to a complete head.
@@ -386,6 +412,9 @@ fn range_in(bytes: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
     start..start.wrapping_add(part.len())
 }
+
+/// Lines of a header for which the parser needs no memory: browsers send fewer.
+const FEW: usize = 24;
 
 /// Twice as long as any registered method, `UPDATEREDIRECTREF`, nearly.
 const MAX_METHOD_LEN: usize = 32;

@@ -143,14 +143,14 @@ impl ServerHandle {
         let acceptor = self.acceptor().ok_or_else(|| unavailable("the server does not run"))?;
         let permit = acceptor.permits.try_handshake(peer_addr.ip());
         let permit = permit.ok_or_else(|| unavailable("too many handshakes are under way"))?;
-        let accepted = acceptor.accept_request(&request, peer).await;
+        let accepted = acceptor.accept_request(&request, &peer).await;
         let accepted = accepted.map_err(Refusal::into_response)?;
         let accept = accepted.accept.as_handshake();
         match request.upgrade(&accept, &accepted.route.config) {
             Ok(upgrade) => Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit }),
             Err(AcceptError::Peer(error)) => Err(Response::for_error(&error)),
             Err(AcceptError::Usage(_)) => {
-                acceptor.record_unusable(&accepted, peer);
+                acceptor.record_unusable(&accepted, &peer);
                 Err(internal_error())
             }
         }

@@ -242,6 +242,7 @@ mod run;
 mod server;
 mod serving;
 mod settings;
+mod step;
 #[cfg(feature = "rustls")]
 mod tls;
 

@@ -181,7 +181,8 @@ async fn accept_until(
     let mut logged: Option<Instant> = None;
     let mut listeners = Listeners::new(listeners);
     loop {
-        let accepted = match either(poll_fn(|cx| listeners.poll_accept(cx)), then.as_mut()).await {
+        let accept = poll_fn(|cx| listeners.poll_accept(cx));
+        let accepted = match either(pin!(accept), then.as_mut()).await {
             Either::First(accepted) => accepted,
             Either::Second(()) => return,
         };

@@ -477,7 +477,7 @@ impl Server {
         self.capacity.check()?;
         self.set_up_tls()?;
         self.limits.close_timeout = config.close_timeout;
-        let permits = Arc::new(Permits::new(self.capacity));
+        let permits = Arc::new(Permits::new(self.capacity, Arc::clone(&self.lifecycle.pending)));
         let common = Common {
             hub: self.hub.clone(),
             context: self.context.with_limits(self.limits.clone()),

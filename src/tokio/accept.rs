@@ -1,6 +1,6 @@
 use alloc::boxed::Box;
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -61,7 +61,7 @@ async fn handshake<S>(io: S, config: &Config) -> Result<WebSocket<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let pending = Box::new(read(io, &[], config, || ()).await?);
+    let pending = read(io, &[], config, || ()).await?;
     pending.accept(&Accept::default()).await
 }
 
@@ -92,7 +92,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let handshake = async {
-        let pending = Box::new(read(io, received, config, || ()).await?);
+        let pending = read(io, received, config, || ()).await?;
         pending.accept(&Accept::default()).await
     };
     Box::pin(handshake).await // as above
@@ -152,21 +152,8 @@ pub async fn read_request_with_prefix<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    read_and_tell(io, received, config, || ()).await
-}
-
-/// [`read_request_with_prefix`] that calls `arrived` whenever bytes have arrived.
-pub(crate) async fn read_and_tell<S>(
-    io: S,
-    received: &[u8],
-    config: &Config,
-    arrived: impl FnMut(),
-) -> Result<Incoming<S>, Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
     // in a box, as above
-    Box::pin(async { read(io, received, config, arrived).await.map(Incoming::new) }).await
+    Box::pin(async { read(io, received, config, || ()).await.map(Incoming::new) }).await
 }
 
 /// Reads the request on a stream from which `received` has been read already.
@@ -174,23 +161,49 @@ async fn read<S>(
     io: S,
     received: &[u8],
     config: &Config,
-    mut arrived: impl FnMut(),
+    arrived: impl FnMut(),
 ) -> Result<Pending<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    config.validate()?;
-    let config = with_defaults(config);
-    let mut rx = PooledRx::empty(config.read_ahead);
-    rx.fetch().extend_from_slice(received);
-    let mut opening = Opening::new(io, Endpoint::server(&config), rx, PooledTx::default());
-    match poll_fn(|cx| opening.poll(cx, &mut arrived)).await {
-        Stop::Request(request) => {
-            Ok(Pending { opening, timeout: config.handshake_timeout, request })
+    Reading::begin(io, received, config)?.read(arrived).await
+}
+
+/// A stream whose request is to be read. In a box from here on: what is moved from future to future
+/// has a place in each.
+pub(crate) struct Reading<S> {
+    opening: Box<Opening<S>>,
+    /// For the response to leave.
+    timeout: Duration,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Reading<S> {
+    /// Makes one of a stream from which `received` has been read already.
+    pub(crate) fn begin(io: S, received: &[u8], config: &Config) -> Result<Self, Error> {
+        config.validate()?;
+        let config = with_defaults(config);
+        let mut rx = PooledRx::empty(config.read_ahead);
+        if !received.is_empty() {
+            rx.fetch().extend_from_slice(received);
         }
-        Stop::Over(Err(error)) => Err(error),
-        // not the stops of a server that has decided nothing
-        Stop::Over(Ok(())) | Stop::Response(_) => Err(Error::Disconnected(None)),
+        let opening = Opening::new(io, Endpoint::server(&config), rx, PooledTx::default());
+        Ok(Self { opening: Box::new(opening), timeout: config.handshake_timeout })
+    }
+
+    /// Reads the request, and calls `arrived` whenever bytes have arrived.
+    #[cfg(feature = "server")]
+    pub(crate) async fn read_and_tell(self, arrived: impl FnMut()) -> Result<Incoming<S>, Error> {
+        self.read(arrived).await.map(Incoming::new)
+    }
+
+    async fn read(self, mut arrived: impl FnMut()) -> Result<Pending<S>, Error> {
+        let Self { mut opening, timeout } = self;
+        match poll_fn(|cx| opening.poll(cx, &mut arrived)).await {
+            Stop::Request(request) => Ok(Pending { opening, timeout, request }),
+            Stop::Over(Err(error)) => Err(error),
+            // not the stops of a server that has decided nothing
+            Stop::Over(Ok(())) | Stop::Response(_) => Err(Error::Disconnected(None)),
+        }
     }
 }
 
@@ -200,7 +213,7 @@ where
 pub struct Incoming<S>(Box<Pending<S>>);
 
 struct Pending<S> {
-    opening: Opening<S>,
+    opening: Box<Opening<S>>,
     request: Request,
     /// For the response to leave.
     timeout: Duration,
@@ -232,7 +245,7 @@ impl<S> Incoming<S> {
     pub(crate) fn into_exchange(self) -> (Request, Exchange<S>) {
         let Pending { opening, request, timeout } = *self.0;
         let head_only = request.method() == "HEAD";
-        (request, Exchange { opening: Box::new(opening), head_only, timeout })
+        (request, Exchange { opening, head_only, timeout })
     }
 
     /// Returns the stream. Reading or writing bytes behind the handshake's back breaks it.
@@ -262,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     ///
     /// Dropping the future drops the stream.
     pub async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
-        Box::pin(self.0.accept(accept)).await
+        self.0.accept(accept).await
     }
 
     /// Answers with anything else: an error, a redirect, a page.
@@ -283,23 +296,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
-    /// Measured: the allocator of glibc takes a tenth of the work for what is below 1 KiB. So the
-    /// future has nothing in it twice, and what is seldom needed is in a box of its own.
-    async fn accept(self: Box<Self>, accept: &Accept<'_>) -> Result<WebSocket<S>, Error> {
-        let Self { mut opening, request, timeout } = *self;
+    /// No `async fn`, whose future would have room for the request.
+    fn accept(self, accept: &Accept<'_>) -> impl Future<Output = Result<WebSocket<S>, Error>> {
+        let Self { mut opening, request, timeout } = self;
         let accepted = opening.endpoint.accept(request, accept, opening.tx.fetch());
-        if opening.endpoint.connection().is_none() {
-            let end = Box::pin(end(opening)).await;
-            return Err(match accepted {
-                Err(error) => error.into(),
-                Ok(()) => end.err().unwrap_or(Error::Disconnected(None)),
-            });
-        }
         let until = opening.in_time(timeout);
-        poll_fn(|cx| opening.poll_write_all(cx, until)).await?;
-        let Opening { io, endpoint, rx, tx, .. } = opening;
-        let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
-        Ok(WebSocket::new(io, connection, rx, tx).with_subprotocol(accept.chosen_subprotocol()))
+        async move {
+            if opening.endpoint.connection().is_none() {
+                let end = Box::pin(end(opening)).await;
+                return Err(match accepted {
+                    Err(error) => error.into(),
+                    Ok(()) => end.err().unwrap_or(Error::Disconnected(None)),
+                });
+            }
+            poll_fn(|cx| opening.poll_write_all(cx, until)).await?;
+            let ws = opening.into_socket().ok_or(Error::Disconnected(None))?;
+            Ok(ws.with_subprotocol(accept.chosen_subprotocol()))
+        }
     }
 
     async fn reject(self, reject: &Reject<'_>) -> Result<(), Error> {
@@ -319,7 +332,7 @@ impl<S: fmt::Debug> fmt::Debug for Pending<S> {
 
 /// Answers with anything but an acceptance.
 pub(super) async fn respond<S>(
-    mut opening: Opening<S>,
+    mut opening: Box<Opening<S>>,
     reject: &Reject<'_>,
     head_only: bool,
     timeout: Duration,
@@ -336,7 +349,7 @@ where
 }
 
 /// Goes on until the peer has read why it is refused.
-async fn end<S>(mut opening: Opening<S>) -> Result<(), Error>
+async fn end<S>(mut opening: Box<Opening<S>>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -267,10 +267,8 @@ where
         // not the stops of a client
         Stop::Over(Ok(())) | Stop::Request(_) => return Err(Error::Disconnected(None)),
     };
-    let Opening { io, endpoint, rx, tx, .. } = opening;
-    let connection = endpoint.into_connection().ok_or(Error::Disconnected(None))?;
-    let ws = WebSocket::new(io, connection, rx, tx).with_subprotocol(accepted.subprotocol());
-    Ok((ws, accepted))
+    let ws = opening.into_socket().ok_or(Error::Disconnected(None))?;
+    Ok((ws.with_subprotocol(accepted.subprotocol()), accepted))
 }
 
 /// Connects to the address that answers first. Dropping the future drops all attempts.

@@ -61,6 +61,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
 
     /// Answers the request; as [`Incoming::reject`](super::Incoming::reject).
     pub(crate) async fn respond(self, reject: &Reject<'_>) -> Result<(), Error> {
-        Box::pin(respond(*self.opening, reject, self.head_only, self.timeout)).await
+        Box::pin(respond(self.opening, reject, self.head_only, self.timeout)).await
     }
 }

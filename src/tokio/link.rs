@@ -232,8 +232,8 @@ pub(super) struct Direct<S> {
 }
 
 impl<S> Direct<S> {
-    pub(super) fn new(io: S, driver: Driver) -> Self {
-        Self { io, driver, timer: Timer::new(), most_unsent: 0, balance: 0 }
+    pub(super) fn new(io: S, driver: Driver, timer: Timer) -> Self {
+        Self { io, driver, timer, most_unsent: 0, balance: 0 }
     }
 }
 

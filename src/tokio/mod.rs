@@ -202,7 +202,7 @@ mod with_control;
 use core::time::Duration;
 
 #[cfg(feature = "server")]
-pub(crate) use accept::read_and_tell;
+pub(crate) use accept::Reading;
 pub use accept::{
     Incoming, accept, accept_with, accept_with_prefix, read_request, read_request_with_prefix,
 };

@@ -8,6 +8,7 @@ use std::io;
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::WebSocket;
 use super::link::{poll_read_some, poll_write_some};
 use super::pooled::PooledRx;
 use super::timer::Timer;
@@ -112,6 +113,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Makes a WebSocket of it, once the connection is open. It goes on with the alarm of the
+    /// handshake: to put off one that is set costs nothing beside another one.
+    pub(super) fn into_socket(self) -> Option<WebSocket<S>> {
+        let Self { io, endpoint, rx, tx, timer, .. } = self;
+        let connection = endpoint.into_connection()?;
+        Some(WebSocket::new(io, connection, rx, tx, timer))
     }
 
     /// Returns the time `after` from now, on the clock of this handshake.

@@ -86,10 +86,8 @@ impl<S> WebSocket<S> {
         let Parts { io, connection, rx, tx, epoch, rest, subprotocol } = parts;
         let tx = if tx.is_empty() { PooledTx::default() } else { PooledTx::new(tx) };
         let subprotocol = subprotocol.map(Box::new);
-        let mut this = Self::assemble(io, connection, PooledRx::new(rx), tx, rest);
-        if let Some(epoch) = epoch {
-            this.link.timer = Timer::since(epoch);
-        }
+        let timer = epoch.map_or_else(Timer::new, Timer::since);
+        let this = Self::assemble(io, connection, PooledRx::new(rx), tx, rest, timer);
         Self { subprotocol, ..this }
     }
 
@@ -141,15 +139,31 @@ impl<S> WebSocket<S> {
         Ok(ws)
     }
 
-    pub(super) fn new(io: S, conn: Connection, rx: PooledRx, tx: PooledTx) -> Self {
-        Self::assemble(io, conn, rx, tx, Rest::new())
+    pub(super) fn new(
+        io: S,
+        conn: Connection,
+        rx: PooledRx,
+        tx: PooledTx,
+        mut timer: Timer,
+    ) -> Self {
+        if conn.poll_timeout().is_none() {
+            timer.disarm();
+        }
+        Self::assemble(io, conn, rx, tx, Rest::new(), timer)
     }
 
-    fn assemble(io: S, conn: Connection, mut rx: PooledRx, tx: PooledTx, rest: Rest) -> Self {
+    fn assemble(
+        io: S,
+        conn: Connection,
+        mut rx: PooledRx,
+        tx: PooledTx,
+        rest: Rest,
+        timer: Timer,
+    ) -> Self {
         let (mut receiver, mut sender) = conn.split();
         receiver.work_in_steps(STEP);
         sender.work_in_steps(STEP);
-        let link = Direct::new(io, Driver::from_parts(sender, tx, rest));
+        let link = Direct::new(io, Driver::from_parts(sender, tx, rest), timer);
         rx.release();
         Self {
             rx,

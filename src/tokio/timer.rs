@@ -37,6 +37,11 @@ impl Timer {
         Self { epoch: self.epoch, alarm: None, waker: None }
     }
 
+    /// Gives the memory of the alarm back.
+    pub(super) fn disarm(&mut self) {
+        (self.alarm, self.waker) = (None, None);
+    }
+
     /// Returns the present time.
     pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()

@@ -102,7 +102,7 @@ impl Request {
         if list::contains(self.head.all("expect"), "100-continue") {
             put("HTTP/1.1 100 Continue\r\n\r\n");
         }
-        put("HTTP/1.1 101 Switching Protocols\r\n");
+        put("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         let agreed = self.answer(accept, config, |name, value| {
             [name, ": ", value, "\r\n"].into_iter().for_each(&mut put);
         });
@@ -123,6 +123,10 @@ impl Request {
         accept.check(&self).map_err(AcceptError::Usage)?;
         self.check().map_err(AcceptError::Peer)?;
         let mut headers = Vec::new();
+        if !self.is_extended_connect() {
+            headers.push(("Upgrade".into(), "websocket".into()));
+            headers.push(("Connection".into(), "Upgrade".into()));
+        }
         let agreed = self.answer(accept, config, |name, value| {
             headers.push((name.into(), value.into()));
         });
@@ -131,7 +135,8 @@ impl Request {
         Ok(Upgrade { status, headers, subprotocol, agreed, config: config.clone() })
     }
 
-    /// Says what the headers of the response are, to a request that is valid.
+    /// Says what the headers of the response are, to a request that is valid, behind `Upgrade` and
+    /// `Connection` of HTTP/1.1.
     fn answer(
         &self,
         accept: &Accept<'_>,
@@ -144,10 +149,6 @@ impl Request {
             // RFC 8441 §5: "HTTP/2 requires they be encoded as lowercase."
             false => put(&name.to_ascii_lowercase(), value),
         };
-        if is_http_1 {
-            put("Upgrade", "websocket");
-            put("Connection", "Upgrade");
-        }
         #[cfg(feature = "deflate")]
         let deflate = self.choose_deflate(config).map(|(agreed, settings, answer)| {
             put("Sec-WebSocket-Extensions", &answer);

@@ -217,7 +217,7 @@ impl Target {
         if target == "*" && method == "OPTIONS" {
             return Some(Self { host: None, path: 0..all, query: None });
         }
-        let query_at = target.find('?').unwrap_or(all);
+        let query_at = target.bytes().position(|byte| byte == b'?').unwrap_or(all);
         let query = (query_at < all).then_some(query_at + 1..all);
         if target.starts_with('/') {
             return Some(Self { host: None, path: 0..query_at, query });

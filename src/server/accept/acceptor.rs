@@ -3,11 +3,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
+use core::mem;
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::Poll;
+use core::task::{self, Poll};
 use core::time::Duration;
 use std::panic::catch_unwind;
 
@@ -15,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::accept::Accept;
-use super::lifecycle::{Lifecycle, Phase};
+use super::lifecycle::Lifecycle;
 use super::pending::Stage;
 use super::permits::{ConnectionPermit, Full, HandshakePermit, Permits};
 use super::proxy::{self, Header};
@@ -45,7 +46,8 @@ use crate::server::listener::Listener;
 use crate::server::observe::event::LogEvent;
 use crate::server::observe::stats::Counters;
 use crate::server::route::Served;
-use crate::tokio::{Incoming, WebSocket, read_and_tell, tune};
+use crate::server::step::Step;
+use crate::tokio::{Incoming, Reading, WebSocket, tune};
 
 /// The accept path: what happens to a stream until it is a connection, or has its answer.
 pub(crate) struct Acceptor {
@@ -85,8 +87,15 @@ pub(crate) type Fallback = dyn Fn(&Request<'_>) -> Response + Send + Sync;
 pub(crate) struct Accepted {
     pub(crate) route: Arc<Served>,
     pub(crate) accept: Accept,
-    pub(crate) info: ClientInfo,
+    client: Client,
     permit: ConnectionPermit,
+}
+
+/// A request that is being read.
+pub(super) struct Begun {
+    reading: Result<Reading<ClientStream>, Error>,
+    /// A part of it is there.
+    arrived: bool,
 }
 
 impl Acceptor {
@@ -131,45 +140,59 @@ impl Acceptor {
         Counters::add(&self.context.counters.accepted);
         let task = self.permits.task();
         let acceptor = Arc::clone(self);
-        tokio::spawn(async move {
-            let aborted = |phase: &Phase| matches!(phase, Phase::Aborting | Phase::Over);
-            let leave = either(permit.revoked(), acceptor.lifecycle.reached(aborted));
-            // In a box that is gone before the task is, and the stream before its permit is free.
-            let handled = async {
-                // in boxes of their own: all others would have the room for them
-                #[cfg(feature = "rustls")]
-                if peer.own_tls {
-                    let handled = acceptor.handle_tls(stream, peer, &permit, from_proxy);
-                    return Box::pin(handled).await;
-                }
-                if from_proxy {
-                    Box::pin(acceptor.handle_proxied(stream, peer, &permit)).await;
-                } else {
-                    acceptor.handle(stream, received, peer, &permit).await;
-                }
+        let mut begun = None;
+        let mut other = None;
+        if peer.own_tls || from_proxy {
+            other = Some(Box::new(stream));
+        } else {
+            begun = Some(self.begin(stream, &received, &permit));
+        }
+        tokio::spawn(Step::new(async move {
+            let ended = {
+                // gone before the permit is, and the stream with it
+                let handled = async {
+                    if let Some(begun) = begun {
+                        return acceptor.handle(begun, &peer, &permit).await;
+                    }
+                    // in boxes of their own: all others would have the room for them
+                    let stream = *other?;
+                    #[cfg(feature = "rustls")]
+                    if peer.own_tls {
+                        let handled = acceptor.handle_tls(stream, peer, &permit, from_proxy);
+                        return Box::pin(handled).await;
+                    }
+                    Box::pin(acceptor.handle_proxied(stream, peer, &permit)).await
+                };
+                let aborted = poll_fn(|cx| acceptor.poll_leave(&permit, cx));
+                either(pin!(handled), pin!(aborted)).await
             };
-            let ended = Box::pin(either(handled, leave)).await;
-            if let Either::Second(Either::First(())) = ended {
-                Counters::add(&acceptor.context.counters.gave_way);
-            }
             drop(permit);
             drop(task);
-        });
+            match ended {
+                Either::First(connection) => connection,
+                Either::Second(()) => None,
+            }
+        }));
     }
 
-    /// Answers the request that arrives on a stream.
-    async fn handle(
-        &self,
-        stream: ClientStream,
-        received: Vec<u8>,
-        peer: Peer,
-        permit: &HandshakePermit,
-    ) {
-        match Box::pin(self.read(stream, received, permit)).await {
-            Some(Ok(incoming)) => self.handle_request(incoming, peer, permit).await,
-            // what failed has been answered
-            Some(Err(error)) => self.record_invalid(peer, &error),
-            None => {}
+    /// Ready when a handshake has to end at once, for others or because the server does.
+    fn poll_leave(&self, permit: &HandshakePermit, cx: &task::Context<'_>) -> Poll<()> {
+        if permit.listen(cx) {
+            Counters::add(&self.context.counters.gave_way);
+            return Poll::Ready(());
+        }
+        if self.lifecycle.is_aborting() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Answers the request that arrives on a stream. Returns the connection, if it becomes one.
+    async fn handle(&self, begun: Begun, peer: &Peer, permit: &HandshakePermit) -> Option<Step> {
+        match self.read(begun, permit).await? {
+            Ok(incoming) => self.handle_request(incoming, peer, permit).await,
+            Err(error) => {
+                // it has been answered
+                self.record_invalid(peer, &error);
+                None
+            }
         }
     }
 
@@ -180,18 +203,19 @@ impl Acceptor {
         mut stream: ClientStream,
         mut peer: Peer,
         permit: &HandshakePermit,
-    ) {
+    ) -> Option<Step> {
         permit.advance(Stage::Silent);
         let reading = async {
             let received = self.read_proxy(&mut stream, &mut peer, permit).await?;
-            self.read(stream, received, permit).await
+            self.read(self.begin(stream, &received, permit), permit).await
         };
         match timeout(self.settings.config.handshake_timeout, reading).await {
-            Ok(Some(Ok(incoming))) => self.handle_request(incoming, peer, permit).await,
-            Ok(Some(Err(error))) => self.record_invalid(peer, &error),
+            Ok(Some(Ok(incoming))) => return self.handle_request(incoming, &peer, permit).await,
+            Ok(Some(Err(error))) => self.record_invalid(&peer, &error),
             Ok(None) => {}
-            Err(_) => self.record_bad_proxy(peer, "the header or the request took too long"),
+            Err(_) => self.record_bad_proxy(&peer, "the header or the request took too long"),
         }
+        None
     }
 
     /// Reads what a proxy says about the client, and returns what came behind it; `None` if that is
@@ -203,8 +227,8 @@ impl Acceptor {
         permit: &HandshakePermit,
     ) -> Option<Vec<u8>> {
         let arrived = || permit.advance(Stage::Begun);
-        let stopping = self.lifecycle.reached(Phase::is_stopping);
-        match either(proxy::read(stream, arrived), stopping).await {
+        let stopping = self.stopping(permit);
+        match either(pin!(proxy::read(stream, arrived)), pin!(stopping)).await {
             Either::First(Ok((header, received))) => {
                 if let Header::Client { addr, secure } = header {
                     *peer = Peer { addr, secure, local: false, ..*peer };
@@ -212,37 +236,50 @@ impl Acceptor {
                 Some(received)
             }
             Either::First(Err(reason)) => {
-                self.record_bad_proxy(*peer, reason);
+                self.record_bad_proxy(peer, reason);
                 None
             }
             Either::Second(()) => None,
         }
     }
 
-    /// Answers a request.
+    /// Answers a request. Returns the connection, if it becomes one.
     pub(super) async fn handle_request(
         &self,
         incoming: Incoming<ClientStream>,
-        peer: Peer,
+        peer: &Peer,
         permit: &HandshakePermit,
-    ) {
+    ) -> Option<Step> {
         if !incoming.request().is_upgrade() && !self.lifecycle.is_stopping() {
-            if let Some(endpoint) = self.find_http(incoming.request()) {
-                // in a box of its own: all others would have the room for it
-                return Box::pin(self.serve_http(incoming, peer, endpoint, permit)).await;
-            }
-            return match self.respond(incoming.request(), peer) {
-                Ok(response) => Box::pin(answer(incoming, &response)).await,
-                Err(refusal) => Box::pin(refuse(incoming, refusal)).await,
-            };
+            // in a box of its own: all others would have the room for it
+            Box::pin(self.answer_plain(incoming, peer, permit)).await;
+            return None;
         }
         permit.advance(Stage::Kept); // a handler has a time of its own to decide
-        // in boxes: below 1 KiB the allocator of glibc takes a tenth of the work for each
-        let decided = Box::pin(self.accept_request(incoming.request(), peer)).await;
+        let decided = self.accept_request(incoming.request(), peer).await;
         permit.advance(Stage::Begun);
         match decided {
-            Ok(accepted) => Box::pin(self.open(incoming, peer, accepted)).await,
-            Err(refusal) => Box::pin(refuse(incoming, refusal)).await,
+            Ok(accepted) => self.open(incoming, peer, accepted).await,
+            Err(refusal) => {
+                Box::pin(refuse(incoming, refusal)).await;
+                None
+            }
+        }
+    }
+
+    /// Answers a request of plain HTTP.
+    async fn answer_plain(
+        &self,
+        incoming: Incoming<ClientStream>,
+        peer: &Peer,
+        permit: &HandshakePermit,
+    ) {
+        if let Some(endpoint) = self.find_http(incoming.request()) {
+            return self.serve_http(incoming, *peer, endpoint, permit).await;
+        }
+        match self.respond(incoming.request(), peer) {
+            Ok(response) => answer(incoming, &response).await,
+            Err(refusal) => refuse(incoming, refusal).await,
         }
     }
 
@@ -250,7 +287,7 @@ impl Acceptor {
     pub(crate) async fn accept_request(
         &self,
         http: &handshake::Request,
-        peer: Peer,
+        peer: &Peer,
     ) -> Result<Accepted, Refusal> {
         let decided = self.decide(http, peer).await;
         if let Err(refusal) = &decided {
@@ -261,12 +298,12 @@ impl Acceptor {
 
     /// Checks a handshake in the order in which the answers are documented (see the module
     /// [`server`](crate::server)), and then asks its handler.
-    async fn decide(&self, http: &handshake::Request, peer: Peer) -> Result<Accepted, Refusal> {
+    async fn decide(&self, http: &handshake::Request, peer: &Peer) -> Result<Accepted, Refusal> {
         self.check_not_stopping()?;
         let route = self.settings.routes.find(http.path());
         let (pattern, route, params) = route.ok_or_else(not_found)?;
         http.check()?;
-        let request = self.settings.request(http, peer, Some((pattern, &params)))?;
+        let request = self.settings.request(http, *peer, Some((pattern, &params)))?;
         self.settings.check_host(&request)?;
         let origins = route.origins.as_ref().unwrap_or(&self.settings.origins);
         catch(|| origins.check(&request))??;
@@ -279,16 +316,22 @@ impl Acceptor {
         let subprotocol = accept.subprotocol.as_deref();
         let pattern = Arc::clone(pattern);
         let info = ClientInfo::new(&request, subprotocol, pattern, params.clone(), kept);
-        Ok(Accepted { route: Arc::clone(route), accept, info, permit })
+        let values = mem::take(&mut accept.values);
+        let client = Client::new(info, values, Arc::clone(&route.common));
+        Ok(Accepted { route: Arc::clone(route), accept, client, permit })
     }
 
     /// Returns the response to a request of plain HTTP.
-    fn respond(&self, http: &handshake::Request, peer: Peer) -> Result<Cow<'_, Response>, Refusal> {
+    fn respond(
+        &self,
+        http: &handshake::Request,
+        peer: &Peer,
+    ) -> Result<Cow<'_, Response>, Refusal> {
         if self.settings.health.as_deref() == Some(http.path()) {
             check_get(http)?;
             return Ok(Cow::Owned(self.health()));
         }
-        let request = self.settings.request(http, peer, None)?;
+        let request = self.settings.request(http, *peer, None)?;
         self.settings.check_host(&request)?;
         if self.settings.metrics.as_deref() == Some(http.path()) {
             check_get(http)?;
@@ -308,25 +351,36 @@ impl Acceptor {
         Ok(Cow::Owned(response?))
     }
 
+    /// Begins to read a request on a stream from which `received` has been read already.
+    pub(super) fn begin(
+        &self,
+        stream: ClientStream,
+        received: &[u8],
+        permit: &HandshakePermit,
+    ) -> Begun {
+        permit.advance(if received.is_empty() { Stage::Silent } else { Stage::Begun });
+        let reading = Reading::begin(stream, received, &self.settings.config);
+        Begun { reading, arrived: !received.is_empty() }
+    }
+
     /// Reads a request: `None` if the server stops before it is there.
     pub(super) async fn read(
         &self,
-        stream: ClientStream,
-        received: Vec<u8>,
+        begun: Begun,
         permit: &HandshakePermit,
     ) -> Option<Result<Incoming<ClientStream>, Error>> {
-        let begun = AtomicBool::new(false); // atomic for `Send`: only this task has it
-        let arrived = || {
+        let Begun { reading, arrived } = begun;
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(error) => return Some(Err(error)),
+        };
+        let begun = AtomicBool::new(arrived); // atomic for `Send`: only this task has it
+        let read = reading.read_and_tell(|| {
             if !begun.swap(true, Ordering::Relaxed) {
                 permit.advance(Stage::Begun);
             }
-        };
-        permit.advance(Stage::Silent);
-        if !received.is_empty() {
-            arrived();
-        }
-        let read = read_and_tell(stream, &received, &self.settings.config, arrived);
-        match either(read, self.too_late(&begun)).await {
+        });
+        match either(pin!(read), pin!(self.too_late(permit, &begun))).await {
             Either::First(read) => Some(read),
             Either::Second(()) => None,
         }
@@ -334,12 +388,20 @@ impl Acceptor {
 
     /// Waits until the server stops. A browser may have connected for later; what has begun by then
     /// may be completed, and so may what was still in the queue of a listener.
-    pub(super) async fn too_late(&self, begun: &AtomicBool) {
+    pub(super) async fn too_late(&self, permit: &HandshakePermit, begun: &AtomicBool) {
         let was_queued = self.lifecycle.is_stopping();
-        self.lifecycle.reached(Phase::is_stopping).await;
+        self.stopping(permit).await;
         if was_queued || begun.load(Ordering::Relaxed) {
-            sleep(GRACE).await;
+            Box::pin(sleep(GRACE)).await; // seldom
         }
+    }
+
+    /// Waits until the server stops, in the task of a handshake.
+    pub(super) fn stopping(&self, permit: &HandshakePermit) -> impl Future<Output = ()> {
+        poll_fn(|cx| {
+            permit.listen(cx); // first, so that no phase is missed
+            if self.lifecycle.is_stopping() { Poll::Ready(()) } else { Poll::Pending }
+        })
     }
 
     fn check_not_stopping(&self) -> Result<(), Response> {
@@ -379,8 +441,15 @@ impl Acceptor {
         handler: &dyn ErasedHandler,
         request: &Request<'_>,
     ) -> Result<Accept, Refusal> {
-        let decided = timeout(self.settings.config.handshake_timeout, handler.decide(request));
-        match decided.await {
+        let mut deciding = handler.decide(request);
+        let decided = match poll_fn(|cx| Poll::Ready(deciding.as_mut().poll(cx))).await {
+            Poll::Ready(decided) => Ok(decided),
+            // most decide at once
+            Poll::Pending => {
+                Box::pin(timeout(self.settings.config.handshake_timeout, deciding)).await
+            }
+        };
+        match decided {
             Ok(Some(decision)) => decision.map_err(Refusal::Response),
             Ok(None) => Err(Refusal::Panicked),
             Err(_) => Err(unavailable("the application did not decide in time").into()),
@@ -395,30 +464,38 @@ impl Acceptor {
         response.header("Cache-Control", "no-store")
     }
 
-    /// Answers a handshake that is accepted, and starts its connection.
-    async fn open(&self, mut incoming: Incoming<ClientStream>, peer: Peer, accepted: Accepted) {
+    /// Answers a handshake that is accepted, and returns its connection.
+    async fn open(
+        &self,
+        mut incoming: Incoming<ClientStream>,
+        peer: &Peer,
+        accepted: Accepted,
+    ) -> Option<Step> {
         incoming.set_config(&accepted.route.config);
         match incoming.accept(&accepted.accept.as_handshake()).await {
-            Ok(ws) => {
-                self.start(ws, accepted);
-            }
+            Ok(ws) => return Some(self.connect(ws, accepted)),
             // it was answered with status 500
             Err(Error::Usage(_)) => self.record_unusable(&accepted, peer),
             // the client is gone
             Err(_) => self.context.counters.refused(None),
         }
+        None
+    }
+
+    /// Hands an open connection to its handler, in a task of its own.
+    pub(crate) fn start(&self, ws: WebSocket<ClientStream>, accepted: Accepted) {
+        tokio::spawn(self.connect(ws, accepted));
     }
 
     /// Hands an open connection to its handler.
-    pub(crate) fn start(&self, mut ws: WebSocket<ClientStream>, accepted: Accepted) {
+    fn connect(&self, mut ws: WebSocket<ClientStream>, accepted: Accepted) -> Step {
         ws.outgoing().stream_mut().count();
-        let Accepted { route, accept, info, permit } = accepted;
-        let client = Client::new(info, accept.values, Arc::clone(&route.common));
-        Arc::clone(&route.handler).start(ws, client, permit, self.permits.task());
+        let Accepted { route, client, permit, .. } = accepted;
+        Arc::clone(&route.handler).serve(ws, client, permit, self.permits.task())
     }
 
     /// Counts and logs a handshake that is refused.
-    fn record(&self, path: &str, peer: Peer, refusal: &Refusal) {
+    fn record(&self, path: &str, peer: &Peer, refusal: &Refusal) {
         let status = match refusal {
             Refusal::Invalid(error) => return self.record_invalid(peer, &error.clone().into()),
             Refusal::Panicked => {
@@ -432,20 +509,20 @@ impl Acceptor {
     }
 
     /// Counts and logs what is not a valid request or handshake.
-    pub(super) fn record_invalid(&self, peer: Peer, error: &Error) {
+    pub(super) fn record_invalid(&self, peer: &Peer, error: &Error) {
         self.context.counters.bad_request(status_for(error));
         self.context.log(&LogEvent::BadRequest { peer_addr: peer.addr, error });
     }
 
     /// Counts and logs a proxy that did not say in time what it should have.
-    pub(super) fn record_bad_proxy(&self, peer: Peer, reason: &'static str) {
+    pub(super) fn record_bad_proxy(&self, peer: &Peer, reason: &'static str) {
         self.context.counters.bad_request(None);
         self.context.log(&LogEvent::BadProxyHeader { peer_addr: peer.addr, reason });
     }
 
     /// Counts and logs a handshake that a handler has accepted with what cannot be sent.
-    pub(crate) fn record_unusable(&self, accepted: &Accepted, peer: Peer) {
-        self.record(accepted.info.path(), peer, &internal_error().into());
+    pub(crate) fn record_unusable(&self, accepted: &Accepted, peer: &Peer) {
+        self.record(accepted.client.info().path(), peer, &internal_error().into());
     }
 }
 
@@ -525,17 +602,16 @@ pub(super) fn sendable<'a>(
     }
 }
 
-/// Waits for the future that is ready first.
-pub(crate) async fn either<A, B>(
-    first: impl Future<Output = A>,
-    second: impl Future<Output = B>,
-) -> Either<A, B> {
-    let (mut first, mut second) = (pin!(first), pin!(second));
-    poll_fn(|cx| match first.as_mut().poll(cx) {
+/// Waits for the future that is ready first. They are pinned where they are: what takes a future
+/// holds it twice, as an argument and as a variable.
+pub(crate) fn either<A, B>(
+    mut first: Pin<&mut impl Future<Output = A>>,
+    mut second: Pin<&mut impl Future<Output = B>>,
+) -> impl Future<Output = Either<A, B>> {
+    poll_fn(move |cx| match first.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(Either::First(result)),
         Poll::Pending => second.as_mut().poll(cx).map(Either::Second),
     })
-    .await
 }
 
 pub(crate) enum Either<A, B> {

@@ -4,12 +4,16 @@ use alloc::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::pending::Pending;
 use crate::wire::CloseCode;
 
 /// The phases of a server's life, seen by its accept loop, its handshakes and its handles.
 pub(crate) struct Lifecycle {
     phase: watch::Sender<Phase>,
     listening: watch::Sender<Listening>,
+    /// The handshakes, which look at the phase when they are woken: it is seldom that another one
+    /// comes, and waiting for it would cost each of them more than its HTTP.
+    pub(crate) pending: Arc<Pending>,
 }
 
 /// What becomes of the listeners. Each can only be followed by a later one.
@@ -57,6 +61,7 @@ impl Lifecycle {
         Self {
             phase: watch::Sender::new(Phase::Serving),
             listening: watch::Sender::new(Listening::Open),
+            pending: Arc::default(),
         }
     }
 
@@ -105,13 +110,16 @@ impl Lifecycle {
 
     /// Goes over to another phase if the present one allows it.
     fn transition(&self, allows: impl FnOnce(&Phase) -> bool, to: Phase) {
-        self.phase.send_if_modified(|phase| {
+        let changed = self.phase.send_if_modified(|phase| {
             let changes = allows(phase);
             if changes {
                 *phase = to;
             }
             changes
         });
+        if changed {
+            self.pending.wake_all();
+        }
     }
 
     /// Returns how the server is to stop, while it does.
@@ -130,6 +138,11 @@ impl Lifecycle {
     /// Returns whether the server shuts down, or has.
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.borrow().is_stopping()
+    }
+
+    /// Returns whether what is left is dropped.
+    pub(crate) fn is_aborting(&self) -> bool {
+        matches!(&*self.phase.borrow(), Phase::Aborting | Phase::Over)
     }
 
     /// Waits for a phase of which this is true.

@@ -14,3 +14,4 @@ pub(crate) mod proxy;
 pub(crate) mod refusal;
 #[cfg(feature = "rustls")]
 mod secure;
+mod slab;

@@ -6,52 +6,56 @@
 //! does nothing with it loses it to them: first those that have sent nothing, then those whose
 //! request is not complete, and of each those of the network with the most pending connections, the
 //! oldest first. Each has some time before that.
+//!
+//! Every connection comes and goes here, and few have to give way: who does is looked for among
+//! all, and no order is kept for it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::task::{Context, Waker};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::network::Network;
+use super::slab::Slab;
 
 /// The pending connections of a server.
 #[derive(Default)]
 pub(crate) struct Pending(Mutex<State>);
 
-/// The entry of a pending connection, until [`Pending::remove`].
-pub(crate) struct Entry {
-    pub(crate) id: u64,
-    /// Told when the connection has to leave.
-    pub(crate) leave: Arc<Notify>,
-}
+/// The place of a pending connection, until [`Pending::remove`].
+#[derive(Clone, Copy)]
+pub(crate) struct Place(usize);
 
 #[derive(Default)]
 struct State {
-    networks: BTreeMap<Network, Group>,
-    /// The number of members of all networks.
-    len: usize,
+    members: Slab<Member>,
+    groups: Slab<Group>,
+    /// Where among the groups that of a network is.
+    networks: BTreeMap<Network, usize>,
     /// The number of those that have been told to leave and are still here.
     leaving: usize,
     last_id: u64,
 }
 
-/// The pending connections of one network. Later ones have larger ids.
-#[derive(Default)]
+/// The pending connections of one network.
 struct Group {
-    members: BTreeMap<u64, Member>,
-    /// Those that may be told to leave, in the order in which they are.
-    idle: BTreeSet<(Stage, u64)>,
+    network: Network,
+    members: usize,
 }
 
 /// One pending connection.
 struct Member {
+    /// Later ones have larger ids.
+    id: u64,
+    group: usize,
     stage: Stage,
     since: Instant,
-    leave: Arc<Notify>,
+    /// Of the task, once it has asked for news.
+    waker: Option<Waker>,
 }
 
 /// The stages of a pending connection.
@@ -85,9 +89,9 @@ impl Pending {
         network: Network,
         can_wait: bool,
         is_full: impl FnOnce(usize) -> bool,
-    ) -> Result<Entry, Instant> {
+    ) -> Result<Place, Instant> {
         let mut state = self.lock();
-        if is_full(state.len) {
+        if is_full(state.members.len()) {
             match state.make_way(Some(network)) {
                 Way::Made if !can_wait => {}
                 Way::Made | Way::InTheMaking => return Err(Instant::now() + PATIENCE),
@@ -98,25 +102,48 @@ impl Pending {
     }
 
     /// Notes how far a connection has come.
-    pub(crate) fn advance(&self, network: Network, id: u64, stage: Stage) {
-        self.lock().advance(network, id, stage);
+    pub(crate) fn advance(&self, place: Place, stage: Stage) {
+        // one that was told to leave does
+        if let Some(member) = self.lock().members.get_mut(place.0)
+            && member.stage != Stage::Leaving
+        {
+            member.stage = stage;
+        }
+    }
+
+    /// Returns whether a connection has to leave. If not, its task is woken when it has to, and by
+    /// [`wake_all`](Self::wake_all).
+    pub(crate) fn listen(&self, place: Place, cx: &Context<'_>) -> bool {
+        let mut state = self.lock();
+        let Some(member) = state.members.get_mut(place.0) else { return false };
+        if member.waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+            member.waker = Some(cx.waker().clone());
+        }
+        member.stage == Stage::Leaving
+    }
+
+    /// Wakes the tasks of all that listen.
+    pub(crate) fn wake_all(&self) {
+        let mut state = self.lock();
+        let wakers: Vec<_> = state.members.iter_mut().filter_map(|it| it.waker.take()).collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Takes a connection out.
-    pub(crate) fn remove(&self, network: Network, id: u64) {
-        self.lock().remove(network, id);
+    pub(crate) fn remove(&self, place: Place) {
+        self.lock().remove(place);
     }
 
     /// Returns the number of pending connections.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len
+        self.lock().members.len()
     }
 
     /// Returns whether one has sent something, and waits for its answer.
     pub(crate) fn has_begun(&self) -> bool {
-        let state = self.lock();
-        let members = state.networks.values().flat_map(|group| group.members.values());
-        members.map(|member| member.stage).any(|it| matches!(it, Stage::Begun | Stage::Kept))
+        let is_begun = |it: &Member| matches!(it.stage, Stage::Begun | Stage::Kept);
+        self.lock().members.iter().any(is_begun)
     }
 
     /// Tells one to leave, if there is one that had its time. Returns whether one is about to
@@ -131,38 +158,27 @@ impl Pending {
 }
 
 impl State {
-    fn insert(&mut self, network: Network) -> Entry {
+    fn insert(&mut self, network: Network) -> Place {
+        let groups = &mut self.groups;
+        let new = || groups.insert(Group { network, members: 0 });
+        let group = *self.networks.entry(network).or_insert_with(new);
+        if let Some(group) = self.groups.get_mut(group) {
+            group.members += 1;
+        }
         self.last_id += 1;
-        self.len += 1;
-        let leave = Arc::new(Notify::new());
-        let since = Instant::now();
-        let member = Member { stage: Stage::Kept, since, leave: Arc::clone(&leave) };
-        self.networks.entry(network).or_default().members.insert(self.last_id, member);
-        Entry { id: self.last_id, leave }
+        let (id, since) = (self.last_id, Instant::now());
+        let member = Member { id, group, stage: Stage::Kept, since, waker: None };
+        Place(self.members.insert(member))
     }
 
-    fn advance(&mut self, network: Network, id: u64, stage: Stage) {
-        let Some(group) = self.networks.get_mut(&network) else { return };
-        let Some(member) = group.members.get_mut(&id) else { return };
-        // one that was told to leave does
-        if member.stage != Stage::Leaving {
-            group.idle.remove(&(member.stage, id));
-            member.stage = stage;
-            if stage.is_idle() {
-                group.idle.insert((stage, id));
-            }
-        }
-    }
-
-    fn remove(&mut self, network: Network, id: u64) {
-        let Some(group) = self.networks.get_mut(&network) else { return };
-        if let Some(member) = group.members.remove(&id) {
-            group.idle.remove(&(member.stage, id));
-            self.len -= 1;
-            self.leaving -= usize::from(member.stage == Stage::Leaving);
-        }
-        if group.members.is_empty() {
-            self.networks.remove(&network);
+    fn remove(&mut self, place: Place) {
+        let Some(member) = self.members.remove(place.0) else { return };
+        self.leaving -= usize::from(member.stage == Stage::Leaving);
+        let Some(group) = self.groups.get_mut(member.group) else { return };
+        group.members -= 1;
+        if group.members == 0 {
+            self.networks.remove(&group.network);
+            self.groups.remove(member.group);
         }
     }
 
@@ -172,28 +188,25 @@ impl State {
             return Way::InTheMaking;
         }
         let now = Instant::now();
-        let first = |(network, group): (&Network, &Group)| {
-            let (stage, id) = *group.idle.first()?;
-            Some((stage, Reverse(group.members.len()), id, *network))
-        };
-        let Some((stage, Reverse(many), id, network)) =
-            self.networks.iter().filter_map(first).min()
-        else {
-            return Way::From(now + PATIENCE);
-        };
-        let few = newcomer.map(|it| self.networks.get(&it).map_or(0, |it| it.members.len()) + 1);
-        let share = self.len / SHARES;
+        let all = self.members.len();
+        let size = |group: usize| self.groups.get(group).map_or(0, |group| group.members);
+        let idle = self.members.iter_mut().filter(|it| it.stage.is_idle());
+        let first = idle.min_by_key(|it| (it.stage, Reverse(size(it.group)), it.id));
+        let Some(member) = first else { return Way::From(now + PATIENCE) };
+        let of_newcomer = |it| self.networks.get(&it).map_or(0, |group| size(*group)) + 1;
+        let (many, few) = (size(member.group), newcomer.map(of_newcomer));
+        let share = all / SHARES;
         let crowds_out = many > share && few.is_some_and(|few| few <= share.max(1));
-        let patience = if stage == Stage::Silent && crowds_out { HURRY } else { PATIENCE };
-        let Some(group) = self.networks.get_mut(&network) else { return Way::From(now + PATIENCE) };
-        let Some(member) = group.members.get_mut(&id) else { return Way::From(now + PATIENCE) };
+        let is_silent = member.stage == Stage::Silent;
+        let patience = if is_silent && crowds_out { HURRY } else { PATIENCE };
         let until = member.since + patience;
         if until > now {
             return Way::From(until);
         }
-        group.idle.remove(&(stage, id));
         member.stage = Stage::Leaving;
-        member.leave.notify_one();
+        if let Some(waker) = &member.waker {
+            waker.wake_by_ref();
+        }
         self.leaving += 1;
         Way::Made
     }
@@ -223,8 +236,11 @@ const SHARES: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
+    use alloc::sync::Arc;
+    use alloc::task::Wake;
+    use core::cell::Cell;
     use core::net::{IpAddr, Ipv4Addr};
+    use core::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::time::advance;
 
@@ -233,8 +249,8 @@ mod tests {
     /// A place that is given back when dropped.
     struct Guard {
         all: Arc<Pending>,
-        network: Network,
-        entry: Entry,
+        place: Place,
+        told: Cell<bool>,
     }
 
     impl Guard {
@@ -244,18 +260,18 @@ mod tests {
             can_wait: bool,
             max: usize,
         ) -> Result<Self, Instant> {
-            let entry = all.enter(network, can_wait, |len| len >= max)?;
-            Ok(Self { all: Arc::clone(all), network, entry })
+            let place = all.enter(network, can_wait, |len| len >= max)?;
+            Ok(Self { all: Arc::clone(all), place, told: Cell::new(false) })
         }
 
         fn advance(&self, stage: Stage) {
-            self.all.advance(self.network, self.entry.id, stage);
+            self.all.advance(self.place, stage);
         }
     }
 
     impl Drop for Guard {
         fn drop(&mut self) {
-            self.all.remove(self.network, self.entry.id);
+            self.all.remove(self.place);
         }
     }
 
@@ -278,14 +294,9 @@ mod tests {
     }
 
     /// Returns which one has to leave, and was not told before.
-    async fn told(guards: &[Guard]) -> Option<usize> {
-        for (at, guard) in guards.iter().enumerate() {
-            let now = tokio::time::timeout(Duration::ZERO, guard.entry.leave.notified());
-            if now.await.is_ok() {
-                return Some(at);
-            }
-        }
-        None
+    fn told(guards: &[Guard]) -> Option<usize> {
+        let cx = Context::from_waker(Waker::noop());
+        guards.iter().position(|it| it.all.listen(it.place, &cx) && !it.told.replace(true))
     }
 
     #[tokio::test(start_paused = true)]
@@ -298,7 +309,7 @@ mod tests {
         // each has a time before that
         let from = enter(&all, 1, 7).err();
         assert_eq!(from, Some(Instant::now() + PATIENCE));
-        assert_eq!(told(&guards).await, None);
+        assert_eq!(told(&guards), None);
         advance(PATIENCE).await;
         // silent ones before those who are at it, those of the larger network first, then the
         // oldest
@@ -307,8 +318,8 @@ mod tests {
             assert!(enter(&all, 1, seven).is_err());
             // one at a time
             assert!(enter(&all, 1, seven).is_err());
-            assert_eq!(told(&guards).await, Some(expected));
-            assert_eq!(told(&guards).await, None);
+            assert_eq!(told(&guards), Some(expected));
+            assert_eq!(told(&guards), None);
             // it is told no second time whatever it does
             guards[expected].advance(Kept);
             guards[expected].advance(Silent);
@@ -317,15 +328,45 @@ mod tests {
         }
         // no other has to
         assert!(enter(&all, 1, guards.len()).is_err());
-        assert_eq!(told(&guards).await, None);
+        assert_eq!(told(&guards), None);
         drop(guards);
         let state = all.lock();
-        assert!(state.networks.is_empty() && (state.len, state.leaving) == (0, 0));
+        assert!(state.networks.is_empty() && (state.members.len(), state.leaving) == (0, 0));
     }
 
     /// Returns one that keeps its place, from another network.
     fn one(all: &Arc<Pending>) -> Guard {
         enter(all, 9, usize::MAX).unwrap_or_else(|_| unreachable!())
+    }
+
+    /// A waker that counts.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_listens_is_woken() {
+        let all = Arc::new(Pending::default());
+        let guards = group(&all, 1, &[Stage::Silent; 2]);
+        let woken = [0, 1].map(|_| Arc::new(Woken::default()));
+        let wakers = [0, 1].map(|at: usize| Waker::from(Arc::clone(&woken[at])));
+        let listen = |at: usize| all.listen(guards[at].place, &Context::from_waker(&wakers[at]));
+        let counts = || [0, 1].map(|at: usize| woken[at].0.load(Ordering::Relaxed));
+        assert!(!listen(0) && !listen(1));
+        all.wake_all();
+        assert_eq!(counts(), [1, 1]);
+        all.wake_all(); // nobody has asked again
+        assert_eq!(counts(), [1, 1]);
+        assert!(!listen(0) && !listen(1));
+        advance(PATIENCE).await;
+        assert!(all.make_way());
+        assert_eq!(counts(), [2, 1]);
+        assert!(listen(0) && !listen(1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -334,9 +375,9 @@ mod tests {
         let guards = group(&all, 1, &[Stage::Silent; 8]);
         advance(HURRY).await;
         assert_eq!(enter(&all, 1, 8).err(), Some(Instant::now() + PATIENCE - HURRY));
-        assert_eq!(told(&guards).await, None);
+        assert_eq!(told(&guards), None);
         assert!(enter(&all, 2, 8).is_err());
-        assert_eq!(told(&guards).await, Some(0));
+        assert_eq!(told(&guards), Some(0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -350,6 +391,6 @@ mod tests {
         assert!(newcomer.is_ok());
         // one is on its way out for it; there is none for the next
         assert!(now().is_err());
-        assert_eq!(told(&guards).await, Some(0));
+        assert_eq!(told(&guards), Some(0));
     }
 }

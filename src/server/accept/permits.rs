@@ -3,6 +3,7 @@ use alloc::collections::btree_map;
 use alloc::sync::Arc;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::Context;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::network::Network;
-use super::pending::{Entry, Pending, Stage};
+use super::pending::{Pending, Place, Stage};
 use crate::config::ConfigError;
 use crate::server::client::rate::charge;
 
@@ -22,7 +23,7 @@ use crate::server::client::rate::charge;
 pub(crate) struct Permits {
     capacity: Capacity,
     /// Handshakes and requests under way.
-    pending: Pending,
+    pending: Arc<Pending>,
     /// Handshakes and connections: each is a task with a socket.
     tasks: AtomicUsize,
     no_tasks: Notify,
@@ -106,10 +107,10 @@ pub(crate) enum Full {
 }
 
 impl Permits {
-    pub(crate) fn new(capacity: Capacity) -> Self {
+    pub(crate) fn new(capacity: Capacity, pending: Arc<Pending>) -> Self {
         Self {
             capacity,
-            pending: Pending::default(),
+            pending,
             tasks: AtomicUsize::new(0),
             no_tasks: Notify::new(),
             freed: Notify::new(),
@@ -124,7 +125,7 @@ impl Permits {
         let network = Network::of(ip);
         loop {
             match self.pending.enter(network, true, |len| self.is_full(len)) {
-                Ok(entry) => return self.handshake_permit(network, entry),
+                Ok(place) => return self.handshake_permit(place),
                 Err(again) => {
                     // either is a reason to look
                     let _ = timeout_at(again, self.freed.notified()).await;
@@ -136,12 +137,12 @@ impl Permits {
     /// Returns a permit for a handshake if there is one at once.
     pub(crate) fn try_handshake(self: &Arc<Self>, ip: IpAddr) -> Option<HandshakePermit> {
         let network = Network::of(ip);
-        let entry = self.pending.enter(network, false, |len| self.is_full(len)).ok()?;
-        Some(self.handshake_permit(network, entry))
+        let place = self.pending.enter(network, false, |len| self.is_full(len)).ok()?;
+        Some(self.handshake_permit(place))
     }
 
-    fn handshake_permit(self: &Arc<Self>, network: Network, entry: Entry) -> HandshakePermit {
-        HandshakePermit { permits: Arc::clone(self), network, entry }
+    fn handshake_permit(self: &Arc<Self>, place: Place) -> HandshakePermit {
+        HandshakePermit { permits: Arc::clone(self), place }
     }
 
     fn is_full(&self, pending: usize) -> bool {
@@ -224,25 +225,25 @@ impl Permits {
 /// The permit of a handshake or request under way.
 pub(crate) struct HandshakePermit {
     permits: Arc<Permits>,
-    network: Network,
-    entry: Entry,
+    place: Place,
 }
 
 impl HandshakePermit {
     /// Notes how far the handshake has come. A new one keeps its permit until this says otherwise.
     pub(crate) fn advance(&self, stage: Stage) {
-        self.permits.pending.advance(self.network, self.entry.id, stage);
+        self.permits.pending.advance(self.place, stage);
     }
 
-    /// Waits until the handshake has to give way.
-    pub(crate) async fn revoked(&self) {
-        self.entry.leave.notified().await;
+    /// Returns whether the handshake has to give way. If not, its task is woken when it has to, and
+    /// when the server goes over to another phase of its life.
+    pub(crate) fn listen(&self, cx: &Context<'_>) -> bool {
+        self.permits.pending.listen(self.place, cx)
     }
 }
 
 impl Drop for HandshakePermit {
     fn drop(&mut self) {
-        self.permits.pending.remove(self.network, self.entry.id);
+        self.permits.pending.remove(self.place);
         self.permits.freed.notify_one();
     }
 }

@@ -10,7 +10,6 @@ use core::task::Poll;
 use tokio::time::{sleep, timeout};
 
 use super::acceptor::{Acceptor, Either, GRACE, catch, either, sendable};
-use super::lifecycle::Phase;
 use super::pending::Stage;
 use super::permits::HandshakePermit;
 use super::refusal::{Refusal, unavailable};
@@ -84,10 +83,11 @@ impl Acceptor {
         let expects = http.header("expect").is_some_and(|it| it.eq_ignore_ascii_case(CONTINUE));
         let is_awaited = expects && !http.is_http_1_0();
         let late = async {
-            self.lifecycle.reached(Phase::is_stopping).await;
+            self.stopping(permit).await;
             sleep(GRACE).await;
         };
-        let body = match either(exchange.read_body(reader, is_awaited), late).await {
+        let read = exchange.read_body(reader, is_awaited);
+        let body = match either(pin!(read), pin!(late)).await {
             Either::First(Ok(body)) => body,
             Either::First(Err(error)) => return Some(Err(self.record_body(peer, error).into())),
             Either::Second(()) => return None,
@@ -141,11 +141,11 @@ impl Acceptor {
                 .status(413);
             }
             BodyError::TimedOut => {
-                self.record_invalid(peer, &Error::HandshakeTimeout);
+                self.record_invalid(&peer, &Error::HandshakeTimeout);
                 (408, "408 Request Timeout: the body took too long.\n")
             }
             BodyError::Incomplete => {
-                self.record_invalid(peer, &HandshakeError::Incomplete.into());
+                self.record_invalid(&peer, &HandshakeError::Incomplete.into());
                 (400, "400 Bad Request: the body is not complete.\n")
             }
             BodyError::Malformed => {

@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::AsyncReadExt;
@@ -16,6 +17,7 @@ use crate::error::Error;
 use crate::server::client::stream::ClientStream;
 use crate::server::http::request::Peer;
 use crate::server::observe::event::LogEvent;
+use crate::server::step::Step;
 use crate::tokio::Incoming;
 
 impl Acceptor {
@@ -27,7 +29,7 @@ impl Acceptor {
         mut peer: Peer,
         permit: &HandshakePermit,
         from_proxy: bool,
-    ) {
+    ) -> Option<Step> {
         permit.advance(Stage::Silent);
         let mut progress = Progress::Proxy;
         let reading = self.read_tls(stream, &mut peer, permit, from_proxy, &mut progress);
@@ -35,22 +37,23 @@ impl Acceptor {
         let read = timeout(limit, reading).await;
         match (read, progress) {
             (Ok(Some(Ok(incoming))), Progress::Request) => {
-                self.handle_request(incoming, peer, permit).await;
+                return self.handle_request(incoming, &peer, permit).await;
             }
             // in the clear
             (Ok(Some(Ok(incoming))), _) => answer(incoming, &tls_expected()).await,
-            (Ok(Some(Err(error))), Progress::Request) => self.record_invalid(peer, &error),
+            (Ok(Some(Err(error))), Progress::Request) => self.record_invalid(&peer, &error),
             // in the clear, and told already
             (Ok(Some(Err(_)) | None), _) => {}
             (Err(_), Progress::Proxy) => {
-                self.record_bad_proxy(peer, "the header took too long");
+                self.record_bad_proxy(&peer, "the header took too long");
             }
             (Err(_), Progress::Handshake) => {
                 self.record_tls_failed(peer, "the handshake took too long");
             }
             (Err(_), Progress::Clear) => {}
-            (Err(_), Progress::Request) => self.record_invalid(peer, &Error::HandshakeTimeout),
+            (Err(_), Progress::Request) => self.record_invalid(&peer, &Error::HandshakeTimeout),
         }
+        None
     }
 
     /// Reads as far as the request; `None` if what came before it was not valid, or the server
@@ -85,24 +88,25 @@ impl Acceptor {
             let stream = accepted.map_err(|error| error.to_string())?;
             Ok((ClientStream::boxed(stream), Vec::new(), Progress::Request))
         };
-        let (stream, received) = match either(opening, self.too_late(&begun)).await {
-            Either::First(Ok((stream, received, reached))) => {
-                *progress = reached;
-                (stream, received)
-            }
-            Either::First(Err::<_, alloc::string::String>(reason)) => {
-                self.record_tls_failed(*peer, &reason);
-                return None;
-            }
-            Either::Second(()) => return None,
-        };
+        let (stream, received) =
+            match either(pin!(opening), pin!(self.too_late(permit, &begun))).await {
+                Either::First(Ok((stream, received, reached))) => {
+                    *progress = reached;
+                    (stream, received)
+                }
+                Either::First(Err::<_, alloc::string::String>(reason)) => {
+                    self.record_tls_failed(*peer, &reason);
+                    return None;
+                }
+                Either::Second(()) => return None,
+            };
         if matches!(progress, Progress::Clear) {
             self.record_tls_failed(
                 *peer,
                 "plain HTTP, where TLS was expected: connect with wss:// or https://",
             );
         }
-        self.read(stream, received, permit).await
+        self.read(self.begin(stream, &received, permit), permit).await
     }
 
     /// Counts and logs a connection that did not become one of TLS.

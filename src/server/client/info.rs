@@ -37,24 +37,32 @@ impl ClientInfo {
         params: Params,
         max_kept_headers: usize,
     ) -> Self {
-        let mut text = String::with_capacity(512);
+        let (path, query, host) = (request.path(), request.query(), request.host());
+        let len = path.len() + query.map_or(0, |query| query.len() + 1) + host.len();
+        let mut room = max_kept_headers;
+        let headers = request.http.headers().filter(|(name, _)| !is_of_the_handshake(name));
+        // of a header, what is between its parts too
+        let len_of = |name: &str, value: &[u8]| name.len() + value.len() + 3;
+        // counted before: to give what is too much back costs more than to look at them twice
+        let most = headers.clone().map(|(name, value)| len_of(name, value)).sum::<usize>();
+        let mut text = String::with_capacity(len + most.min(room));
         let end = |text: &String| u32::try_from(text.len()).unwrap_or(u32::MAX);
-        text.push_str(request.path());
+        text.push_str(path);
         let path_end = end(&text);
-        if let Some(query) = request.query() {
+        if let Some(query) = query {
             text.push('?');
             text.push_str(query);
         }
         let query_end = end(&text);
-        text.push_str(request.host());
+        text.push_str(host);
         let host_end = end(&text);
-        let most = text.len().saturating_add(max_kept_headers);
-        for (name, value) in request.http.headers() {
-            if let Ok(value) = core::str::from_utf8(value)
-                && !is_of_the_handshake(name)
-                && text.len() + name.len() + value.len() + 3 <= most
+        for (name, value) in headers {
+            let len = len_of(name, value);
+            if len <= room
+                && let Ok(value) = core::str::from_utf8(value)
             {
                 [name, ": ", value, "\n"].into_iter().for_each(|part| text.push_str(part));
+                room -= len;
             }
         }
         Self {
@@ -161,8 +169,13 @@ impl ClientInfo {
 /// Returns whether a header is of use for the handshake only.
 fn is_of_the_handshake(name: &str) -> bool {
     const PREFIX: &str = "sec-websocket-";
-    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-        || ["upgrade", "connection", "host"].iter().any(|it| it.eq_ignore_ascii_case(name))
+    let is = |other| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        4 => is("host"),
+        7 => is("upgrade"),
+        10 => is("connection"),
+        _ => name.get(..PREFIX.len()).is_some_and(|it| it.eq_ignore_ascii_case(PREFIX)),
+    }
 }
 
 /// Leaves out the headers, which may hold what logs should not.

@@ -26,6 +26,7 @@ use crate::server::http::response::Response;
 use crate::server::observe::tally;
 #[cfg(feature = "tracing")]
 use crate::server::observe::trace;
+use crate::server::step::Step;
 use crate::tokio::{Outgoing, WebSocket};
 use crate::wire::CloseCode;
 
@@ -35,14 +36,14 @@ pub(crate) trait ErasedHandler: Send + Sync {
     /// Calls [`Handler::on_request`]; `None` if it panicked.
     fn decide<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a>;
 
-    /// Serves a connection in a task of its own.
-    fn start(
+    /// Serves a connection.
+    fn serve(
         self: Arc<Self>,
         ws: WebSocket<ClientStream>,
         client: Client,
         permit: ConnectionPermit,
         task: TaskGuard,
-    );
+    ) -> Step;
 }
 
 type Deciding<'a> = Pin<Box<dyn Future<Output = Option<Result<Accept, Response>>> + Send + 'a>>;
@@ -55,19 +56,19 @@ impl<H: Handler> ErasedHandler for H {
         })
     }
 
-    fn start(
+    fn serve(
         self: Arc<Self>,
         ws: WebSocket<ClientStream>,
         client: Client,
         permit: ConnectionPermit,
         task: TaskGuard,
-    ) {
+    ) -> Step {
         #[cfg(feature = "tracing")]
         let span = trace::span(&client);
         let serving = serve(self, ws, client, permit, task);
         #[cfg(feature = "tracing")]
         let serving = tracing::Instrument::instrument(serving, span);
-        tokio::spawn(serving);
+        Step::new(serving)
     }
 }
 
@@ -83,7 +84,7 @@ fn serve<H: Handler>(
     client: Client,
     permit: ConnectionPermit,
     task: TaskGuard,
-) -> impl Future<Output = ()> + Send {
+) -> impl Future<Output = Option<Step>> + Send {
     ws.outgoing().stream_mut().lend(&client);
     let mut ws = Some(ws);
     let mut pump = Pump::new(permit, &client);
@@ -99,6 +100,7 @@ fn serve<H: Handler>(
         Box::pin(finish(&*handler, &client, error, info, left)).await;
         drop(pump);
         drop(task);
+        None
     }
 }
 
