@@ -35,8 +35,8 @@ const OPERATIONS: [Operation; 7] = [
     ("encode, server", Bench::encode, [150, 161, 266]),
     ("encode, client", Bench::encode, [251, 310, 501]),
     ("echo, server, binary", Bench::echo, [366, 443, 727]),
-    ("echo, events, closure", Bench::exchange, [784, 848, 1019]),
-    ("echo, events, async fn", Bench::exchange, [1130, 1192, 1361]),
+    ("echo, events, closure", Bench::exchange, [736, 800, 979]),
+    ("echo, events, async fn", Bench::exchange, [1081, 1147, 1320]),
 ];
 
 /// Messages in a burst.

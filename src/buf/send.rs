@@ -204,7 +204,8 @@ impl SendBuffer {
                 self.pongs.waiting = 0;
                 if self.pongs.newest.is_some() {
                     self.settle_newest_pong();
-                    self.pongs.waiting = 1;
+                    // it may have left with the others
+                    self.pongs.waiting = usize::from(self.pongs.unsent > 0);
                 }
             }
         }

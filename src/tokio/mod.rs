@@ -86,6 +86,9 @@
 //! | was closed in good order | the same | `Ok` | `Ok` |
 //! | has failed | how | how | how |
 //!
+//! Where both ends have closed in good order before all was written that this end had queued,
+//! `feed` and `flush` say `Disconnected` from then on.
+//!
 //! `close` of a socket in one piece waits for the end and says how that came. That of a [`Sender`]
 //! is done once everything is written, and the rest is for the [`Receiver`].
 //!

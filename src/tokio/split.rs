@@ -334,7 +334,8 @@ impl<S: SplitStream> Sender<S> {
         if let Some(end) = self.shared.lock().driver.end() {
             return end;
         }
-        self.end_of_queue().await?;
+        // the wait for the answer begins also where nothing can be written: that is said below
+        let _ = self.end_of_queue().await;
         let until = match self.start_close(code, reason) {
             Ok(until) => until,
             Err(Error::Send(SendError::NotOpen)) => None, // is closing already

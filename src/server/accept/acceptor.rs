@@ -145,7 +145,7 @@ impl Acceptor {
         if peer.own_tls || from_proxy {
             other = Some(Box::new(stream));
         } else {
-            begun = Some(self.begin(stream, &received, &permit));
+            begun = Some(self.begin(stream, &received));
         }
         tokio::spawn(Step::new(async move {
             let ended = {
@@ -207,7 +207,7 @@ impl Acceptor {
         permit.advance(Stage::Silent);
         let reading = async {
             let received = self.read_proxy(&mut stream, &mut peer, permit).await?;
-            self.read(self.begin(stream, &received, permit), permit).await
+            self.read(self.begin(stream, &received), permit).await
         };
         match timeout(self.settings.config.handshake_timeout, reading).await {
             Ok(Some(Ok(incoming))) => return self.handle_request(incoming, &peer, permit).await,
@@ -352,13 +352,7 @@ impl Acceptor {
     }
 
     /// Begins to read a request on a stream from which `received` has been read already.
-    pub(super) fn begin(
-        &self,
-        stream: ClientStream,
-        received: &[u8],
-        permit: &HandshakePermit,
-    ) -> Begun {
-        permit.advance(if received.is_empty() { Stage::Silent } else { Stage::Begun });
+    pub(super) fn begin(&self, stream: ClientStream, received: &[u8]) -> Begun {
         let reading = Reading::begin(stream, received, &self.settings.config);
         Begun { reading, arrived: !received.is_empty() }
     }
@@ -370,6 +364,8 @@ impl Acceptor {
         permit: &HandshakePermit,
     ) -> Option<Result<Incoming<ClientStream>, Error>> {
         let Begun { reading, arrived } = begun;
+        // not before: a task that had no turn yet may have its request to read
+        permit.advance(if arrived { Stage::Begun } else { Stage::Silent });
         let reading = match reading {
             Ok(reading) => reading,
             Err(error) => return Some(Err(error)),

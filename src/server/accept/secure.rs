@@ -106,7 +106,7 @@ impl Acceptor {
                 "plain HTTP, where TLS was expected: connect with wss:// or https://",
             );
         }
-        self.read(self.begin(stream, &received, permit), permit).await
+        self.read(self.begin(stream, &received), permit).await
     }
 
     /// Counts and logs a connection that did not become one of TLS.

@@ -94,6 +94,7 @@ impl Queue {
     }
 
     fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) {
+        debug_assert!(!self.is_empty());
         let len = if self.first.is_some() {
             take_of_piece(&mut self.first, take)
         } else {
@@ -114,7 +115,7 @@ impl Queue {
         if let Some(rest) = &mut self.rest {
             rest.messages.clear();
             rest.flat.clear();
-            rest.len = 0;
+            (rest.len, rest.pieces) = (0, 0);
         }
         self.release();
     }
@@ -142,6 +143,8 @@ struct Ring {
     flat: BytesMut,
     /// The number of messages: a piece has several.
     len: usize,
+    /// The number of pieces.
+    pieces: usize,
 }
 
 /// A message in a [`Ring`].
@@ -193,7 +196,16 @@ impl Ring {
         {
             return;
         }
-        self.messages.push_back(Queued::Broadcasts(piece.clone()));
+        if self.pieces < MAX_PIECES {
+            self.pieces += 1;
+            self.messages.push_back(Queued::Broadcasts(piece.clone()));
+        } else {
+            let alone = |message: &PreparedMessage| Queued::Prepared {
+                message: message.clone(),
+                plain: false,
+            };
+            self.messages.extend(piece.messages().map(alone));
+        }
     }
 
     /// Takes the first message out. Returns its length.
@@ -220,8 +232,9 @@ impl Ring {
             Queued::Broadcasts(piece) => {
                 let mut piece = Some(piece);
                 let len = take_of_piece(&mut piece, take);
-                if let Some(rest) = piece {
-                    self.messages.push_front(Queued::Broadcasts(rest));
+                match piece {
+                    Some(rest) => self.messages.push_front(Queued::Broadcasts(rest)),
+                    None => self.pieces -= 1,
                 }
                 len
             }
@@ -281,6 +294,10 @@ const CHARGE: usize = 64;
 /// The length from which on payloads are kept by reference, as the send buffer does.
 const BY_REFERENCE: usize = 16 * 1024;
 
+/// The most pieces of runs in a ring, as each may keep messages alive that others had and this
+/// client had not, or has no more: one that has more of them waiting does not keep up anyway.
+const MAX_PIECES: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;
@@ -331,5 +348,28 @@ mod tests {
         let mut tx = tx.into_inner();
         assert!(driven.len() > 250_000);
         assert_eq!(driven.copy_to_bytes(driven.remaining()), tx.copy_to_bytes(tx.remaining()));
+    }
+
+    /// A client that refuses what others take keeps few runs, with what it has refused, alive.
+    #[test]
+    fn a_queue_with_gaps_keeps_few_runs() {
+        let mut queue = Queue::default();
+        for _ in 0..2 {
+            for n in 0..100 {
+                let message = PreparedMessage::new(MessageRef::binary(&[n])).unwrap();
+                let piece = piece_of(&message, &[], None);
+                if n % 2 == 0 {
+                    queue.push_broadcast(&piece, charge(1));
+                }
+            }
+            assert_eq!((queue.len(), queue.bytes()), (50, 50 * charge(1)));
+            let entries = &queue.rest.as_ref().unwrap().messages;
+            let pieces = entries.iter().filter(|it| matches!(it, Queued::Broadcasts(_))).count();
+            assert_eq!(pieces, MAX_PIECES);
+            for n in 0..50 {
+                queue.take_first(|message| assert_eq!(message.payload.as_slice(), [2 * n]));
+            }
+            assert!(queue.is_empty());
+        }
     }
 }

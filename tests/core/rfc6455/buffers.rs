@@ -423,6 +423,29 @@ fn a_large_feed_is_linear() {
     assert_eq!(pongs, 2_000_000);
 }
 
+/// A pong that left together with those before it waits no more: one that comes later is in line at
+/// once, whichever bound there is.
+#[test]
+fn pongs_that_left_together_are_forgotten() {
+    each_role(|role| {
+        for limit in [1, 2, 16] {
+            let mut end = End::new(role, &Config::new().max_pending_pongs(limit));
+            let ping = |payload: &[u8]| frame(other(role), Opcode::Ping, payload);
+            for _ in 0..3 {
+                for n in 0..=limit {
+                    end.events(&ping(&[n as u8]));
+                }
+                end.tx.advance(end.tx.remaining());
+                assert!(end.tx.is_empty());
+                end.events(&ping(b"later"));
+                assert!(!end.tx.is_empty() && !end.tx.chunk().is_empty());
+                let sent = end.sent_frames();
+                assert_eq!(sent.len(), 1);
+            }
+        }
+    });
+}
+
 /// A pong that waits behind the others is part of what is unsent.
 #[test]
 fn the_newest_pong_counts_as_unsent() {

@@ -351,6 +351,34 @@ fn what_a_sender_leaves_is_written_by_the_receiver() {
     }
 }
 
+/// So is what a socket had left of its message before it became halves, and who sends with them waits
+/// for what it has sent alone.
+#[test]
+fn what_a_socket_left_is_written_by_its_halves() {
+    for in_parts in [false, true] {
+        let (near, far) = UnixStream::pair().unwrap();
+        far.set_read_timeout(Some(LIMIT)).unwrap();
+        near.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+        let mut ws = server(near, &Config::new());
+        let error = ws.send(vec![1; 4 << 20]).unwrap_err();
+        assert!(matches!(error, Error::Io(_)), "{error:?}");
+        ws.get_ref().set_write_timeout(None).unwrap();
+        if in_parts {
+            ws = WebSocket::from_parts(ws.into_parts());
+        }
+        let (_receiver, sender) = ws.split();
+        let sending = start(move || {
+            sender.send("more")?;
+            sender.flush()?;
+            sender.close(CloseCode::NORMAL, "")
+        });
+        let mut peer = Peer::new(far);
+        peer.expect(Frame::new(BINARY, vec![1; 4 << 20]));
+        peer.expect(Frame::new(TEXT, "more"));
+        sending.end().unwrap();
+    }
+}
+
 #[test]
 fn blocking_halves_reunite() {
     let config = Config::new();

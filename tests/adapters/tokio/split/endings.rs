@@ -4,6 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
@@ -16,7 +17,7 @@ use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::tokio::faulty::Faulty;
+use crate::tokio::faulty::{Fault, Faulty};
 use crate::tokio::split::peer::{Peer, peer_on, piped, server, within};
 use sansws_test::wire::{CLOSE, Frame, TEXT, close_payload};
 
@@ -233,6 +234,23 @@ async fn a_close_that_the_receiver_has_done_with_already() {
     within(sender.close(CloseCode::NORMAL, "")).await.unwrap();
     assert_eq!(receiving.receiving.lock().unwrap().1.take().unwrap().unwrap(), None);
     peer.expect(Frame::new(CLOSE, close_payload(1000, ""))).await;
+}
+
+/// Where nothing can be written any more, a Close begins the wait for the end all the same: the half
+/// that reads does not wait for a peer that says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_cannot_leave_begins_the_end() {
+    let (near, _far) = duplex(1024);
+    let near = Faulty::new(near).write_fault(1, Fault::Error(ErrorKind::BrokenPipe));
+    let config = Config::new().keep_alive(KeepAlive::Off).close_timeout(Duration::from_secs(7));
+    let (mut receiver, sender) = server(near, &config).split();
+    let receiving = tokio::spawn(async move { receiver.recv().await });
+    sender.send("text").await.unwrap_err();
+    assert_eq!(sender.state(), State::Open);
+    sender.close(CloseCode::NORMAL, "").await.unwrap_err();
+    assert_eq!(sender.state(), State::Closing);
+    let error = within(receiving).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Timeout(_) | Error::Disconnected(_)), "{error:?}");
 }
 
 /// What was written to a stream that never says that it has passed it on was sent, once both ends
