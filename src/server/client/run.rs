@@ -175,8 +175,8 @@ std::thread_local! {
 /// Returns a message as a piece of a run: that of the last message to the same clients, as long as
 /// one of them has that still to be written, and both are small.
 ///
-/// A piece may keep messages alive that its client has no more, or never had, as its queue was full:
-/// less than [`MAX_BYTES`]. A queue holds few pieces, so that this is bounded.
+/// A piece may keep messages alive that its client has no more, or never had, as its queue was
+/// full: less than [`MAX_BYTES`]. A queue holds few pieces, so that this is bounded.
 pub(super) fn piece_of(message: &PreparedMessage, list: &[Client], except: Option<u64>) -> Piece {
     let list = list.as_ptr().addr();
     let begin = |open: &mut Open| {

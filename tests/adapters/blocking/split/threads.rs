@@ -351,8 +351,8 @@ fn what_a_sender_leaves_is_written_by_the_receiver() {
     }
 }
 
-/// So is what a socket had left of its message before it became halves, and who sends with them waits
-/// for what it has sent alone.
+/// So is what a socket had left of its message before it became halves, and who sends with them
+/// waits for what it has sent alone.
 #[test]
 fn what_a_socket_left_is_written_by_its_halves() {
     for in_parts in [false, true] {

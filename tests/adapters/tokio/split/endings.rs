@@ -236,8 +236,8 @@ async fn a_close_that_the_receiver_has_done_with_already() {
     peer.expect(Frame::new(CLOSE, close_payload(1000, ""))).await;
 }
 
-/// Where nothing can be written any more, a Close begins the wait for the end all the same: the half
-/// that reads does not wait for a peer that says nothing.
+/// Where nothing can be written any more, a Close begins the wait for the end all the same: the
+/// half that reads does not wait for a peer that says nothing.
 #[tokio::test(start_paused = true)]
 async fn a_close_that_cannot_leave_begins_the_end() {
     let (near, _far) = duplex(1024);
