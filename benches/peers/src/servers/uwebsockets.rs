@@ -16,11 +16,11 @@ const COMPRESSION: c_int = (15 << 4 | 8) | 15 << 8;
 const TOPIC: &[u8] = b"all";
 
 pub fn plain() -> io::Result<()> {
-    serve(NO_COMPRESSION, echo)
+    serve(NO_COMPRESSION, echo::<false>)
 }
 
 pub fn deflate() -> io::Result<()> {
-    serve(COMPRESSION, echo_compressed)
+    serve(COMPRESSION, echo::<true>)
 }
 
 pub fn broadcast() -> io::Result<()> {
@@ -141,7 +141,7 @@ extern "C" fn open(ws: *mut c_void, api: *const Api) {
     (api.subscribe)(0, ws, TOPIC.as_ptr(), TOPIC.len());
 }
 
-extern "C" fn echo(
+extern "C" fn echo<const COMPRESS: bool>(
     ws: *mut c_void,
     message: *const c_char,
     len: usize,
@@ -150,19 +150,7 @@ extern "C" fn echo(
 ) {
     // SAFETY: what was given to the library in `serve`
     let api = unsafe { &*api };
-    (api.send)(0, ws, message, len, opcode, false, true);
-}
-
-extern "C" fn echo_compressed(
-    ws: *mut c_void,
-    message: *const c_char,
-    len: usize,
-    opcode: c_int,
-    api: *const Api,
-) {
-    // SAFETY: what was given to the library in `serve`
-    let api = unsafe { &*api };
-    (api.send)(0, ws, message, len, opcode, true, true);
+    (api.send)(0, ws, message, len, opcode, COMPRESS, true);
 }
 
 extern "C" fn publish(
