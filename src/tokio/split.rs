@@ -349,10 +349,10 @@ impl<S: SplitStream> Sender<S> {
         let until = {
             let mut state = self.shared.lock();
             state.driver.start_close(code, reason)?;
-            state.driver.end_of_queue()?
+            state.driver.end_of_queue()
         };
-        self.shared.wake_all(); // there is a deadline now
-        Ok(until)
+        self.shared.wake_all(); // there is a deadline now, also where nothing can be written
+        until
     }
 
     /// Queues a Close frame as an item of the `Sink`: its next flush, or closing it, writes that.

@@ -247,6 +247,7 @@ async fn a_close_that_cannot_leave_begins_the_end() {
     let receiving = tokio::spawn(async move { receiver.recv().await });
     sender.send("text").await.unwrap_err();
     assert_eq!(sender.state(), State::Open);
+    sleep(Duration::from_secs(1)).await; // the half that reads waits again
     sender.close(CloseCode::NORMAL, "").await.unwrap_err();
     assert_eq!(sender.state(), State::Closing);
     let error = within(receiving).await.unwrap().unwrap_err();
