@@ -196,9 +196,7 @@ impl<S: Transport> Write for ByteStream<S> {
         let link = &mut self.ws.link;
         link.make_room()?;
         let n = link.driver.feed_piece(buf)?;
-        let end = link.driver.end_of_queue()?;
-        let flushed = link.write_all();
-        match link.driver.sent(end, flushed) {
+        match link.write_message() {
             // it was taken, so it must not be written again: it leaves with the next call
             Ok(()) | Err(Error::Io(_)) => Ok(n),
             Err(error) => Err(error.into()),

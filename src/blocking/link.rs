@@ -153,6 +153,11 @@ impl<S: Transport> Direct<S> {
     pub(super) fn send(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
         self.make_room()?;
         self.driver.feed(message)?;
+        self.write_message()
+    }
+
+    /// Writes everything, for a message that is the last of it.
+    pub(super) fn write_message(&mut self) -> Result<(), Error> {
         let end = self.driver.end_of_queue()?;
         let flushed = self.write_all();
         self.driver.sent(end, flushed)

@@ -181,8 +181,8 @@ pub(super) fn piece_of(message: &PreparedMessage, list: &[Client], except: Optio
     let list = list.as_ptr().addr();
     let begin = |open: &mut Open| {
         let run = Run::of(message);
-        *open = Open { run: Arc::downgrade(&run), len: 1, bytes: 0, list, except };
-        open.bytes = message.encoded_len();
+        let (first, bytes) = (Arc::downgrade(&run), message.encoded_len());
+        *open = Open { run: first, len: 1, bytes, list, except };
         Piece { run, from: 0, to: 1 }
     };
     let find = |open: &RefCell<Open>| {
