@@ -67,8 +67,8 @@ impl Deflate {
     /// costs more than it saves, and the header of TCP and IP is most of the packet.
     ///
     /// A message that is sent plain between compressed ones is what RFC 7692 §6 allows, and every
-    /// browser reads it. libwebsockets 4.1.6 does not get past it where the context is kept: for
-    /// such peers set 0, which compresses every message.
+    /// browser reads it. With 0 there still are some: those that compression makes no smaller. A
+    /// client by libwebsockets (4.1.6; 4.3 by reports) never gets past one: give it no compression.
     #[must_use]
     pub fn threshold(mut self, bytes: usize) -> Self {
         self.threshold = bytes;

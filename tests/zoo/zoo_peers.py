@@ -10,6 +10,7 @@ PEERS_DIR = Path(__file__).resolve().parent / "peers"
 
 NO_COMPRESSION = "It has no permessage-deflate."
 NO_PING = "It has no way to send a Ping (the API of browsers)."
+NO_FRAGMENTS = "It has no way to send a message in fragments."
 
 
 ALONE = "It compresses each message on its own, although it may keep a context: its choice."
@@ -20,13 +21,20 @@ PLAIN_ANSWER = (
 NO_PARAMETERS = PLAIN_ANSWER + (
     " `_parse_header` of its `httputil` drops parameters that have no value."
 )
+FORGETS = (
+    "Its fault: a Ping between the fragments of a compressed message (RFC 6455 §5.4) makes it take the"
+    " message as one that is not compressed. `_receive_frame` of its `websocket` looks at RSV1 of"
+    " every frame that is not a continuation."
+)
 GORILLA = "It insists on both `no_context_takeover`, so `alone` is all there is."
 HINT = "Its offer has `client_no_context_takeover`, and our server takes it up: as `alone`."
 BOM = "Its fault: it takes a byte order mark from the beginning of a text. Browsers leave it."
 ONE_WAY = "It inflates what comes, and compresses nothing that it sends."
 LWS = (
-    "Its fault: version 4.1.6 aborts in its own compressor, `want to trim out length 0`, at"
-    " extension-permessage-deflate.c:471, or is silent, when it has an empty message to compress."
+    "Its faults: version 4.1.6 as a client calls back for ever with a message that came without"
+    " compression where compression was agreed on (its issue 2794), which RFC 7692 §6 allows, and in"
+    " both roles aborts in its own compressor, `want to trim out length 0`, at"
+    " extension-permessage-deflate.c:471, when it has an empty message to compress."
 )
 
 
@@ -104,7 +112,7 @@ def rust(name):
 
 def browser(program, title):
     start = ["python3", str(PEERS_DIR / "browser.py"), program]
-    cannot = known(NO_PING, "their-ping")
+    cannot = known(NO_PING, "their-ping") | WHOLE
     return Peer(title.lower(), title, CLIENT, start, needs=program, known=cannot)
 
 
@@ -117,21 +125,28 @@ def go(name, title, package, **rest):
 
 BOTH = ("client", "server")
 CLIENT = ("client",)
-PLAIN = known(NO_COMPRESSION, "takeover", "alone")
+PLAIN = known(NO_COMPRESSION, "takeover", "alone", "compressed-fragments")
+WHOLE = known(NO_FRAGMENTS, "their-fragments")
 
 PEERS = [
     python("websocket-client", "websocket_client.py", CLIENT, known=PLAIN),
-    python("aiohttp", "aiohttp_peer.py", BOTH),
-    python("tornado", "tornado_peer.py", BOTH, known=known(NO_PARAMETERS, "alone")),
+    python("aiohttp", "aiohttp_peer.py", BOTH, known=WHOLE),
+    python(
+        "tornado",
+        "tornado_peer.py",
+        BOTH,
+        known=known(NO_PARAMETERS, "alone") | known(FORGETS, "compressed-fragments") | WHOLE,
+    ),
     python("autobahn", "autobahn_peer.py", BOTH, known=known(HINT, "client takeover")),
     python("picows", "picows_peer.py", BOTH, known=PLAIN),
     node("WebSocket-Node", "websocket_node.mjs", BOTH, known=PLAIN),
-    node("faye-websocket", "faye.mjs", BOTH),
+    node("faye-websocket", "faye.mjs", BOTH, known=WHOLE),
     node(
         "undici",
         "undici.mjs",
         CLIENT,
         known=known(NO_PING, "their-ping")
+        | WHOLE
         | known(BOM, "text")
         | known(ONE_WAY, "takeover", "alone"),
     ),
@@ -164,7 +179,7 @@ PEERS = [
         ["TARGET/libwebsockets"],
         build=["cc", "-o", "TARGET/libwebsockets", f"{PEERS_DIR}/libwebsockets.c", "-lwebsockets"],
         package="libwebsockets-dev",
-        known=known(LWS, "takeover", "alone"),
+        known=known(LWS, "takeover", "alone", "compressed-fragments"),
     ),
     Peer(
         "beast",
@@ -181,7 +196,7 @@ PEERS = [
         BOTH,
         ["ruby", f"{PEERS_DIR}/faye.rb"],
         package="ruby-faye-websocket",
-        known=PLAIN,
+        known=PLAIN | WHOLE,
     ),
     Peer(
         "mojolicious",

@@ -36,6 +36,13 @@ public class Jdk implements WebSocket.Listener {
             case "zoo:burst" -> {
                 for (int number = 0; number < 500; number++) send(ws, "burst " + number);
             }
+            case "zoo:fragments" -> {
+                String piece = "0123456789".repeat(500);
+                for (int number = 0; number < 10; number++) {
+                    boolean end = number == 9;
+                    queue(() -> ws.sendText(piece, end));
+                }
+            }
             case "zoo:ping" -> queue(() -> ws.sendPing(ByteBuffer.wrap("zoo".getBytes())));
             case "zoo:close" -> queue(() -> ws.sendClose(4001, "the zoo says bye \u00fc"));
             default -> send(ws, message);

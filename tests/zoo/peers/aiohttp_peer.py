@@ -21,6 +21,8 @@ async def talk(ws):
                 case "zoo:burst":
                     for text in told.BURST:
                         await ws.send_str(text)
+                case "zoo:fragments":
+                    await ws.send_str("zoo:cannot")
                 case "zoo:ping":
                     await ws.ping(b"zoo")
                 case "zoo:close":

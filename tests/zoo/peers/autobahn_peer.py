@@ -25,6 +25,9 @@ class Obedient:
             case b"zoo:burst":
                 for text in told.BURST:
                     self.sendMessage(text.encode())
+            case b"zoo:fragments":
+                text = "".join(piece for piece, _ in told.FRAGMENTS)
+                self.sendMessage(text.encode(), fragmentSize=len(told.PIECE))
             case b"zoo:ping":
                 self.sendPing(b"zoo")
             case b"zoo:close":

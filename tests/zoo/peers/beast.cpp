@@ -42,6 +42,12 @@ static void talk(Stream &ws) {
             if (message == "zoo:burst") {
                 for (int number = 0; number < 500; number++)
                     send(ws, "burst " + std::to_string(number), true);
+            } else if (message == "zoo:fragments") {
+                std::string piece;
+                for (int number = 0; number < 500; number++) piece += "0123456789";
+                ws.text(true);
+                for (int number = 0; number < 10; number++)
+                    ws.write_some(number == 9, boost::asio::buffer(piece));
             } else if (message == "zoo:ping") {
                 ws.ping("zoo");
             } else if (message == "zoo:close") {

@@ -19,7 +19,7 @@ function run(url) {
   ws.onmessage = ({ data }) => {
     if (data === "zoo:burst") {
       for (let number = 0; number < 500; number++) ws.send(`burst ${number}`);
-    } else if (data === "zoo:ping") ws.send("zoo:cannot");
+    } else if (data === "zoo:ping" || data === "zoo:fragments") ws.send("zoo:cannot");
     else if (data === "zoo:close") ws.close(4001, "the zoo says bye ü");
     else ws.send(data);
   };

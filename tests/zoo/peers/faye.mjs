@@ -10,6 +10,7 @@ const OPTIONS = { extensions: [deflate] };
 function obey(ws) {
   ws.on("message", ({ data }) => {
     if (data === "zoo:burst") told.BURST.forEach((text) => ws.send(text));
+    else if (data === "zoo:fragments") ws.send("zoo:cannot");
     else if (data === "zoo:ping") ws.ping("zoo", () => ws.send("zoo:pong zoo"));
     else if (data === "zoo:close") ws.close(...told.CLOSE);
     else ws.send(data);

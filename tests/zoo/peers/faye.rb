@@ -16,6 +16,7 @@ end
 def obey(ws, message, &bytes)
   case message
   when "zoo:burst" then 500.times { |number| yield ws, "burst #{number}" }
+  when "zoo:fragments" then yield ws, "zoo:cannot"
   when "zoo:ping" then ws.ping("zoo") { yield ws, "zoo:pong zoo" }
   when "zoo:close"
     ws.is_a?(Faye::WebSocket::API) ? ws.close(*CLOSE) : ws.close(*CLOSE.reverse)

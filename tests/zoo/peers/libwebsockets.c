@@ -44,6 +44,14 @@ static void obey(struct lws *wsi, struct session *s, int binary) {
             char text[16];
             queue(wsi, s, LWS_WRITE_TEXT, text, (size_t)sprintf(text, "burst %d", number));
         }
+    } else if (is(s, "zoo:fragments")) {
+        char piece[5000];
+        for (int at = 0; at < 5000; at++) piece[at] = (char)('0' + at % 10);
+        for (int number = 0; number < 10; number++) {
+            int kind = number ? LWS_WRITE_CONTINUATION : LWS_WRITE_TEXT;
+            int more = number < 9 ? LWS_WRITE_NO_FIN : 0;
+            queue(wsi, s, (enum lws_write_protocol)(kind | more), piece, sizeof piece);
+        }
     } else if (is(s, "zoo:ping")) {
         queue(wsi, s, LWS_WRITE_PING, "zoo", 3);
     } else if (is(s, "zoo:close")) {

@@ -16,6 +16,9 @@ sub obey {
   $tx->on(text => sub {
     my ($tx, $bytes) = @_;
     if    ($bytes eq 'zoo:burst') { $tx->send("burst $_") for 0 .. 499 }
+    elsif ($bytes eq 'zoo:fragments') {
+      $tx->send([$_ == 9, 0, 0, 0, $_ ? 0 : 1, '0123456789' x 500]) for 0 .. 9;
+    }
     elsif ($bytes eq 'zoo:ping')  { $tx->send([1, 0, 0, 0, 9, 'zoo']) }
     elsif ($bytes eq 'zoo:close') { $tx->finish(4001, 'the zoo says bye ü') }
     else                          { $tx->send({text => $bytes}) }
@@ -44,6 +47,9 @@ if ($mode eq 'client') {
     });
     Mojo::IOLoop->start;
   }
+  # the last Close is not written yet
+  Mojo::IOLoop->timer(0.2 => sub { Mojo::IOLoop->stop });
+  Mojo::IOLoop->start;
 }
 elsif ($mode eq 'server') {
   my $app = Mojolicious->new;

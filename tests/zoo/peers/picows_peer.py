@@ -9,7 +9,11 @@ import told
 
 
 class Obedient(WSListener):
-    """Puts fragments together; sansws sends none here."""
+    """Puts fragments together."""
+
+    def __init__(self):
+        super().__init__()
+        self.kind, self.message = None, b""
 
     def on_ws_frame(self, transport, frame):
         if frame.msg_type == WSMsgType.PING:
@@ -21,23 +25,29 @@ class Obedient(WSListener):
             told.closed(int(code), (reason or b"").decode())
             transport.send_close(code, reason)
             transport.disconnect()
-        elif not frame.fin:
-            raise RuntimeError("a fragment")
         else:
-            self.obey(transport, frame)
+            if frame.msg_type != WSMsgType.CONTINUATION:
+                self.kind, self.message = frame.msg_type, b""
+            self.message += frame.get_payload_as_bytes()
+            if frame.fin:
+                self.obey(transport)
 
-    def obey(self, transport, frame):
-        match payload := frame.get_payload_as_bytes():
+    def obey(self, transport):
+        match self.message:
             case b"zoo:burst":
                 for text in told.BURST:
                     transport.send(WSMsgType.TEXT, text.encode())
+            case b"zoo:fragments":
+                for number, (piece, last) in enumerate(told.FRAGMENTS):
+                    kind = WSMsgType.CONTINUATION if number else WSMsgType.TEXT
+                    transport.send(kind, piece.encode(), last)
             case b"zoo:ping":
                 transport.send_ping(b"zoo")
             case b"zoo:close":
                 code, reason = told.CLOSE
                 transport.send_close(code, reason.encode())
             case _:
-                transport.send(frame.msg_type, payload)
+                transport.send(self.kind, self.message)
 
 
 async def client(url):

@@ -4,6 +4,8 @@ import { createRequire } from "node:module";
 /// Packages come from where `run.py` has put them.
 export const require = createRequire(process.env.ZOO_NODE + "/");
 export const CLOSE = [4001, "the zoo says bye ü"];
+export const PIECE = "0123456789".repeat(500);
+export const FRAGMENTED = PIECE.repeat(10);
 export const BURST = Array.from({ length: 500 }, (_, number) => `burst ${number}`);
 
 export function closed(code, reason) {

@@ -5,6 +5,8 @@ import inspect
 import sys
 
 CLOSE = (4001, "the zoo says bye ü")
+PIECE = "0123456789" * 500
+FRAGMENTS = [(PIECE, number == 9) for number in range(10)]  # and whether it is the last
 BURST = [f"burst {number}" for number in range(500)]
 
 

@@ -16,6 +16,8 @@ def obey(ws, message):
         case "zoo:burst":
             for text in told.BURST:
                 ws.write_message(text)
+        case "zoo:fragments":
+            ws.write_message("zoo:cannot")
         case "zoo:ping":
             ws.ping(b"zoo")
         case "zoo:close":

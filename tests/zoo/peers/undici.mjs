@@ -9,7 +9,7 @@ function client(url) {
   ws.binaryType = "arraybuffer";
   ws.onmessage = ({ data }) => {
     if (data === "zoo:burst") told.BURST.forEach((text) => ws.send(text));
-    else if (data === "zoo:ping") ws.send("zoo:cannot");
+    else if (data === "zoo:ping" || data === "zoo:fragments") ws.send("zoo:cannot");
     else if (data === "zoo:close") ws.close(...told.CLOSE);
     else ws.send(data);
   };

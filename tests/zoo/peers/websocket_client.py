@@ -21,6 +21,10 @@ def client(url):
                 case "zoo:burst":
                     for text in told.BURST:
                         ws.send(text)
+                case "zoo:fragments":
+                    for number, (piece, last) in enumerate(told.FRAGMENTS):
+                        kind = websocket.ABNF.OPCODE_CONT if number else opcode
+                        ws.send_frame(websocket.ABNF.create_frame(piece, kind, int(last)))
                 case "zoo:ping":
                     ws.ping("zoo")
                 case "zoo:close":

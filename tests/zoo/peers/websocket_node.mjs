@@ -3,10 +3,17 @@ import http from "node:http";
 import * as told from "./told.mjs";
 
 const { client: Client, server: Server, version } = told.require("websocket");
-const OPTIONS = { maxReceivedFrameSize: 1 << 24, maxReceivedMessageSize: 1 << 24 };
+// longer messages leave in fragments
+const fragmentationThreshold = told.PIECE.length;
+const OPTIONS = {
+  fragmentationThreshold,
+  maxReceivedFrameSize: 1 << 24,
+  maxReceivedMessageSize: 1 << 24,
+};
 
 function obeyText(connection, text) {
   if (text === "zoo:burst") told.BURST.forEach((burst) => connection.sendUTF(burst));
+  else if (text === "zoo:fragments") connection.sendUTF(told.FRAGMENTED);
   else if (text === "zoo:ping") connection.ping(Buffer.from("zoo"));
   else if (text === "zoo:close") connection.close(...told.CLOSE);
   else connection.sendUTF(text);

@@ -8,17 +8,20 @@ use sansws::{CloseCode, Config, Message};
 use crate::end::{End, Incoming};
 
 /// The names of the cases, in the order of the table. Each has a connection of its own.
-pub const CASES: [&str; 10] = [
+pub const CASES: [&str; 13] = [
     "text",
     "binary",
     "sizes",
     "pipelined",
+    "fragments",
+    "their-fragments",
     "ping",
     "their-ping",
     "close",
     "their-close",
     "takeover",
     "alone",
+    "compressed-fragments",
 ];
 
 const SIZES: [usize; 6] = [0, 125, 126, 65_535, 65_536, 1 << 20];
@@ -41,7 +44,7 @@ pub enum Takeover {
 impl Takeover {
     pub fn of(case: &str) -> Self {
         match case {
-            "takeover" => Self::Allowed,
+            "takeover" | "compressed-fragments" => Self::Allowed,
             "alone" => Self::Forbidden,
             _ => Self::Off,
         }
@@ -65,11 +68,14 @@ pub async fn run(case: &str, end: &mut End) -> Result<(), String> {
         "binary" => binaries(end).await?,
         "sizes" => sizes(end).await?,
         "pipelined" => pipelined(end).await?,
+        "fragments" => fragments(end).await?,
+        "their-fragments" => their_fragments(end).await?,
         "ping" => pings(end).await?,
         "their-ping" => their_ping(end).await?,
         "close" => return close(end).await,
         "their-close" => return their_close(end).await,
         "takeover" | "alone" => compressed(end, Takeover::of(case)).await?,
+        "compressed-fragments" => compressed_fragments(end).await?,
         _ => return Err(format!("there is no case {case}")),
     }
     end.close(CloseCode::NORMAL, "").await?;
@@ -145,6 +151,47 @@ async fn pipelined(end: &mut End) -> Result<(), String> {
         echoed(end, &format!("burst {n}").into()).await?;
     }
     Ok(())
+}
+
+/// Messages of ours in fragments, of which one is empty and one ends inside a character, with a
+/// Ping behind the first.
+async fn fragments(end: &mut End) -> Result<(), String> {
+    let text = "0123456789ö".repeat(5000);
+    for (message, cuts) in [
+        (Message::from("öä"), vec![1, 1]),
+        (Message::from(text), vec![126, 11, 40_000]),
+        (noise(70_000).into(), vec![0, 1, 65_536]),
+    ] {
+        end.send_in_fragments(&message, &cuts).await?;
+        match end.next().await? {
+            Incoming::Pong(pong) if pong == b"between" => {}
+            other => return Err(format!("{other:?} in place of a pong")),
+        }
+        echoed(end, &message).await?;
+    }
+    echo(end, "after the fragments".into()).await
+}
+
+/// A message of theirs in fragments, by its bytes: in more than one frame.
+async fn their_fragments(end: &mut End) -> Result<(), String> {
+    let before = end.received();
+    let len = fragmented(end).await?.ok_or("it cannot send fragments")?;
+    // one frame of so much has a header of 4 bytes, or of 8 with the mask of a client
+    match end.received() - before - len {
+        ..=8 => Err("it came in one frame".into()),
+        _ => Ok(()),
+    }
+}
+
+/// Has them send a message in fragments, if they can, and says how long it is.
+async fn fragmented(end: &mut End) -> Result<Option<usize>, String> {
+    end.send("zoo:fragments").await?;
+    let came = message(end).await?;
+    if came.as_text() == Some("zoo:cannot") {
+        return Ok(None);
+    }
+    let sent: Message = "0123456789".repeat(5000).into();
+    if came == sent { Ok(Some(sent.len())) } else { Err(different(&sent, &came)) }
 }
 
 async fn pings(end: &mut End) -> Result<(), String> {
@@ -223,6 +270,15 @@ async fn compressed(end: &mut End, takeover: Takeover) -> Result<(), String> {
         Takeover::Forbidden if took < 4096 => Err(format!("a context: a repetition took {took}")),
         _ => Ok(()),
     }
+}
+
+async fn compressed_fragments(end: &mut End) -> Result<(), String> {
+    if let Some(agreed) = end.deflate() {
+        agreed.ok_or("no compression was agreed on")?;
+        fragments(end).await?;
+    }
+    fragmented(end).await?;
+    Ok(())
 }
 
 /// Bytes that no compressor makes shorter, the same ones each time.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/gorilla/websocket"
 )
@@ -45,6 +46,18 @@ func obey(ws *websocket.Conn, kind int, data []byte) error {
 			}
 		}
 		return nil
+	case "zoo:fragments":
+		// each buffer that it fills is a frame
+		writer, err := ws.NextWriter(websocket.TextMessage)
+		if err != nil {
+			return err
+		}
+		for number := 0; number < 10; number++ {
+			if _, err := writer.Write([]byte(strings.Repeat("0123456789", 500))); err != nil {
+				return err
+			}
+		}
+		return writer.Close()
 	case "zoo:ping":
 		return ws.WriteMessage(websocket.PingMessage, []byte("zoo"))
 	case "zoo:close":

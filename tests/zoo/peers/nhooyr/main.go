@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 
 	"nhooyr.io/websocket"
 )
@@ -46,6 +47,17 @@ func obey(ctx context.Context, ws *websocket.Conn, kind websocket.MessageType, d
 			}
 		}
 		return nil
+	case "zoo:fragments":
+		writer, err := ws.Writer(ctx, websocket.MessageText)
+		if err != nil {
+			return err
+		}
+		for number := 0; number < 10; number++ {
+			if _, err := writer.Write([]byte(strings.Repeat("0123456789", 500))); err != nil {
+				return err
+			}
+		}
+		return writer.Close()
 	case "zoo:ping":
 		// the payload is the library's; it waits for the pong, which comes to a reader
 		go func() {

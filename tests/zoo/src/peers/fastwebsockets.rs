@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{CLOSE, Order, Outcome, burst, closed, pong_text};
+use super::{CLOSE, Order, Outcome, burst, closed, fragments, pong_text};
 
 /// Runs hyper's side of a connection.
 struct Executor;
@@ -67,6 +67,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(ws: WebSocket<S>) -> Outcome {
                 Order::Burst => {
                     for message in burst() {
                         ws.write_frame(text(message)).await?;
+                    }
+                }
+                Order::Fragments => {
+                    for (number, (piece, last)) in fragments().enumerate() {
+                        let kind = if number == 0 { OpCode::Text } else { OpCode::Continuation };
+                        let payload = Payload::Owned(piece.into_bytes());
+                        ws.write_frame(Frame::new(last, kind, None, payload)).await?;
                     }
                 }
                 Order::Ping => {

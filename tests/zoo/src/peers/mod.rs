@@ -16,6 +16,7 @@ const CLOSE: (u16, &str) = (4001, "the zoo says bye ü");
 /// What a message asks for.
 enum Order {
     Burst,
+    Fragments,
     Ping,
     Close,
     Echo,
@@ -25,6 +26,7 @@ impl Order {
     fn of(message: &[u8]) -> Self {
         match message {
             b"zoo:burst" => Self::Burst,
+            b"zoo:fragments" => Self::Fragments,
             b"zoo:ping" => Self::Ping,
             b"zoo:close" => Self::Close,
             _ => Self::Echo,
@@ -34,6 +36,11 @@ impl Order {
 
 fn burst() -> impl Iterator<Item = String> {
     (0..500).map(|number| format!("burst {number}"))
+}
+
+/// A message in pieces, and whether each is the last.
+fn fragments() -> impl Iterator<Item = (String, bool)> {
+    (0..10).map(|number| ("0123456789".repeat(500), number == 9))
 }
 
 fn pong_text(payload: &[u8]) -> String {

@@ -6,8 +6,10 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use super::{CLOSE, Order, Outcome, burst, closed, pong_text};
+use super::{CLOSE, Order, Outcome, burst, closed, fragments, pong_text};
 
 pub async fn client(url: String) -> Outcome {
     let address = url.trim_start_matches("ws://").split('/').next().unwrap_or_default();
@@ -30,6 +32,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocketStream<S>) -> 
                 Order::Burst => {
                     for text in burst() {
                         ws.send(text.into()).await?;
+                    }
+                }
+                Order::Fragments => {
+                    for (number, (piece, last)) in fragments().enumerate() {
+                        let kind = if number == 0 { Data::Text } else { Data::Continue };
+                        let frame = Frame::message(piece, OpCode::Data(kind), last);
+                        ws.send(Message::Frame(frame)).await?;
                     }
                 }
                 Order::Ping => ws.send(Message::Ping("zoo".into())).await?,

@@ -1,20 +1,24 @@
-//! tokio-websockets; without compression, and with messages in frames of 4 MiB.
+//! tokio-websockets; without compression, and with messages in frames of 16 KiB.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_websockets::{ClientBuilder, CloseCode, Message, ServerBuilder, WebSocketStream};
+use tokio_websockets::{ClientBuilder, CloseCode, Config, Message, ServerBuilder, WebSocketStream};
 
-use super::{CLOSE, Order, Outcome, burst, closed, pong_text};
+use super::{CLOSE, Order, Outcome, burst, closed, fragments, pong_text};
 
 pub async fn client(url: String) -> Outcome {
-    let (ws, _) = ClientBuilder::new().uri(&url)?.connect().await?;
+    let (ws, _) = ClientBuilder::new().uri(&url)?.config(config()).connect().await?;
     talk(ws).await
 }
 
 pub async fn server(stream: TcpStream) -> Outcome {
-    let (_, ws) = ServerBuilder::new().accept(stream).await?;
+    let (_, ws) = ServerBuilder::new().config(config()).accept(stream).await?;
     talk(ws).await
+}
+
+fn config() -> Config {
+    Config::default().frame_size(16 * 1024)
 }
 
 async fn talk<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocketStream<S>) -> Outcome {
@@ -33,6 +37,10 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocketStream<S>) -> 
                     for text in burst() {
                         ws.send(Message::text(text)).await?;
                     }
+                }
+                Order::Fragments => {
+                    let text: String = fragments().map(|(piece, _)| piece).collect();
+                    ws.send(Message::text(text)).await?;
                 }
                 Order::Ping => ws.send(Message::ping("zoo")).await?,
                 Order::Close => {

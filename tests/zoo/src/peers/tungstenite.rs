@@ -4,9 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Error, Message, WebSocket};
 
-use super::{CLOSE, Order, Outcome, burst, closed, pong_text};
+use super::{CLOSE, Order, Outcome, burst, closed, fragments, pong_text};
 
 pub fn run(args: &[&str]) -> Outcome {
     match args {
@@ -54,6 +56,10 @@ fn obey<S: Read + Write>(
     match &message {
         Message::Text(text) => match Order::of(text.as_bytes()) {
             Order::Burst => burst().try_for_each(|text| ws.send(text.into())),
+            Order::Fragments => fragments().enumerate().try_for_each(|(number, (piece, last))| {
+                let kind = if number == 0 { Data::Text } else { Data::Continue };
+                ws.send(Message::Frame(Frame::message(piece, OpCode::Data(kind), last)))
+            }),
             Order::Ping => ws.send(Message::Ping("zoo".into())),
             Order::Close => {
                 ws.close(Some(CloseFrame { code: CLOSE.0.into(), reason: CLOSE.1.into() }))
