@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use sansws::bytes::Bytes;
 use sansws::proto::{CloseInfo, MessageRef};
-use sansws::server::{Accept, Client, Handler, Received, Request, Response, Server, handler_fn};
+use sansws::server::{
+    Accept, Client, Handler, Received, Request, Response, Server, SlowClients, handler_fn,
+};
 use sansws::{CloseCode, Event, KeepAlive, Message};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::support::{Log, bind, closed, frames, start, text, until, within};
@@ -159,20 +162,23 @@ async fn a_panic_closes_its_connection_only() {
     server.stop().await;
 }
 
+struct Trap;
+
+impl AsRef<[u8]> for Trap {
+    fn as_ref(&self) -> &[u8] {
+        b"trap"
+    }
+}
+
+impl Drop for Trap {
+    fn drop(&mut self) {
+        panic!("the memory of a message panics, as the test wants");
+    }
+}
+
 /// Memory that panics when it is given back cuts off nothing that waits to be written.
 #[tokio::test]
 async fn a_message_that_panics_when_dropped_leaves_whole_frames() {
-    struct Trap;
-    impl AsRef<[u8]> for Trap {
-        fn as_ref(&self) -> &[u8] {
-            b"trap"
-        }
-    }
-    impl Drop for Trap {
-        fn drop(&mut self) {
-            panic!("the memory of a message panics, as the test wants");
-        }
-    }
     let route = handler_fn().on_message(|client, _| {
         client.send("before").unwrap();
         client.send(Message::Binary(Bytes::from_owner(Trap))).unwrap();
@@ -184,6 +190,70 @@ async fn a_message_that_panics_when_dropped_leaves_whole_frames() {
     assert_eq!(within(ws.recv()).await.unwrap(), Some(Message::Binary("trap".into())));
     assert_eq!(closed(&mut ws).await.0, 1011);
     server.stop().await;
+}
+
+/// The same where it waits in a queue: what others get is whole.
+#[tokio::test]
+async fn a_message_that_panics_when_dropped_leaves_whole_queues() {
+    let route = handler_fn().on_message(|client, _| {
+        let hub = client.hub();
+        hub.all().except(client.id()).send("before").unwrap();
+        let other = hub.all().clients().into_iter().find(|it| it.id() != client.id()).unwrap();
+        other.send(Message::Binary(Bytes::from_owner(Trap))).unwrap();
+    });
+    let server = start(bind().await.route("/", route));
+    let (mut one, mut other) = (server.connect("/").await, server.connect("/").await);
+    until(|| server.hub.all().len() == 2).await;
+    one.send("go").await.unwrap();
+    assert_eq!(closed(&mut one).await.0, 1011);
+    server.hub.all().send("after").unwrap();
+    for expected in ["before", "trap", "after"] {
+        let message = within(other.recv()).await.unwrap().unwrap();
+        assert_eq!(message.as_bytes(), expected.as_bytes());
+    }
+    server.stop().await;
+}
+
+/// Memory that asks for its client when it is given back does not wait for itself: be it of a message
+/// that is copied, makes room for others, or waits when the client is closed or goes.
+#[tokio::test]
+async fn a_message_may_use_its_client_when_dropped() {
+    struct Asks(Client, Log, usize);
+    impl AsRef<[u8]> for Asks {
+        fn as_ref(&self) -> &[u8] {
+            &[b'x'; 100_000][..self.2]
+        }
+    }
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            let _ = (self.0.queued(), self.0.send("given back"));
+            self.1.add("given back");
+        }
+    }
+    for drop_oldest in [true, false] {
+        let log = Log::default();
+        let mut server = bind().await.route("/", handler_fn());
+        server = server.max_queued_bytes(200_000).max_burst_bytes(200_000);
+        if drop_oldest {
+            server = server.slow_clients(SlowClients::DropOldest);
+        }
+        let server = start(server);
+        let raw = server.raw("/").await;
+        until(|| server.hub.all().len() == 1).await;
+        let client = server.hub.all().clients().remove(0);
+        for number in 0..100 {
+            let len = if number % 2 == 0 { 100 } else { 100_000 };
+            let bytes = Bytes::from_owner(Asks(client.clone(), log.clone(), len));
+            let _ = client.send(Message::Binary(bytes));
+            if number % 10 == 9 {
+                yield_now().await;
+            }
+        }
+        assert_eq!(client.is_open(), drop_oldest);
+        drop(raw);
+        until(|| log.lines().len() == 100).await;
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -143,6 +143,52 @@ async fn the_deadline_holds() {
     assert_eq!(answer, b"");
 }
 
+/// The deadline holds for handlers whose connections have ended too: they are dropped where they
+/// wait, in `on_close` or in what came before.
+#[tokio::test]
+async fn the_deadline_holds_for_those_that_are_gone() {
+    struct Waits(Log, Notify);
+    struct Dropped<'a>(&'a Log);
+    impl Drop for Dropped<'_> {
+        fn drop(&mut self) {
+            self.0.add("dropped");
+        }
+    }
+    impl Handler for Waits {
+        async fn on_message(&self, _client: &Client, _message: Received<'_>) {
+            let _dropped = Dropped(&self.0);
+            self.1.notify_one();
+            pending::<()>().await;
+        }
+
+        async fn on_close(&self, _client: &Client, _info: &CloseInfo<'_>) {
+            let _dropped = Dropped(&self.0);
+            self.1.notify_one();
+            pending::<()>().await;
+        }
+    }
+    for message in [false, true] {
+        let waits = Arc::new(Waits(Log::default(), Notify::new()));
+        let server = start(bind().await.route("/", Arc::clone(&waits)));
+        let mut ws = server.connect("/").await;
+        if message {
+            ws.send("wait").await.unwrap();
+            within(waits.1.notified()).await;
+        }
+        drop(ws);
+        if !message {
+            within(waits.1.notified()).await;
+        }
+        until(|| server.hub.all().is_empty()).await;
+        assert!(waits.0.lines().is_empty());
+        let deadline = Duration::from_millis(100);
+        within(server.handle.shutdown(CloseCode::GOING_AWAY, "", deadline)).await.unwrap();
+        // of `on_close` as well, which is polled once
+        assert_eq!(waits.0.lines().len(), 1 + usize::from(message));
+        within(server.run).await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn handshakes_under_way_get_a_503() {
     let slow = Slow::new();

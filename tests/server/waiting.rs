@@ -1,12 +1,14 @@
 //! Handlers that wait, and what happens meanwhile.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sansws::proto::CloseInfo;
 use sansws::server::{Client, ExternalStream, Handler, Received, Server, TrySendError, handler_fn};
 use sansws::{CloseCode, KeepAlive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::support::{Log, Running, bind, frames, start, until, within};
@@ -160,6 +162,47 @@ async fn a_handler_that_waits_for_ever_holds_no_place() {
         leaving.await.unwrap();
         // there is one place
         server.connect("/").await;
+        server.stop().await;
+    }
+}
+
+/// Nothing is remembered of a client whose connection ended while its handler waited, once that is
+/// done.
+#[tokio::test]
+async fn a_client_whose_handler_waited_is_forgotten() {
+    struct Waits(Log, Notify);
+    impl Handler for Waits {
+        async fn on_open(&self, client: &Client) {
+            client.join("room").unwrap();
+        }
+
+        async fn on_message(&self, client: &Client, _message: Received<'_>) {
+            client.send("waiting").unwrap();
+            self.1.notified().await;
+        }
+
+        async fn on_close(&self, client: &Client, _info: &CloseInfo<'_>) {
+            self.0.add(client.rooms().join(" "));
+        }
+    }
+    for how in ALL {
+        let waits = Arc::new(Waits(Log::default(), Notify::new()));
+        let config = Server::default_config().close_timeout(Duration::from_secs(1));
+        let server = start(bind().await.route("/", Arc::clone(&waits)).config(config));
+        let mut raw = server.raw("/").await;
+        until(|| server.hub.all().len() == 1).await;
+        let client = server.hub.all().clients().remove(0);
+        raw.write_all(&wire::client(wire::TEXT, b"go")).await.unwrap();
+        assert_eq!(within(raw.read_u8()).await.unwrap(), 0x81);
+        if !matches!(how, Leaves::Reset) {
+            raw.read_exact(&mut [0; 8]).await.unwrap();
+        }
+        leave(raw, how).await;
+        until(|| server.hub.all().is_empty()).await;
+        assert_eq!(client.rooms(), ["room"]);
+        waits.1.notify_one();
+        until(|| waits.0.lines() == ["room"]).await;
+        until(|| client.rooms().is_empty()).await;
         server.stop().await;
     }
 }

@@ -121,8 +121,8 @@ pub(super) struct State {
     pub(super) rooms: BTreeMap<Arc<str>, Room>,
     /// The rooms of those who are in any.
     joined: BTreeMap<u64, Joined>,
-    /// The rooms of those who were in any and whose handlers are being told of the end.
-    left: BTreeMap<u64, Joined>,
+    /// Those whose handlers still run or are being told of the end, with the rooms they were in.
+    left: BTreeMap<u64, (Client, Joined)>,
     pub(super) topics: Topics,
     newcomers: Newcomers,
 }
@@ -286,7 +286,8 @@ impl Hub {
     pub(crate) fn rooms_of(&self, id: u64) -> Vec<String> {
         let rooms = {
             let state = self.lock();
-            let theirs = state.joined.get(&id).or_else(|| state.left.get(&id));
+            let theirs = state.joined.get(&id);
+            let theirs = theirs.or_else(|| state.left.get(&id).map(|(_, theirs)| theirs));
             theirs.map(|theirs| theirs.rooms.clone())
         };
         let mut rooms: Vec<_> = rooms.unwrap_or_default().into_iter().collect();
@@ -430,21 +431,19 @@ impl Hub {
         }
     }
 
-    /// Takes a client out, and out of its rooms. Returns whether it was in any: their names are
-    /// kept until [`forget_rooms_of`](Self::forget_rooms_of).
-    pub(crate) fn remove(&self, client: &Client) -> bool {
+    /// Takes a client out, and out of its rooms, if it is here: one whose handler waits is taken out
+    /// before that handler is done. It is known until [`forget`](Self::forget) all the same.
+    pub(crate) fn remove(&self, client: &Client) {
         let mut state = self.lock();
-        let removed = state.clients.remove(client.id());
-        let Some(theirs) = state.joined.remove(&client.id()) else {
-            drop(state);
-            self.note_removed(removed.is_some());
-            return false;
-        };
+        let Some(client) = state.clients.remove(client.id()) else { return };
+        let id = client.id();
+        let theirs = state.joined.remove(&id).unwrap_or_default();
+        state.left.insert(id, (client, Joined::default()));
         let shared = theirs.rooms.len() > 1;
         let mut rooms = theirs.rooms.keys();
         loop {
             for room in rooms.by_ref().take(LEFT_AT_ONCE) {
-                state.leave(client.id(), room, shared, self.plane());
+                state.leave(id, room, shared, self.plane());
             }
             if rooms.len() == 0 {
                 break;
@@ -453,22 +452,17 @@ impl Hub {
             // others that wait for the hub get it between
             state = self.lock();
         }
-        state.left.insert(client.id(), theirs);
-        drop(state);
-        self.note_removed(removed.is_some());
-        true
-    }
-
-    fn note_removed(&self, was_there: bool) {
-        if was_there {
-            Counters::add(&self.context().counters.closed);
+        if let Some((_, rooms)) = state.left.get_mut(&id) {
+            *rooms = theirs;
         }
+        drop(state);
+        Counters::add(&self.context().counters.closed);
     }
 
-    /// Forgets the rooms that a client was in: its handler has been told of the end.
-    pub(crate) fn forget_rooms_of(&self, client: &Client) {
-        let theirs = self.lock().left.remove(&client.id());
-        drop(theirs); // when nobody waits for the lock any more
+    /// Forgets a client that was taken out: its handler has been told of the end.
+    pub(crate) fn forget(&self, client: &Client) {
+        let left = self.lock().left.remove(&client.id());
+        drop(left); // when nobody waits for the lock any more
     }
 
     /// Closes all clients that still come. Returns those that are here, which are left to the
@@ -498,10 +492,15 @@ impl Hub {
         }
     }
 
-    /// Ends all connections, and all that still come, without a closing handshake.
+    /// Ends all connections, and all that still come, without a closing handshake; and the handlers
+    /// of those that have ended, where they wait.
     pub(crate) fn abort_all(&self) {
-        self.lock().newcomers = Newcomers::Abort;
-        for client in self.all().clients() {
+        let mut state = self.lock();
+        state.newcomers = Newcomers::Abort;
+        let left = state.left.values().map(|(client, _)| client);
+        let all: Vec<_> = state.clients.values().chain(left).cloned().collect();
+        drop(state);
+        for client in all {
             client.abort();
         }
     }

@@ -2,11 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem;
 use core::task::Waker;
 use core::time::Duration;
 use std::sync::PoisonError;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::coop;
 
@@ -130,7 +132,7 @@ impl Outbox {
         context: &Context,
     ) -> Result<bool, TrySendError> {
         let charge = charge_of(&message);
-        self.push_with(|queue| queue.push(message), charge, wake, context)
+        self.push_with(|queue| queue.push(&message), charge, wake, context)
     }
 
     /// Queues a broadcast, which is [charged](charge_of) so much, as [`push`](Self::push) does.
@@ -154,13 +156,14 @@ impl Outbox {
         context: &Context,
     ) -> Result<bool, TrySendError> {
         let limits = context.limits();
+        let mut dropped = Vec::new(); // when the lock is free again
         let mut state = self.lock();
         if !state.gate.is_open() {
             return Err(TrySendError::Closed);
         }
         // no ceiling is lower than this
         if state.is_full(charge, limits.max_queued_bytes) {
-            state = self.make_room(state, charge, context)?;
+            state = self.make_room(state, charge, context, &mut dropped)?;
         }
         let before = state.queue.bytes();
         push(&mut state.queue);
@@ -179,20 +182,22 @@ impl Outbox {
         Ok(false)
     }
 
-    /// Makes room for a message if it would go over a limit, or does otherwise as it is set.
+    /// Makes room for a message if it would go over a limit, or does otherwise as it is set. Adds
+    /// the memory of those that it drops for that.
     #[cold]
     fn make_room<'a>(
         &self,
         mut state: MutexGuard<'a, State>,
         charge: usize,
         context: &Context,
+        dropped: &mut Vec<Bytes>,
     ) -> Result<MutexGuard<'a, State>, TrySendError> {
         let (limits, counters) = (context.limits(), &context.counters);
         let ceiling = state.ceiling(limits);
         while state.is_full(charge, ceiling) {
             match limits.slow_clients {
                 SlowClients::DropOldest => {
-                    state.queue.drop_first();
+                    dropped.extend(state.queue.drop_first());
                     Counters::add(&counters.dropped);
                 }
                 SlowClients::DropNewest => {
@@ -240,7 +245,7 @@ impl Outbox {
             return Some((borrowed, Some(lone)));
         }
         while !state.queue.is_empty() && tx.fetch().len() < WRITTEN_AT_ONCE {
-            state.queue.put_first(tx);
+            drop(state.queue.put_first(tx)); // `tx` has it, until it is written
         }
         Some((borrowed, None))
     }
@@ -313,7 +318,7 @@ impl Outbox {
             return Ok(0);
         }
         for message in &messages[messages.len() - count..] {
-            state.queue.push(message.into());
+            state.queue.push(&message.into());
         }
         self.note_queued(&state, context);
         if wake != Wake::Never && state.waiter.parked != Parked::Running {
@@ -357,9 +362,10 @@ impl Outbox {
     }
 
     fn close_slow(&self, mut state: MutexGuard<'_, State>, code: CloseCode, counters: &Counters) {
-        state.queue.clear();
+        let dropped = state.queue.clear();
         Counters::add(&counters.slow_closed);
         self.shut(state, Gate::Closing(Box::new((code, "the client reads too slowly".into()))));
+        drop(dropped);
     }
 
     /// Ends the connection without a closing handshake.
@@ -380,12 +386,12 @@ impl Outbox {
     /// Takes nothing any more, and drops what waits. For the task, of a peer that is gone.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
-        state.queue.clear();
-        state.rest = None;
+        let dropped = (state.queue.clear(), state.rest.take());
         state.waiter = Waiter::default();
         let mut gate = mem::take(&mut state.gate);
         gate.end();
         self.shut(state, gate);
+        drop(dropped);
     }
 
     /// Sets a gate that is no longer open, and tells all who wait for something.
@@ -468,7 +474,9 @@ impl Outbox {
     /// that is being compressed and for all behind it.
     pub(crate) fn drain(&self, driver: &mut Driver, limits: &Limits) -> Drained {
         let mut left = DRAINED_AT_ONCE;
+        let mut taken = Taken::default();
         let state = loop {
+            taken.clear();
             let mut state = self.lock();
             state.waiter.parked = Parked::Running;
             if state.gate.is_aborted() {
@@ -479,12 +487,12 @@ impl Outbox {
             }
             let queue = &mut state.queue;
             if !queue.is_empty() && driver.check_writable().is_err() {
-                queue.clear(); // nothing reaches the peer
+                taken.all = queue.clear(); // nothing reaches the peer
             }
             let before = queue.bytes();
             let at_once = if driver.compresses() { 1 } else { MOVED_AT_ONCE };
             while !queue.is_empty() && before - queue.bytes() < at_once && driver.has_room() {
-                queue.send_first(driver);
+                taken.first = queue.send_first(driver);
             }
             left = left.saturating_sub(before - queue.bytes());
             if queue.is_empty() || !driver.has_room() || left == 0 {
@@ -562,6 +570,20 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is taken out of a queue while the lock is held, and dropped when it is free.
+#[derive(Default)]
+struct Taken {
+    /// The last message of a round. Only that is [kept by reference](Queue::push).
+    first: Option<Bytes>,
+    all: Queue,
+}
+
+impl Taken {
+    fn clear(&mut self) {
+        *self = Self::default();
     }
 }
 

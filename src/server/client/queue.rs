@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -14,6 +15,9 @@ use crate::wire::Opcode;
 
 /// The messages that wait for one client, in order. An empty one that was [released](Self::release)
 /// holds no memory.
+///
+/// The memory of a message may be the user's ([`Bytes::from_owner`]), and do anything when it is
+/// dropped. None is dropped in here, where a lock is held: it is returned.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// Comes before the rest. Broadcasts to a client that keeps up need nothing else: a reference
@@ -47,8 +51,8 @@ impl Queue {
         self.bytes
     }
 
-    pub(crate) fn push(&mut self, message: MessageRef<'_>) {
-        self.bytes += charge_of(&message);
+    pub(crate) fn push(&mut self, message: &MessageRef<'_>) {
+        self.bytes += charge_of(message);
         self.rest.get_or_insert_with(fetch).push(message);
     }
 
@@ -72,14 +76,15 @@ impl Queue {
         self.rest.get_or_insert_with(fetch).push_broadcast(piece);
     }
 
-    /// Moves the first message to the send buffer of its connection.
-    pub(crate) fn send_first(&mut self, driver: &mut Driver) {
-        self.take_first(|message| feed(driver, message));
+    /// Moves the first message to the send buffer of its connection. Returns its memory.
+    pub(crate) fn send_first(&mut self, driver: &mut Driver) -> Option<Bytes> {
+        self.take_first(|message| feed(driver, message))
     }
 
-    /// Moves the first message to a send buffer, as one frame that is not compressed.
-    pub(crate) fn put_first(&mut self, tx: &mut PooledTx) {
-        self.take_first(|message| put(tx, message));
+    /// Moves the first message to a send buffer, as one frame that is not compressed. Returns its
+    /// memory.
+    pub(crate) fn put_first(&mut self, tx: &mut PooledTx) -> Option<Bytes> {
+        self.take_first(|message| put(tx, message))
     }
 
     /// Takes broadcasts of one run that wait alone.
@@ -93,31 +98,26 @@ impl Queue {
         Some(piece)
     }
 
-    fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) {
+    fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) -> Option<Bytes> {
         debug_assert!(!self.is_empty());
-        let len = if self.first.is_some() {
-            take_of_piece(&mut self.first, take)
+        let (len, memory) = if self.first.is_some() {
+            (take_of_piece(&mut self.first, take), None)
         } else {
-            self.rest.as_mut().map_or(0, |rest| rest.take_first(take))
+            self.rest.as_mut().map_or((0, None), |rest| rest.take_first(take))
         };
         self.bytes -= charge(len);
+        memory
     }
 
-    /// Drops the first message.
-    pub(crate) fn drop_first(&mut self) {
-        self.take_first(|_| {});
+    /// Takes the first message out. Returns its memory.
+    pub(crate) fn drop_first(&mut self) -> Option<Bytes> {
+        self.take_first(|_| {})
     }
 
-    /// Drops all messages.
-    pub(crate) fn clear(&mut self) {
-        self.first = None;
-        self.bytes = 0;
-        if let Some(rest) = &mut self.rest {
-            rest.messages.clear();
-            rest.flat.clear();
-            (rest.len, rest.pieces) = (0, 0);
-        }
+    /// Takes all messages out.
+    pub(crate) fn clear(&mut self) -> Self {
         self.release();
+        mem::take(self)
     }
 
     /// Gives the memory of an empty queue back to the thread's pool.
@@ -169,12 +169,13 @@ enum Queued {
 }
 
 impl Ring {
-    fn push(&mut self, message: MessageRef<'_>) {
+    fn push(&mut self, message: &MessageRef<'_>) {
         let MessageRef { opcode, payload, plain } = message;
+        let (opcode, plain) = (*opcode, *plain);
         let queued = match payload {
-            PayloadRef::Prepared(message) => Queued::Prepared { message: message.clone(), plain },
+            &PayloadRef::Prepared(message) => Queued::Prepared { message: message.clone(), plain },
             PayloadRef::Owned(bytes) if bytes.len() >= BY_REFERENCE => {
-                Queued::Owned { opcode, bytes, plain }
+                Queued::Owned { opcode, bytes: bytes.clone(), plain }
             }
             payload if payload.as_slice().len() >= BY_REFERENCE => {
                 let bytes = Bytes::copy_from_slice(payload.as_slice());
@@ -208,11 +209,11 @@ impl Ring {
         }
     }
 
-    /// Takes the first message out. Returns its length.
-    fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) -> usize {
-        let Some(queued) = self.messages.pop_front() else { return 0 };
+    /// Takes the first message out. Returns its length, and its memory.
+    fn take_first(&mut self, take: impl FnOnce(MessageRef<'_>)) -> (usize, Option<Bytes>) {
+        let Some(queued) = self.messages.pop_front() else { return (0, None) };
         self.len -= 1;
-        match queued {
+        let len = match queued {
             Queued::Flat { opcode, len, plain } => {
                 let payload = PayloadRef::Borrowed(&self.flat[..len]);
                 take(MessageRef { opcode, payload, plain });
@@ -220,10 +221,9 @@ impl Ring {
                 len
             }
             Queued::Owned { opcode, bytes, plain } => {
-                let len = bytes.len();
-                let payload = PayloadRef::Owned(bytes);
+                let payload = PayloadRef::Owned(bytes.clone());
                 take(MessageRef { opcode, payload, plain });
-                len
+                return (bytes.len(), Some(bytes));
             }
             Queued::Prepared { message, plain } => {
                 take(MessageRef { plain, ..(&message).into() });
@@ -238,7 +238,8 @@ impl Ring {
                 }
                 len
             }
-        }
+        };
+        (len, None)
     }
 }
 
@@ -320,13 +321,13 @@ mod tests {
                 let (piece, charge) = piece(message);
                 queue.push_broadcast(&piece, charge);
             }
-            queue.push((&prepared).into());
-            queue.push(MessageRef::text("text"));
-            queue.push(MessageRef::binary(&[3; 200]));
-            queue.push(Bytes::from(vec![2; 50_000]).into());
-            queue.push(MessageRef::ping(b"ping"));
-            queue.push((&large).into());
-            queue.push(MessageRef::text("").uncompressed());
+            queue.push(&(&prepared).into());
+            queue.push(&MessageRef::text("text"));
+            queue.push(&MessageRef::binary(&[3; 200]));
+            queue.push(&Bytes::from(vec![2; 50_000]).into());
+            queue.push(&MessageRef::ping(b"ping"));
+            queue.push(&(&large).into());
+            queue.push(&MessageRef::text("").uncompressed());
             for message in [&prepared, &prepared] {
                 let (piece, charge) = piece(message);
                 queue.push_broadcast(&piece, charge);

@@ -403,9 +403,10 @@ impl<'a> Registered<'a> {
 
     fn leave(self) -> Left<'a> {
         let client = self.0;
+        client.outbox().end(); // drops messages, which may panic if their memory is the user's
         mem::forget(self);
-        client.outbox().end();
-        Left(client.hub().remove(client).then_some(client))
+        client.hub().remove(client);
+        Left(client)
     }
 }
 
@@ -415,14 +416,12 @@ impl Drop for Registered<'_> {
     }
 }
 
-/// The rooms that a client was in, if it was in any; forgotten when dropped.
-struct Left<'a>(Option<&'a Client>);
+/// A client that has left, of which the hub knows the rooms; forgotten when dropped.
+struct Left<'a>(&'a Client);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
-        if let Some(client) = self.0 {
-            client.hub().forget_rooms_of(client);
-        }
+        self.0.hub().forget(self.0);
     }
 }
 
