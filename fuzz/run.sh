@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs every fuzzer, 20 seconds each or as long as the first argument says:
 #
-#   [SEED=N] fuzz/run.sh [SECONDS] [TARGET...]
+#   [SEED=N] [JOBS=N] fuzz/run.sh [SECONDS] [TARGET...]
 #
-# With SEED the same inputs come in every run of the same code and corpus.
+# As many run at once as JOBS says, or as there are processors. With SEED the
+# same inputs come in every run of the same code and corpus.
 # Starts from the seeds in fuzz/corpus and leaves what it finds worth keeping in
 # target/fuzz/corpus (or $CARGO_TARGET_DIR/fuzz/corpus), so that the next run
 # goes on from there. An input that breaks something ends the run of its target;
@@ -20,6 +21,7 @@ target=${CARGO_TARGET_DIR:-$here/../target}
 mkdir -p "$target/fuzz"
 target=$(cd "$target" && pwd)
 
+at_once=${JOBS:-$(nproc)}
 seconds=${1:-20}
 shift || true
 targets=("$@")
@@ -56,35 +58,45 @@ if [[ $probe == *'LeakSanitizer has encountered a fatal error'* ]]; then
     export ASAN_OPTIONS=detect_leaks=0
 fi
 
-# run NAME: one fuzzer. Inputs have 4 KiB at most (longer seeds are cut), so that no allocation has
-# a reason to come near 16 MiB, whatever a header announces.
+# run NAME: one fuzzer; leaves NAME.found if it does not end well. Inputs have 4 KiB at most (longer
+# seeds are cut), so that no allocation has a reason to come near 16 MiB, whatever a header announces.
 run() {
     local name=$1
     local corpus=$target/fuzz/corpus/$name artifacts=$target/fuzz/artifacts/$name
-    local log=$target/fuzz/$name.log
+    local log=$target/fuzz/$name.log took=$target/fuzz/$name.time
+    local TIMEFORMAT='%U %S'
     mkdir -p "$corpus" "$artifacts"
-    if ! cargo +nightly fuzz run "${build[@]}" "$name" "$corpus" "corpus/$name" -- \
+    touch "$target/fuzz/$name.found"
+    if ! { time cargo +nightly fuzz run "${build[@]}" "$name" "$corpus" "corpus/$name" -- \
         -max_total_time="$seconds" -seed="${SEED:-0}" -max_len=4096 -timeout=30 -malloc_limit_mb=16 \
         -rss_limit_mb=1024 -artifact_prefix="$artifacts/" -print_final_stats=1 \
-        >"$log" 2>&1; then
+        >"$log" 2>&1; } 2>"$took"; then
         tail -n 60 "$log"
-        found+=("$name")
         return
     fi
     local runs edges
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     edges=$(grep -o ' cov: [0-9]*' "$log" | tail -n 1 | tr -dc 0-9)
-    printf '%-20s %10d executions, %5d edges, nothing found in %d s\n' \
-        "$name" "$runs" "$edges" "$seconds"
+    printf '%-20s %10d executions, %5d edges, nothing found in %.0f s of processor time\n' \
+        "$name" "$runs" "$edges" "$(awk '{ print $1 + $2 }' "$took")"
+    rm "$target/fuzz/$name.found"
 }
 
-found=()
+rm -f "$target"/fuzz/*.found
 for name in "${targets[@]}"; do
-    run "$name"
+    while (($(jobs -rp | wc -l) >= at_once)); do
+        wait -n || true
+    done
+    run "$name" &
 done
+wait
 
-for name in "${found[@]}"; do
-    echo "!!! $name found something: see $target/fuzz/$name.log and $target/fuzz/artifacts/$name"
-    grep -aE -A 1 'panicked at|^SUMMARY|^Base64' "$target/fuzz/$name.log" | tail -n 6
+found=0
+for name in "${targets[@]}"; do
+    if [[ -e $target/fuzz/$name.found ]]; then
+        found=1
+        echo "!!! $name found something: see $target/fuzz/$name.log and $target/fuzz/artifacts/$name"
+        grep -aE -A 1 'panicked at|^SUMMARY|^Base64' "$target/fuzz/$name.log" | tail -n 6 || true
+    fi
 done
-((${#found[@]} == 0))
+exit "$found"

@@ -30,13 +30,19 @@ pub fn client_url(data: &[u8]) {
     for part in parts.by_ref().take(4) {
         let (name, value) = part.split_once(':').unwrap_or((part, "x"));
         request = request.header(name, value);
-        headers.push((name.to_ascii_lowercase(), value));
+        headers.push((name.to_ascii_lowercase(), value.to_string()));
     }
     if let Some(subprotocol) = parts.next() {
         request = request.subprotocol(subprotocol);
     }
     if let Some(value) = parts.next() {
         request = request.cookie("name", value);
+        let cookie = format!("name={value}");
+        match headers.iter_mut().find(|(name, _)| name == "cookie") {
+            Some((_, line)) if line.trim_ascii().is_empty() => *line = cookie,
+            Some((_, line)) => *line = format!("{line}; {cookie}"),
+            None => headers.push(("cookie".to_string(), cookie)),
+        }
     }
     let (mut tx, config) = (SendBuffer::new(), Config::new());
     let started = Handshake::start(&request, [1; 16], &config, &mut tx);
@@ -54,6 +60,8 @@ pub fn client_url(data: &[u8]) {
     for name in ["upgrade", "connection", "sec-websocket-key", "sec-websocket-version"] {
         assert_eq!(head.all(name).len(), 1, "{name}");
     }
+    let cookies = headers.iter().filter(|(name, _)| name == "cookie").count();
+    assert_eq!(head.all("cookie").len(), cookies);
     for (name, value) in headers {
         let value = value.trim_matches([' ', '\t']).as_bytes();
         assert!(head.all(&name).contains(&value), "{name:?} is missing");

@@ -88,7 +88,8 @@ impl Request {
         self.header("Authorization", value)
     }
 
-    /// Adds a cookie to the header `Cookie`, of which there is one line for all (RFC 6265 §5.4).
+    /// Adds a cookie to the header `Cookie`, of which there is one line for all (RFC 6265 §5.4):
+    /// the first of [`header`](Self::header) if there is one.
     ///
     /// Neither may have a `;` in it, nor the name a `=`: encode them as the server expects it.
     pub fn cookie(mut self, name: &str, value: &str) -> Self {
@@ -101,6 +102,7 @@ impl Request {
         let there = self.headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("cookie"));
         match (there, check_header("Cookie", &cookie, |_| false)) {
             (_, Err(error)) => self.note(error),
+            (Some((_, value)), Ok(())) if value.trim_ascii().is_empty() => *value = cookie,
             (Some((_, value)), Ok(())) => value.extend(["; ", &cookie]),
             (None, Ok(())) => self.headers.push(("Cookie".into(), cookie)),
         }

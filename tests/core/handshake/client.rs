@@ -399,3 +399,14 @@ fn who_asks_must_fit_into_a_header() {
     let (_, head) = client(&request().cookie("a", "1").cookie("b", "2"));
     assert!(head.contains("\r\nCookie: a=1; b=2\r\n"), "{head}");
 }
+
+/// RFC 6265 §5.4: one line for all cookies; a header that is there already is what it goes on.
+#[test]
+fn cookies_go_on_the_line_that_is_there() {
+    for (there, line) in [("x=0; y", "x=0; y; a=1; b=2"), ("", "a=1; b=2"), (" ", "a=1; b=2")] {
+        let request = Request::new("ws://h").unwrap().header("cookie", there);
+        let (_, head) = client(&request.cookie("a", "1").cookie("b", "2"));
+        assert!(head.contains(&format!("\r\ncookie: {line}\r\n")), "{head}");
+        assert_eq!(head.to_ascii_lowercase().matches("cookie:").count(), 1, "{head}");
+    }
+}
