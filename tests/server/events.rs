@@ -214,8 +214,8 @@ async fn a_message_that_panics_when_dropped_leaves_whole_queues() {
     server.stop().await;
 }
 
-/// Memory that asks for its client when it is given back does not wait for itself: be it of a message
-/// that is copied, makes room for others, or waits when the client is closed or goes.
+/// Memory that asks for its client when it is given back does not wait for itself: be it of a
+/// message that is copied, makes room for others, or waits when the client is closed or goes.
 #[tokio::test]
 async fn a_message_may_use_its_client_when_dropped() {
     struct Asks(Client, Log, usize);

@@ -431,8 +431,8 @@ impl Hub {
         }
     }
 
-    /// Takes a client out, and out of its rooms, if it is here: one whose handler waits is taken out
-    /// before that handler is done. It is known until [`forget`](Self::forget) all the same.
+    /// Takes a client out, and out of its rooms, unless that was done before: one whose handler
+    /// waits is taken out at once. It is known until [`forget`](Self::forget) all the same.
     pub(crate) fn remove(&self, client: &Client) {
         let mut state = self.lock();
         let Some(client) = state.clients.remove(client.id()) else { return };
