@@ -87,6 +87,12 @@ impl Limit {
         Ok(())
     }
 
+    /// Returns what the user has set, which is not what the stream has after a wait of ours.
+    pub(super) fn users(&mut self, io: &impl Transport) -> Option<Duration> {
+        // a stream that cannot tell has none
+        self.look(io).ok().and(self.user)
+    }
+
     /// Returns whether the stream is known to take no time-outs.
     pub(super) fn is_impossible(&self) -> bool {
         self.cannot

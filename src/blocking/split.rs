@@ -37,12 +37,12 @@ impl<S: SplitTransport> WebSocket<S> {
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
         let Self { mut rx, receiver, mut link, subprotocol } = self;
         link.hand_over(&mut rx);
-        let Direct { io, mut driver, clock, read_limit, write_limit, .. } = link;
+        let Direct { io, mut driver, clock, read_limit, mut write_limit, .. } = link;
         // halves are of transports that keep nothing back: what those have taken has left
         driver.flush_pending = false;
         driver.note_flush(true);
         let time_left = driver.sender.close_timeout();
-        let users = io.write_timeout().ok().flatten().unwrap_or(time_left);
+        let users = write_limit.users(&io).unwrap_or(time_left);
         let shared = Arc::new(Shared {
             io,
             subprotocol,

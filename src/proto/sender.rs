@@ -56,7 +56,8 @@ impl Sender {
             phase: Phase::Open,
             mask_keys,
             fragments: None,
-            max_unsent: u32::try_from(config.unsent()).unwrap_or(u32::MAX),
+            // with none, nothing could be sent, nor read while it is not
+            max_unsent: u32::try_from(config.unsent()).unwrap_or(u32::MAX).max(1),
             max_pending_pongs: u32::try_from(config.max_pending_pongs).unwrap_or(u32::MAX),
             arrived: Arrived::default(),
             timers: Timers::new(role, config),

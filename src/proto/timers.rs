@@ -162,7 +162,8 @@ impl Timers {
 
     /// Returns whether [`handle`](Self::handle) judges by the signs, which begin anew then.
     pub(crate) fn is_due(&self, now: Duration, phase: Phase) -> bool {
-        let deadline = match self.pong_came {
+        // a pong that comes with the end of the phase is no sign for the next
+        let deadline = match self.pong_came && phase == Phase::Open {
             true => self.ping_sent.after(self.ping_interval),
             false => self.deadline,
         };
@@ -261,7 +262,7 @@ impl Timers {
         if now < self.deadline {
             return Due::Nothing;
         }
-        if self.is_message_stuck(signs.arrived) {
+        if self.is_message_stuck(&signs) {
             return Due::Expired(Timeout::Message);
         }
         if self.ping_sent != Micros::NEVER {
@@ -317,8 +318,12 @@ impl Timers {
     }
 
     /// Returns whether a message that is under way has not come on for too long, at the end of an
-    /// interval.
-    fn is_message_stuck(&mut self, arrived: Arrived) -> bool {
+    /// interval. One that this end does not read may have.
+    fn is_message_stuck(&mut self, signs: &Signs) -> bool {
+        if signs.deaf {
+            return false;
+        }
+        let arrived = signs.arrived;
         let window =
             if self.ping_sent == Micros::NEVER { self.ping_interval } else { self.pong_timeout };
         let is_slow = arrived.in_message && arrived.bytes < least(window);
@@ -476,6 +481,10 @@ mod tests {
         Signs { arrived, ..Signs::default() }
     }
 
+    fn in_message(signs: Signs) -> Signs {
+        Signs { arrived: Arrived { in_message: true, ..signs.arrived }, ..signs }
+    }
+
     fn in_frame(bytes: u32, in_message: bool) -> Signs {
         let arrived = Arrived { bytes, in_frame: true, in_message };
         Signs { arrived, ..Signs::default() }
@@ -582,6 +591,9 @@ mod tests {
             let signs = |_, _: &mut Timers| in_frame(bytes, true);
             assert_eq!(verdict(&mut pinged(0, 0), Phase::Open, signs), expected);
         }
+        // one that nobody reads may be coming, while the peer takes what is sent
+        let deaf = |_, _: &mut Timers| Signs { deaf: true, ..in_message(progress(1000)) };
+        assert_eq!(verdict(&mut pinged(0, 1000), Phase::Open, deaf), NEVER);
     }
 
     /// Signs are judged at the end of a wait; a pong that came does not end the interval.
@@ -594,6 +606,11 @@ mod tests {
         timers.pong(&[0, 0, 0, 1]);
         assert!(!due(&timers, 39_999) && due(&timers, 40_000));
         assert!(timers.is_due(Duration::ZERO, Phase::CloseSent), "a wait that has not begun");
+        // nor does it begin another one, if closing has begun before it is looked at
+        let timers = closing(timers, Phase::CloseSent, 0);
+        let deadline = timers.deadline;
+        let due = |at| timers.is_due(Duration::from_micros(at), Phase::CloseSent);
+        assert!(!due(deadline.0 - 1) && due(deadline.0));
     }
 
     /// How many looks a peer gets that does not answer our Close.

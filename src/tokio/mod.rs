@@ -130,7 +130,9 @@
 //! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) inside, an orderly end without anything
 //! inside.
 //!
-//! The timers need the runtime's time driver (`enable_time`, which `#[tokio::main]` has).
+//! The timers need the runtime's time driver (`enable_time`, which `#[tokio::main]` has). A socket
+//! stays with the runtime that it has waited in, and panics in its timers once that is dropped: to
+//! move one, take it apart and put it together there (`into_parts`, `from_parts`).
 //!
 //! # Other runtimes
 //!

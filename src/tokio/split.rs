@@ -419,6 +419,11 @@ impl<S: SplitStream> Sender<S> {
         self.written(until).await
     }
 
+    /// Something is queued behind what a flush that was given up waited for.
+    pub(super) fn forget_flush(&mut self) {
+        self.flushing = None;
+    }
+
     /// As [`Shared::poll_end_of_queue`].
     async fn end_of_queue(&self) -> Result<u64, Error> {
         let mut timer = self.timer.another();
@@ -444,7 +449,8 @@ impl<S: SplitStream> Sink<Message> for Sender<S> {
         shared.poll_room(place, timer, cx, |_| Ok(()))
     }
 
-    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.forget_flush();
         self.feed(message)
     }
 

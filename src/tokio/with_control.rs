@@ -157,6 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Queue for WebSocket<S> {
 
 impl<S: SplitStream> Queue for Sender<S> {
     fn queue(&mut self, message: MessageRef<'_>) -> Result<(), Error> {
+        self.forget_flush();
         self.feed(message)
     }
 

@@ -78,10 +78,10 @@ impl Utf8Validator {
     /// [`Utf8Error`] when the text ends inside a code point.
     #[inline]
     pub fn finish(&mut self) -> Result<(), Utf8Error> {
-        if self.partial_len != 0 {
-            return Err(Utf8Error);
+        match core::mem::take(&mut self.partial_len) {
+            0 => Ok(()),
+            _ => Err(Utf8Error),
         }
-        Ok(())
     }
 
     /// Completes the unfinished code point from the front of `piece`; returns what is left.
@@ -147,6 +147,16 @@ mod tests {
             validator.update(piece)?;
         }
         validator.finish()
+    }
+
+    /// A text that ends inside of a code point leaves nothing to the next one.
+    #[test]
+    fn the_next_text_begins_anew() {
+        let mut validator = Utf8Validator::new();
+        validator.update(b"\xce").unwrap();
+        assert!(validator.finish().is_err());
+        validator.update(b"a").unwrap();
+        assert!(validator.finish().is_ok());
     }
 
     /// U-3, U-4, U-5, U-6

@@ -205,6 +205,42 @@ async fn the_receiver_writes_what_others_leave() {
     assert_eq!(within(receiving).await.unwrap().unwrap(), None);
 }
 
+/// A flush that was given up is not the one of what is queued after it.
+#[tokio::test]
+async fn a_flush_that_is_given_up_flushes_nothing_later() {
+    use futures_util::{Sink, SinkExt, StreamExt};
+    use sansws::Message;
+    use sansws::tokio::Outbound;
+
+    async fn gives_up<Item>(
+        sink: impl FnOnce(Sender<Locked<DuplexStream>>) -> Box<dyn Sinks<Item>>,
+        item: impl Fn(&'static str) -> Item,
+    ) {
+        let (near, far) = duplex(64);
+        let (mut receiver, sender) = server(near, &Config::new()).split();
+        let count = sender.clone();
+        sender.feed(vec![0; 300]).unwrap();
+        let mut sink = sink(sender);
+        assert!(give_up_after(3, sink.flush()).await.is_none());
+        let (mut peer, _) = crate::tokio::split::peer::client(far, &Config::new()).split();
+        let reading = tokio::spawn(async move { (peer.next().await, peer.next().await) });
+        while count.unsent() > 0 {
+            assert!(give_up_after(1, receiver.recv()).await.is_none());
+        }
+        sink.start_send_unpin(item("x")).unwrap();
+        within(sink.flush()).await.unwrap();
+        assert_eq!(count.unsent(), 0);
+        let (_, second) = within(reading).await.unwrap();
+        assert_eq!(second.unwrap().unwrap(), Message::from("x"));
+    }
+
+    trait Sinks<Item>: Sink<Item, Error = sansws::Error> + Unpin {}
+    impl<Item, S: Sink<Item, Error = sansws::Error> + Unpin> Sinks<Item> for S {}
+
+    gives_up(|sender| Box::new(sender), Message::from).await;
+    gives_up(|sender| Box::new(sender.with_control()), |text| Outbound::Message(text.into())).await;
+}
+
 /// A sender is a sink: an echo of a stream forwarded to it, through a pipe that holds next to
 /// nothing.
 #[tokio::test]
