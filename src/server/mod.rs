@@ -215,7 +215,7 @@
 //! that is sent to a client that keeps up. A broadcast costs three allocations, and two more for
 //! each 64 clients that it is written to.
 //!
-//! An idle client costs 1.8 KB of resident memory with everything that belongs to it, in 1.4 KB of
+//! An idle client costs 1.8 KB of resident memory with everything that belongs to it, in 1.5 KB of
 //! the heap: its task, socket, timer, handle and entry in the hub
 //! (`cargo bench --bench idle_memory`, 10 000 connections). The head of its request is kept on top
 //! of that, about as it was sent: some 500 bytes from a browser; and so is what the future of a

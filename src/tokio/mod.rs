@@ -171,7 +171,7 @@
 //! | | bytes |
 //! |---|---|
 //! | `WebSocket<TcpStream>` | 376 |
-//! | `ByteStream<TcpStream>` | 400 |
+//! | `ByteStream<TcpStream>` | 392 |
 //! | future of [`recv`](WebSocket::recv), [`flush`](WebSocket::flush) | 24 |
 //! | future of [`next_event`](WebSocket::next_event) | 64 |
 //! | future of [`send`](WebSocket::send) | 144 |
