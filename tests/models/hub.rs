@@ -103,7 +103,12 @@ fn rooms() {
                 assert!(mover.leave("a"));
                 assert!(mover.join("b").unwrap());
             }),
-            spawn(&hub, move |hub| assert!(hub.remove(&goer))),
+            spawn(&hub, move |hub| {
+                hub.remove(&goer);
+                assert_eq!(goer.rooms(), ["b"], "known until it is forgotten");
+                hub.forget(&goer);
+                assert!(goer.rooms().is_empty());
+            }),
         ];
         assert!(hub.all().send(&[3, 0]).unwrap() >= 3);
         threads.into_iter().for_each(|it| it.join().unwrap());
