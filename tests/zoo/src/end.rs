@@ -124,7 +124,7 @@ fn put_fragments(
     cuts: &[usize],
 ) -> Result<(), SendError> {
     let Parts { connection, tx, .. } = parts;
-    drop(connection.start_message(kind)?);
+    let _ = connection.start_message(kind)?;
     for (number, len) in cuts.iter().enumerate() {
         let (piece, behind) = rest.split_at(*len);
         connection.resume_message()?.write(tx, piece)?;
