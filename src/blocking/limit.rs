@@ -25,6 +25,8 @@ pub(super) struct Limit {
     cannot: bool,
     /// Since when the user's time-out has been running, over several waits of ours.
     since: Option<Instant>,
+    /// The last wait took all its time.
+    was_used_up: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -56,7 +58,15 @@ impl Limit {
     }
 
     fn new(side: Side) -> Self {
-        Self { side, found: None, user: None, told: None, cannot: false, since: None }
+        Self {
+            side,
+            found: None,
+            user: None,
+            told: None,
+            cannot: false,
+            since: None,
+            was_used_up: false,
+        }
     }
 
     /// Bounds the next wait by `wait`, and by what the user has set. Setting a time-out costs
@@ -66,7 +76,22 @@ impl Limit {
         io: &impl Transport,
         wait: Option<Duration>,
     ) -> Result<Bound, Error> {
-        if !self.is_near(self.shorter(wait)) {
+        if wait.is_some() {
+            // whoever sets another time-out takes ours off
+            self.look(io)?;
+        }
+        self.bound_turn(io, wait)
+    }
+
+    /// Does the same for a wait that is only one's turn, and which most writes do not come to: asks
+    /// the stream what the user has set only when there is something to tell it, or the last turn
+    /// was used up.
+    pub(super) fn bound_turn(
+        &mut self,
+        io: &impl Transport,
+        wait: Option<Duration>,
+    ) -> Result<Bound, Error> {
+        if core::mem::take(&mut self.was_used_up) || !self.is_near(self.shorter(wait)) {
             self.look(io)?;
             let limit = self.shorter(wait);
             self.tell(io, limit)?;
@@ -82,6 +107,7 @@ impl Limit {
     pub(super) fn restore(&mut self, io: &impl Transport) -> Result<(), Error> {
         self.since = None;
         if self.told != self.user {
+            self.look(io)?; // not over what has been set since
             self.tell(io, self.user)?;
         }
         Ok(())
@@ -98,13 +124,20 @@ impl Limit {
         self.cannot
     }
 
-    /// What was waited for has come, or the user has been told.
+    /// The user is told that the time-out of his own has passed, and may set another one.
+    pub(super) fn expired(&mut self) {
+        self.since = None;
+        self.was_used_up = true;
+    }
+
+    /// What was waited for has come.
     pub(super) fn rewind(&mut self) {
         self.since = None;
     }
 
     /// A wait of ours that began then is over; the user's time-out goes on.
     pub(super) fn waited(&mut self, start: Instant) {
+        self.was_used_up = true;
         if self.user.is_some() {
             self.since.get_or_insert(start);
         }

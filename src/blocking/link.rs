@@ -280,8 +280,13 @@ impl<S: Transport> Direct<S> {
         let Ok(wait) = self.clock.time_left_to_write(&mut self.driver) else {
             return Ok(Progress::Made);
         };
-        let wait = [wait, at_most].into_iter().flatten().min();
-        let bound = self.write_limit.bound(&self.io, wait)?;
+        let bound = match wait {
+            Some(_) => {
+                let wait = [wait, at_most].into_iter().flatten().min();
+                self.write_limit.bound(&self.io, wait)?
+            }
+            None => self.write_limit.bound_turn(&self.io, at_most)?,
+        };
         let mut done = None;
         if !self.driver.is_flushed() {
             let start = Instant::now();
@@ -317,7 +322,7 @@ impl<S: Transport> Direct<S> {
             }
             Some(Done::Expired(error)) => {
                 self.driver.write_stalled();
-                self.write_limit.rewind();
+                self.write_limit.expired();
                 return Err(error.into());
             }
             Some(Done::Failed(error)) => self.driver.write_failed(error),
@@ -452,7 +457,7 @@ impl<S> Direct<S> {
             Done::Bytes(n) => self.read += n as u64,
             Done::Failed(error) => self.driver.read_failed(error),
             Done::Expired(error) | Done::WouldBlock(error) => {
-                self.read_limit.rewind();
+                self.read_limit.expired();
                 return Err(error.into());
             }
         }

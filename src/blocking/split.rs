@@ -166,15 +166,18 @@ impl<S: SplitTransport> Shared<S> {
             return Ok(state);
         }
         // However it has begun, the connection may begin to close while it lasts.
+        let has_deadline = wait.is_some();
         let wait = [wait, at_most].into_iter().flatten().fold(self.look_up, Duration::min);
         state.grace = wait / 7 + TICK; // it may end an eighth late
         let mut limit = core::mem::replace(&mut state.write_limit, Limit::write());
         drop(state);
 
         let start = Instant::now();
-        let result = limit
-            .bound(&self.io, Some(wait))
-            .map(|bound| write_some(&mut &SharedIo(&self.io), &unwritten, bound));
+        let bound = match has_deadline {
+            true => limit.bound(&self.io, Some(wait)),
+            false => limit.bound_turn(&self.io, Some(wait)),
+        };
+        let result = bound.map(|bound| write_some(&mut &SharedIo(&self.io), &unwritten, bound));
 
         let mut state = self.lock();
         let mut failure = None;
@@ -201,7 +204,7 @@ impl<S: SplitTransport> Shared<S> {
             },
             Ok(Done::Failed(error)) => state.driver.write_failed(error),
             Ok(Done::Expired(error) | Done::WouldBlock(error)) => {
-                limit.rewind();
+                limit.expired();
                 state.driver.write_stalled();
                 failure = Some(error.into());
             }
@@ -335,7 +338,7 @@ impl<S: SplitTransport> Link for SharedLink<S> {
                 return Ok(());
             }
             Done::Expired(error) | Done::WouldBlock(error) => {
-                self.read_limit.rewind();
+                self.read_limit.expired();
                 return Err(error.into());
             }
             Done::Bytes(0) => shared.lock().driver.read_eof(),

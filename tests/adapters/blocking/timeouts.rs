@@ -341,6 +341,100 @@ fn a_time_out_of_the_user_is_not_extended_by_keep_alive() {
     });
 }
 
+/// A time-out that the user takes off or lengthens takes ours off as well: what the connection itself
+/// waits for is not forgotten by that, whoever waits and in which direction.
+#[test]
+fn a_time_out_that_is_taken_off_leaves_the_ones_of_the_connection() {
+    let config = Config::new()
+        .keep_alive(KeepAlive::Every(millis(100)))
+        .pong_timeout(millis(150))
+        .close_timeout(millis(200));
+    within(move || {
+        for later in [None, Some(Duration::from_secs(3600))] {
+            // keep-alive, while reading
+            let (mut ws, peer) = server(&config);
+            let io = ws.get_ref().try_clone().unwrap();
+            io.set_read_timeout(Some(millis(20))).unwrap();
+            assert!(matches!(ws.recv(), Err(Error::Io(_))));
+            io.set_read_timeout(later).unwrap();
+            let error = ws.recv().unwrap_err();
+            assert!(matches!(error, Error::Timeout(Timeout::KeepAlive)), "{error:?}");
+            drop(peer);
+
+            // the same for a half
+            let (ws, peer) = server(&config);
+            let io = ws.get_ref().try_clone().unwrap();
+            let (mut receiver, sender) = ws.split();
+            io.set_read_timeout(Some(millis(20))).unwrap();
+            assert!(matches!(receiver.recv(), Err(Error::Io(_))));
+            io.set_read_timeout(later).unwrap();
+            let error = receiver.recv().unwrap_err();
+            assert!(matches!(error, Error::Timeout(Timeout::KeepAlive)), "{error:?}");
+            drop((sender, peer));
+
+            // closing
+            let (mut ws, peer) = server(&config);
+            ws.get_ref().set_read_timeout(Some(millis(20))).unwrap();
+            assert!(matches!(ws.close(CloseCode::NORMAL, ""), Err(Error::Io(_))));
+            ws.get_ref().set_read_timeout(later).unwrap();
+            let error = lasting(millis(175), || ws.close(CloseCode::NORMAL, "").unwrap_err());
+            assert!(matches!(error, Error::Timeout(Timeout::Closing)), "{error:?}");
+            drop(peer);
+
+            // keep-alive, while writing
+            let (mut ws, peer) = server(&config);
+            ws.get_ref().set_write_timeout(Some(millis(20))).unwrap();
+            assert!(matches!(ws.send(vec![0; 20_000_000]), Err(Error::Io(_))));
+            ws.get_ref().set_write_timeout(later).unwrap();
+            assert!(ws.flush().unwrap_err().is_timeout());
+            drop(peer);
+
+            // the same for a half
+            let (ws, peer) = server(&config);
+            let io = ws.get_ref().try_clone().unwrap();
+            let (receiver, sender) = ws.split();
+            io.set_write_timeout(Some(millis(20))).unwrap();
+            assert!(matches!(sender.send(vec![0; 20_000_000]), Err(Error::Io(_))));
+            io.set_write_timeout(later).unwrap();
+            assert!(sender.flush().unwrap_err().is_timeout());
+            drop((receiver, peer));
+        }
+    });
+}
+
+/// What arrives while a write waits is taken in, also after the user has lengthened the time-outs.
+#[test]
+fn a_write_takes_in_what_arrives_after_a_time_out_was_taken_off() {
+    within(|| {
+        let (mut ws, mut peer) = server(&Config::new());
+        ws.get_ref().set_read_timeout(Some(millis(20))).unwrap();
+        ws.get_ref().set_write_timeout(Some(millis(20))).unwrap();
+        assert!(matches!(ws.send(vec![0; 20_000_000]), Err(Error::Io(_))));
+        ws.get_ref().set_read_timeout(None).unwrap();
+        ws.get_ref().set_write_timeout(Some(millis(200))).unwrap();
+        let error = lasting(millis(200), || ws.flush().unwrap_err());
+        assert!(matches!(error, Error::Io(_)), "{error:?}");
+        // the peer reads now, but only once what it sends is read
+        let answers = thread::spawn(move || {
+            for _ in 0..500 {
+                peer.send(&wire::client(wire::BINARY, &wire::pattern(10_000)));
+            }
+            let frame = peer.frame().unwrap();
+            assert_eq!(frame.payload.len(), 20_000_000);
+            peer
+        });
+        ws.get_ref().set_write_timeout(None).unwrap();
+        while ws.flush().is_err() {}
+        let mut peer = answers.join().unwrap();
+        for _ in 0..500 {
+            ws.get_ref().set_read_timeout(None).unwrap();
+            assert_eq!(ws.recv().unwrap(), Some(wire::pattern(10_000).into()));
+        }
+        peer.send(&wire::client(wire::CLOSE, &[]));
+        assert_eq!(ws.recv().unwrap(), None);
+    });
+}
+
 /// The same for writes: what was taken stays queued.
 #[cfg(unix)]
 #[test]

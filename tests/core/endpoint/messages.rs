@@ -92,6 +92,22 @@ fn an_end_that_gets_rid_of_nothing_takes_nothing_in() {
     }
 }
 
+/// No room at all would be no way to go on: there is always room for one message.
+#[test]
+fn a_limit_of_nothing_is_one_message_at_a_time() {
+    for role in ROLES {
+        let mut pair = Pair::open(&Config::new().max_unsent(0));
+        let (this, that) = pair.ends(role);
+        that.echo = true;
+        this.endpoint.feed(&mut this.tx, "one").unwrap();
+        assert!(this.endpoint.feed(&mut this.tx, "two").is_err());
+        pair.exchange();
+        let (this, _) = pair.ends(role);
+        assert_eq!(this.seen, ["text one"]);
+        assert_eq!(this.again, 0);
+    }
+}
+
 /// A message that has arrived whole comes as a chunk too, if that is asked for.
 #[test]
 fn a_whole_message_is_a_chunk() {

@@ -5,6 +5,8 @@ use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use sansws::blocking::{Sender, Transport};
@@ -390,55 +392,61 @@ fn flush_ends_when_a_shorter_pong_takes_the_place_of_the_last() {
     sending.end().unwrap();
 }
 
-/// A stream whose writes come back late: the peer has the bytes by then, and has answered.
-struct LateWrites(std::net::TcpStream);
+/// A stream that counts its reads, and whose writes may come back late: the peer has the bytes by
+/// then, and has answered.
+struct Watched {
+    io: std::net::TcpStream,
+    late: Duration,
+    reads: Arc<AtomicUsize>,
+}
 
-impl Read for LateWrites {
+impl Read for Watched {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+        self.io.read(buf)
     }
 }
 
-impl Write for LateWrites {
+impl Write for Watched {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write(buf)
+        self.io.write(buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.io.flush()
     }
 }
 
-impl Transport for LateWrites {
+impl Transport for Watched {
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        Transport::shutdown(&self.0, how)
+        Transport::shutdown(&self.io, how)
     }
 
     fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Transport::read_timeout(&self.0)
+        Transport::read_timeout(&self.io)
     }
 
     fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Transport::write_timeout(&self.0)
+        Transport::write_timeout(&self.io)
     }
 
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        Transport::set_read_timeout(&self.0, timeout)
+        Transport::set_read_timeout(&self.io, timeout)
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        Transport::set_write_timeout(&self.0, timeout)
+        Transport::set_write_timeout(&self.io, timeout)
     }
 }
 
-impl sansws::blocking::SplitTransport for LateWrites {
+impl sansws::blocking::SplitTransport for Watched {
     fn read_shared(&self, buf: &mut [u8]) -> io::Result<usize> {
-        (&self.0).read(buf)
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        (&self.io).read(buf)
     }
 
     fn write_shared(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let written = (&self.0).write_vectored(slices);
-        std::thread::sleep(100 * MILLIS);
+        let written = (&self.io).write_vectored(slices);
+        std::thread::sleep(self.late);
         written
     }
 }
@@ -449,7 +457,8 @@ impl sansws::blocking::SplitTransport for LateWrites {
 fn an_answer_overtakes_the_write_of_the_close() {
     let (near, far) = tcp_pair();
     let config = Config::new().close_timeout(Duration::from_secs(60));
-    let (mut receiver, sender) = server(LateWrites(near), &config).split();
+    let near = Watched { io: near, late: 100 * MILLIS, reads: Arc::default() };
+    let (mut receiver, sender) = server(near, &config).split();
     let receiving = start(move || receiver.recv());
     let mut far = client(far, &config);
     let answering = start(move || far.recv());
@@ -457,4 +466,26 @@ fn an_answer_overtakes_the_write_of_the_close() {
     // both wait ten seconds at most
     assert_eq!(receiving.end().unwrap(), None);
     assert_eq!(answering.end().unwrap(), None);
+}
+
+/// A half that waits for messages lies still, whatever the socket has done before: a write's turn is
+/// no time-out that the user has set.
+#[test]
+fn a_half_that_waits_costs_nothing() {
+    let (near, far) = tcp_pair();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let near = Watched { io: near, late: Duration::ZERO, reads: Arc::clone(&reads) };
+    let mut near = server(near, &Config::new());
+    let mut far = client(far, &Config::new());
+    near.send("before").unwrap();
+    assert_eq!(far.recv().unwrap(), Some("before".into()));
+    let (mut receiver, sender) = near.split();
+    let receiving = start(move || receiver.recv());
+    sender.send("after").unwrap();
+    assert_eq!(far.recv().unwrap(), Some("after".into()));
+    std::thread::sleep(500 * MILLIS);
+    far.send("wake up").unwrap();
+    assert_eq!(receiving.end().unwrap(), Some("wake up".into()));
+    let reads = reads.load(Ordering::Relaxed);
+    assert!(reads < 6, "{reads} reads for one message");
 }
