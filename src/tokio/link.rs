@@ -235,6 +235,13 @@ impl<S> Direct<S> {
     pub(super) fn new(io: S, driver: Driver, timer: Timer) -> Self {
         Self { io, driver, timer, most_unsent: 0, balance: 0 }
     }
+
+    /// Makes the link of a connection that something else has driven: nobody knows how much it has
+    /// read and written. So it takes in what the peer may wait to get rid of, which costs memory,
+    /// as if it had read less than it has to send; otherwise both might wait for ever.
+    pub(super) fn used(io: S, driver: Driver, timer: Timer) -> Self {
+        Self { balance: i32::MAX, ..Self::new(io, driver, timer) }
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Direct<S> {

@@ -86,8 +86,13 @@ impl<S> WebSocket<S> {
         let Parts { io, connection, rx, tx, epoch, rest, subprotocol } = parts;
         let tx = if tx.is_empty() { PooledTx::default() } else { PooledTx::new(tx) };
         let subprotocol = subprotocol.map(Box::new);
+        let is_used = epoch.is_some();
         let timer = epoch.map_or_else(Timer::new, Timer::since);
-        let this = Self::assemble(io, connection, PooledRx::new(rx), tx, rest, timer);
+        let mut this = Self::assemble(io, connection, PooledRx::new(rx), tx, rest, timer);
+        if is_used {
+            let Direct { io, driver, timer, .. } = this.link;
+            this.link = Direct::used(io, driver, timer);
+        }
         Self { subprotocol, ..this }
     }
 

@@ -179,7 +179,7 @@ impl<S: SplitStream> Receiver<S> {
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
         let (write, driver, subprotocol) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
-        let link = Direct { io, driver, timer, most_unsent: 0, balance: 0 };
+        let link = Direct::used(io, driver, timer);
         Ok(WebSocket {
             rx,
             receiver,

@@ -1,6 +1,7 @@
 //! What each client, and each address, may send in a time; in virtual time.
 
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sansws::CloseCode;
@@ -10,7 +11,7 @@ use sansws::server::{
 use sansws_test::peer::{Peer, clock_is_paused};
 use sansws_test::process::{Process, skip};
 use sansws_test::wire;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
@@ -80,6 +81,57 @@ async fn a_pause_is_in_reading_only() {
         sleep(Duration::from_millis(10)).await;
     }
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    server.stop().await;
+}
+
+/// A flood comes as fast as it may, also of a client that has ended behind it, in whatever way.
+#[tokio::test(start_paused = true)]
+async fn an_end_does_not_end_the_pause() {
+    clock_is_paused();
+    for (rate, pause) in [(1, 1.0), (20, 0.05)] {
+        for end in [Vec::new(), wire::client(wire::CLOSE, &[3, 232])] {
+            let delivered = Arc::new(Mutex::new(Vec::new()));
+            let seen = Arc::clone(&delivered);
+            let handler = handler_fn().on_message(move |_: &Client, _: Received<'_>| {
+                seen.lock().unwrap().push(Instant::now());
+            });
+            let rate = RateLimit::new().messages(rate).burst(Duration::ZERO);
+            let server = start(bind().await.route("/", handler).client_rate(rate));
+            let mut here = open(&server, "/").await;
+            let began = Instant::now();
+            here.send(&[wire::client(wire::TEXT, b"x").repeat(2000), end].concat()).await;
+            here.io.shutdown().await.unwrap();
+            sleep(Duration::from_secs(10)).await;
+            {
+                let delivered = delivered.lock().unwrap();
+                assert!(delivered.len() > 1);
+                for (n, at) in delivered.iter().enumerate() {
+                    let earliest = pause * (n as f64 - 1.0) - 0.01;
+                    let at = at.duration_since(began).as_secs_f64();
+                    assert!(at >= earliest, "message {n} came after {at} s");
+                }
+            }
+            drop(here);
+            server.stop().await;
+        }
+    }
+}
+
+/// A pause that would last longer than an end may is not waited for.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_gone_is_not_paused_for_long() {
+    let server = echo(RateLimit::new().bytes(100)).await;
+    let mut here = open(&server, "/").await;
+    here.send(&wire::client(wire::BINARY, &[7; 100_000])).await;
+    assert_eq!(read_text(&mut here).await, "100000");
+    here.send(&wire::client(wire::BINARY, b"later").repeat(1000)).await;
+    let began = Instant::now();
+    drop(here);
+    while server.hub.stats().closed == 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(server.hub.stats().received < 3);
     server.stop().await;
 }
 

@@ -27,6 +27,11 @@ impl Gate {
         matches!(self, Self::Open)
     }
 
+    /// Returns whether this end closes: nothing that comes is delivered.
+    pub(super) const fn is_closing(&self) -> bool {
+        matches!(self, Self::Closing(_) | Self::Closed | Self::Aborted)
+    }
+
     pub(super) const fn is_aborted(&self) -> bool {
         matches!(self, Self::Aborted)
     }

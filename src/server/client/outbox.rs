@@ -441,6 +441,11 @@ impl Outbox {
         self.lock().gate.is_open()
     }
 
+    /// Returns whether this end closes, so that nothing that comes is delivered.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().gate.is_closing()
+    }
+
     /// Returns whether less than half of what may wait does; an error once nothing is taken any
     /// more.
     pub(crate) fn has_room(&self, limits: &Limits) -> Result<bool, TrySendError> {

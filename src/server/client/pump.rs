@@ -231,6 +231,8 @@ impl Pump {
     }
 
     /// Goes on as while a handler waits, if the client is paused; `None` if it is not.
+    ///
+    /// That the peer has ended does not end the pause: what it left in the socket may be a flood.
     #[cold]
     fn poll_pause(
         &mut self,
@@ -239,7 +241,7 @@ impl Pump {
         cx: &mut Context<'_>,
     ) -> Option<Poll<Result<Next, Ended>>> {
         let pause = self.watch.as_mut()?.pause.as_mut()?;
-        if pause.poll(cx).is_ready() || !client.is_open() {
+        if pause.poll(cx).is_ready() || client.outbox().is_closing() {
             self.watch.as_mut()?.pause = None;
             self.end_wait();
             return None;
@@ -251,6 +253,10 @@ impl Pump {
         let polled = self.poll_meanwhile(client, &mut ws.outgoing(), &mut unread, cx);
         if let Some(pause) = self.watch.as_mut().and_then(|watch| watch.pause.as_mut()) {
             pause.unread = Some(unread);
+        }
+        if self.permit.is_none() {
+            // the stream is gone, and nobody waits for what is unread
+            return Some(Poll::Ready(Err(Ended(None))));
         }
         Some(polled.map(|Aborted| Err(Ended(None))))
     }

@@ -39,6 +39,10 @@ pub enum Excess {
     /// Nothing more is read from it until it is within its rate again; what is sent to it goes on.
     /// The message that was too much is delivered. The default: TCP slows the client down, and who
     /// is not in a hurry does not notice.
+    ///
+    /// The rate also holds for what a client that has ended left behind: it counts as connected
+    /// until that is delivered. It is dropped instead where a single pause lasts longer than the
+    /// end of a connection may, some seconds.
     #[default]
     Pause,
     /// It is closed with this code, as a rule

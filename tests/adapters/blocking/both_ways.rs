@@ -246,3 +246,37 @@ fn a_time_out_of_the_user_ends_a_call_that_looks_both_ways() {
         }
     });
 }
+
+/// Nobody remembers how much went through halves, or through parts in other hands: two ends that
+/// then both have much to write do not wait for each other either.
+#[test]
+fn ends_that_were_taken_apart_receive() {
+    for halves in [true, false] {
+        within(move || {
+            let [mut a, mut b] = both(UnixStream::pair().unwrap(), &Config::new().max_unsent(1000));
+            let sending = thread::spawn(move || {
+                a.send(message(0, 10_000_000)).unwrap();
+                a
+            });
+            receive(&mut b, 1, 10_000_000);
+            a = sending.join().unwrap();
+            a = if halves {
+                let (receiver, sender) = a.split();
+                receiver.reunite(sender).unwrap()
+            } else {
+                WebSocket::from_parts(a.into_parts())
+            };
+            let sending = thread::spawn(move || {
+                b.send(message(0, 5_000_000)).unwrap();
+                b
+            });
+            receive(&mut a, 1, 5_000_000);
+            b = sending.join().unwrap();
+            at_both_ends([a, b], |ws| {
+                ws.feed(message(0, 4_000_000)).unwrap();
+                receive(ws, 1, 4_000_000);
+                ws.flush().unwrap();
+            });
+        });
+    }
+}

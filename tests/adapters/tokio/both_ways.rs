@@ -2,7 +2,7 @@
 //! may wait for the other to read first.
 
 use futures_util::StreamExt;
-use sansws::tokio::WebSocket;
+use sansws::tokio::{SplitStream, WebSocket};
 use sansws::{Config, Error, Event, KeepAlive, Message};
 use tokio::io::{AsyncRead, AsyncWrite, duplex};
 use tokio::net::UnixStream;
@@ -72,4 +72,40 @@ async fn two_ends_with_full_buffers_receive() {
             both(tcp().await, how, len).await;
         }
     }
+}
+
+/// Nobody remembers how much went through halves, or through parts in other hands: two ends that
+/// then both have much to write do not wait for each other either.
+#[tokio::test]
+async fn ends_that_were_taken_apart_receive() {
+    for halves in [true, false] {
+        taken_apart(halves, UnixStream::pair().unwrap()).await;
+        taken_apart(halves, tcp().await).await;
+    }
+}
+
+async fn taken_apart<S: SplitStream<Whole = S> + AsyncRead + AsyncWrite + Unpin>(
+    halves: bool,
+    (near, far): (S, S),
+) {
+    let config = Config::new().keep_alive(KeepAlive::Off).max_unsent(MAX_UNSENT);
+    let (mut a, mut b) = (server_on(near, &config), client_on(far, &config));
+    let sent = vec![1; 15_000_000];
+    let (sent, received) = within(async { tokio::join!(a.send(sent), b.recv()) }).await;
+    assert_eq!((sent.unwrap(), received.unwrap().unwrap().len()), ((), 15_000_000));
+    a = if halves {
+        let (receiver, sender) = a.split();
+        receiver.reunite(sender).unwrap()
+    } else {
+        WebSocket::from_parts(a.into_parts())
+    };
+    let sent = vec![1; 8_000_000];
+    let (received, sent) = within(async { tokio::join!(a.recv(), b.send(sent)) }).await;
+    assert_eq!((sent.unwrap(), received.unwrap().unwrap().len()), ((), 8_000_000));
+    a.feed(vec![1; 6_000_000]).unwrap();
+    b.feed(vec![1; 6_000_000]).unwrap();
+    let (a, b) = (&mut a, &mut b);
+    let both =
+        async { tokio::join!(receive(a, How::Recv, 6_000_000), receive(b, How::Recv, 6_000_000)) };
+    within(both).await;
 }
