@@ -199,6 +199,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         self.ws.receiver.consume_held(self.ws.rx.fetch(), ready, n);
     }
 
+    /// Wakes who writes, if data was all that kept him from looking at what comes, and nobody may
+    /// read on.
+    fn note_read(&self) {
+        if let Some(waiting) = &self.ws.waiting
+            && self.held().is_none()
+        {
+            waiting.wake_one(Direction::Write);
+        }
+    }
+
     /// Answers pings and a Close and lets the timers act, while somebody writes. Stops at data:
     /// that is for those who read. While it lies there, the peer's pong may lie behind it, so
     /// nobody judges the peer.
@@ -278,6 +288,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ByteStream<S> {
             buf.put_slice(&payload[..n]);
             n
         });
+        if ready.is_some() {
+            this.note_read();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -296,6 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for ByteStream<S> {
         if let Some(ready) = self.held() {
             self.ws.rx.turn.spend_event();
             self.consume_held(ready, n);
+            self.note_read();
         }
     }
 }

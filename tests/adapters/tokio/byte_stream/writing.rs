@@ -1,11 +1,15 @@
 //! What goes out, how much may wait, and who is woken.
 
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::{Poll, ready};
 use std::io::ErrorKind;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use sansws::{Config, Error, KeepAlive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -240,6 +244,44 @@ async fn a_peer_whose_data_is_not_read_is_not_judged() {
     let mut read = [0; 4];
     within(reader.read_exact(&mut read)).await.unwrap();
     assert_eq!(&read, b"data");
+}
+
+/// It is again as soon as they are read, though nobody reads on: the task that writes is woken for
+/// that.
+#[tokio::test(start_paused = true)]
+async fn a_peer_whose_data_was_read_is_judged() {
+    clock_is_paused();
+    let config = Config::new().keep_alive(KeepAlive::Every(Duration::from_secs(20)));
+    for in_place in [false, true] {
+        let config = config.clone().max_unsent(1000);
+        let (stream, mut peer) = stream_and_peer(true, &config, 4096).await;
+        let stream = Arc::new(Mutex::new(stream));
+        peer.send(&wire::client(wire::BINARY, b"data")).await;
+        let writer = Arc::clone(&stream);
+        let writing = tokio::spawn(poll_fn(move |cx| {
+            loop {
+                let written = pin!(&mut *writer.lock().unwrap()).poll_write(cx, &[7; 1000]);
+                if let Err(error) = ready!(written) {
+                    return Poll::Ready(error);
+                }
+            }
+        }));
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(!writing.is_finished());
+        let start = Instant::now();
+        if in_place {
+            let mut stream = stream.lock().unwrap();
+            assert_eq!(stream.fill_buf().now_or_never().unwrap().unwrap(), b"data");
+            stream.consume(4);
+        } else {
+            let mut read = [0; 4];
+            let mut stream = stream.lock().unwrap();
+            assert_eq!(stream.read(&mut read).now_or_never().unwrap().unwrap(), 4);
+        }
+        let error = within(writing).await.unwrap();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(start.elapsed() <= Duration::from_secs(60), "{:?}", start.elapsed());
+    }
 }
 
 /// short and stuttering transports change nothing, and neither does a task that gives up all
