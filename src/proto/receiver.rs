@@ -269,7 +269,11 @@ impl Receiver {
         if self.has_ended() {
             return self.discard(rx).map(|()| None);
         }
-        let parsed = self.parse(rx);
+        // a control frame may have come before it
+        let parsed = match self.first_chunk(rx) {
+            Some(chunk) => Ok(Some(chunk)),
+            None => self.parse(rx),
+        };
         self.seen = u32::try_from(rx.unparsed().len()).unwrap_or(u32::MAX);
         if let Err(error) = parsed {
             self.parsing = Parsing::Failed(error.into());

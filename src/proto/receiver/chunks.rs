@@ -1,7 +1,7 @@
 //! Messages delivered as they arrive, in chunks.
 #![forbid(unsafe_code)]
 
-use super::{Ready, Receiver};
+use super::{MessageProgress, Ready, Receiver};
 use crate::buf::RecvBuffer;
 #[cfg(feature = "std")]
 use crate::proto::MessageKind;
@@ -27,15 +27,22 @@ impl Receiver {
                 Some(Ready::InflatedMessage(kind)) => {
                     Some(Ready::InflatedChunk { kind, first: true, last: true })
                 }
-                // a compressed one follows with the next byte, when it is inflated on
-                None if !self.message.is_compressed() && !rx.assembled().is_empty() => {
-                    self.message.begun = true;
-                    let kind = self.message.kind;
-                    kind.map(|kind| Ready::Chunk { kind, first: true, last: false })
-                }
+                None => self.first_chunk(rx),
                 ready => ready,
             };
         }
+    }
+
+    /// Returns what had arrived of a message before chunks were asked for, as its first one. A
+    /// compressed one follows with the next byte, when it is inflated on.
+    pub(super) fn first_chunk(&mut self, rx: &RecvBuffer) -> Option<Ready> {
+        let MessageProgress { begun, kind, .. } = self.message;
+        if !self.in_chunks || begun || self.message.is_compressed() || rx.assembled().is_empty() {
+            return None;
+        }
+        let kind = kind?;
+        self.message.begun = true;
+        Some(Ready::Chunk { kind, first: true, last: false })
     }
 
     /// From now on messages are delivered whole, once the one that was begun in chunks has ended.
@@ -141,7 +148,7 @@ mod tests {
     use super::*;
     use crate::buf::SendBuffer;
     use crate::config::Config;
-    use crate::proto::{Connection, MessageRef, Role};
+    use crate::proto::{Connection, Event, MessageRef, Role};
 
     /// What can be read as bytes is held until its last byte is consumed; a ping is not.
     fn check(mut peer: Connection, receiver: &mut Receiver) {
@@ -186,6 +193,33 @@ mod tests {
             let mut receiver = Receiver::new(Role::Server, &config);
             receiver.set_deflate(agreed);
             check(client().with_deflate(agreed, &settings), &mut receiver);
+        }
+    }
+
+    /// What has arrived of a message is a chunk at once, also where a control frame was found first.
+    #[test]
+    fn chunks_are_asked_for_behind_a_control_frame() {
+        let config = Config::new();
+        let mut peer = Connection::server(&config);
+        let mut receiver = Receiver::new(Role::Client, &config);
+        let (mut tx, mut rx) = (SendBuffer::new(), RecvBuffer::new());
+        peer.start_message(MessageKind::Text).unwrap().write(&mut tx, b"first").unwrap();
+        peer.feed(&mut tx, MessageRef::ping(b"?")).unwrap();
+        rx.extend_from_slice(&tx.copy_to_bytes(tx.remaining()));
+        assert_eq!(receiver.advance(&mut rx), Ok(Some(Ready::Ping(1))));
+        receiver.deliver(true, &rx);
+        receiver.take_event(&mut rx, Ready::Ping(1));
+        for (expected, first) in [("first", true), ("last", false)] {
+            let ready = receiver.advance(&mut rx).unwrap().unwrap();
+            let kind = MessageKind::Text;
+            assert_eq!(ready, Ready::Chunk { kind, first, last: !first });
+            let Event::Chunk(chunk) = receiver.take_event(&mut rx, ready) else { panic!() };
+            assert_eq!(chunk.payload, expected.as_bytes());
+            assert_eq!(receiver.advance(&mut rx), Ok(None));
+            if first {
+                peer.resume_message().unwrap().finish(&mut tx, b"last").unwrap();
+                rx.extend_from_slice(&tx.copy_to_bytes(tx.remaining()));
+            }
         }
     }
 
