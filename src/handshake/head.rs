@@ -97,19 +97,49 @@ pub(super) enum Count {
     Several,
 }
 
+/// Logs are read by people who should not be able to log in as somebody else.
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = |name: &str, value| match SECRET.iter().any(|it| name.eq_ignore_ascii_case(it))
-        {
-            true => String::from("<hidden>"),
-            false => String::from_utf8_lossy(value).into_owned(),
+        let value = |name: &str, value| match SHOWN.iter().any(|it| name.eq_ignore_ascii_case(it)) {
+            true => String::from_utf8_lossy(value).into_owned(),
+            false => String::from(HIDDEN),
         };
         f.debug_map().entries(self.headers().map(|(name, it)| (name, value(name, it)))).finish()
     }
 }
 
-/// Logs are read by people who should not be able to log in as somebody else.
-const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+/// The headers whose values nobody takes for a secret. Any other may have one: there are as many
+/// names for tokens as there are services, and browsers send theirs as a subprotocol.
+const SHOWN: [&str; 14] = [
+    "host",
+    "upgrade",
+    "connection",
+    "origin",
+    "sec-websocket-version",
+    "sec-websocket-key",
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "user-agent",
+    "server",
+    "date",
+];
+
+const HIDDEN: &str = "<hidden>";
+
+/// A request target for `Debug`: without its query, which often has a token.
+pub(super) struct WithoutQuery<'a>(pub(super) &'a str);
+
+impl fmt::Debug for WithoutQuery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once('?') {
+            Some((path, _)) => write!(f, "{path:?} ?{HIDDEN}"),
+            None => fmt::Debug::fmt(self.0, f),
+        }
+    }
+}
 
 /// The header lines of a request or response, in order and with duplicates: name as sent, value
 /// without the white space around it.

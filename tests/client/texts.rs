@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::thread;
 
-use sansws::client::Connector;
+use sansws::client::{Connector, Proxy};
 use sansws::handshake::client::{Request, UrlError};
 use sansws::handshake::{HandshakeError, UsageError};
 
@@ -234,5 +234,22 @@ fn urls() {
         let error: UrlError = Request::new(url).unwrap_err();
         assert_eq!(error.to_string(), text, "{url}");
         assert_eq!(Error::from(error).to_string(), text, "{url}");
+    }
+}
+
+/// What a client is made of can be logged.
+#[test]
+fn debug_keeps_secrets() {
+    let connector = Connector::new("ws://127.0.0.1/chat?token=hush").unwrap();
+    for proxy in [
+        Proxy::http("http://somebody:hush@127.0.0.1:3128").unwrap(),
+        Proxy::socks5("socks5://somebody:hush@127.0.0.1").unwrap(),
+    ] {
+        let connector = connector.clone().header("X-Token", "hush").proxy(proxy.clone());
+        let text = format!("{connector:?} {proxy:?}");
+        assert!(!text.contains("hush") && !text.contains("aHVz"), "{text}");
+        for part in ["127.0.0.1", "/chat", "X-Token", "has_credentials: true"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }

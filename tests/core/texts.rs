@@ -1,10 +1,11 @@
 //! What a person reads: each text says what is wrong, by which section, and what to do.
 
 use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::bytes::Buf;
 use sansws::endpoint::{Endpoint, EndpointError};
-use sansws::handshake::client::{Request, UrlError};
+use sansws::handshake::client::{self, Request, UrlError};
 use sansws::handshake::extensions::Extension;
-use sansws::handshake::server::AcceptError;
+use sansws::handshake::server::{self, AcceptError};
 use sansws::handshake::{HandshakeError, Origin, OriginError, UsageError};
 use sansws::proto::{Connection, State, Timeout};
 use sansws::wire::{Opcode, Utf8Validator};
@@ -179,6 +180,55 @@ fn debug_keeps_secrets() {
     assert!(text.contains("Endpoint") && text.contains("\"open\""), "{text}");
     let text = format!("{:?}", Endpoint::server(&config));
     assert!(text.contains("\"handshake\"") && text.contains("None"), "{text}");
+}
+
+/// A token may be in the URL, in any header, or among the subprotocols, as that of a browser is.
+/// What helps to find a fault stays.
+#[test]
+fn debug_of_handshakes_keeps_secrets() {
+    let request = Request::new("ws://example.org/chat?token=hush")
+        .unwrap()
+        .header("X-Api-Key", "hush")
+        .bearer_auth("hush")
+        .subprotocol("hush");
+    let (mut rx, mut tx) = (RecvBuffer::new(), SendBuffer::new());
+    let config = Config::new();
+    let mut client = client::Handshake::start(&request, [7; 16], &config, &mut tx).unwrap();
+    let offer = request.offer([7; 16], &config).unwrap();
+    rx.extend_from_slice(tx.chunk());
+    let text = String::from_utf8_lossy(tx.chunk()).into_owned();
+    assert_eq!(text.matches("hush").count(), 4, "{text}");
+    let mut server = server::Handshake::new(&config);
+    let received = server.read_request(&mut rx, &mut tx).unwrap().unwrap();
+    let mut rx = RecvBuffer::new();
+    rx.extend_from_slice(
+        b"HTTP/1.1 302 Found\r\nServer: plain\r\nLocation: /?token=hush\r\nX-Token: hush\r\n\
+          Content-Length: 0\r\n\r\n",
+    );
+    let texts = [
+        format!("{request:?}"),
+        format!("{client:?}"),
+        format!("{offer:?}"),
+        format!("{server:?}"),
+        format!("{received:?}"),
+        format!("{:?}", received.headers()),
+        format!("{:?}", client.read_response(&mut rx).unwrap().unwrap()),
+    ];
+    for text in &texts {
+        assert!(!text.contains("hush"), "{text}");
+    }
+    for (n, part) in [
+        (0, "\"/chat\" ?<hidden>"),
+        (0, "\"X-Api-Key\""),
+        (4, "\"/chat\" ?<hidden>"),
+        (4, "\"X-Api-Key\": \"<hidden>\""),
+        (4, "\"Host\": \"example.org\""),
+        (4, "\"Sec-WebSocket-Protocol\": \"<hidden>\""),
+        (6, "\"Server\": \"plain\""),
+        (6, "302"),
+    ] {
+        assert!(texts[n].contains(part), "{part}: {}", texts[n]);
+    }
 }
 
 /// Settings that cannot be.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sansws::handshake::Origin;
 use sansws::server::{
-    Accept, Handler, OriginPolicy, Request, Response, Server, ServerError, handler_fn,
+    Accept, Client, Handler, OriginPolicy, Request, Response, Server, ServerError, handler_fn,
 };
 use sansws::{CloseCode, Config};
 use tokio::io::AsyncReadExt;
@@ -246,4 +246,33 @@ async fn what_is_wrong_with_the_set_up_is_said_by_run() {
     let taken = bind().await;
     let address = taken.local_addr().unwrap().to_string();
     assert!(matches!(Server::bind(&address).await, Err(ServerError::Io(_))));
+}
+
+/// What handlers are given can be logged.
+#[tokio::test]
+async fn debug_keeps_secrets() {
+    struct Noting(Log);
+
+    impl Handler for Noting {
+        async fn on_request(&self, request: &Request<'_>) -> Result<Accept, Response> {
+            self.0.add(format!("{request:?}"));
+            Ok(Accept::new())
+        }
+
+        async fn on_open(&self, client: &Client) {
+            self.0.add(format!("{client:?} {:?}", client.info()));
+        }
+    }
+
+    let log = Log::default();
+    let server = start(bind().await.route("/chat", Noting(log.clone())));
+    let request = server.request("/chat?token=hush");
+    let request = request.header("X-Token", "hush").bearer_auth("hush").subprotocol("hush");
+    drop(server.try_connect(&request).await.unwrap());
+    server.stop().await;
+    let texts = log.lines();
+    assert_eq!(texts.len(), 2);
+    for text in texts {
+        assert!(text.contains("\"/chat\"") && !text.contains("hush"), "{text}");
+    }
 }

@@ -8,6 +8,7 @@ use super::url::{self, Url};
 use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::handshake::deflate;
+use crate::handshake::head::WithoutQuery;
 use crate::handshake::usage::{check_header, is_framing, is_websocket};
 use crate::handshake::{UsageError, key, list};
 
@@ -223,15 +224,14 @@ impl Request {
 }
 
 impl fmt::Debug for Request {
-    /// Without the values of headers, which may be secret.
+    /// Without the query, subprotocols and the values of headers, which may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("Request")
             .field("is_secure", &self.is_secure())
             .field("authority", &self.authority())
-            .field("target", &self.target())
+            .field("target", &WithoutQuery(self.target()))
             .field("headers", &names)
-            .field("subprotocols", &self.subprotocols)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@ use core::ops::Range;
 
 use crate::handshake::authority::Authority;
 use crate::handshake::extensions::{self, Extension, ExtensionsError};
-use crate::handshake::head::{Head, Headers};
+use crate::handshake::head::{Head, Headers, WithoutQuery};
 use crate::handshake::list;
 use crate::handshake::reader::RequestLine;
 use crate::handshake::{HandshakeError, Origin};
@@ -193,7 +193,7 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method())
-            .field("target", &self.target())
+            .field("target", &WithoutQuery(self.target()))
             .field("headers", &self.head)
             .finish()
     }

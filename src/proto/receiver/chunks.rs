@@ -196,7 +196,7 @@ mod tests {
         }
     }
 
-    /// What has arrived of a message is a chunk at once, also where a control frame was found first.
+    /// What has arrived of a message is a chunk at once, also behind a control frame.
     #[test]
     fn chunks_are_asked_for_behind_a_control_frame() {
         let config = Config::new();

@@ -180,12 +180,12 @@ fn is_of_the_handshake(name: &str) -> bool {
 
 /// Leaves out the headers, which may hold what logs should not.
 impl fmt::Debug for ClientInfo {
+    /// Without the query and the headers, which may have a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientInfo")
             .field("peer_addr", &self.peer_addr)
             .field("remote_ip", &self.remote_ip)
             .field("path", &self.path())
-            .field("query", &self.query())
             .field("host", &self.host())
             .field("subprotocol", &self.subprotocol)
             .finish_non_exhaustive()

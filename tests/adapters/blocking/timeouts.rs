@@ -341,8 +341,8 @@ fn a_time_out_of_the_user_is_not_extended_by_keep_alive() {
     });
 }
 
-/// A time-out that the user takes off or lengthens takes ours off as well: what the connection itself
-/// waits for is not forgotten by that, whoever waits and in which direction.
+/// A time-out that the user takes off or lengthens takes ours off as well: what the connection
+/// itself waits for is not forgotten by that, whoever waits and in which direction.
 #[test]
 fn a_time_out_that_is_taken_off_leaves_the_ones_of_the_connection() {
     let config = Config::new()

@@ -88,7 +88,9 @@ async fn errors_say_what_to_do() {
     let Some(mut broker) = Broker::<Nats>::start(Some("se cret")) else { return };
     let addr = broker.addr;
     let url = format!("nats://somebody:se%20cret@{addr}");
-    drop(Nats::connect(&url).await.unwrap());
+    let engine = Nats::connect(&url).await.unwrap();
+    assert!(!format!("{engine:?}").contains("cret"));
+    drop(engine);
     // several servers of one cluster, of which one answers
     let nobody = crate::support::free_addr();
     drop(

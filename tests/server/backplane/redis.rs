@@ -104,7 +104,9 @@ async fn errors_say_what_to_do() {
     assert!(text.ends_with("; one is redis://user:password@127.0.0.1:6379"), "{text}");
     let Some(mut broker) = Broker::<Redis>::start(Some("secret")) else { return };
     let addr = broker.addr;
-    drop(broker.engine().await);
+    let engine = broker.engine().await;
+    assert!(!format!("{engine:?}").contains("secret"));
+    drop(engine);
     let refused = format!("Redis at {addr} refuses the user or the password: ");
     for login in ["somebody:wrong@", "nobody:secret@", ""] {
         let text = error(Redis::connect(&format!("redis://{login}{addr}")).await);

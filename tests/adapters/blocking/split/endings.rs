@@ -468,8 +468,8 @@ fn an_answer_overtakes_the_write_of_the_close() {
     assert_eq!(answering.end().unwrap(), None);
 }
 
-/// A half that waits for messages lies still, whatever the socket has done before: a write's turn is
-/// no time-out that the user has set.
+/// A half that waits for messages lies still, whatever the socket has done before: a write's turn
+/// is no time-out that the user has set.
 #[test]
 fn a_half_that_waits_costs_nothing() {
     let (near, far) = tcp_pair();
