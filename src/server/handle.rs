@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::accept::acceptor::{Accepted, Acceptor};
 use super::accept::external::ExternalStream;
 use super::accept::lifecycle::{Lifecycle, Phase, Stop};
-use super::accept::permits::HandshakePermit;
+use super::accept::permits::{HandshakePermit, TaskGuard};
 use super::accept::refusal::{Refusal, internal_error, unavailable};
 use super::client::hub::Hub;
 use super::client::stream::ClientStream;
@@ -143,11 +143,14 @@ impl ServerHandle {
         let acceptor = self.acceptor().ok_or_else(|| unavailable("the server does not run"))?;
         let permit = acceptor.permits.try_handshake(peer_addr.ip());
         let permit = permit.ok_or_else(|| unavailable("too many handshakes are under way"))?;
+        let task = acceptor.permits.task();
         let accepted = acceptor.accept_request(&request, &peer).await;
         let accepted = accepted.map_err(Refusal::into_response)?;
         let accept = accepted.accept.as_handshake();
         match request.upgrade(&accept, &accepted.route.config) {
-            Ok(upgrade) => Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit }),
+            Ok(upgrade) => {
+                Ok(PendingUpgrade { acceptor, accepted, upgrade, _permit: permit, _task: task })
+            }
             Err(AcceptError::Peer(error)) => Err(Response::for_error(&error)),
             Err(AcceptError::Usage(_)) => {
                 acceptor.record_unusable(&accepted, &peer);
@@ -179,13 +182,15 @@ impl fmt::Debug for ServerHandle {
 }
 
 /// A handshake that the server has accepted, and another HTTP server is to answer. It counts as a
-/// connection, and as a handshake under way, until it is dropped.
+/// connection, and as a handshake under way, until it is dropped; a shutdown waits for it.
 #[must_use = "answer with its headers, then `start` it"]
 pub struct PendingUpgrade {
     acceptor: Arc<Acceptor>,
     accepted: Accepted,
     upgrade: Upgrade,
     _permit: HandshakePermit,
+    /// A shutdown waits for it.
+    _task: TaskGuard,
 }
 
 impl PendingUpgrade {

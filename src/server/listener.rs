@@ -16,21 +16,34 @@ use crate::tokio::tune_listener;
 #[derive(Debug)]
 pub(crate) struct Listener {
     tcp: TcpListener,
-    /// It takes TLS alone.
-    pub(crate) is_secure: bool,
-    /// Only this machine can reach it.
-    pub(crate) on_loopback: bool,
+    pub(crate) kind: Kind,
     /// Its queue is that of this server alone. One that was made elsewhere may be open in another
     /// process too, such as systemd or the one that takes this one's place.
     is_own: bool,
-    /// What it accepts has the options of [`tune`](crate::tokio::tune) already.
+}
+
+/// What a listener says of the connections that come through it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// They speak TLS.
+    pub(crate) is_secure: bool,
+    /// They come from this machine.
+    pub(crate) on_loopback: bool,
+    /// They have the options of [`tune`](crate::tokio::tune) already.
     pub(crate) is_tuned: bool,
+}
+
+/// A connection that was accepted, and is to be served.
+pub(crate) struct Newcomer {
+    pub(crate) stream: TcpStream,
+    pub(crate) addr: SocketAddr,
+    pub(crate) kind: Kind,
 }
 
 impl Listener {
     pub(crate) fn new(tcp: TcpListener, is_secure: bool) -> Self {
         let on_loopback = tcp.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
-        Self { tcp, is_secure, on_loopback, is_own: false, is_tuned: false }
+        Self { tcp, kind: Kind { is_secure, on_loopback, is_tuned: false }, is_own: false }
     }
 
     /// Listens on an address that has a scheme or none, and that other listeners may share.
@@ -43,7 +56,9 @@ impl Listener {
         for addr in tokio::net::lookup_host(host_and_port).await? {
             match listen(addr, shared) {
                 Ok((tcp, is_tuned)) => {
-                    return Ok(Self { is_own: true, is_tuned, ..Self::new(tcp, is_secure) });
+                    let mut this = Self { is_own: true, ..Self::new(tcp, is_secure) };
+                    this.kind.is_tuned = is_tuned;
+                    return Ok(this);
                 }
                 Err(error) => last_error = Some(error),
             }
@@ -63,14 +78,14 @@ impl Listener {
 
     /// Accepts a connection that waits in a queue of its own, without asking the runtime, which may
     /// not have heard of it.
-    pub(crate) fn accept_queued(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    pub(crate) fn accept_queued(&self) -> io::Result<Newcomer> {
         if !self.is_own {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let (socket, addr) = SockRef::from(&self.tcp).accept()?;
         socket.set_nonblocking(true)?;
         let addr = addr.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        Ok((TcpStream::from_std(socket.into())?, addr))
+        Ok(Newcomer { stream: TcpStream::from_std(socket.into())?, addr, kind: self.kind })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -91,21 +106,20 @@ impl<'a> Listeners<'a> {
     }
 
     /// Accepts a connection; for one task.
-    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Accepted<'a>> {
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Newcomer>> {
         // The one behind the last that had something is first, or a storm at one of them would keep
         // the others waiting.
         let (before, first) = self.all.split_at(self.next);
         for (at, listener) in first.iter().chain(before).enumerate() {
             if let Poll::Ready(accepted) = listener.tcp.poll_accept(cx) {
                 self.next = (self.next + at + 1) % self.all.len();
-                return Poll::Ready(accepted.map(|(stream, addr)| (stream, addr, listener)));
+                let kind = listener.kind;
+                return Poll::Ready(accepted.map(|(stream, addr)| Newcomer { stream, addr, kind }));
             }
         }
         Poll::Pending
     }
 }
-
-type Accepted<'a> = io::Result<(TcpStream, SocketAddr, &'a Listener)>;
 
 /// Returns whether an address is one for TLS, and its `HOST:PORT`.
 fn parse(address: &str) -> Result<(bool, &str), ServerError> {
@@ -193,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn what_an_own_listener_accepts_is_tuned() {
         let listener = Listener::bind("127.0.0.1:0", false).await.unwrap();
-        assert!(listener.is_tuned);
+        assert!(listener.kind.is_tuned);
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.tcp.accept().await.unwrap();
         assert!(stream.nodelay().unwrap());
@@ -206,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn what_another_listener_accepts_is_to_be_tuned() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        assert!(!Listener::new(listener, false).is_tuned);
+        assert!(!Listener::new(listener, false).kind.is_tuned);
     }
 
     /// A storm at one of them keeps nobody at another waiting.
@@ -226,8 +240,9 @@ mod tests {
         let mut listeners = Listeners::new(&all);
         for round in 0..4 {
             for listener in &all {
-                let accepted = poll_fn(|cx| listeners.poll_accept(cx)).await;
-                assert!(core::ptr::eq(accepted.unwrap().2, listener), "round {round}");
+                let accepted = poll_fn(|cx| listeners.poll_accept(cx)).await.unwrap();
+                let to = accepted.stream.local_addr().unwrap();
+                assert_eq!(to, listener.local_addr().unwrap(), "round {round}");
             }
         }
         assert!(poll_fn(|cx| Poll::Ready(listeners.poll_accept(cx))).await.is_pending());

@@ -3,21 +3,19 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::future::{Future, pending, poll_fn};
-use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
 use std::sync::OnceLock;
 
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::accept::acceptor::{Acceptor, Either, GRACE, either};
 use super::accept::lifecycle::{Listening, Phase, Stop};
 use super::client::hub::Hub;
-use super::listener::{BACKLOG, Listener, Listeners};
+use super::listener::{BACKLOG, Listener, Listeners, Newcomer};
 use super::observe::event::LogEvent;
 use super::observe::stats::Counters;
 #[cfg(feature = "rustls")]
@@ -62,12 +60,13 @@ impl Started {
 }
 
 async fn run(mut listeners: Vec<Listener>, acceptor: &Arc<Acceptor>, settings: RunSettings) {
+    let mut waiting = None;
     let joined = acceptor.hub.plane().is_some().then(|| drive_plane(acceptor.hub.clone()));
     {
         let mut stopped = pin!(acceptor.lifecycle.reached(Phase::is_stopping));
         let mut ageing = pin!(close_expired(&acceptor.hub, settings.max_lifetime));
         let mut forgetting = pin!(forget_expired(&acceptor.hub));
-        let mut accepting = pin!(listen(&mut listeners, acceptor));
+        let mut accepting = pin!(listen(&mut listeners, &mut waiting, acceptor));
         #[cfg(feature = "rustls")]
         let mut reloading = pin!(async {
             match settings.tls {
@@ -88,10 +87,10 @@ async fn run(mut listeners: Vec<Listener>, acceptor: &Arc<Acceptor>, settings: R
         })
         .await;
     }
-    close(&listeners, acceptor);
+    let waiting = close(&listeners, waiting, acceptor);
     drop(listeners);
     if let Some(stop) = acceptor.lifecycle.stopping() {
-        shut_down(acceptor, &stop, settings.close_window).await;
+        shut_down(acceptor, waiting, &stop, settings.close_window).await;
     }
     drop(joined);
 }
@@ -130,17 +129,21 @@ fn drive_plane(hub: Hub) -> impl Drop {
     Joined(hub, task)
 }
 
-/// Accepts connections until the listeners are to be closed, closes them, and waits for ever.
-async fn listen(listeners: &mut Vec<Listener>, acceptor: &Arc<Acceptor>) {
+/// Accepts connections until the listeners are to be closed, closes them, and waits for ever. The
+/// one that waits for a permit is in `waiting`, where it is found when this is dropped.
+async fn listen(
+    listeners: &mut Vec<Listener>,
+    waiting: &mut Option<Newcomer>,
+    acceptor: &Arc<Acceptor>,
+) {
     let closing = acceptor.lifecycle.listens_no_more(Listening::Closing);
-    accept_until(closing, listeners, acceptor).await;
+    accept_until(closing, listeners, waiting, acceptor).await;
     let are_own = listeners.iter().map(Listener::ignore_newcomers);
     if are_own.fold(false, |any, is_own| any | is_own) {
-        accept_until(sleep(LAST_ROUND_TRIP), listeners, acceptor).await;
+        accept_until(sleep(LAST_ROUND_TRIP), listeners, waiting, acceptor).await;
     }
-    for (stream, peer_addr, listener) in queued(listeners) {
-        let permit = acceptor.permits.handshake(peer_addr.ip()).await;
-        acceptor.serve_tcp(stream, peer_addr, permit, listener);
+    for newcomer in queued(listeners) {
+        serve(newcomer, waiting, acceptor).await;
     }
     listeners.clear();
     // one for the request, one for the handler
@@ -150,23 +153,41 @@ async fn listen(listeners: &mut Vec<Listener>, acceptor: &Arc<Acceptor>) {
     pending().await
 }
 
-/// Closes the listeners at once, but lets those that wait there know: Linux would reset them.
-fn close(listeners: &[Listener], acceptor: &Arc<Acceptor>) {
-    for (stream, peer_addr, listener) in queued(listeners) {
-        if let Some(permit) = acceptor.permits.try_handshake(peer_addr.ip()) {
-            acceptor.serve_tcp(stream, peer_addr, permit, listener);
-        }
+/// Serves a connection as soon as there is a permit for it, until when it waits in `waiting`.
+async fn serve(newcomer: Newcomer, waiting: &mut Option<Newcomer>, acceptor: &Arc<Acceptor>) {
+    let ip = newcomer.addr.ip();
+    *waiting = Some(newcomer);
+    let permit = acceptor.permits.handshake(ip).await;
+    if let Some(newcomer) = waiting.take() {
+        acceptor.serve_tcp(newcomer, permit);
     }
 }
 
+/// Closes the listeners at once, but lets those that wait there know: Linux would reset them.
+/// Returns those for which there is no permit yet.
+fn close(
+    listeners: &[Listener],
+    waiting: Option<Newcomer>,
+    acceptor: &Arc<Acceptor>,
+) -> Vec<Newcomer> {
+    let mut rest = Vec::new();
+    for newcomer in waiting.into_iter().chain(queued(listeners)) {
+        match acceptor.permits.try_handshake(newcomer.addr.ip()) {
+            Some(permit) => acceptor.serve_tcp(newcomer, permit),
+            None => rest.push(newcomer),
+        }
+    }
+    rest
+}
+
 /// Returns the connections that wait in queues of our own, and lets no more come.
-fn queued(listeners: &[Listener]) -> impl Iterator<Item = (TcpStream, SocketAddr, &Listener)> {
+fn queued(listeners: &[Listener]) -> impl Iterator<Item = Newcomer> {
     listeners.iter().flat_map(|listener| {
         listener.ignore_newcomers();
         // as many as may wait: newcomers are not ignored everywhere
         let attempts = (0..=BACKLOG).map(|_| listener.accept_queued());
         let accepted = attempts.take_while(|it| it.as_ref().err().is_none_or(has_left));
-        accepted.flatten().map(move |(stream, peer_addr)| (stream, peer_addr, listener))
+        accepted.flatten()
     })
 }
 
@@ -175,6 +196,7 @@ fn queued(listeners: &[Listener]) -> impl Iterator<Item = (TcpStream, SocketAddr
 async fn accept_until(
     then: impl Future<Output = ()>,
     listeners: &[Listener],
+    waiting: &mut Option<Newcomer>,
     acceptor: &Arc<Acceptor>,
 ) {
     let mut then = pin!(then);
@@ -187,10 +209,7 @@ async fn accept_until(
             Either::Second(()) => return,
         };
         match accepted {
-            Ok((stream, peer_addr, listener)) => {
-                let permit = acceptor.permits.handshake(peer_addr.ip()).await;
-                acceptor.serve_tcp(stream, peer_addr, permit, listener);
-            }
+            Ok(newcomer) => serve(newcomer, waiting, acceptor).await,
             Err(error) if has_left(&error) => {}
             Err(error) => {
                 // out of descriptors, most likely: they come back when connections close
@@ -237,9 +256,18 @@ async fn forget_expired(hub: &Hub) {
 }
 
 /// Closes all connections and waits for their ends, up to the deadline.
-async fn shut_down(acceptor: &Acceptor, stop: &Stop, window: Option<Duration>) {
+async fn shut_down(
+    acceptor: &Arc<Acceptor>,
+    waiting: Vec<Newcomer>,
+    stop: &Stop,
+    window: Option<Duration>,
+) {
     let closed = async {
         close_all(&acceptor.hub, stop, window).await;
+        for newcomer in waiting {
+            let permit = acceptor.permits.handshake(newcomer.addr.ip()).await;
+            acceptor.serve_tcp(newcomer, permit);
+        }
         acceptor.permits.idle().await;
     };
     if timeout_at(stop.until, closed).await.is_err() {

@@ -514,7 +514,7 @@ impl Server {
 
     /// Checks that there are certificates if, and only if, a listener needs them.
     fn set_up_tls(&mut self) -> Result<(), ServerError> {
-        let is_needed = self.listeners.iter().any(|listener| listener.is_secure);
+        let is_needed = self.listeners.iter().any(|listener| listener.kind.is_secure);
         #[cfg(feature = "rustls")]
         if let Some(tls) = &self.tls {
             self.settings.tls = Some(tls.config()?);

@@ -9,7 +9,8 @@ use sansws::deflate::Deflate;
 use sansws::handshake::client;
 use sansws::handshake::server as http;
 use sansws::server::{
-    Accept, ExternalStream, Response, ServeError, Server, ServerError, handler_fn,
+    Accept, ExternalStream, PendingUpgrade, Response, ServeError, Server, ServerError,
+    ServerHandle, handler_fn,
 };
 use sansws::tokio::WebSocket;
 use sansws::{CloseCode, Config};
@@ -25,11 +26,19 @@ fn detached() -> Server {
 }
 
 /// A handshake by the handle: over HTTP/1.1 or, with `over_2`, as one over HTTP/2.
-async fn open(
-    handle: &sansws::server::ServerHandle,
+async fn open(handle: &ServerHandle, config: &Config, over_2: bool) -> WebSocket<DuplexStream> {
+    let (pending, response) = ask(handle, config, over_2).await;
+    let (here, there) = duplex(1 << 16);
+    pending.start(there, b"");
+    WebSocket::from_accepted(here, response, b"").unwrap()
+}
+
+/// A handshake that was accepted, and is to be answered; and what the client makes of the answer.
+async fn ask(
+    handle: &ServerHandle,
     config: &Config,
     over_2: bool,
-) -> WebSocket<DuplexStream> {
+) -> (PendingUpgrade, client::Accepted) {
     let request = client::Request::new("ws://example.com/chat").unwrap();
     let offer = match over_2 {
         true => request.offer_connect(config).unwrap(),
@@ -45,9 +54,7 @@ async fn open(
     let pending = handle.accept_request(read.unwrap(), FROM, false).await.unwrap();
     let response = offer.confirm(pending.status(), pending.headers()).unwrap();
     assert_eq!(pending.status(), if over_2 { 200 } else { 101 });
-    let (here, there) = duplex(1 << 16);
-    pending.start(there, b"");
-    WebSocket::from_accepted(here, response.into_result().unwrap(), b"").unwrap()
+    (pending, response.into_result().unwrap())
 }
 
 async fn echoes(ws: &mut WebSocket<DuplexStream>) {
@@ -109,6 +116,35 @@ async fn dropped_before_its_first_turn() {
     within(shutdown).await.unwrap();
     let late = handle.accept(ExternalStream::new(duplex(1).1, FROM));
     assert_eq!(late, Err(ServeError::NotRunning));
+}
+
+/// A handshake whose answer is being sent is waited for: its client is told like the others. One
+/// that is given up holds nobody up.
+#[tokio::test]
+async fn a_shutdown_waits_for_an_answer() {
+    for starts in [true, false] {
+        let server = detached();
+        let handle = server.handle();
+        let run = tokio::spawn(server.run());
+        let (pending, response) = ask(&handle, &Config::new(), false).await;
+        let ending = handle.clone();
+        let shutdown = tokio::spawn(async move {
+            ending.shutdown(CloseCode::GOING_AWAY, "bye", Duration::from_secs(3600)).await
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!run.is_finished() && !shutdown.is_finished());
+        if starts {
+            let (here, there) = duplex(1 << 16);
+            pending.start(there, b"");
+            let mut ws = WebSocket::from_accepted(here, response, b"").unwrap();
+            assert_eq!(within(ws.recv()).await.unwrap(), None);
+            assert_eq!(ws.close_info().unwrap().reason, "bye");
+        } else {
+            drop(pending);
+        }
+        within(shutdown).await.unwrap().unwrap();
+        within(run).await.unwrap().unwrap();
+    }
 }
 
 /// What is wrong with the set-up is still told by the future, and nothing is taken.

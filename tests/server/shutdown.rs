@@ -224,6 +224,40 @@ async fn handshakes_under_way_get_a_503() {
     within(server.run).await.unwrap().unwrap();
 }
 
+/// So do those for which there was no place yet: the one that was accepted and waits for it, and
+/// those behind it in the queue.
+#[tokio::test]
+async fn those_without_a_place_get_a_503() {
+    let server = start(bind().await.route("/", handler_fn()).max_pending(1));
+    let request = sansws_test::wire::REQUEST.replacen("/chat", "/", 1);
+    let (first, second) = request.split_at(20);
+    let mut half = TcpStream::connect(server.addr).await.unwrap();
+    half.write_all(first.as_bytes()).await.unwrap();
+    until(|| server.hub.stats().accepted == 1).await;
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        waiting.push(stream);
+        sleep(Duration::from_millis(10)).await; // the first of them is accepted
+    }
+    let handle = server.handle.clone();
+    let shutdown = tokio::spawn(async move {
+        handle.shutdown(CloseCode::GOING_AWAY, "", LONG).await.unwrap();
+    });
+    sleep(Duration::from_millis(50)).await;
+    half.write_all(second.as_bytes()).await.unwrap();
+    waiting.push(half);
+    for stream in &mut waiting {
+        let mut answer = String::new();
+        within(stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
+    drop(waiting);
+    within(shutdown).await.unwrap();
+    within(server.run).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_server_that_is_dropped_ends_its_connections() {
     let closes = Arc::new(AtomicUsize::new(0));

@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::mem;
-use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +11,6 @@ use core::task::{self, Poll};
 use core::time::Duration;
 use std::panic::catch_unwind;
 
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::accept::Accept;
@@ -42,7 +40,7 @@ use crate::server::http::origin::OriginPolicy;
 use crate::server::http::request::{Peer, Request};
 use crate::server::http::response::Response;
 use crate::server::http::route::{Params, Pattern, Table};
-use crate::server::listener::Listener;
+use crate::server::listener::Newcomer;
 use crate::server::observe::event::LogEvent;
 use crate::server::observe::stats::Counters;
 use crate::server::route::Served;
@@ -100,19 +98,14 @@ pub(super) struct Begun {
 
 impl Acceptor {
     /// Serves a connection that a listener of the server has accepted.
-    pub(crate) fn serve_tcp(
-        self: &Arc<Self>,
-        stream: TcpStream,
-        addr: SocketAddr,
-        permit: HandshakePermit,
-        listener: &Listener,
-    ) {
-        if !listener.is_tuned {
+    pub(crate) fn serve_tcp(self: &Arc<Self>, newcomer: Newcomer, permit: HandshakePermit) {
+        let Newcomer { stream, addr, kind } = newcomer;
+        if !kind.is_tuned {
             // a socket that is gone already shows that when it is read
             let _ = tune(&stream);
         }
-        let local = listener.on_loopback && self.settings.hosts.is_none();
-        let peer = Peer { addr, secure: false, own_tls: listener.is_secure, local };
+        let local = kind.on_loopback && self.settings.hosts.is_none();
+        let peer = Peer { addr, secure: false, own_tls: kind.is_secure, local };
         let networks = self.settings.proxy_protocol.as_ref();
         let from_proxy = networks.is_some_and(|networks| networks.contain(addr.ip()));
         self.spawn(ClientStream::tcp(stream), Vec::new(), peer, permit, from_proxy);
