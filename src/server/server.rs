@@ -210,7 +210,7 @@ impl Server {
         let capacity = Capacity {
             pending: DEFAULT_MAX_PENDING,
             sockets: max_sockets(),
-            connections: default_max_connections(),
+            connections: connections_for(max_sockets()),
             per_network: None,
             handshakes_per_second: None,
         };
@@ -556,14 +556,22 @@ impl fmt::Debug for Server {
 /// Returns the most connections, pending ones included: the limit on open files, less what the rest
 /// of the program may need.
 fn max_sockets() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = soft.and_then(|limits| limits.split_whitespace().next()?.parse().ok());
-    soft.map_or(usize::MAX, |files: usize| (files - (files / 4).min(128)).max(2))
+    max_files().map_or(usize::MAX, sockets_for)
 }
 
-fn default_max_connections() -> usize {
-    match max_sockets() {
+fn max_files() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    soft.and_then(|limits| limits.split_whitespace().next()?.parse().ok())
+}
+
+fn sockets_for(files: usize) -> usize {
+    (files - (files / 4).min(128)).max(2)
+}
+
+/// Returns the most connections that are open, of so many sockets.
+fn connections_for(sockets: usize) -> usize {
+    match sockets {
         usize::MAX => 10_000,
         sockets => sockets - (sockets / 8).clamp(1, DEFAULT_MAX_PENDING),
     }
@@ -580,8 +588,57 @@ const DEFAULT_MAX_PENDING: usize = 2 * BACKLOG as usize;
 mod tests {
     use super::*;
 
+    /// Of the limit on open files, 128 are for others; and there is always room for a connection
+    /// and a handshake.
     #[test]
-    fn there_is_room_for_connections() {
-        assert!(default_max_connections() > 0);
+    fn sockets_for_so_many_files() {
+        let of_files = |files| (sockets_for(files), connections_for(sockets_for(files)));
+        assert_eq!(of_files(0), (2, 1));
+        assert_eq!(of_files(16), (12, 11));
+        assert_eq!(of_files(1024), (896, 784));
+        assert_eq!(of_files(1 << 20), ((1 << 20) - 128, (1 << 20) - 128 - 8192));
+        assert_eq!(connections_for(usize::MAX), 10_000);
+        #[cfg(target_os = "linux")]
+        assert!(max_files().is_some());
+    }
+
+    /// What `limits.md` says, beside the limits of a client.
+    #[test]
+    fn the_defaults_are_those_of_the_table() {
+        let table = include_str!("limits.md");
+        let row = |setting: &str, default: &str| {
+            let row =
+                table.lines().find(|line| line.starts_with(&alloc::format!("| [`{setting}`]")));
+            let cell = row.and_then(|row| row.split('|').nth(2)).unwrap_or_default();
+            assert!(cell.trim_start().starts_with(default), "{setting} is not {default}: {cell}");
+        };
+        let server = Server::detached();
+        let Capacity { pending, sockets, connections, per_network, handshakes_per_second } =
+            server.capacity;
+        assert_eq!(pending, 8192);
+        row("max_pending", "8 192 ");
+        assert_eq!((sockets, connections), (max_sockets(), connections_for(max_sockets())));
+        row("max_connections", "limit on open files less 128");
+        assert_eq!((per_network, handshakes_per_second), (None, None));
+        row("max_connections_per_ip", "none");
+        row("max_handshakes_per_ip", "none");
+        assert_eq!(server.settings.max_body_len, 64 * 1024);
+        row("max_body_len", "64 KiB ");
+        let config = server.connection_config();
+        assert_eq!((config.message_len(), config.unsent()), (1024 * 1024, 64 * 1024));
+        row("max_message_len", "1 MiB,");
+        row("max_unsent", "64 KiB,");
+        assert_eq!((server.max_lifetime, server.close_window), (None, None));
+        row("max_lifetime", "none");
+        row("close_window", "1 ms ");
+        // and those that the test of `Limits` has
+        row("max_receiving_bytes", "256 MiB ");
+        row("max_queued_bytes", "1 MiB ");
+        row("max_burst_bytes", "16 MiB ");
+        row("max_rooms_per_client", "1 024, 256 bytes");
+        row("max_history_bytes", "64 MiB ");
+        row("max_kept_headers", "4 KiB ");
+        row("idle_timeout", "none");
+        row("client_rate", "none");
     }
 }

@@ -174,7 +174,8 @@
 //! | `ByteStream<TcpStream>` | 392 |
 //! | future of [`recv`](WebSocket::recv), [`flush`](WebSocket::flush) | 24 |
 //! | future of [`next_event`](WebSocket::next_event) | 64 |
-//! | future of [`send`](WebSocket::send) | 144 |
+//! | future of [`send`](WebSocket::send) with a `&str` | 64 |
+//! | the same with a [`Message`](crate::Message) | 112 |
 //! | future of [`accept`] (the rest in a box, until it is done) | 48 |
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,6 @@
 //! The same steps on both adapters: what has the same name does the same.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ::tokio::time::timeout;
 use sansws::buf::RecvBuffer;
+use sansws::handshake::client::Request;
 use sansws::proto::{Connection, SendError, State};
 use sansws::{CloseCode, Config, Error, Event, Message, Parts, blocking, tokio as asynchronous};
 use sansws_test::wire;
@@ -509,4 +511,46 @@ fn halves_say_what_a_whole_says() {
             }
         }
     }
+}
+
+/// The key of the handshake and the masking keys are new for each connection.
+#[::tokio::test]
+async fn no_two_connections_have_the_same_keys() {
+    let request = Request::new("ws://h/").unwrap();
+    let config = Config::new();
+    let mut seen = Vec::new();
+    for on_tokio in [false, true, false, true] {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let answering = std::thread::spawn(move || {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                far.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap();
+            let key = wire::header(&head, "sec-websocket-key").unwrap().to_owned();
+            far.write_all(wire::response(&head).as_bytes()).unwrap();
+            let mut frames = [0; 2 * 7];
+            far.read_exact(&mut frames).unwrap();
+            let masks = [&frames[2..6], &frames[9..13]].map(<[u8]>::to_vec);
+            (key.into_bytes(), masks)
+        });
+        if on_tokio {
+            near.set_nonblocking(true).unwrap();
+            let near = ::tokio::net::UnixStream::from_std(near).unwrap();
+            let mut ws = asynchronous::client(near, &request, &config).await.unwrap();
+            ws.send("1").await.unwrap();
+            ws.send("2").await.unwrap();
+        } else {
+            let mut ws = blocking::client(near, &request, &config).unwrap();
+            ws.send("1").unwrap();
+            ws.send("2").unwrap();
+        }
+        let (key, masks) = answering.join().unwrap();
+        seen.push(key);
+        seen.extend(masks);
+    }
+    let different: HashSet<_> = seen.iter().collect();
+    assert_eq!(different.len(), 4 * 3, "{seen:?}");
 }

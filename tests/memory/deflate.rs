@@ -176,3 +176,69 @@ fn prepared_messages() {
         assert!(peak / COUNT < 512, "{} bytes each", peak / COUNT);
     }
 }
+
+/// The table in the documentation of `sansws::deflate`, row by row.
+#[test]
+fn the_table_of_the_documentation() {
+    alone("deflate::the_table_of_the_documentation", || {
+        let rows = include_str!("../../src/deflate/mod.rs").lines();
+        let mut rows = rows.skip_while(|row| !row.starts_with("//! | window bits |")).skip(2);
+        for bits in [8, 9, 10, 11, 12, 13, 14, 15, 0] {
+            let row = rows.next().unwrap().replace(' ', "");
+            let mut cells = row.split('|').skip(1);
+            let name = cells.next().unwrap();
+            assert_eq!(name, if bits == 0 { "notakeover".into() } else { bits.to_string() });
+            let levels = [Some(Deflate::new()), Some(level(1)), Some(level(8)), None];
+            for settings in levels {
+                let held = idle_with(bits, settings);
+                let said: usize = cells.next().unwrap().parse().unwrap();
+                // the engine is another crate's
+                let near = held.abs_diff(said) <= said / 50;
+                assert!(near, "{held} bytes, and not {said}: {row}");
+            }
+        }
+    });
+}
+
+fn level(mem_level: u8) -> Deflate {
+    Deflate::new().mem_level(mem_level)
+}
+
+/// Bytes beyond those of a plain connection that one holds which has sent with these settings, or
+/// received if there are none. Without bits: without takeover.
+fn idle_with(bits: u8, settings: Option<Deflate>) -> usize {
+    const COUNT: usize = 20;
+    let mut agreed = Agreement::new();
+    if bits == 0 {
+        agreed.server_no_context_takeover = true;
+    } else {
+        agreed.server_max_window_bits = bits;
+    }
+    let text = prose(64 * KIB);
+    let ends = |count| {
+        let mut kept = Vec::with_capacity(COUNT);
+        for _ in 0..count {
+            let eager = settings.clone().unwrap_or_default();
+            let mut server = end_with(Role::Server, &Config::new(), agreed, &eager);
+            let mut client = end_with(Role::Client, &Config::new(), agreed, &eager);
+            for _ in 0..2 {
+                server.conn.feed(&mut server.tx, &text).unwrap();
+                let sent = server.sent();
+                assert_eq!(client.events(&sent), [Got::Text(text.clone())]);
+            }
+            kept.push(if settings.is_some() { server.conn } else { client.conn });
+        }
+        kept
+    };
+    drop(ends(4)); // what all share
+    let (_plain, _, plain) = measure(|| {
+        let mut plain = Vec::with_capacity(COUNT);
+        plain.resize_with(COUNT, || match settings {
+            Some(_) => Connection::server(&Config::new()),
+            None => Connection::client(&Config::new(), [7; 32]),
+        });
+        plain
+    });
+    let (_ends, _, held) = measure(|| ends(COUNT));
+    (held - plain) / COUNT
+}

@@ -16,6 +16,38 @@ use sansws_test::process::alone;
 /// Clients that are measured; as many again come before them and pay for what all share.
 const CLIENTS: usize = 200;
 
+/// An echo on the tokio adapter: the socket, its task and its timer.
+#[test]
+fn an_idle_socket_is_cheap() {
+    alone("server::an_idle_socket_is_cheap", || {
+        let runtime = runtime();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    tokio::spawn(async move {
+                        let mut ws = sansws::tokio::accept(stream).await.unwrap();
+                        while let Some(message) = ws.recv().await.unwrap() {
+                            ws.send(message).await.unwrap();
+                        }
+                    });
+                }
+            });
+        });
+        let mut all = Vec::with_capacity(2 * CLIENTS);
+        all.extend((0..CLIENTS).map(|_| open(addr, "/")));
+        settle();
+        let before = HELD.load(Relaxed);
+        all.extend((0..CLIENTS).map(|_| open(addr, "/")));
+        settle();
+        let each = held_beyond(before) / CLIENTS;
+        println!("an idle socket holds {each} bytes of the heap");
+        assert!(each <= 1160, "{each} bytes");
+    });
+}
+
 #[test]
 fn messages_and_idle_clients_are_cheap() {
     alone("server::messages_and_idle_clients_are_cheap", messages_and_idle_clients_are_cheap_alone);

@@ -116,6 +116,7 @@ pub(super) fn has_test(source: &str, name: &str) -> bool {
                 .iter()
                 .rev()
                 .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
+                .map(|line| line.replacen("::tokio", "tokio", 1))
                 .any(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test"))
     })
 }
