@@ -68,6 +68,40 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// RFC 9110 §5.6.2
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    let is_inside = |it: &u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(it);
+    !bytes.is_empty() && bytes.iter().all(is_inside)
+}
+
+/// The host and the port of `host[:port]`; `None` if something else is behind brackets.
+pub(super) fn split_authority(text: &str) -> Option<(&str, Option<&str>)> {
+    let (host, port) = match text.find(']') {
+        Some(bracket) => text.split_at(bracket + 1),
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    Some((host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) }))
+}
+
+/// A name or an address as people write them. Not all that RFC 3986 §3.2.2 allows.
+pub(super) fn is_plain_host(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !label.is_empty() && label.bytes().all(is_inside)
+    };
+    let is_group = |group: &str| {
+        (1..=4).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let Some(address) = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) else {
+        return host.split('.').all(is_label);
+    };
+    // RFC 4291 §2.2: all eight groups, or one or two of them around a gap
+    match address.split_once("::") {
+        Some((first, last)) => is_group(last) && (first.is_empty() || is_group(first)),
+        None => address.split(':').count() == 8 && address.split(':').all(is_group),
+    }
+}
+
 /// The base64 form of the SHA-1 of the key and the GUID (RFC 6455 §4.2.2).
 pub(super) fn accept(key: &[u8]) -> String {
     base64(&sha1(&[key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat()))
@@ -114,7 +148,7 @@ fn sha1(message: &[u8]) -> [u8; 20] {
 }
 
 /// RFC 4648 §4.
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for group in bytes.chunks(3) {
