@@ -11,21 +11,32 @@ use sansws::proto::State;
 /// What a client sends to open a connection.
 ///
 /// However the bytes are cut: the same verdict, the same answer, and the same bytes left behind the
-/// head. Whoever is let in has sent what RFC 6455 §4.2.1 wants, as another reading of the request
-/// confirms, and would be let in again with the request as we understood it. Whoever is not gets an
-/// answer that HTTP can read.
+/// head. What was understood is what another reading of the head finds in it. Whoever is let in has
+/// sent what RFC 6455 §4.2.1 wants, by that reading, and would be let in again with the request as
+/// we understood it. Whoever is not gets an answer that HTTP can read; that is nobody who has sent
+/// what is plainly right. No more is waited for than the end of a head, nor beyond the limit.
 pub fn handshake_request(data: &[u8]) {
     let input = Input::new(data);
-    let mut config = Config::new().max_head_len(4096).max_headers(24).max_target_len(256);
-    if input.is_set(SWITCH_LOW_LIMITS) {
-        config = config.max_head_len(300).max_headers(8).max_target_len(20);
-    }
+    let Limits { max_head_len, max_headers, max_target_len } = limits(&input);
+    let config = Config::new()
+        .max_head_len(max_head_len)
+        .max_headers(max_headers)
+        .max_target_len(max_target_len);
     let rejects = input.is_set(SWITCH_REJECT);
     let expected = serve(&[Piece { bytes: input.bytes, way: 0 }], &config, rejects);
     assert_eq!(serve(&input.pieces(), &config, rejects), expected);
 
+    if is_plainly_right(&input) {
+        let accepted = if rejects { Verdict::Rejected } else { Verdict::Accepted };
+        assert_eq!(expected.verdict, accepted, "plainly right");
+    }
     match &expected.verdict {
-        Verdict::Incomplete => assert!(expected.answer.is_empty()),
+        Verdict::Incomplete => {
+            assert!(expected.answer.is_empty());
+            assert!(!second_opinion::has_end(without_empty_lines(input.bytes)), "it is complete");
+            let limit = limits(&input).max_head_len + 2 * EMPTY_LINES;
+            assert!(input.bytes.len() <= limit, "{} bytes and no end", input.bytes.len());
+        }
         Verdict::Accepted => check_accepted(&input, &expected),
         Verdict::Rejected => check_refusal(&expected.answer, 503),
         Verdict::Failed(error) => {
@@ -33,6 +44,7 @@ pub fn handshake_request(data: &[u8]) {
         }
     }
     if let Some(request) = &expected.request {
+        check_understood(&input, &expected, request);
         // what was understood, written down and read again
         let config = config.max_head_len(usize::MAX);
         let again = serve(&[Piece { bytes: request, way: 0 }], &config, rejects);
@@ -44,6 +56,81 @@ pub fn handshake_request(data: &[u8]) {
 
 const SWITCH_LOW_LIMITS: u32 = 0;
 const SWITCH_REJECT: u32 = 1;
+
+struct Limits {
+    max_head_len: usize,
+    max_headers: usize,
+    max_target_len: usize,
+}
+
+fn limits(input: &Input<'_>) -> Limits {
+    match input.is_set(SWITCH_LOW_LIMITS) {
+        false => Limits { max_head_len: 4096, max_headers: 24, max_target_len: 256 },
+        true => Limits { max_head_len: 300, max_headers: 8, max_target_len: 20 },
+    }
+}
+
+/// Ours: what may stand before a request (RFC 9112 §2.2 asks for one).
+const EMPTY_LINES: usize = 4;
+
+fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// A request that no server could refuse, and that stays within the limits.
+fn is_plainly_right(input: &Input<'_>) -> bool {
+    let limits = limits(input);
+    let bytes = without_empty_lines(input.bytes);
+    if input.bytes.len() - bytes.len() > 2 * EMPTY_LINES {
+        return false;
+    }
+    let Some(head) = PlainHead::read(bytes) else { return false };
+    let line = head.start_line.strip_prefix(b"GET /").and_then(|it| it.strip_suffix(b" HTTP/1.1"));
+    let Some(target) = line else { return false };
+    let [host] = head.all("host")[..] else { return false };
+    let [key] = head.all("sec-websocket-key")[..] else { return false };
+    let (Ok(host), Ok(key)) = (str::from_utf8(host), str::from_utf8(key)) else { return false };
+    let head_len = bytes.len() - head.rest.len();
+    second_opinion::has_plain_lines(&bytes[..head_len])
+        && head_len <= limits.max_head_len
+        && head.fields.len() <= limits.max_headers
+        && target.len() < limits.max_target_len
+        && target.iter().all(|it| it.is_ascii_alphanumeric() || b"-._~/?&=".contains(it))
+        && second_opinion::is_plain_host(host)
+        && second_opinion::is_key(key.as_bytes())
+        && head.is_plainly(&[
+            ("host", host),
+            ("upgrade", "websocket"),
+            ("connection", "upgrade"),
+            ("sec-websocket-key", key),
+            ("sec-websocket-version", "13"),
+        ])
+}
+
+/// RFC 9112 §2, §3, §5: what was understood is what is there, and all of it.
+fn check_understood(input: &Input<'_>, seen: &Seen, request: &[u8]) {
+    let bytes = without_empty_lines(input.bytes);
+    let Some(head) = PlainHead::read(bytes) else { panic!("there is no complete head") };
+    assert_eq!(head.rest, seen.left, "exactly the head is taken");
+    assert!(second_opinion::has_plain_lines(&bytes[..bytes.len() - head.rest.len()]));
+    head.check_fields();
+    let Some(understood) = PlainHead::read(request) else { panic!("none was understood") };
+    assert_eq!(understood.fields, head.fields);
+    let (minor, line) = head.start_line.split_last().unwrap_or((&0, &[]));
+    assert!(minor.is_ascii_digit());
+    // RFC 9110 §2.5: a higher minor version is the highest that is known
+    let known = if *minor == b'0' { b'0' } else { b'1' };
+    assert_eq!(understood.start_line, [line, &[known]].concat());
+    let words: Vec<_> = line.split(|byte| *byte == b' ').collect();
+    let [method, target, b"HTTP/1."] = words[..] else { panic!("no start line: {words:?}") };
+    assert!(second_opinion::is_token(method));
+    assert!(target.iter().all(|it| it.is_ascii_graphic() && *it != b'#'));
+    let hosts = head.all("host").len();
+    assert!(hosts == 1 || hosts == 0 && *minor == b'0', "{hosts} hosts");
+}
 
 #[derive(Debug, PartialEq)]
 enum Verdict {
@@ -142,6 +229,13 @@ fn detailed(request: &Request) -> String {
     let extensions: Vec<_> =
         request.extensions().map(|it| it.map(|extension| extension.to_string())).collect();
     assert!(request.path().starts_with('/') || request.target() == "*");
+    if request.target().starts_with('/') {
+        let (path, query) = match request.target().split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (request.target(), None),
+        };
+        assert_eq!((request.path(), request.query()), (path, query));
+    }
     assert!(!request.host().is_empty() || request.is_http_1_0());
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {subprotocols:?} {extensions:?} {request:?}",
@@ -156,24 +250,23 @@ fn detailed(request: &Request) -> String {
 
 /// RFC 6455 §4.2.1 and §4.2.2, by a second reading of the bytes that came.
 fn check_accepted(input: &Input<'_>, seen: &Seen) {
-    let mut bytes = input.bytes;
-    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
-        bytes = rest; // empty lines before the request
-    }
+    let bytes = without_empty_lines(input.bytes);
     let Some(head) = PlainHead::read(bytes) else { panic!("there is no complete head") };
-    assert_eq!(head.rest, seen.left, "exactly the head is taken");
     assert!(head.start_line.starts_with(b"GET "));
-    assert!(head.start_line[..head.start_line.len() - 1].ends_with(b" HTTP/1."));
-    assert_eq!(head.all("host").len(), 1);
+    // §4.2.1: "An HTTP/1.1 or higher GET request"
+    assert!(head.start_line.last().is_some_and(|it| (b'1'..=b'9').contains(it)));
     assert!(head.lists("upgrade", "websocket"));
     assert!(head.lists("connection", "upgrade"));
     assert_eq!(head.all("sec-websocket-version"), [b"13"]);
     assert!(head.all("transfer-encoding").is_empty(), "a body");
     assert!(head.elements("content-length").iter().all(|it| it.iter().all(|it| *it == b'0')));
-    assert!(!bytes[..bytes.len() - head.rest.len()].contains(&0));
     let keys = head.all("sec-websocket-key");
     let [key] = keys[..] else { panic!("{} keys", keys.len()) };
-    assert!(key.len() == 24 && key.ends_with(b"=="));
+    assert!(second_opinion::is_key(key), "{key:?}");
+    let subprotocols = head.elements("sec-websocket-protocol");
+    assert!(subprotocols.iter().copied().all(second_opinion::is_token));
+    let is_unique = |(at, it): (usize, &&[u8])| !subprotocols[..at].contains(it);
+    assert!(subprotocols.iter().enumerate().all(is_unique), "one is there twice");
 
     let answer = String::from_utf8_lossy(&seen.answer);
     let answer = match head.lists("expect", "100-continue") {

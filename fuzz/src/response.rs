@@ -8,8 +8,10 @@ use sansws::handshake::client::{Handshake, Request, Response};
 /// What a server answers to a client that wants to open a connection.
 ///
 /// However the bytes are cut: the same verdict, and the same bytes left behind the head. A
-/// connection is open only if another reading of the response finds in it what RFC 6455 §4.1 wants.
-/// A refusal keeps its body within the limit, and can be shown to people.
+/// connection is open only if another reading of the response finds in it what RFC 6455 §4.1 wants,
+/// and always if that finds it plainly right; what was understood is what is there. A refusal keeps
+/// its body within the limit, and can be shown to people. No more is waited for than the end of a
+/// head that is the last one.
 pub fn handshake_response(data: &[u8]) {
     let input = Input::new(data);
     let mut config = Config::new().max_head_len(4096).max_headers(24).max_refusal_body_len(1000);
@@ -24,9 +26,12 @@ pub fn handshake_response(data: &[u8]) {
     let expected = ask(&[Piece { bytes: input.bytes, way: 0 }], &config, offer);
     assert_eq!(ask(&input.pieces(), &config, offer), expected);
 
+    if is_plainly_right(&input, offer) {
+        assert!(matches!(expected.verdict, Ok(Answer::Accepted(_))), "{:?}", expected.verdict);
+    }
     match &expected.verdict {
         Ok(Answer::Accepted(response)) => {
-            check_accepted(&input, &expected, offer);
+            check_accepted(&input, &expected, offer, response);
             let config = config.max_head_len(usize::MAX);
             let again = ask(&[Piece { bytes: response, way: 0 }], &config, offer);
             assert_eq!((again.verdict, again.details), (expected.verdict, expected.details));
@@ -34,12 +39,78 @@ pub fn handshake_response(data: &[u8]) {
         }
         Ok(Answer::Refused { status, body }) => {
             let most = if input.is_set(SWITCH_LOW_LIMITS) { 4 } else { 1000 };
+            let head = last_head(input.bytes);
+            let is_it = |it: &[u8]| it == status.to_string().as_bytes();
+            assert!(head.start_line.get(9..12).is_some_and(is_it), "{status}");
             assert!(matches!(status, 200..=999), "{status}");
+            head.check_fields();
             assert!(body.len() <= most);
             assert!(!expected.details.chars().any(char::is_control), "{}", expected.details);
         }
-        Err(_) => {}
+        Err(error) => {
+            let is_incomplete = *error == HandshakeError::Incomplete;
+            assert!(!is_incomplete || !has_last_head(input.bytes), "it is complete");
+        }
     }
+}
+
+/// Whether the bytes begin with a complete head, behind those of interim responses.
+fn has_last_head(mut bytes: &[u8]) -> bool {
+    while bytes.starts_with(b"HTTP/1.") {
+        let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else { return false };
+        if !is_interim(bytes) {
+            return true;
+        }
+        bytes = &bytes[end + 4..];
+    }
+    false
+}
+
+/// RFC 9110 §15.2: 100 to 199 come before the response, apart from the one that is asked for.
+fn is_interim(head: &[u8]) -> bool {
+    head.get(9) == Some(&b'1') && head.get(9..12) != Some(b"101")
+}
+
+/// The head behind those of interim responses.
+fn last_head(mut bytes: &[u8]) -> PlainHead<'_> {
+    loop {
+        let Some(head) = PlainHead::read(bytes) else { panic!("there is no complete head") };
+        if !is_interim(bytes) {
+            return head;
+        }
+        bytes = head.rest;
+    }
+}
+
+/// A response that no client could refuse, and that stays within the limits.
+fn is_plainly_right(input: &Input<'_>, offer: Offer) -> bool {
+    let low = input.is_set(SWITCH_LOW_LIMITS);
+    let (max_head_len, max_headers) = if low { (300, 8) } else { (4096, 24) };
+    let Some(head) = PlainHead::read(input.bytes) else { return false };
+    let Some(reason) = head.start_line.strip_prefix(b"HTTP/1.1 101 ") else { return false };
+    let head_len = input.bytes.len() - head.rest.len();
+    let accept = second_opinion::accept(KEY);
+    let mut needed = vec![
+        ("upgrade", "websocket"),
+        ("connection", "upgrade"),
+        ("sec-websocket-accept", &accept),
+    ];
+    match head.all("sec-websocket-protocol")[..] {
+        [] if offer != Offer::RequiredSubprotocols => {}
+        [chosen] if offer != Offer::Nothing => {
+            let is_it = |it: &&&str| it.as_bytes() == chosen;
+            let Some(chosen) = SUBPROTOCOLS.iter().find(is_it) else { return false };
+            needed.push(("sec-websocket-protocol", chosen));
+        }
+        _ => return false,
+    }
+    // compared in its own case: it is base64
+    head.all("sec-websocket-accept") == [accept.as_bytes()]
+        && second_opinion::has_plain_lines(&input.bytes[..head_len])
+        && head_len <= max_head_len
+        && head.fields.len() <= max_headers
+        && reason.iter().all(|it| it.is_ascii_alphanumeric() || *it == b' ')
+        && head.is_plainly(&needed)
 }
 
 const SWITCH_LOW_LIMITS: u32 = 0;
@@ -57,6 +128,7 @@ const SUBPROTOCOLS: [&str; 2] = ["chat", "superchat"];
 
 /// Gives the key of RFC 6455 §1.3.
 const NONCE: [u8; 16] = *b"the sample nonce";
+const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 
 #[derive(Debug, PartialEq)]
 enum Answer {
@@ -133,24 +205,18 @@ fn ask(pieces: &[Piece<'_>], config: &Config, offer: Offer) -> Seen {
 }
 
 /// RFC 6455 §4.1, by a second reading of the bytes that came.
-fn check_accepted(input: &Input<'_>, seen: &Seen, offer: Offer) {
-    let mut bytes = input.bytes;
-    let head = loop {
-        let Some(head) = PlainHead::read(bytes) else { panic!("there is no complete head") };
-        let interim =
-            head.start_line.starts_with(b"HTTP/1.") && head.start_line.get(9) == Some(&b'1');
-        if !interim || head.start_line.get(9..12) == Some(b"101") {
-            break head;
-        }
-        bytes = head.rest; // 100 to 199 come before the response
-    };
+fn check_accepted(input: &Input<'_>, seen: &Seen, offer: Offer, understood: &[u8]) {
+    let head = last_head(input.bytes);
     assert_eq!(head.rest, seen.left, "exactly the head is taken");
+    head.check_fields();
+    let Some(understood) = PlainHead::read(understood) else { panic!("none was understood") };
+    assert_eq!(unfolded(&understood), unfolded(&head));
     assert!(head.start_line.starts_with(b"HTTP/1.1 101"));
     assert!(matches!(head.start_line.get(12), None | Some(b' ')));
     let [upgrade] = head.all("upgrade")[..] else { panic!("Upgrade is not there once") };
     assert!(upgrade.eq_ignore_ascii_case(b"websocket"));
     assert!(head.lists("connection", "upgrade"));
-    let accept = second_opinion::accept(b"dGhlIHNhbXBsZSBub25jZQ==");
+    let accept = second_opinion::accept(KEY);
     assert_eq!(head.all("sec-websocket-accept"), [accept.as_bytes()]);
     assert!(head.elements("sec-websocket-extensions").is_empty(), "none was offered");
     match head.elements("sec-websocket-protocol")[..] {
@@ -161,4 +227,15 @@ fn check_accepted(input: &Input<'_>, seen: &Seen, offer: Offer) {
         }
         _ => panic!("several subprotocols"),
     }
+}
+
+/// The lines, with one space wherever there is white space: RFC 9112 §5.2 leaves it open how much
+/// of it stands for the end of a line that goes on.
+fn unfolded<'a>(head: &'a PlainHead<'_>) -> Vec<(&'a str, Vec<u8>)> {
+    let is_space = |byte: &u8| b" \t".contains(byte);
+    let words = |value: &[u8]| -> Vec<u8> {
+        let words: Vec<_> = value.split(is_space).filter(|word| !word.is_empty()).collect();
+        words.join(&b' ')
+    };
+    head.fields.iter().map(|(name, value)| (&**name, words(value))).collect()
 }

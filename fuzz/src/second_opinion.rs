@@ -42,6 +42,36 @@ impl<'a> PlainHead<'a> {
         Some(Self { start_line, fields, rest })
     }
 
+    /// Fails if the lines are not what RFC 9112 §5 allows: names are tokens, and what stands in a
+    /// value ends neither it nor a text somewhere else.
+    pub(super) fn check_fields(&self) {
+        for (name, value) in &self.fields {
+            assert!(is_token(name.as_bytes()), "{name:?} is no token");
+            let is_inside = |byte: u8| byte == b'\t' || byte >= b' ' && byte != 0x7F;
+            assert!(value.iter().copied().all(is_inside), "{name}: {value:?}");
+        }
+    }
+
+    /// Whether nobody could refuse the lines: those of `needed` are there once with these values,
+    /// in any case of ASCII; all others say nothing about a handshake or a body.
+    pub(super) fn is_plainly(&self, needed: &[(&str, &str)]) -> bool {
+        let is_needed = |&(name, value): &(&str, &str)| {
+            let lines = self.all(name);
+            lines.len() == 1 && lines[0].eq_ignore_ascii_case(value.as_bytes())
+        };
+        let is_other = |name: &str| {
+            let matter = ["host", "upgrade", "connection", "content-length", "transfer-encoding"];
+            !matter.contains(&name) && !name.starts_with("sec-websocket-") && name != "expect"
+        };
+        needed.iter().all(is_needed)
+            && self.fields.iter().all(|(name, value)| {
+                let is_known = needed.iter().any(|it| it.0 == name);
+                is_token(name.as_bytes())
+                    && value.iter().all(|byte| (b' '..=b'~').contains(byte))
+                    && (is_known || is_other(name))
+            })
+    }
+
     pub(super) fn all(&self, name: &str) -> Vec<&[u8]> {
         self.fields.iter().filter(|(it, _)| it == name).map(|(_, value)| &value[..]).collect()
     }
@@ -66,6 +96,27 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
         bytes = &bytes[..bytes.len() - 1];
     }
     bytes
+}
+
+/// Whether a complete head, or any other bytes that end in an empty line, is there.
+pub(super) fn has_end(bytes: &[u8]) -> bool {
+    bytes.windows(4).any(|it| it == b"\r\n\r\n")
+}
+
+/// Whether each line ends in CR LF and none goes on with the one before.
+pub(super) fn has_plain_lines(head: &[u8]) -> bool {
+    let ends = |it: &&[u8]| it == b"\r\n";
+    let is_folded = |it: &[u8]| it == b"\r\n " || it == b"\r\n\t";
+    let count = head.windows(2).filter(|it| ends(it)).count();
+    let is_single = |byte: u8| head.iter().filter(|it| **it == byte).count() == count;
+    is_single(b'\r') && is_single(b'\n') && !head.windows(3).any(is_folded)
+}
+
+/// RFC 4648 §4: whether this is the base64 form of 16 bytes, but for the four bits of its last
+/// digit that say nothing. RFC 6455 §4.1 has an example in which one of them is set.
+pub(super) fn is_key(key: &[u8]) -> bool {
+    let is_digit = |it: &u8| it.is_ascii_alphanumeric() || b"+/".contains(it);
+    key.len() == 24 && key[..22].iter().all(is_digit) && key.ends_with(b"==")
 }
 
 /// RFC 9110 §5.6.2
