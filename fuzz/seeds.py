@@ -394,6 +394,20 @@ def operations():
             body += op(9, end) + b"\x04" + carry(end) + carry(1 - end)
             body += op(8, end, 192) + b"\x00" + carry(end) + carry(1 - end)
             yield f"{name}_{end}", bytes([first, second]) + body
+    # compressed and inflated in steps, with control frames before what is under way
+    ping, pong, step = op(7, 0, 64) + b"\x07", op(7, 0) + b"\x03", op(15, 0, 128)
+    body = op(15, 0, 64) + op(15, 1, 64)
+    for high in (64, 192):
+        body += op(0, 0, high) + b"\xe0\x01\x02" + step + ping + step + pong + carry(0) + carry(1)
+    body += op(0, 0, 64) + b"\xe0\x03\x02" + step + op(8, 0, 192) + b"\x01" + carry(0) + carry(1)
+    for name, first in (("event", 4), ("chunk", 7), ("whole_window", 0xE4)):
+        yield f"steps_{name}", bytes([first, 0xE0]) + body
+    # both close at once, one without a code, with messages and pings before that on their way
+    body = b"".join(
+        op(0, end, 64) + b"\x20\x01\x02" + op(7, end, 64) + b"\x08" + op(8, end, 192) + code
+        for end, code in ((0, b"\x0b"), (1, b"\x04"))
+    )
+    yield "close_at_once", b"\x00\x00" + body + carry(0) + carry(1)
 
 
 def deflate_streams():
