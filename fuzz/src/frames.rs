@@ -16,9 +16,10 @@ pub fn frame_stream_client(data: &[u8]) {
     frame_stream(Role::Client, data);
 }
 
-/// However the bytes are cut, whichever way they take into the buffer and whoever owns the two
-/// directions: the same events, the same errors, the same replies, which are those of the model.
-/// Nothing is processed after the end, and memory is held in proportion to what came.
+/// However the bytes are cut, whichever way they take into the buffer, whoever owns the two
+/// directions and however little is done in one call: the same events, the same errors, the same
+/// replies, which are those of the model. Whoever takes some of it in chunks gets the same
+/// messages. Nothing is processed after the end, and memory is held in proportion to what came.
 fn frame_stream(role: Role, data: &[u8]) {
     let input = Input::new(data);
     let setting = Setting {
@@ -45,6 +46,24 @@ fn frame_stream(role: Role, data: &[u8]) {
         Manner { drain: input.is_set(SWITCH_MANY_PONGS), ..Manner::default() },
     ] {
         assert_eq!(setting.run(&pieces, manner), expected, "{manner:?}");
+    }
+    let first = input.plan.first().copied().unwrap_or(0);
+    if setting.deflate.is_some() {
+        // small steps over much that is inflated take long
+        let is_short = input.bytes.len() <= LONG_COMPRESSED;
+        let steps = Some(if is_short { 1 + usize::from(first % 64) } else { 4096 });
+        for halves in [false, true] {
+            let manner = Manner { steps, halves, ..Manner::default() };
+            assert_eq!(setting.run(&pieces, manner), expected, "{manner:?}");
+        }
+    }
+    // what comes in chunks is not sent back
+    if !setting.echo {
+        let manner = Manner { chunks: Some(first), ..Manner::default() };
+        let seen = setting.run(&pieces, manner);
+        assert_eq!(of_model(&seen.events), of_model(&expected.events), "{manner:?}");
+        assert_eq!((seen.result, &seen.sent), (expected.result, &expected.sent), "{manner:?}");
+        assert_eq!((&seen.end, seen.close_code), (&expected.end, expected.close_code));
     }
 }
 
@@ -119,6 +138,10 @@ struct Manner {
     halves: bool,
     /// Write after every piece.
     drain: bool,
+    /// Inflate so many bytes in one call.
+    steps: Option<usize>,
+    /// Take chunks or messages, whichever the bits say in turn.
+    chunks: Option<u8>,
 }
 
 /// All that is seen of a connection.
@@ -162,10 +185,18 @@ impl Setting {
                 End::Halves(receiver, sender)
             }
         };
+        if let Some(steps) = manner.steps {
+            end.work_in_steps(steps);
+        }
+        let mut bits = 0;
+        let mut in_chunks = || {
+            bits += 1;
+            manner.chunks.map_or(self.in_chunks, |it| it >> (bits % 8) & 1 != 0)
+        };
         let mut rx = RecvBuffer::with_read_ahead(self.read_ahead);
         let mut tx = SendBuffer::new();
         // looking finds what was asked for last
-        assert_eq!(end.poll(&mut rx, &mut tx, false, self.in_chunks), Ok(None));
+        assert_eq!(end.poll(&mut rx, &mut tx, false, in_chunks()), Ok(None));
         let (mut events, mut sent) = (Vec::new(), Vec::new());
         let (mut result, mut received) = (Ok(()), 0);
         if self.closing {
@@ -184,11 +215,19 @@ impl Setting {
                         received += piece.bytes.len();
                     }
                 }
-                let polled = end.poll(&mut rx, &mut tx, manner.own, self.in_chunks);
+                let polled = end.poll(&mut rx, &mut tx, manner.own, in_chunks());
                 if let Some(expected) = expected {
                     assert_eq!(polled.as_ref().map(Option::is_some), expected.as_ref().copied());
                 }
                 match polled {
+                    Ok(None) if end.is_paused() => {
+                        assert!(manner.steps.is_some(), "there is no bound on the work");
+                        // more may come before it goes on
+                        for piece in pieces.by_ref().take(1) {
+                            piece.feed(&mut rx);
+                            received += piece.bytes.len();
+                        }
+                    }
                     Ok(None) => break,
                     Ok(Some(event)) => {
                         if self.echo
@@ -263,21 +302,44 @@ impl Setting {
             },
             bytes,
         );
-        let mut under_way = Vec::new();
-        let events = seen.events.iter().filter_map(|event| event.model(&mut under_way));
-        let events: Vec<_> = events.collect();
+        let events = of_model(&seen.events);
+        let sent = match self.role {
+            Role::Server => Some(seen.sent.clone()),
+            Role::Client => model::without_masks(&seen.sent),
+        };
+        let Some(sent) = sent else { panic!("frames without masks: {:02x?}", seen.sent) };
+        // RFC 6455 §5.5.3: beyond a limit only the newest pong is kept
+        let pongs = |events: &[model::Event]| {
+            events.iter().filter(|it| matches!(it, model::Event::Ping(_))).count()
+        };
+        let has_all_pongs = pongs(&events).max(model.pongs) <= self.max_pongs;
         // an engine looks ahead, and sees a fault in what is compressed sooner or later
         let by_model = |failure: &model::Failure| failure.rules == ["InvalidDeflate"];
         if seen.result == Err(ProtocolError::InvalidDeflate)
             || model.failure.as_ref().is_some_and(by_model)
         {
+            // until one of them sees it both see the same, and no message is complete behind that
+            let (short, long) = match events.len() < model.events.len() {
+                true => (&events, &model.events),
+                false => (&model.events, &events),
+            };
+            let (both, behind) = long.split_at(short.len());
+            assert_eq!(short, both, "{:?} of {bytes:02x?}", seen.result);
             let is_message =
-                |it: &&model::Event| matches!(it, model::Event::Text(_) | model::Event::Binary(_));
-            let (seen_messages, of_model): (Vec<_>, Vec<_>) = (
-                events.iter().filter(is_message).collect(),
-                model.events.iter().filter(is_message).collect(),
-            );
-            assert_eq!(seen_messages, of_model, "{:?} of {bytes:02x?}", seen.result);
+                |it: &model::Event| matches!(it, model::Event::Text(_) | model::Event::Binary(_));
+            assert!(!behind.iter().any(is_message), "{behind:?} of {bytes:02x?}");
+            if seen.result.is_ok() {
+                let got = events.iter().filter(|it| is_message(it)).count();
+                assert_eq!(got, complete_messages(bytes), "a wrong message of {bytes:02x?}");
+            }
+            if model.failure.is_none() {
+                assert!(model.unfinished.is_some(), "{:?} between messages", seen.result);
+            }
+            if has_all_pongs {
+                let (first, second) = (without_close(&sent), without_close(&model.sent));
+                let len = first.len().min(second.len());
+                assert_eq!(first[..len], second[..len], "{:?} of {bytes:02x?}", seen.result);
+            }
             return;
         }
         assert_eq!(events, model.events, "{:?} of {bytes:02x?}", seen.result);
@@ -292,15 +354,43 @@ impl Setting {
             (failure, result) => panic!("{result:?}, but {failure:?}"),
         }
         assert_eq!(seen.close_code, model.close_code);
-        // RFC 6455 §5.5.3: beyond a limit only the newest pong is kept
-        if model.pongs <= self.max_pongs {
-            let sent = match self.role {
-                Role::Server => Some(seen.sent.clone()),
-                Role::Client => model::without_masks(&seen.sent),
-            };
-            assert_eq!(sent, Some(model.sent));
+        if has_all_pongs {
+            assert_eq!(sent, model.sent);
         }
     }
+}
+
+/// The events as the model has them.
+fn of_model(events: &[Got]) -> Vec<model::Event> {
+    let mut under_way = Vec::new();
+    events.iter().filter_map(|event| event.model(&mut under_way)).collect()
+}
+
+/// How many messages end in frames that are right, up to a Close.
+fn complete_messages(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let Ok(Some((header, len))) = FrameHeader::parse(bytes) {
+        let payload_len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+        let Some(rest) = bytes[len..].get(payload_len..) else { break };
+        if header.opcode == Opcode::Close {
+            break;
+        }
+        count += usize::from(header.fin && !header.opcode.is_control());
+        bytes = rest;
+    }
+    count
+}
+
+/// What has been sent before the Close.
+fn without_close(sent: &[u8]) -> &[u8] {
+    let mut at = 0;
+    while let Ok(Some((header, len))) = FrameHeader::parse(&sent[at..]) {
+        if header.opcode == Opcode::Close {
+            break;
+        }
+        at += len + usize::try_from(header.payload_len).unwrap_or(0);
+    }
+    &sent[..at]
 }
 
 impl End {
@@ -349,6 +439,23 @@ impl End {
                     }
                 }
             }
+        }
+    }
+
+    fn work_in_steps(&mut self, bytes: usize) {
+        match self {
+            Self::Whole(it) => it.work_in_steps(bytes),
+            Self::Halves(receiver, sender) => {
+                receiver.work_in_steps(bytes);
+                sender.work_in_steps(bytes);
+            }
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        match self {
+            Self::Whole(it) => it.is_paused(),
+            Self::Halves(receiver, sender) => receiver.is_paused() || sender.is_paused(),
         }
     }
 
@@ -458,6 +565,7 @@ fn joined(events: Vec<Got>, is_cut: bool) -> Vec<Got> {
                 continue;
             }
         }
+        assert!(!inside || !matches!(event, Got::Message(_)), "a message inside of another one");
         joined.push(event);
     }
     if is_cut {
