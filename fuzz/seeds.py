@@ -352,6 +352,20 @@ def calls(masked):
     yield "write_fails", 1, opened + b"\x08\x09\x0f\x06" + chunk_of(close)
     yield "slow", 0, b"\x0c\xff\x06"
     yield "nothing", 0, b"\x0e\x06"
+    # time brings the end, with a transport that takes bytes and with one that does not
+    yield "silent", 65, b"\x06\x05" + chunk_of(text)
+    yield "silent_closed", 65, b"\x06\x05" + chunk_of(close)
+    yield "stuck", 193, b"\x06\x05" + b"\x08\x20" * 3
+    yield "stuck_closed", 199, b"\x06\x05" + b"\x08\xff" + chunk_of(close)
+    yield "silent_handshake", 64, b"\x06"
+    hello = frame(masked, 0xC1, bytes.fromhex("f248cdc9c90700"))
+    long = zlib.compressobj(6, wbits=-15)
+    long = long.compress(b"a" * 1500) + long.flush(zlib.Z_SYNC_FLUSH)
+    yield "deflate", 17, b"\x06\x05" + chunk_of(hello) + b"\x18\xff\x06" + chunk_of(close)
+    yield "deflate_in_steps", 49, b"\x06\x05" + b"\x08\x20" + (
+        chunk_of(frame(masked, 0xC2, long[:-4]) + hello) + b"\x06" + chunk_of(close)
+    )
+    yield "deflate_in_chunks", 57, b"\x06\x05" + chunk_of(frame(masked, 0xC2, long[:-4]) + hello)
     yield "too_big", 1, b"\x06\x05" + chunk_of(frame(masked, 0x82, b"", length=b"\x7e\xff\xff"))
     if masked:
         yield "refused", 1, b"\x06\x00\x06\x0c\xff\x06"

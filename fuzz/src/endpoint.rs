@@ -2,10 +2,12 @@ use std::time::Duration;
 
 use sansws::buf::{RecvBuffer, SendBuffer};
 use sansws::bytes::Buf;
+#[cfg(feature = "deflate")]
+use sansws::deflate::Deflate;
 use sansws::endpoint::{Endpoint, EndpointError, Step};
 use sansws::handshake::client::Request;
 use sansws::handshake::server::{Accept, Reject};
-use sansws::proto::{MessageKind, MessageRef};
+use sansws::proto::{MessageKind, MessageRef, State};
 use sansws::{CloseCode, CloseFrame, Config, Event, KeepAlive};
 
 use super::model;
@@ -22,7 +24,9 @@ pub fn endpoint_client(data: &[u8]) {
 }
 
 /// Calls may come in any order: none panics, and none makes steps that lead nowhere. What has to
-/// come once comes once, the end is for ever, and what was sent is whole frames.
+/// come once comes once, the end is for ever, and what was sent is whole frames. The end comes at
+/// once with the end of file; where a peer says nothing and reads nothing, it comes in time after a
+/// close. It is a good one if and only if both have closed.
 fn run(is_server: bool, data: &[u8]) {
     let mut source = Source(data);
     let switches = source.byte();
@@ -31,6 +35,10 @@ fn run(is_server: bool, data: &[u8]) {
         // the peer's part of a handshake that succeeds
         let head = if is_server { REQUEST } else { RESPONSE };
         this.rx.extend_from_slice(head.as_bytes());
+        if switches & SWITCH_DEFLATE != 0 {
+            this.rx.extend_from_slice(b"Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        }
+        this.rx.extend_from_slice(b"\r\n");
     }
     while let Some(op) = source.next() {
         match op % 16 {
@@ -80,23 +88,45 @@ fn run(is_server: bool, data: &[u8]) {
             _ => this.endpoint.note_blocked(),
         }
     }
-    // however it stands: without bytes, and with time, it comes to an end
-    this.endpoint.receive_eof();
-    for _ in 0..200 {
-        this.now += Duration::from_secs(60);
-        this.endpoint.handle_timeout(this.now, &mut this.tx);
+    // however it stands, it comes to an end
+    if switches & SWITCH_TIME == 0 {
+        this.endpoint.receive_eof();
+        for _ in 0..2 {
+            this.steps(&mut Source(b""), 0); // twice: the first ones may have been blocked
+        }
+    } else {
+        this.is_stuck = switches & SWITCH_STUCK != 0;
         this.steps(&mut Source(b""), 0);
+        let _ = this.endpoint.close(&mut this.tx, None);
+        this.wait_for_the_end();
     }
     assert!(this.end.is_some(), "it does not come to an end: {:?}", this.endpoint);
+    this.check_end();
     this.check_sent();
 }
 
+/// Messages may be compressed, as much at once as there is.
+const SWITCH_DEFLATE: u8 = 16;
+/// The same in small steps.
+const SWITCH_STEPS: u8 = 32;
+/// Time brings the end, and not the end of file.
+const SWITCH_TIME: u8 = 64;
+/// The transport takes nothing then.
+const SWITCH_STUCK: u8 = 128;
+
+/// What is compressed or inflated at once then.
+const STEP: usize = 50;
+
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Of the defaults, the time for a handshake, and for the client to read why it is refused.
+const HANDSHAKE: Duration = Duration::from_secs(11);
+
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
 /// The answer to the key that the seed of [`End::new`] gives.
 const RESPONSE: &str = "HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
 struct End {
     endpoint: Endpoint,
@@ -104,6 +134,9 @@ struct End {
     tx: SendBuffer,
     is_server: bool,
     in_chunks: bool,
+    in_steps: bool,
+    /// The transport takes nothing.
+    is_stuck: bool,
     now: Duration,
     sent: Vec<u8>,
     /// The sending direction is over: what is missing then is nobody's fault.
@@ -120,10 +153,14 @@ impl End {
             .max_message_len(2000)
             .max_head_len(1000)
             .max_unsent(if switches & 2 != 0 { 500 } else { 1 << 20 })
-            .close_timeout(Duration::from_secs(1))
+            .close_timeout(CLOSE_TIMEOUT)
             .read_ahead(256);
         if switches & 4 != 0 {
             config = config.keep_alive(KeepAlive::Every(Duration::from_secs(1)));
+        }
+        #[cfg(feature = "deflate")]
+        if switches & SWITCH_DEFLATE != 0 {
+            config = config.deflate(Deflate::new().threshold(16));
         }
         let mut tx = SendBuffer::new();
         let endpoint = if is_server {
@@ -142,6 +179,8 @@ impl End {
             tx,
             is_server,
             in_chunks: switches & 8 != 0,
+            in_steps: switches & SWITCH_STEPS != 0,
+            is_stuck: false,
             now: Duration::from_secs(1),
             sent: Vec::new(),
             is_cut: false,
@@ -166,6 +205,10 @@ impl End {
                 return;
             }
             match step {
+                Step::Write if self.is_stuck => {
+                    assert!(self.tx.has_remaining(), "nothing to be written");
+                    self.endpoint.note_blocked();
+                }
                 Step::Write => {
                     assert!(self.tx.has_remaining(), "nothing to be written");
                     let n = self.tx.chunk().len().min(most);
@@ -179,7 +222,7 @@ impl End {
                     assert!(!self.rx.space().is_empty(), "no space to read into");
                     return;
                 }
-                Step::Again => {}
+                Step::Again => assert!(self.in_steps, "there is no bound on the work"),
                 Step::ShutdownWrite => {
                     assert!(self.tx.is_empty(), "something is left to be written");
                     self.endpoint.note_shut_down();
@@ -198,9 +241,15 @@ impl End {
                         }
                         _ => self.endpoint.accept(request, &Accept::default(), &mut self.tx),
                     };
+                    if self.in_steps {
+                        self.endpoint.work_in_steps(STEP);
+                    }
                 }
                 Step::Response(_) => {
                     assert!(!self.is_server && !core::mem::replace(&mut self.has_opened, true));
+                    if self.in_steps {
+                        self.endpoint.work_in_steps(STEP);
+                    }
                 }
                 Step::Event(event) => {
                     assert!(self.has_opened, "an event before the handshake");
@@ -218,6 +267,40 @@ impl End {
             fuel -= 1;
         }
         panic!("steps that lead nowhere: {:?}", self.endpoint);
+    }
+
+    /// Lets time go by, with a close behind it, and nothing that comes.
+    fn wait_for_the_end(&mut self) {
+        let begin = self.now;
+        self.steps(&mut Source(b""), 0);
+        for _ in 0..100 {
+            if self.end.is_some() {
+                return;
+            }
+            let Some(until) = self.endpoint.poll_timeout() else {
+                panic!("it waits for nothing: {:?}", self.endpoint)
+            };
+            assert!(until > self.now || until == Duration::ZERO, "it should be over by now");
+            self.now = self.now.max(until);
+            // the two waits of closing, each up to three times more, and once for what has come
+            // and gone before
+            let most = (10 * CLOSE_TIMEOUT).max(HANDSHAKE);
+            assert!(self.now - begin <= most, "{:?} is too long", self.now - begin);
+            self.endpoint.handle_timeout(self.now, &mut self.tx);
+            self.steps(&mut Source(b""), 0);
+        }
+    }
+
+    /// The end is good for a connection if both ends have closed, and all was written.
+    fn check_end(&self) {
+        let Some(connection) = self.endpoint.connection() else { return };
+        let is_good = matches!(self.end, Some(Ok(())));
+        assert!(self.has_closed || !is_good, "nobody has closed: {:?}", self.endpoint);
+        assert_eq!(connection.state(), State::Closed);
+        assert_eq!(connection.close_info().is_some_and(|it| it.clean), is_good);
+        if self.has_closed && !self.is_cut && self.tx.is_empty() {
+            assert!(is_good, "{:?}", self.end);
+        }
     }
 
     fn lose_output(&mut self) {
