@@ -11,7 +11,9 @@ use super::{Input, Piece};
 /// A WebSocket as a stream of bytes, over a transport that gives it whatever pieces it likes.
 ///
 /// What is read is what the binary messages of the model hold, to the last byte, and the end of
-/// file comes after a Close that says so and at no other time. What is written arrives as it was.
+/// file comes after a Close that says so and at no other time. What is written arrives as it was, in
+/// a message for each write. Between that stand the answers of the model, and no others: pongs, and
+/// a Close, which refuses a text message.
 pub fn byte_stream(data: &[u8]) {
     let input = Input::new(data);
     let role = if input.is_set(0) { Role::Server } else { Role::Client };
@@ -44,7 +46,7 @@ pub fn byte_stream(data: &[u8]) {
     let mut stream = WebSocket::from_parts(parts).into_byte_stream();
 
     let (mut read, mut written) = (Vec::new(), Vec::new());
-    let result = read_all(&mut stream, &input, &mut read, &mut written);
+    let result = read_all(&mut stream, &input, &expected, &mut read, &mut written);
     check_read(&expected, &read, result);
     // for ever
     let mut byte = [0];
@@ -53,23 +55,36 @@ pub fn byte_stream(data: &[u8]) {
         Err(_) => assert!(stream.read(&mut byte).is_err()),
     }
     let taken = &stream.get_ref().get_ref().0.taken;
-    check_written(role, taken, &written);
+    check_written(role, taken, &written, &expected);
 }
 
 /// Reads, and writes between the reads, as the switches say.
 fn read_all(
     stream: &mut ByteStream<Plain<Transport<'_>>>,
     input: &Input<'_>,
+    expected: &model::Seen,
     read: &mut Vec<u8>,
-    written: &mut Vec<u8>,
+    written: &mut Vec<Vec<u8>>,
 ) -> Result<(), io::ErrorKind> {
     let mut buffer = [0; 50];
     let len = 1 + usize::from(input.switches >> 5) * 7;
-    loop {
+    let mut has_failed = false;
+    for round in 0.. {
+        let is_long = input.is_set(4) && round < 20;
         if input.is_set(2) {
-            let text = [b'a' + (written.len() % 26) as u8; 3];
-            if let Ok(n) = stream.write(&text) {
-                written.extend_from_slice(&text[..n]);
+            let sizes = if is_long { LONG_WRITES } else { [3; 5] };
+            let text = vec![b'a' + (round % 26) as u8; sizes[round % 5]];
+            match stream.write(&text) {
+                Ok(0) => assert!(text.is_empty(), "nothing of it was taken"),
+                Ok(n) => {
+                    assert!(!has_failed, "a write goes through behind one that failed");
+                    assert_eq!(n, text.len().min(LONGEST_MESSAGE));
+                    written.push(text[..n].to_vec());
+                }
+                Err(error) => {
+                    assert!(expected.close_code.is_some() || has_text(expected), "{error}");
+                    has_failed = true;
+                }
             }
         }
         let n = if input.is_set(3) {
@@ -87,6 +102,19 @@ fn read_all(
             return Ok(());
         }
     }
+    unreachable!("a stream ends")
+}
+
+/// The lengths of writes, in turn; one is longer than a message.
+const LONG_WRITES: [usize; 5] = [3, 125, 126, 0, 40_000];
+
+/// The documented one.
+const LONGEST_MESSAGE: usize = 32 * 1024;
+
+/// Whether a text has come, or a byte of one: it is refused.
+fn has_text(expected: &model::Seen) -> bool {
+    expected.events.iter().any(|it| matches!(it, Event::Text(_)))
+        || expected.unfinished.as_ref().is_some_and(|it| it.0)
 }
 
 fn check_read(expected: &model::Seen, read: &[u8], result: Result<(), io::ErrorKind>) {
@@ -145,21 +173,51 @@ fn check_read(expected: &model::Seen, read: &[u8], result: Result<(), io::ErrorK
 }
 
 /// Binary messages, and answers to the peer between them.
-fn check_written(role: Role, taken: &[u8], written: &[u8]) {
+fn check_written(role: Role, taken: &[u8], written: &[Vec<u8>], expected: &model::Seen) {
     let plain = match role {
         Role::Server => Some(taken.to_vec()),
         Role::Client => model::without_masks(taken),
     };
-    let Some(mut plain) = plain.as_deref() else { panic!("half a frame was written") };
-    let mut bytes = Vec::new();
-    while let [first, len @ 0..126, rest @ ..] = plain {
-        let (payload, rest) = rest.split_at(usize::from(*len));
-        if first & 0x0F == 2 {
-            bytes.extend_from_slice(payload);
-        }
-        plain = rest;
+    let Some(plain) = plain else { panic!("half a frame was written") };
+    let (messages, answers): (Vec<_>, Vec<_>) =
+        frames(&plain).into_iter().partition(|it| it.0 == 2);
+    let messages: Vec<_> = messages.into_iter().map(|it| it.1).collect();
+    assert_eq!(messages, written);
+    let expected_answers = frames(&expected.sent);
+    if !has_text(expected) {
+        assert_eq!(answers, expected_answers);
+        return;
     }
-    assert_eq!((plain, &bytes[..]), (&[][..], written));
+    let is_pong = |it: &&(u8, &[u8])| it.0 == 10;
+    let is_close = |it: &&(u8, &[u8])| it.0 == 8;
+    assert!(
+        answers.iter().filter(is_pong).eq(expected_answers.iter().filter(is_pong)),
+        "{answers:?}, but {expected_answers:?}"
+    );
+    // a text of which nothing came may not have been refused
+    let has_bytes =
+        expected.events.iter().any(|it| matches!(it, Event::Text(it) if !it.is_empty()));
+    let close: Vec<_> = answers.iter().filter(is_close).collect();
+    assert!(close.len() <= 1, "{close:?}");
+    let has_refused = matches!(&close[..], [close] if close.1.starts_with(&1003_u16.to_be_bytes()));
+    assert!(!has_bytes || has_refused, "{close:?}");
+}
+
+/// Opcodes and payloads of frames without masks, each of which is a whole message.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
+    let mut frames = Vec::new();
+    while let [first, length, ..] = *bytes {
+        assert_eq!(first & 0xF0, 0x80, "not a whole message");
+        let (begin, length) = match (length, bytes) {
+            (126, [_, _, high, low, ..]) => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+            (0..126, _) => (2, usize::from(length)),
+            _ => panic!("half a header, or a long message"),
+        };
+        frames.push((first & 0x0F, &bytes[begin..begin + length]));
+        bytes = &bytes[begin + length..];
+    }
+    assert!(bytes.is_empty());
+    frames
 }
 
 /// Gives a piece, or the beginning of it, for each read; takes all that is written.
