@@ -195,6 +195,27 @@ def requests():
     yield "cut", request()[:100]
 
 
+def offers():
+    """Offers of permessage-deflate, right and wrong ones (RFC 7692 7.1)."""
+    deflate = b"permessage-deflate"
+    yield "alone", deflate
+    yield "window", deflate + b"; client_max_window_bits"
+    yield "all", deflate + (
+        b"; server_no_context_takeover; client_no_context_takeover"
+        b"; server_max_window_bits=9; client_max_window_bits=13"
+    )
+    yield "fallback", deflate + b"; server_max_window_bits=8, " + deflate + b";client_max_window_bits"
+    yield "quoted", deflate + b'; server_max_window_bits="1\\0" , x'
+    yield "wrong_bits", b", ".join(
+        deflate + b"; server_max_window_bits=" + bits for bits in (b"7", b"16", b"08", b"x")
+    )
+    yield "no_bits", deflate + b"; server_max_window_bits"
+    yield "value", deflate + b"; server_no_context_takeover=1"
+    yield "twice", deflate + b"; client_max_window_bits; client_max_window_bits=10"
+    yield "unknown", deflate + b"; x, other; server_max_window_bits=10"
+    yield "grammar", deflate + b"; client_max_window_bits="
+
+
 SWITCHING = [
     b"Upgrade: websocket",
     b"Connection: Upgrade",
@@ -586,6 +607,14 @@ def main():
         write("handshake_request", name, 0, PLANS[i % len(PLANS)], data)
     for i, (name, switches, data) in enumerate(responses()):
         write("handshake_response", name, switches, PLANS[i % len(PLANS)], data)
+    for i, (name, extensions) in enumerate(offers()):
+        line = b"Sec-WebSocket-Extensions: " + extensions
+        for switches in (0x04, 0xFC):
+            data = request(line)
+            write("handshake_request", f"offer_{name}_{switches}", switches, PLANS[i % 5], data)
+        for switches in (0x08, 0x58, 0xF8):
+            data = response(line)
+            write("handshake_response", f"offer_{name}_{switches}", switches, PLANS[i % 5], data)
     for i, (name, data) in enumerate(texts()):
         write("utf8", name, 0, PLANS[i % len(PLANS)], data)
     for i, (name, payloads) in enumerate(compressed()):

@@ -24,6 +24,7 @@ mod forwarded;
 mod frames;
 mod inflate;
 pub mod model;
+mod negotiation;
 mod operations;
 mod parsers;
 mod refusal;

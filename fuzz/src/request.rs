@@ -1,5 +1,6 @@
 use sansws::bytes::Buf;
 
+use super::negotiation::{self, Agreed, Settings};
 use super::second_opinion::{self, PlainHead};
 use super::{Input, Piece, check_memory};
 use sansws::Config;
@@ -14,7 +15,8 @@ use sansws::proto::State;
 /// head. What was understood is what another reading of the head finds in it. Whoever is let in has
 /// sent what RFC 6455 §4.2.1 wants, by that reading, and would be let in again with the request as
 /// we understood it. Whoever is not gets an answer that HTTP can read; that is nobody who has sent
-/// what is plainly right. No more is waited for than the end of a head, nor beyond the limit.
+/// what is plainly right. No more is waited for than the end of a head, nor beyond the limit. In
+/// some runs messages may be compressed: what is agreed on is what RFC 7692 §7.1 allows.
 pub fn handshake_request(data: &[u8]) {
     let input = Input::new(data);
     let Limits { max_head_len, max_headers, max_target_len } = limits(&input);
@@ -22,6 +24,12 @@ pub fn handshake_request(data: &[u8]) {
         .max_head_len(max_head_len)
         .max_headers(max_headers)
         .max_target_len(max_target_len);
+    let settings = settings(&input);
+    #[cfg(feature = "deflate")]
+    let config = match &settings {
+        Some(settings) => config.deflate(settings.deflate()),
+        None => config,
+    };
     let rejects = input.is_set(SWITCH_REJECT);
     let expected = serve(&[Piece { bytes: input.bytes, way: 0 }], &config, rejects);
     assert_eq!(serve(&input.pieces(), &config, rejects), expected);
@@ -37,7 +45,7 @@ pub fn handshake_request(data: &[u8]) {
             let limit = limits(&input).max_head_len + 2 * EMPTY_LINES;
             assert!(input.bytes.len() <= limit, "{} bytes and no end", input.bytes.len());
         }
-        Verdict::Accepted => check_accepted(&input, &expected),
+        Verdict::Accepted => check_accepted(&input, &expected, settings.as_ref()),
         Verdict::Rejected => check_refusal(&expected.answer, 503),
         Verdict::Failed(error) => {
             check_refusal(&expected.answer, error.status().unwrap_or_default());
@@ -49,6 +57,7 @@ pub fn handshake_request(data: &[u8]) {
         let config = config.max_head_len(usize::MAX);
         let again = serve(&[Piece { bytes: request, way: 0 }], &config, rejects);
         assert_eq!((again.verdict, again.answer), (expected.verdict, expected.answer));
+        assert_eq!(again.agreed, expected.agreed);
         assert_eq!(again.request.as_ref(), Some(request));
         assert!(again.left.is_empty());
     }
@@ -56,6 +65,23 @@ pub fn handshake_request(data: &[u8]) {
 
 const SWITCH_LOW_LIMITS: u32 = 0;
 const SWITCH_REJECT: u32 = 1;
+const SWITCH_DEFLATE: u32 = 2;
+const SWITCH_SERVER_TAKEOVER: u32 = 3;
+const SWITCH_CLIENT_TAKEOVER: u32 = 4;
+const SWITCH_SERVER_BITS: u32 = 5;
+const SWITCH_CLIENT_BITS: u32 = 6;
+const SWITCH_MIN_BITS: u32 = 7;
+
+/// `None` if nothing is compressed.
+fn settings(input: &Input<'_>) -> Option<Settings> {
+    (cfg!(feature = "deflate") && input.is_set(SWITCH_DEFLATE)).then(|| Settings {
+        server_no_context_takeover: !input.is_set(SWITCH_SERVER_TAKEOVER),
+        client_no_context_takeover: !input.is_set(SWITCH_CLIENT_TAKEOVER),
+        server_max_window_bits: if input.is_set(SWITCH_SERVER_BITS) { 11 } else { 15 },
+        client_max_window_bits: if input.is_set(SWITCH_CLIENT_BITS) { Some(12) } else { None },
+        min_window_bits: if input.is_set(SWITCH_MIN_BITS) { 10 } else { 8 },
+    })
+}
 
 struct Limits {
     max_head_len: usize,
@@ -101,6 +127,7 @@ fn is_plainly_right(input: &Input<'_>) -> bool {
         && target.iter().all(|it| it.is_ascii_alphanumeric() || b"-._~/?&=".contains(it))
         && second_opinion::is_plain_host(host)
         && second_opinion::is_key(key.as_bytes())
+        && negotiation::read(&head.all("sec-websocket-extensions")).is_some()
         && head.is_plainly(&[
             ("host", host),
             ("upgrade", "websocket"),
@@ -148,6 +175,7 @@ struct Seen {
     /// The request, if there was one, as we understand it.
     request: Option<Vec<u8>>,
     details: String,
+    agreed: Option<Agreed>,
     left: Vec<u8>,
 }
 
@@ -156,7 +184,7 @@ fn serve(pieces: &[Piece<'_>], config: &Config, rejects: bool) -> Seen {
     let mut handshake = Handshake::new(config);
     let mut verdict = Verdict::Incomplete;
     let (mut request, mut details, mut received) = (None, String::new(), 0);
-    let mut left = None;
+    let (mut left, mut agreed) = (None, None);
     for piece in pieces {
         piece.feed(&mut rx);
         received += piece.bytes.len();
@@ -170,7 +198,7 @@ fn serve(pieces: &[Piece<'_>], config: &Config, rejects: bool) -> Seen {
                     assert_eq!(read.reject(&reject, &mut tx), Ok(()));
                     Verdict::Rejected
                 } else {
-                    accept(read, config, &mut tx)
+                    accept(read, config, &mut tx, &mut agreed)
                 };
             }
             Err(error) => {
@@ -191,13 +219,27 @@ fn serve(pieces: &[Piece<'_>], config: &Config, rejects: bool) -> Seen {
         assert_eq!(handshake.receive_eof(), HandshakeError::Incomplete);
     }
     let answer = tx.copy_to_bytes(tx.remaining()).to_vec();
-    Seen { verdict, answer, request, details, left: left.unwrap_or_default() }
+    Seen { verdict, answer, request, details, agreed, left: left.unwrap_or_default() }
 }
 
-fn accept(request: Request, config: &Config, tx: &mut SendBuffer) -> Verdict {
+fn accept(
+    request: Request,
+    config: &Config,
+    tx: &mut SendBuffer,
+    agreed: &mut Option<Agreed>,
+) -> Verdict {
     let checked = request.check();
     match request.accept(&Accept::default(), config, tx) {
         Ok(connection) => {
+            #[cfg(feature = "deflate")]
+            if let Some(it) = connection.deflate() {
+                let (server, client) =
+                    (it.server_no_context_takeover, it.client_no_context_takeover);
+                let bits = (it.server_max_window_bits, it.client_max_window_bits);
+                *agreed = Some((server, client, bits.0, bits.1));
+            }
+            #[cfg(not(feature = "deflate"))]
+            let _ = agreed;
             assert_eq!((checked, connection.state()), (Ok(()), State::Open));
             Verdict::Accepted
         }
@@ -249,7 +291,7 @@ fn detailed(request: &Request) -> String {
 }
 
 /// RFC 6455 §4.2.1 and §4.2.2, by a second reading of the bytes that came.
-fn check_accepted(input: &Input<'_>, seen: &Seen) {
+fn check_accepted(input: &Input<'_>, seen: &Seen, settings: Option<&Settings>) {
     let bytes = without_empty_lines(input.bytes);
     let Some(head) = PlainHead::read(bytes) else { panic!("there is no complete head") };
     assert!(head.start_line.starts_with(b"GET "));
@@ -268,17 +310,29 @@ fn check_accepted(input: &Input<'_>, seen: &Seen) {
     let is_unique = |(at, it): (usize, &&[u8])| !subprotocols[..at].contains(it);
     assert!(subprotocols.iter().enumerate().all(is_unique), "one is there twice");
 
-    let answer = String::from_utf8_lossy(&seen.answer);
+    let offers = negotiation::read(&head.all("sec-websocket-extensions"));
+    let Some(offers) = offers else { panic!("extensions that do not follow their grammar") };
+
     let answer = match head.lists("expect", "100-continue") {
-        true => answer.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or_default(),
-        false => &answer,
+        true => seen.answer.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap_or_default(),
+        false => &seen.answer,
     };
-    let expected = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
-        second_opinion::accept(key)
-    );
-    assert_eq!(answer, expected);
+    let Some(answer) = PlainHead::read(answer) else { panic!("no answer that HTTP could read") };
+    assert!(answer.rest.is_empty());
+    assert_eq!(answer.start_line, b"HTTP/1.1 101 Switching Protocols");
+    let mut expected = vec![
+        ("upgrade".to_string(), b"websocket".to_vec()),
+        ("connection".to_string(), b"Upgrade".to_vec()),
+        ("sec-websocket-accept".to_string(), second_opinion::accept(key).into_bytes()),
+    ];
+    let chosen = answer.all("sec-websocket-extensions");
+    expected.extend(chosen.iter().map(|it| ("sec-websocket-extensions".to_string(), it.to_vec())));
+    expected.sort();
+    let mut fields = answer.fields.clone();
+    fields.sort();
+    assert_eq!(fields, expected);
+    let Some(chosen) = negotiation::read(&chosen) else { panic!("{chosen:?}") };
+    negotiation::check_answer(settings, &offers, &chosen, seen.agreed);
 }
 
 /// RFC 9112 §6, §9.6: an answer that can be read, with this status and a body as long as announced.

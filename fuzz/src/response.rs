@@ -1,7 +1,9 @@
+use super::negotiation::{self, Agreed, Params, Settings};
 use super::second_opinion::{self, PlainHead};
 use super::{Input, Piece, check_memory};
 use sansws::Config;
 use sansws::buf::{RecvBuffer, SendBuffer};
+use sansws::bytes::Buf;
 use sansws::handshake::HandshakeError;
 use sansws::handshake::client::{Handshake, Request, Response};
 
@@ -11,7 +13,8 @@ use sansws::handshake::client::{Handshake, Request, Response};
 /// connection is open only if another reading of the response finds in it what RFC 6455 §4.1 wants,
 /// and always if that finds it plainly right; what was understood is what is there. A refusal keeps
 /// its body within the limit, and can be shown to people. No more is waited for than the end of a
-/// head that is the last one.
+/// head that is the last one. In some runs compression is offered: an answer to that opens the
+/// connection if RFC 7692 §7.1 allows it, and is understood as that says.
 pub fn handshake_response(data: &[u8]) {
     let input = Input::new(data);
     let mut config = Config::new().max_head_len(4096).max_headers(24).max_refusal_body_len(1000);
@@ -23,18 +26,28 @@ pub fn handshake_response(data: &[u8]) {
         (true, false) => Offer::Subprotocols,
         (true, true) => Offer::RequiredSubprotocols,
     };
+    let settings = settings(&input);
+    #[cfg(feature = "deflate")]
+    let config = match &settings {
+        Some(settings) => config.deflate(settings.deflate()),
+        None => config,
+    };
     let expected = ask(&[Piece { bytes: input.bytes, way: 0 }], &config, offer);
+    let Some(head) = PlainHead::read(&expected.request) else { panic!("no request") };
+    let extensions = negotiation::read(&head.all("sec-websocket-extensions"));
+    let compression = negotiation::check_offer(settings.as_ref(), &extensions.unwrap_or_default());
     assert_eq!(ask(&input.pieces(), &config, offer), expected);
 
-    if is_plainly_right(&input, offer) {
+    if is_plainly_right(&input, offer, compression.as_ref()) {
         assert!(matches!(expected.verdict, Ok(Answer::Accepted(_))), "{:?}", expected.verdict);
     }
     match &expected.verdict {
         Ok(Answer::Accepted(response)) => {
-            check_accepted(&input, &expected, offer, response);
+            check_accepted(&input, &expected, offer, compression.as_ref(), response);
             let config = config.max_head_len(usize::MAX);
             let again = ask(&[Piece { bytes: response, way: 0 }], &config, offer);
             assert_eq!((again.verdict, again.details), (expected.verdict, expected.details));
+            assert_eq!(again.agreed, expected.agreed);
             assert!(again.left.is_empty());
         }
         Ok(Answer::Refused { status, body }) => {
@@ -83,7 +96,7 @@ fn last_head(mut bytes: &[u8]) -> PlainHead<'_> {
 }
 
 /// A response that no client could refuse, and that stays within the limits.
-fn is_plainly_right(input: &Input<'_>, offer: Offer) -> bool {
+fn is_plainly_right(input: &Input<'_>, offer: Offer, compression: Option<&Params>) -> bool {
     let low = input.is_set(SWITCH_LOW_LIMITS);
     let (max_head_len, max_headers) = if low { (300, 8) } else { (4096, 24) };
     let Some(head) = PlainHead::read(input.bytes) else { return false };
@@ -104,6 +117,10 @@ fn is_plainly_right(input: &Input<'_>, offer: Offer) -> bool {
         }
         _ => return false,
     }
+    let extensions = negotiation::read(&head.all("sec-websocket-extensions"));
+    if extensions.is_none_or(|it| negotiation::confirm(compression, &it).is_err()) {
+        return false;
+    }
     // compared in its own case: it is base64
     head.all("sec-websocket-accept") == [accept.as_bytes()]
         && second_opinion::has_plain_lines(&input.bytes[..head_len])
@@ -116,6 +133,26 @@ fn is_plainly_right(input: &Input<'_>, offer: Offer) -> bool {
 const SWITCH_LOW_LIMITS: u32 = 0;
 const SWITCH_OFFER: u32 = 1;
 const SWITCH_REQUIRE: u32 = 2;
+const SWITCH_DEFLATE: u32 = 3;
+const SWITCH_NO_TAKEOVER: u32 = 4;
+const SWITCH_SERVER_BITS: u32 = 5;
+const SWITCH_CLIENT_BITS: u32 = 6;
+const SWITCH_FEWER_BITS: u32 = 7;
+
+/// `None` if compression is not offered.
+fn settings(input: &Input<'_>) -> Option<Settings> {
+    let fewer = input.is_set(SWITCH_FEWER_BITS);
+    (cfg!(feature = "deflate") && input.is_set(SWITCH_DEFLATE)).then(|| Settings {
+        server_no_context_takeover: input.is_set(SWITCH_NO_TAKEOVER),
+        client_no_context_takeover: input.is_set(SWITCH_NO_TAKEOVER) && fewer,
+        server_max_window_bits: if input.is_set(SWITCH_SERVER_BITS) { 11 } else { 15 },
+        client_max_window_bits: match input.is_set(SWITCH_CLIENT_BITS) {
+            true => Some(if fewer { 12 } else { 15 }),
+            false => None,
+        },
+        min_window_bits: 8,
+    })
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Offer {
@@ -144,7 +181,9 @@ enum Answer {
 struct Seen {
     verdict: Result<Answer, HandshakeError>,
     details: String,
+    agreed: Option<Agreed>,
     left: Vec<u8>,
+    request: Vec<u8>,
 }
 
 /// Sends a request and reads the pieces, which are all that comes.
@@ -162,6 +201,7 @@ fn ask(pieces: &[Piece<'_>], config: &Config, offer: Offer) -> Seen {
     let Ok(mut handshake) = Handshake::start(&request, NONCE, config, &mut tx) else {
         unreachable!()
     };
+    let request = tx.copy_to_bytes(tx.remaining()).to_vec();
     let (mut found, mut received) = (Ok(None), 0);
     for piece in pieces {
         piece.feed(&mut rx);
@@ -178,13 +218,20 @@ fn ask(pieces: &[Piece<'_>], config: &Config, offer: Offer) -> Seen {
     if let Ok(None) = found {
         found = ended;
     }
-    let mut left = Vec::new();
+    let (mut left, mut agreed) = (Vec::new(), None);
     let mut details = String::new();
     let verdict = match found {
         Ok(None) => unreachable!("the end of the connection is the end of the handshake"),
         Ok(Some(Response::Accepted(accepted))) => {
             left = rx.unparsed().to_vec();
             details = format!("{:?}", accepted.subprotocol());
+            #[cfg(feature = "deflate")]
+            if let Some(it) = accepted.deflate() {
+                let (server, client) =
+                    (it.server_no_context_takeover, it.client_no_context_takeover);
+                let bits = (it.server_max_window_bits, it.client_max_window_bits);
+                agreed = Some((server, client, bits.0, bits.1));
+            }
             let mut bytes = b"HTTP/1.1 101 \r\n".to_vec();
             for (name, value) in accepted.headers() {
                 bytes.extend_from_slice(format!("{name}: ").as_bytes());
@@ -201,11 +248,17 @@ fn ask(pieces: &[Piece<'_>], config: &Config, offer: Offer) -> Seen {
         Ok(Some(other)) => panic!("a response that the fuzzers do not know: {other:?}"),
         Err(error) => Err(error),
     };
-    Seen { verdict, details, left }
+    Seen { verdict, details, agreed, left, request }
 }
 
 /// RFC 6455 §4.1, by a second reading of the bytes that came.
-fn check_accepted(input: &Input<'_>, seen: &Seen, offer: Offer, understood: &[u8]) {
+fn check_accepted(
+    input: &Input<'_>,
+    seen: &Seen,
+    offer: Offer,
+    compression: Option<&Params>,
+    understood: &[u8],
+) {
     let head = last_head(input.bytes);
     assert_eq!(head.rest, seen.left, "exactly the head is taken");
     head.check_fields();
@@ -218,7 +271,11 @@ fn check_accepted(input: &Input<'_>, seen: &Seen, offer: Offer, understood: &[u8
     assert!(head.lists("connection", "upgrade"));
     let accept = second_opinion::accept(KEY);
     assert_eq!(head.all("sec-websocket-accept"), [accept.as_bytes()]);
-    assert!(head.elements("sec-websocket-extensions").is_empty(), "none was offered");
+    let extensions = negotiation::read(&head.all("sec-websocket-extensions"));
+    let Some(extensions) = extensions else {
+        panic!("extensions that do not follow their grammar")
+    };
+    assert_eq!(negotiation::confirm(compression, &extensions), Ok(seen.agreed), "{compression:?}");
     match head.elements("sec-websocket-protocol")[..] {
         [] => assert_ne!(offer, Offer::RequiredSubprotocols),
         [chosen] => {
