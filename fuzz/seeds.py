@@ -214,6 +214,7 @@ def offers():
     yield "twice", deflate + b"; client_max_window_bits; client_max_window_bits=10"
     yield "unknown", deflate + b"; x, other; server_max_window_bits=10"
     yield "grammar", deflate + b"; client_max_window_bits="
+    yield "empty_value", deflate + b'; client_max_window_bits=""'
 
 
 SWITCHING = [
@@ -376,6 +377,7 @@ def calls(masked):
     # time brings the end, with a transport that takes bytes and with one that does not
     yield "silent", 65, b"\x06\x05" + chunk_of(text)
     yield "silent_closed", 65, b"\x06\x05" + chunk_of(close)
+    yield "silent_behind_much", 65, b"\x06\x05" + b"\x08\xff\x06" * 14
     yield "stuck", 193, b"\x06\x05" + b"\x08\x20" * 3
     yield "stuck_closed", 199, b"\x06\x05" + b"\x08\xff" + chunk_of(close)
     yield "silent_handshake", 64, b"\x06"

@@ -30,7 +30,7 @@ pub fn operations(data: &[u8]) {
         let is_over = match op >> 1 & 15 {
             0..=11 => {
                 this.call(op, &mut source);
-                false
+                this.has_timed_out
             }
             12 | 13 => carry(op, &mut source, this, other),
             15 if op & 64 != 0 => {
