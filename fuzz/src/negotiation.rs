@@ -24,6 +24,13 @@ pub(super) struct Params {
 /// and how large their windows are.
 pub(super) type Agreed = (bool, bool, u8, u8);
 
+#[cfg(feature = "deflate")]
+pub(super) fn agreed(agreement: Option<sansws::deflate::Agreement>) -> Option<Agreed> {
+    let it = agreement?;
+    let (server, client) = (it.server_no_context_takeover, it.client_no_context_takeover);
+    Some((server, client, it.server_max_window_bits, it.client_max_window_bits))
+}
+
 /// What an end is set to, by the switches of an input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {

@@ -232,14 +232,10 @@ fn accept(
     match request.accept(&Accept::default(), config, tx) {
         Ok(connection) => {
             #[cfg(feature = "deflate")]
-            if let Some(it) = connection.deflate() {
-                let (server, client) =
-                    (it.server_no_context_takeover, it.client_no_context_takeover);
-                let bits = (it.server_max_window_bits, it.client_max_window_bits);
-                *agreed = Some((server, client, bits.0, bits.1));
-            }
+            let has_agreed = negotiation::agreed(connection.deflate());
             #[cfg(not(feature = "deflate"))]
-            let _ = agreed;
+            let has_agreed = None;
+            *agreed = has_agreed;
             assert_eq!((checked, connection.state()), (Ok(()), State::Open));
             Verdict::Accepted
         }

@@ -226,12 +226,10 @@ fn ask(pieces: &[Piece<'_>], config: &Config, offer: Offer) -> Seen {
             left = rx.unparsed().to_vec();
             details = format!("{:?}", accepted.subprotocol());
             #[cfg(feature = "deflate")]
-            if let Some(it) = accepted.deflate() {
-                let (server, client) =
-                    (it.server_no_context_takeover, it.client_no_context_takeover);
-                let bits = (it.server_max_window_bits, it.client_max_window_bits);
-                agreed = Some((server, client, bits.0, bits.1));
-            }
+            let has_agreed = negotiation::agreed(accepted.deflate());
+            #[cfg(not(feature = "deflate"))]
+            let has_agreed = None;
+            agreed = has_agreed;
             let mut bytes = b"HTTP/1.1 101 \r\n".to_vec();
             for (name, value) in accepted.headers() {
                 bytes.extend_from_slice(format!("{name}: ").as_bytes());
