@@ -11,9 +11,9 @@ use super::{Input, Piece};
 /// A WebSocket as a stream of bytes, over a transport that gives it whatever pieces it likes.
 ///
 /// What is read is what the binary messages of the model hold, to the last byte, and the end of
-/// file comes after a Close that says so and at no other time. What is written arrives as it was, in
-/// a message for each write. Between that stand the answers of the model, and no others: pongs, and
-/// a Close, which refuses a text message.
+/// file comes after a Close that says so and at no other time. What is written arrives as it was,
+/// in a message for each write. Between that stand the answers of the model, and no others: pongs,
+/// and a Close, which refuses a text message.
 pub fn byte_stream(data: &[u8]) {
     let input = Input::new(data);
     let role = if input.is_set(0) { Role::Server } else { Role::Client };

@@ -53,8 +53,8 @@ impl<'a> PlainHead<'a> {
     }
 
     /// Whether nobody could refuse the lines: those of `needed` are there once with these values,
-    /// in any case of ASCII; all others say nothing about a handshake or a body. Those of extensions
-    /// are left to the caller.
+    /// in any case of ASCII; all others say nothing about a handshake or a body. Those of
+    /// extensions are left to the caller.
     pub(super) fn is_plainly(&self, needed: &[(&str, &str)]) -> bool {
         let is_needed = |&(name, value): &(&str, &str)| {
             let lines = self.all(name);
@@ -62,8 +62,8 @@ impl<'a> PlainHead<'a> {
         };
         let is_other = |name: &str| {
             let matter = ["host", "upgrade", "connection", "content-length", "transfer-encoding"];
-            let is_handshake = |name: &str| name.starts_with("sec-websocket-") || name == "expect";
-            name == "sec-websocket-extensions" || !matter.contains(&name) && !is_handshake(name)
+            let is_handshake = name.starts_with("sec-websocket-") || name == "expect";
+            name == "sec-websocket-extensions" || !matter.contains(&name) && !is_handshake
         };
         needed.iter().all(is_needed)
             && self.fields.iter().all(|(name, value)| {
