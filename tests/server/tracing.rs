@@ -9,6 +9,7 @@ use ::tracing::subscriber::set_default;
 use ::tracing::{Event, Metadata, Subscriber};
 use sansws::CloseCode;
 use sansws::server::handler_fn;
+use sansws_test::process::alone;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{bind, closed, start, text, until, within};
@@ -86,8 +87,18 @@ impl Subscriber for Lines {
     }
 }
 
-#[tokio::test]
-async fn a_span_for_each_connection() {
+/// Which places in the program speak at all is decided for all of its threads: a test that comes by
+/// first, without a subscriber, may silence one for good.
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+#[test]
+fn a_span_for_each_connection() {
+    alone("tracing::a_span_for_each_connection", || run(a_span_for_each_connection_alone()));
+}
+
+async fn a_span_for_each_connection_alone() {
     let lines = Lines::default();
     let _guard = set_default(lines.clone());
     let handler = handler_fn()
@@ -132,8 +143,12 @@ async fn a_span_for_each_connection() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn the_log_as_events() {
+#[test]
+fn the_log_as_events() {
+    alone("tracing::the_log_as_events", || run(the_log_as_events_alone()));
+}
+
+async fn the_log_as_events_alone() {
     let lines = Lines::default();
     let _guard = set_default(lines.clone());
     let server = start(bind().await.route("/", handler_fn()));
