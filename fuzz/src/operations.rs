@@ -455,7 +455,7 @@ impl End {
             Sent::Message(_, all) => Some(all),
             _ => None,
         });
-        let Some(all) = next.or(self.writing.as_ref().map(|it| &it.1)) else {
+        let Some(all) = next.or_else(|| self.writing.as_ref().map(|it| &it.1)) else {
             panic!("a message that nobody has begun")
         };
         assert!(all.starts_with(arrived), "another message than was sent");
