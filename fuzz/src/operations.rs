@@ -117,8 +117,8 @@ struct End {
     writing: Option<(bool, Vec<u8>)>,
     /// One that it gets in chunks.
     reading: Option<(bool, Vec<u8>)>,
-    /// Pings that it has sent: all of them are different.
-    pings: u8,
+    /// Pings that it has sent.
+    pings: u16,
     /// Those of the keep-alive among them, which have a number.
     keep_alives: u32,
     /// What it was handed, and a copy of that.
@@ -294,9 +294,12 @@ impl End {
             }
             7 => {
                 let mut payload = vec![b'p'; usize::from(source.byte() % 126)];
-                if let Some(last) = payload.last_mut() {
-                    *last = self.pings;
-                    self.pings = self.pings.wrapping_add(1);
+                if sixth {
+                    // none like another, or it could not be told which of them is answered
+                    payload.resize(payload.len().max(3), b'p');
+                    let len = payload.len();
+                    payload[len - 2..].copy_from_slice(&self.pings.to_be_bytes());
+                    self.pings += 1;
                 }
                 let message = match sixth {
                     true => MessageRef::ping(&payload),
