@@ -36,13 +36,7 @@ fn an_idle_socket_is_cheap() {
                 }
             });
         });
-        let mut all = Vec::with_capacity(2 * CLIENTS);
-        all.extend((0..CLIENTS).map(|_| open(addr, "/")));
-        settle();
-        let before = HELD.load(Relaxed);
-        all.extend((0..CLIENTS).map(|_| open(addr, "/")));
-        settle();
-        let each = held_beyond(before) / CLIENTS;
+        let (_all, each) = idle_clients(addr);
         println!("an idle socket holds {each} bytes of the heap");
         assert!(each <= 1160, "{each} bytes");
     });
@@ -67,13 +61,7 @@ fn messages_and_idle_clients_are_cheap_alone() {
     let server = server.route("/", echo).route("/many", many);
     let serving = std::thread::spawn(move || runtime.block_on(server.run()));
 
-    let mut all = Vec::with_capacity(2 * CLIENTS);
-    all.extend((0..CLIENTS).map(|_| open(addr, "/")));
-    settle();
-    let before = HELD.load(Relaxed);
-    all.extend((0..CLIENTS).map(|_| open(addr, "/")));
-    settle();
-    let each = held_beyond(before) / CLIENTS;
+    let (mut all, each) = idle_clients(addr);
     println!("an idle client holds {each} bytes of the heap");
     // 128 of them are the task, which `Step` does not share with the connection
     assert!(each <= 1540, "{each} bytes");
@@ -254,6 +242,18 @@ fn runtime() -> Runtime {
 /// Lets the server finish what it is at.
 fn settle() {
     std::thread::sleep(Duration::from_millis(200));
+}
+
+/// Opens twice as many clients as are measured, and returns how many bytes the server holds for
+/// each of the second half.
+fn idle_clients(addr: SocketAddr) -> (Vec<TcpStream>, usize) {
+    let mut all = Vec::with_capacity(2 * CLIENTS);
+    all.extend((0..CLIENTS).map(|_| open(addr, "/")));
+    settle();
+    let before = HELD.load(Relaxed);
+    all.extend((0..CLIENTS).map(|_| open(addr, "/")));
+    settle();
+    (all, held_beyond(before) / CLIENTS)
 }
 
 /// Opens a connection, and allocates nothing.
