@@ -1,5 +1,6 @@
 //! One wait of a stream, and whose time-out ended it.
 
+use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice, Read, Write};
 use std::time::Instant;
@@ -76,23 +77,28 @@ impl Limit {
         io: &impl Transport,
         wait: Option<Duration>,
     ) -> Result<Bound, Error> {
-        if wait.is_some() {
-            // whoever sets another time-out takes ours off
-            self.look(io)?;
-        }
-        self.bound_turn(io, wait)
+        self.bound_turn(io, wait, None)
     }
 
-    /// Does the same for a wait that is only one's turn, and which most writes do not come to: asks
-    /// the stream what the user has set only when there is something to tell it, or the last turn
-    /// was used up.
+    /// Bounds it by `turn` as well, which most writes do not come to: without a `deadline` this
+    /// asks the stream what the user has set only when there is something to tell it, or the last
+    /// wait was used up.
     pub(super) fn bound_turn(
         &mut self,
         io: &impl Transport,
-        wait: Option<Duration>,
+        deadline: Option<Duration>,
+        turn: Option<Duration>,
     ) -> Result<Bound, Error> {
-        if core::mem::take(&mut self.was_used_up) || !self.is_near(self.shorter(wait)) {
+        // whoever sets another time-out takes ours off
+        let looks = mem::take(&mut self.was_used_up) || deadline.is_some();
+        if looks {
             self.look(io)?;
+        }
+        let wait = [deadline, turn].into_iter().flatten().min();
+        if !self.is_near(self.shorter(wait)) {
+            if !looks {
+                self.look(io)?;
+            }
             let limit = self.shorter(wait);
             self.tell(io, limit)?;
         }

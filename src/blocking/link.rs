@@ -280,13 +280,7 @@ impl<S: Transport> Direct<S> {
         let Ok(wait) = self.clock.time_left_to_write(&mut self.driver) else {
             return Ok(Progress::Made);
         };
-        let bound = match wait {
-            Some(_) => {
-                let wait = [wait, at_most].into_iter().flatten().min();
-                self.write_limit.bound(&self.io, wait)?
-            }
-            None => self.write_limit.bound_turn(&self.io, at_most)?,
-        };
+        let bound = self.write_limit.bound_turn(&self.io, wait, at_most)?;
         let mut done = None;
         if !self.driver.is_flushed() {
             let start = Instant::now();

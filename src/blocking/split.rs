@@ -155,7 +155,7 @@ impl<S: SplitTransport> Shared<S> {
         if unwritten.is_empty() {
             state.driver.take_unsent(&mut unwritten);
         }
-        let Ok(wait) = self.clock.time_left_to_write(&mut state.driver) else {
+        let Ok(deadline) = self.clock.time_left_to_write(&mut state.driver) else {
             state.unwritten = Some(unwritten);
             drop(state);
             self.end_output();
@@ -166,18 +166,16 @@ impl<S: SplitTransport> Shared<S> {
             return Ok(state);
         }
         // However it has begun, the connection may begin to close while it lasts.
-        let has_deadline = wait.is_some();
-        let wait = [wait, at_most].into_iter().flatten().fold(self.look_up, Duration::min);
+        let turn = at_most.map_or(self.look_up, |at_most| at_most.min(self.look_up));
+        let wait = deadline.map_or(turn, |deadline| deadline.min(turn));
         state.grace = wait / 7 + TICK; // it may end an eighth late
         let mut limit = core::mem::replace(&mut state.write_limit, Limit::write());
         drop(state);
 
         let start = Instant::now();
-        let bound = match has_deadline {
-            true => limit.bound(&self.io, Some(wait)),
-            false => limit.bound_turn(&self.io, Some(wait)),
-        };
-        let result = bound.map(|bound| write_some(&mut &SharedIo(&self.io), &unwritten, bound));
+        let result = limit
+            .bound_turn(&self.io, deadline, Some(turn))
+            .map(|bound| write_some(&mut &SharedIo(&self.io), &unwritten, bound));
 
         let mut state = self.lock();
         let mut failure = None;

@@ -236,11 +236,11 @@ impl<S> Direct<S> {
         Self { io, driver, timer, most_unsent: 0, balance: 0 }
     }
 
-    /// Makes the link of a connection that something else has driven: nobody knows how much it has
-    /// read and written. So it takes in what the peer may wait to get rid of, which costs memory,
-    /// as if it had read less than it has to send; otherwise both might wait for ever.
-    pub(super) fn used(io: S, driver: Driver, timer: Timer) -> Self {
-        Self { balance: i32::MAX, ..Self::new(io, driver, timer) }
+    /// Notes that something else has driven the connection: nobody knows how much that has read and
+    /// written. So this end takes in what the peer may wait to get rid of, which costs memory, as
+    /// if it had read less than it has to send; otherwise both might wait for ever.
+    pub(super) const fn lose_balance(&mut self) {
+        self.balance = i32::MAX;
     }
 }
 

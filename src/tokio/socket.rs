@@ -90,8 +90,7 @@ impl<S> WebSocket<S> {
         let timer = epoch.map_or_else(Timer::new, Timer::since);
         let mut this = Self::assemble(io, connection, PooledRx::new(rx), tx, rest, timer);
         if is_used {
-            let Direct { io, driver, timer, .. } = this.link;
-            this.link = Direct::used(io, driver, timer);
+            this.link.lose_balance();
         }
         Self { subprotocol, ..this }
     }

@@ -179,7 +179,8 @@ impl<S: SplitStream> Receiver<S> {
         let Some(shared) = Arc::into_inner(shared) else { unreachable!("the halves were counted") };
         let (write, driver, subprotocol) = shared.into_parts();
         let Some(io) = S::unsplit(read, write) else { unreachable!("the halves were compared") };
-        let link = Direct::used(io, driver, timer);
+        let mut link = Direct::new(io, driver, timer);
+        link.lose_balance();
         Ok(WebSocket {
             rx,
             receiver,
